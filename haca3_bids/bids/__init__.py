@@ -1,0 +1,1 @@
+"""Names, discovery and description of BIDS datasets."""

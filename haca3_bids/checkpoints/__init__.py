@@ -1,0 +1,1 @@
+"""Reading, writing and finding the weights of the networks."""

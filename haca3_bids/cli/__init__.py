@@ -1,0 +1,1 @@
+"""The two commands: haca3-bids (the App) and haca3 (the toolbox)."""

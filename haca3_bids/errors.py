@@ -1,0 +1,82 @@
+"""One class for each thing a user can do wrong, or the world can do to us: exit code, sentence, hint.
+
+Exit codes follow fMRIPrep's 16-18 and ``sysexits.h``'s 64-75.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class Haca3Error(Exception):
+    """An expected failure: a sentence saying what was found and what is needed, a hint saying what to do."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, sentence: str, hint: str = "") -> None:
+        super().__init__(sentence, hint)
+        self.sentence = sentence
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.sentence} {self.hint}".strip()
+
+
+class InvalidBids(Haca3Error):
+    """The input is not a valid BIDS dataset."""
+
+    exit_code = 16
+
+
+class UnknownLevel(Haca3Error):
+    """The analysis level is neither participant nor group."""
+
+    exit_code = 17
+
+
+class NothingSelected(Haca3Error):
+    """The labels and filters of the command line leave nothing to do."""
+
+    exit_code = 18
+
+
+class UsageError(Haca3Error):
+    """The command line cannot be understood or contradicts itself."""
+
+    exit_code = 64
+
+
+class BadInput(Haca3Error):
+    """An input file is corrupt, is not one 3D image, or cannot be used."""
+
+    exit_code = 65
+
+
+class NoUsableImage(Haca3Error):
+    """There is no T1w, T2w, PDw or FLAIR at all."""
+
+    exit_code = 66
+
+
+class Unavailable(Haca3Error):
+    """Weights, template or GPU are not to be had."""
+
+    exit_code = 69
+
+
+class CannotCreate(Haca3Error):
+    """An output cannot be created."""
+
+    exit_code = 73
+
+
+class InputOutputFailure(Haca3Error):
+    """Reading or writing failed: disk full, file system gone."""
+
+    exit_code = 74
+
+
+class TemporaryFailure(Haca3Error):
+    """Trying again may help: a lock is held, the GPU is out of memory."""
+
+    exit_code = 75

@@ -1,0 +1,1 @@
+"""Running a study: selection, resources, locks, failures."""

@@ -1,0 +1,1 @@
+"""The engine: sources and targets in, harmonized images out."""

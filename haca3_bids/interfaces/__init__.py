@@ -1,0 +1,1 @@
+"""Nipype nodes: load, call, save."""

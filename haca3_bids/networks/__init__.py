@@ -1,0 +1,1 @@
+"""The networks of HACA3: tensors in, tensors out."""

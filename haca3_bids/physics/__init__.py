@@ -1,0 +1,1 @@
+"""A simulator of MR images: tissues, anatomy, signal equations, scanner."""

@@ -1,0 +1,1 @@
+"""From a raw scan to the template grid: bias field, registration, template."""

@@ -1,0 +1,1 @@
+"""Training of HACA3, its artifact encoder and its fusion network."""
