@@ -30,7 +30,7 @@ class Attention(nn.Module):
         temperature: float = INFERENCE_TEMPERATURE,
     ) -> Tensor:
         """alpha, (batch, sources), adding up to one."""
-        scores = (self.k_fc(keys) @ self.q_fc(query).unsqueeze(-1)).squeeze(-1) * self.scale / temperature
+        scores: Tensor = (self.k_fc(keys) @ self.q_fc(query).unsqueeze(-1)).squeeze(-1) * self.scale / temperature
         if available is not None:
             scores = scores.masked_fill(~available, ABSENT)
         return scores.softmax(dim=1)
@@ -54,7 +54,7 @@ def attention_maps(alpha: Tensor, masks: Tensor) -> Tensor:
 
 
 def smooth_maps(maps: Tensor) -> Tensor:
-    """One smoothing pass of HACA3+ over (batch, sources, h, w): steps above EDGE move halfway to each neighbour in turn."""
+    """One smoothing pass of HACA3+ over (batch, sources, h, w): steps above EDGE move halfway to each neighbour."""
     padded = nn.functional.pad(maps, (1, 1, 1, 1), mode="replicate")
     height, width = maps.shape[-2:]
     smooth = maps

@@ -83,7 +83,7 @@ def sample_beta(logits: Tensor, generator: torch.Generator | None = None) -> Ten
 
 
 def one_channel(beta: Tensor) -> Tensor:
-    """The decoder's view of beta (batch, levels, h, w): the level's index over the number of levels, (batch, 1, h, w)."""
+    """The decoder's view of beta (batch, levels, h, w): the level's index over their number, (batch, 1, h, w)."""
     levels = beta.shape[1]
     index = torch.arange(levels, device=beta.device, dtype=beta.dtype)
     return (beta * index[None, :, None, None]).sum(dim=1, keepdim=True) / levels

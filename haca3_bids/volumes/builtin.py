@@ -8,7 +8,7 @@ from haca3_bids.volumes.volume import Volume
 
 
 def load_icbm2009a() -> dict[str, Volume]:
-    """T1-weighted ``brain`` (skull-stripped, 0..1), ``grey`` and ``white`` matter probabilities, 197 x 233 x 189 at 1 mm.
+    """T1-weighted ``brain`` (skull-stripped, 0..1), ``grey`` and ``white`` matter probabilities, 197 x 233 x 189, 1 mm.
 
     Source: ICBM 2009a nonlinear symmetric (Fonov et al. 2011), as packaged by nilearn.
     """

@@ -34,7 +34,8 @@ class Volume:
     @property
     def zooms_mm(self) -> NDArray[np.float64]:
         """Voxel size along each array axis, shape (3,)."""
-        return np.sqrt((self.affine[:3, :3] ** 2).sum(axis=0))
+        zooms: Affine = np.sqrt((self.affine[:3, :3] ** 2).sum(axis=0))
+        return zooms
 
     def with_data(self, data: NDArray[np.generic]) -> Volume:
         """Other voxels on the same grid."""

@@ -1,0 +1,50 @@
+# make demo: one simulated person at two sites, harmonized; make test: what CI runs; make bench: speed and memory
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+QUICK := not slow and not gpu and not network and not container and not slurm
+
+.PHONY: demo test bench docs lint clean test-slow test-gpu test-network test-container test-slurm
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/.installed: setup.cfg pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -e . -c constraints.txt
+	touch $@
+
+$(VENV)/.installed-test: setup.cfg pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -e '.[test]' -c constraints.txt
+	touch $@
+
+# One simulated person scanned at two sites; the first site's session is given the second site's contrast.
+# The head is made of the tissue maps the built-in weights were trained on, and the page says so.
+demo: $(VENV)/.installed
+	rm -rf demo
+	$(BIN)/haca3 simulate demo/bids --sites 2 --subjects 1 --travelling --builtin-head
+	$(BIN)/haca3-bids demo/bids demo/out participant --session-label siteA --target sub-01_ses-siteB \
+		--template builtin --precision bf16 --work-dir demo/work
+	@echo "Open the page:"
+	@echo "$(CURDIR)/demo/out/sub-01.html"
+
+test: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "$(QUICK)"
+
+test-slow test-gpu test-network test-container test-slurm: test-%: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -m $*
+
+bench: $(VENV)/.installed-test
+	$(BIN)/python -m pytest benchmarks --override-ini python_files='bench_*.py' -s
+
+docs: $(VENV)/.installed-test
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf $(VENV) build dist docs/_build demo
