@@ -1,0 +1,160 @@
+"""Figures of one session: Volumes in, SVG files out. Nothing is kept between calls."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from haca3_bids.reports.planes import PLANES, Picture, cut, head_centre_mm, white_end
+from haca3_bids.volumes.volume import Volume
+
+MNI_POINT_MM = (-6.0, -18.0, 12.0)  # beside the midline, through thalamus and ventricles
+REGISTRATION_CUTS_MM = {"sagittal": (-36, -12, 12, 36), "coronal": (-60, -30, 0, 30), "axial": (-20, 4, 28, 52)}
+INCH_PER_MM = 0.0115  # of a picture in a figure
+LABEL_INCH = 0.3  # the strip above a row in which its name stands
+INK, PAPER, ACCENT, SECOND = "#1f2933", "#ffffff", "#0b7285", "#d9480f"
+CONTOUR = "#ffd43b"
+
+
+@dataclass(frozen=True)
+class Row:
+    """Pictures side by side under one name; ``masks`` are outlined."""
+
+    name: str
+    pictures: Sequence[Picture]
+    white: float
+    masks: Sequence[Picture | None]
+
+
+def draw_before_after(before: Volume, after: Volume, title: str, path: str | os.PathLike[str]) -> None:
+    """A raw scan on its own grid above the same scan on the template grid, three planes each."""
+    rows = [
+        _row("as found", before, head_centre_mm(before)),
+        _row("bias-corrected, registered, scaled", after, MNI_POINT_MM),
+    ]
+    _save(_mosaic(rows, title), path)
+
+
+def draw_registration(image: Volume, template_brain: Volume, path: str | os.PathLike[str], title: str = "") -> None:
+    """The registered image with the outline of the template's brain, four cuts along each axis."""
+    white = white_end(image)
+    rows = [
+        Row(
+            plane,
+            [cut(image, plane, position) for position in positions],
+            white,
+            [cut(template_brain, plane, position) for position in positions],
+        )
+        for plane, positions in REGISTRATION_CUTS_MM.items()
+    ]
+    _save(_mosaic(rows, title), path)
+
+
+def draw_harmonized(source: Volume | None, harmonized: Volume, title: str, path: str | os.PathLike[str]) -> None:
+    """The harmonized image, below the source of the same contrast where the session has one."""
+    rows = [] if source is None else [_row("source", source, MNI_POINT_MM)]
+    _save(_mosaic([*rows, _row("harmonized", harmonized, MNI_POINT_MM)], title), path)
+
+
+def draw_histogram(image: Volume, mask: Volume, peak: float, path: str | os.PathLike[str], title: str = "") -> None:
+    """Intensities of the image (its positive voxels) and inside the white-matter ``mask``, with the peak found."""
+    figure = Figure(figsize=(7.2, 2.6), facecolor=PAPER, layout="constrained")
+    axes = figure.add_subplot()
+    positive = image.data[image.data > 0]
+    top = max(white_end(image), 1.6 * peak)
+    bins = np.linspace(0, top, 161)
+    _density(axes, positive, bins, "#adb5bd", "image")
+    _density(axes, image.data[mask.data > 0.5], bins, ACCENT, "white-matter core")
+    axes.axvline(peak, color=SECOND, linewidth=1.5, label=f"peak {peak:.0f}")
+    axes.set(xlim=(0, top), yticks=[], xlabel="intensity", title=title)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8)
+    _save(figure, path)
+
+
+def draw_theta_plane(
+    sources: Mapping[str, Sequence[float]], targets: Mapping[str, Sequence[float]], path: str | os.PathLike[str]
+) -> None:
+    """Where the session's images and the targets lie in the plane of contrast, theta."""
+    figure = Figure(figsize=(4.2, 3.2), facecolor=PAPER, layout="constrained")
+    axes = figure.add_subplot()
+    axes.axhline(0, color="#dee2e6", linewidth=0.8, zorder=0)
+    axes.axvline(0, color="#dee2e6", linewidth=0.8, zorder=0)
+    for points, colour, marker in ((sources, ACCENT, "o"), (targets, SECOND, "x")):
+        for name, (first, second) in points.items():
+            axes.plot(first, second, marker, color=colour, markersize=7)
+            axes.annotate(name, (first, second), xytext=(6, 5), textcoords="offset points", fontsize=8, color=colour)
+    axes.set(xlabel="theta 1", ylabel="theta 2")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.margins(0.2)
+    _save(figure, path)
+
+
+def _row(name: str, volume: Volume, point_mm: Sequence[float] | NDArray[np.float64]) -> Row:
+    pictures = [cut(volume, plane, position) for plane, position in zip(PLANES, point_mm, strict=True)]
+    return Row(name, pictures, white_end(volume), [None] * len(pictures))
+
+
+def _mosaic(rows: Sequence[Row], title: str) -> Figure:
+    """Rows of pictures at one scale in mm on black, each row's name above it."""
+    title_inch = 0.35 if title else 0.0
+    widths = [sum(p.width_mm for p in row.pictures) * INCH_PER_MM for row in rows]
+    heights = [max(p.height_mm for p in row.pictures) * INCH_PER_MM + LABEL_INCH for row in rows]
+    width, height = max(widths), sum(heights) + title_inch
+    figure = Figure(figsize=(width, height), facecolor="black")
+    if title:
+        figure.text(0.5, 1 - 0.18 / height, title, color="white", fontsize=11, ha="center", va="center")
+    top = height - title_inch
+    for row, row_width, row_height in zip(rows, widths, heights, strict=True):
+        figure.text(0.08 / width, (top - 0.17) / height, row.name, color="#ced4da", fontsize=9, va="center")
+        _place_row(figure, row, left=(width - row_width) / 2, bottom=top - row_height)
+        top -= row_height
+    return figure
+
+
+def _place_row(figure: Figure, row: Row, left: float, bottom: float) -> None:
+    width, height = figure.get_size_inches()
+    tallest = max(picture.height_mm for picture in row.pictures)
+    for picture, mask in zip(row.pictures, row.masks, strict=True):
+        wide, high = picture.width_mm * INCH_PER_MM, picture.height_mm * INCH_PER_MM
+        middle = bottom + (tallest - picture.height_mm) / 2 * INCH_PER_MM
+        axes = figure.add_axes((left / width, middle / height, wide / width, high / height))
+        _show(axes, picture, row.white, mask)
+        left += wide
+
+
+def _show(axes: Axes, picture: Picture, white: float, mask: Picture | None) -> None:
+    extent = (0.0, picture.width_mm, 0.0, picture.height_mm)
+    axes.imshow(picture.pixels, cmap="gray", vmin=0, vmax=white, origin="lower", extent=extent, interpolation="none")
+    if mask is not None and mask.pixels.min() < 0.5 < mask.pixels.max():
+        axes.contour(mask.pixels, levels=[0.5], colors=CONTOUR, linewidths=0.8, origin="lower", extent=extent)
+    if picture.plane != "sagittal":
+        for name, place in (("L", 0.02), ("R", 0.98)):
+            side = "left" if name == "L" else "right"
+            axes.text(place, 0.02, name, color="#ced4da", fontsize=7, ha=side, transform=axes.transAxes)
+    axes.set_axis_off()
+
+
+def _density(axes: Axes, values: NDArray[np.float32], bins: NDArray[np.float64], colour: str, label: str) -> None:
+    """A filled histogram of height one, so that few voxels and many can be compared."""
+    counts, _ = np.histogram(values, bins)
+    axes.stairs(counts / max(counts.max(), 1), bins, fill=True, color=colour, alpha=0.55, label=label)
+
+
+def _save(figure: Figure, path: str | os.PathLike[str]) -> None:
+    """Write the same bytes for the same figure; the file appears whole."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{os.getpid()}-{path.name}")
+    with mpl.rc_context({"svg.hashsalt": "haca3_bids", "svg.image_inline": True}):
+        FigureCanvasSVG(figure).print_svg(partial, metadata={"Date": None, "Creator": None})
+    os.replace(partial, path)

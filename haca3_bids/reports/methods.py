@@ -1,0 +1,145 @@
+"""The methods text: what was done in sentences that can go into an article, and the works they cite.
+
+A citation stands in a sentence as ``[@key]``, the key being one of REFERENCES.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+CITATION = re.compile(r"\[@([a-z0-9]+)\]")
+PREAMBLE = "This text may be copied into manuscripts as it is (CC0)."
+
+
+@dataclass(frozen=True)
+class Reference:
+    """An article: what BibTeX and a list of references are made from."""
+
+    key: str
+    authors: str
+    year: int
+    title: str
+    journal: str
+    doi: str
+
+    def in_words(self) -> str:
+        """One line of a list of references."""
+        return f"{self.authors} ({self.year}). {self.title}. {self.journal}. doi:{self.doi}"
+
+    def in_bibtex(self) -> str:
+        """An entry of a .bib file."""
+        fields = {
+            "author": self.authors.replace(", ", " and ").replace("et al.", "others"),
+            "year": str(self.year),
+            "title": "{" + self.title + "}",
+            "journal": self.journal,
+            "doi": self.doi,
+        }
+        body = "".join(f"  {name} = {{{value}}},\n" for name, value in fields.items())
+        return f"@article{{{self.key},\n{body}}}\n"
+
+
+REFERENCES = {
+    reference.key: reference
+    for reference in (
+        Reference(
+            "haca3",
+            "L. Zuo, Y. Liu, Y. Xue, B. E. Dewey, S. W. Remedios, S. P. Hays, M. Bilgel, E. M. Mowry, S. D. Newsome, "
+            "P. A. Calabresi, S. M. Resnick, J. L. Prince, A. Carass",
+            2023,
+            "HACA3: A unified approach for multi-site MR image harmonization",
+            "Computerized Medical Imaging and Graphics 109, 102285",
+            "10.1016/j.compmedimag.2023.102285",
+        ),
+        Reference(
+            "n4",
+            "N. J. Tustison, B. B. Avants, P. A. Cook, Y. Zheng, A. Egan, P. A. Yushkevich, J. C. Gee",
+            2010,
+            "N4ITK: Improved N3 Bias Correction",
+            "IEEE Transactions on Medical Imaging 29(6), 1310-1320",
+            "10.1109/TMI.2010.2046908",
+        ),
+        Reference(
+            "ants",
+            "B. B. Avants, N. J. Tustison, G. Song, P. A. Cook, A. Klein, J. C. Gee",
+            2011,
+            "A reproducible evaluation of ANTs similarity metric performance in brain image registration",
+            "NeuroImage 54(3), 2033-2044",
+            "10.1016/j.neuroimage.2010.09.025",
+        ),
+        Reference(
+            "icbm",
+            "V. Fonov, A. C. Evans, K. Botteron, C. R. Almli, R. C. McKinstry, D. L. Collins",
+            2011,
+            "Unbiased average age-appropriate atlases for pediatric studies",
+            "NeuroImage 54(1), 313-327",
+            "10.1016/j.neuroimage.2010.07.033",
+        ),
+        Reference(
+            "templateflow",
+            "R. Ciric, W. H. Thompson, R. Lorenz, M. Goncalves, E. E. MacNicol, C. J. Markiewicz, et al.",
+            2022,
+            "TemplateFlow: FAIR-sharing of multi-scale, multi-species brain models",
+            "Nature Methods 19, 1568-1571",
+            "10.1038/s41592-022-01681-2",
+        ),
+        Reference(
+            "nipype",
+            "K. Gorgolewski, C. D. Burns, C. Madison, D. Clark, Y. O. Halchenko, M. L. Waskom, S. S. Ghosh",
+            2011,
+            "Nipype: A Flexible, Lightweight and Extensible Neuroimaging Data Processing Framework in Python",
+            "Frontiers in Neuroinformatics 5, 13",
+            "10.3389/fninf.2011.00013",
+        ),
+        Reference(
+            "bids",
+            "K. J. Gorgolewski, T. Auer, V. D. Calhoun, R. C. Craddock, S. Das, E. P. Duff, et al.",
+            2016,
+            "The brain imaging data structure, a format for organizing and describing outputs of neuroimaging experiments",
+            "Scientific Data 3, 160044",
+            "10.1038/sdata.2016.44",
+        ),
+    )
+}
+
+
+def methods_markdown(sentences: Sequence[str]) -> str:
+    """The text with its numbered references, in Markdown."""
+    numbers = _numbers(sentences)
+    text = CITATION.sub(lambda cited: f"[{numbers[cited[1]]}]", " ".join(sentences))
+    listed = "\n".join(f"{number}. {REFERENCES[key].in_words()}" for key, number in numbers.items())
+    return f"{PREAMBLE}\n\n## Methods\n\n{text}\n\n## References\n\n{listed}\n"
+
+
+def methods_html(sentences: Sequence[str]) -> str:
+    """The text with its numbered references, as a fragment of HTML in which everything is escaped."""
+    numbers = _numbers(sentences)
+    text = CITATION.sub(lambda cited: f"[{numbers[cited[1]]}]", html.escape(" ".join(sentences)))
+    listed = "".join(f"<li>{html.escape(REFERENCES[key].in_words())}</li>" for key in numbers)
+    return f"<p>{text}</p>\n<ol>{listed}</ol>\n"
+
+
+def methods_bibtex(sentences: Sequence[str]) -> str:
+    """The works that the text cites, as the content of a .bib file."""
+    return "\n".join(REFERENCES[key].in_bibtex() for key in _numbers(sentences))
+
+
+def write_methods(folder: Path, sentences: Sequence[str]) -> None:
+    """CITATION.md, CITATION.html and CITATION.bib in ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    page = f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>Methods</title>\n<p>{PREAMBLE}</p>\n'
+    (folder / "CITATION.md").write_text(methods_markdown(sentences), encoding="utf-8")
+    (folder / "CITATION.html").write_text(page + methods_html(sentences) + "</html>\n", encoding="utf-8")
+    (folder / "CITATION.bib").write_text(methods_bibtex(sentences), encoding="utf-8")
+
+
+def _numbers(sentences: Sequence[str]) -> dict[str, int]:
+    """Each cited key with its number, in the order of first mention."""
+    keys = dict.fromkeys(CITATION.findall(" ".join(sentences)))
+    if unknown := keys.keys() - REFERENCES.keys():
+        raise KeyError(f"The methods text cites {', '.join(sorted(unknown))}, which methods.REFERENCES does not list.")
+    return {key: number for number, key in enumerate(keys, start=1)}

@@ -1,0 +1,63 @@
+"""What a reader sees of a volume: planes through a point, upright, the patient's left on the left."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haca3_bids.volumes.volume import Volume, reorient
+
+PLANES = ("sagittal", "coronal", "axial")  # across x, y and z; the order in which figures show them
+BRIGHT = 0.1  # of the 99th percentile: above it a voxel counts as head when the head is looked for
+WINDOW_PERCENTILE = 99.5  # of the positive voxels: the white end of the grey scale
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One plane: ``pixels`` (up, right), first row at the bottom; its size in mm; where it was cut."""
+
+    pixels: NDArray[np.float32]
+    width_mm: float
+    height_mm: float
+    plane: str
+    position_mm: float
+
+
+def cut(volume: Volume, plane: str, position_mm: float) -> Picture:
+    """The plane of ``volume`` at ``position_mm`` along its axis, the nearest one that exists."""
+    upright = reorient(volume, ("R", "A", "S"))
+    axis = PLANES.index(plane)
+    zooms = upright.zooms_mm
+    nearest = round((position_mm - _centre_mm(upright)[axis]) / zooms[axis] + (upright.shape[axis] - 1) / 2)
+    index = int(np.clip(nearest, 0, upright.shape[axis] - 1))
+    pixels = np.take(upright.data, index, axis=axis).T
+    across, up = (n for n in range(3) if n != axis)
+    width, height = upright.shape[across] * zooms[across], upright.shape[up] * zooms[up]
+    return Picture(np.ascontiguousarray(pixels), float(width), float(height), plane, position_mm)
+
+
+def head_centre_mm(volume: Volume) -> NDArray[np.float64]:
+    """The middle of the bright voxels' extent in RAS mm, shape (3,)."""
+    bright = volume.data > BRIGHT * np.percentile(volume.data, 99)
+    indices = np.argwhere(bright)
+    if not len(indices):
+        return _centre_mm(volume)
+    low, high = np.percentile(indices, [2, 98], axis=0)
+    return _to_mm(volume, (low + high) / 2)
+
+
+def white_end(volume: Volume) -> float:
+    """The intensity that is shown white; 1 for an image without positive voxels."""
+    positive = volume.data[volume.data > 0]
+    return float(np.percentile(positive, WINDOW_PERCENTILE)) if positive.size else 1.0
+
+
+def _centre_mm(volume: Volume) -> NDArray[np.float64]:
+    return _to_mm(volume, (np.asarray(volume.shape) - 1) / 2)
+
+
+def _to_mm(volume: Volume, index: NDArray[np.float64]) -> NDArray[np.float64]:
+    point: NDArray[np.float64] = volume.affine[:3, :3] @ index + volume.affine[:3, 3]
+    return point
