@@ -140,7 +140,7 @@ def _show(axes: Axes, picture: Picture, white: float, mask: Picture | None) -> N
     if picture.plane != "sagittal":
         for name, place in (("L", 0.02), ("R", 0.98)):
             side = "left" if name == "L" else "right"
-            axes.text(place, 0.02, name, color="#ced4da", fontsize=7, ha=side, transform=axes.transAxes)
+            axes.text(place, 0.02, name, color="#ced4da", fontsize=8, ha=side, transform=axes.transAxes)
     axes.set_axis_off()
 
 

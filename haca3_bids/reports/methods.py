@@ -99,7 +99,8 @@ REFERENCES = {
             "bids",
             "K. J. Gorgolewski, T. Auer, V. D. Calhoun, R. C. Craddock, S. Das, E. P. Duff, et al.",
             2016,
-            "The brain imaging data structure, a format for organizing and describing outputs of neuroimaging experiments",
+            "The brain imaging data structure, a format for organizing and describing outputs of neuroimaging "
+            "experiments",
             "Scientific Data 3, 160044",
             "10.1038/sdata.2016.44",
         ),

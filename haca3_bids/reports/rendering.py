@@ -1,0 +1,45 @@
+"""Templates of pages: everything escaped, and a value that a record lacks shown as a dash."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from jinja2 import ChainableUndefined, Environment, FileSystemLoader, Undefined
+
+TEMPLATES = Path(__file__).parent / "templates"
+NOTHING = "–"
+
+
+def render(template: str, **values: Any) -> str:
+    """The page that ``template`` makes of ``values``; the style sheet is there as ``style``."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=ChainableUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": number, "numbers": numbers, "percent": percent}
+    style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
+    return environment.get_template(template).render(style=style, **values)
+
+
+def number(value: float | Undefined | None) -> str:
+    """Three significant digits, and whole numbers from a hundred on."""
+    if value is None or isinstance(value, Undefined):
+        return NOTHING
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def numbers(values: Iterable[float] | Undefined | None) -> str:
+    """Two decimals each."""
+    if values is None or isinstance(values, Undefined):
+        return NOTHING
+    return ", ".join(f"{value:.2f}" for value in values)
+
+
+def percent(value: float | Undefined | None) -> str:
+    """A share in whole percent."""
+    return NOTHING if value is None or isinstance(value, Undefined) else f"{100 * value:.0f} %"

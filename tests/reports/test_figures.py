@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+from haca3_bids.reports import figures
+from haca3_bids.volumes.volume import Volume
+
+Draw = Callable[[Volume, Path], None]
+
+
+def brain(head: Volume) -> Volume:
+    return head.with_data(head.data > 0)
+
+
+DRAWN: dict[str, Draw] = {
+    "before_after": lambda head, path: figures.draw_before_after(head, head, "T1w", path),
+    "registration": lambda head, path: figures.draw_registration(head, brain(head), path),
+    "harmonized": lambda head, path: figures.draw_harmonized(head, head, "T1w", path),
+    "harmonized without source": lambda head, path: figures.draw_harmonized(None, head, "T1w", path),
+    "histogram": lambda head, path: figures.draw_histogram(head, brain(head), 1000.0, path),
+    "theta": lambda head, path: figures.draw_theta_plane({"T1w": (1, 2)}, {"built-in T1w": (3, 4)}, path),
+}
+
+
+@pytest.mark.parametrize("kind", DRAWN)
+def test_the_same_volumes_give_the_same_bytes_of_one_whole_svg(head: Volume, tmp_path: Path, kind: str) -> None:
+    DRAWN[kind](head, tmp_path / "one" / "figure.svg")
+    DRAWN[kind](head, tmp_path / "two" / "figure.svg")
+    first = (tmp_path / "one" / "figure.svg").read_bytes()
+    assert first == (tmp_path / "two" / "figure.svg").read_bytes()
+    assert ElementTree.fromstring(first).tag.endswith("svg")
+    assert [path.name for path in (tmp_path / "one").iterdir()] == ["figure.svg"]
+
+
+@pytest.mark.parametrize("kind", DRAWN)
+def test_figures_load_nothing_and_tell_no_time(head: Volume, tmp_path: Path, kind: str) -> None:
+    DRAWN[kind](head, tmp_path / "figure.svg")
+    text = (tmp_path / "figure.svg").read_text()
+    assert "dc:date" not in text
+    assert 'href="http' not in text
+
+
+def test_drawing_leaves_the_global_settings_of_matplotlib_alone(head: Volume, tmp_path: Path) -> None:
+    before = dict(mpl.rcParams)
+    figures.draw_registration(head, brain(head), tmp_path / "figure.svg")
+    assert dict(mpl.rcParams) == before
+
+
+def test_the_outline_of_the_brain_is_drawn_where_the_brain_is(head: Volume, tmp_path: Path) -> None:
+    figures.draw_registration(head, brain(head), tmp_path / "with.svg")
+    figures.draw_registration(head, head.with_data(np.zeros(head.shape)), tmp_path / "without.svg")
+    assert figures.CONTOUR in (tmp_path / "with.svg").read_text()
+    assert figures.CONTOUR not in (tmp_path / "without.svg").read_text()
+
+
+def test_an_oblique_scan_of_thick_slices_can_be_drawn(head: Volume, tmp_path: Path) -> None:
+    turn = np.array([[0.9, -0.4, 0, 0], [0.4, 0.9, 0, 0], [0, 0, 6, 0], [0, 0, 0, 1.0]])
+    raw = Volume(np.random.default_rng(0).random((40, 30, 9)).astype(np.float32), turn)
+    figures.draw_before_after(raw, head, "FLAIR", tmp_path / "figure.svg")
+    assert (tmp_path / "figure.svg").stat().st_size > 1000
+
+
+def test_an_empty_image_can_be_drawn(head: Volume, tmp_path: Path) -> None:
+    empty = head.with_data(np.zeros(head.shape))
+    figures.draw_before_after(empty, empty, "T1w", tmp_path / "images.svg")
+    figures.draw_histogram(empty, empty, 1000.0, tmp_path / "histogram.svg")

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+from haca3_bids.reports.figures import draw_histogram
+from haca3_bids.reports.subject import write_subject_page
+from haca3_bids.volumes.volume import Volume
+
+Dataset = Callable[..., Path]
+VOID = {"meta", "img", "br", "link"}
+
+
+class Balanced(HTMLParser):
+    """Counts open elements; an element closed out of order is an error."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.addresses: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, Any]]) -> None:
+        self.addresses += [value for name, value in attrs if name in {"src", "href"}]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def words(page: Path) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page.read_text()))
+
+
+def test_the_page_is_one_balanced_file_that_loads_nothing(dataset: Dataset) -> None:
+    page = write_subject_page(dataset({}, {"session": "siteB"}), "01")
+    parser = Balanced()
+    parser.feed(page.read_text())
+    assert not parser.open
+    assert parser.addresses
+    assert all(address.startswith(("data:", "#")) for address in parser.addresses)
+    assert "<script" not in page.read_text()
+
+
+def test_the_page_says_what_was_found_used_and_left_out_and_why(dataset: Dataset) -> None:
+    text = words(write_subject_page(dataset({}), "sub-01"))
+    for said in ("sub-01_T2w.nii.gz", "finest of two runs", "sub-01_ce-gad_T1w.nii.gz", "432", "97 %", "7.3", "12.1"):
+        assert said in text
+
+
+def test_the_page_shows_targets_theta_eta_attention_weights_and_seconds(dataset: Dataset) -> None:
+    text = words(write_subject_page(dataset({}), "01"))
+    for said in ("-2.10, 0.40", "1.25, -2.50", "0.40, 0.60", "T1w 21 %", "T2w 79 %", "abababababab", "1.70 GB", "31.2"):
+        assert said in text
+
+
+def test_everything_from_outside_is_escaped(dataset: Dataset) -> None:
+    evil = "<script>alert(1)</script>"
+    record = {"notes": [evil], "error": {"sentence": evil, "hint": evil}, "methods": [evil], "command": evil}
+    text = write_subject_page(dataset(record), "01").read_text()
+    assert "<script" not in text
+    assert text.count("&lt;script&gt;") == 5
+    assert "contrast agent &lt;gadolinium&gt;" in write_subject_page(dataset({"session": None}), "01").read_text()
+
+
+def test_a_failed_session_says_why_beside_one_that_is_done(dataset: Dataset) -> None:
+    error = {"class": "BadInput", "sentence": "The T1w is 4D.", "hint": "Leave it out.", "step": "loading"}
+    failed = {"session": "siteB", "status": "failed", "error": error}
+    failed |= {"preprocessing": {}, "harmonization": {}, "seconds": {}, "figures": [], "methods": []}
+    text = words(write_subject_page(dataset({}, failed), "01"))
+    for said in ("ses-siteB (failed)", "The T1w is 4D.", "Leave it out.", "Step: loading", "ses-siteA done"):
+        assert said in text
+
+
+def test_a_record_with_next_to_nothing_still_makes_a_page(dataset: Dataset) -> None:
+    bare = {"preprocessing": None, "harmonization": None, "images": [], "left_out": []}
+    assert "sub-01" in words(write_subject_page(dataset(bare), "01"))
+
+
+def test_figures_are_inside_the_page_and_a_missing_one_is_named(dataset: Dataset, head: Volume) -> None:
+    figures = [
+        {"kind": "histogram", "contrast": "T1w", "file": f"sub-01/figures/{name}.svg", "title": f"Histogram {name}"}
+        for name in ("there", "gone")
+    ]
+    output_dir = dataset({"figures": figures})
+    draw_histogram(head, head, 1000.0, output_dir / "sub-01/figures/there.svg")
+    page = write_subject_page(output_dir, "01").read_text()
+    assert page.count("data:image/svg+xml;base64,") == 2  # the histogram and the plane of contrast
+    assert "The figure sub-01/figures/gone.svg is missing." in page
+
+
+def test_writing_the_page_again_gives_the_same_bytes(dataset: Dataset) -> None:
+    output_dir = dataset({})
+    first = write_subject_page(output_dir, "01").read_bytes()
+    assert write_subject_page(output_dir, "01").read_bytes() == first
+    assert not list(output_dir.glob(".*"))
+
+
+def test_a_subject_is_not_taken_for_one_whose_label_begins_alike(dataset: Dataset) -> None:
+    output_dir = dataset({})
+    other = output_dir / "sub-011/anat"
+    other.mkdir(parents=True)
+    (other / "sub-011_desc-haca3_qc.json").write_text("not read")
+    write_subject_page(output_dir, "01")
