@@ -1,0 +1,62 @@
+"""Tables of the reference pages, made from the program itself so that they cannot drift apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from haca3_bids import errors
+from haca3_bids.bids.choice import RULE
+from haca3_bids.cli.options import OPTIONS, Option
+
+
+def option_lines() -> Iterator[str]:
+    """Every option of haca3-bids as a definition list, group by group."""
+    for title, options in OPTIONS.items():
+        yield f"**{title}**\n"
+        for option in options:
+            yield f"`{', '.join(_flags(option))}`\n: {option.help}{_choices(option)}\n"
+
+
+def _flags(option: Option) -> Iterator[str]:
+    value = "" if option.kind is None else f" {option.metavar or 'VALUE'}"
+    yield from (f"{flag}{value}{' ...' if option.many else ''}" for flag in option.flags)
+
+
+def _choices(option: Option) -> str:
+    return f"; one of {', '.join(f'`{choice}`' for choice in option.choices)}" if option.choices else ""
+
+
+def exit_code_lines() -> Iterator[str]:
+    """Exit codes and their meanings."""
+    yield "| code | meaning |\n|---|---|"
+    yield "| 0 | everything is done |"
+    yield "| 1 | at least one session failed, the others are done |"
+    found = {kind.exit_code: kind for kind in vars(errors).values() if isinstance(kind, type) and kind.exit_code > 1}
+    for code, kind in sorted(found.items()):
+        yield f"| {code} | {(kind.__doc__ or '').strip()} |"
+
+
+def rule_lines() -> Iterator[str]:
+    """How one scan is chosen among several of a contrast."""
+    yield from (f"{number}. {words}" for number, (_, words) in enumerate(RULE, start=1))
+
+
+class Table(SphinxDirective):
+    """Markdown from one of the functions above, set where the directive stands."""
+
+    lines: ClassVar[Callable[[], Iterator[str]]]
+
+    def run(self) -> list[nodes.Node]:
+        return self.parse_text_to_nodes("\n".join(type(self).lines()))
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Make the directives known to Sphinx."""
+    for name, lines in (("options", option_lines), ("exit-codes", exit_code_lines), ("choice-rule", rule_lines)):
+        app.add_directive(name, type(name, (Table,), {"lines": staticmethod(lines)}))
+    return {"parallel_read_safe": True}

@@ -1,0 +1,19 @@
+"""Sphinx configuration: what the pages say of options and exit codes is read from the program."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+
+import haca3_bids
+
+project = "haca3_bids"
+author = "The haca3_bids developers"
+release = version = haca3_bids.__version__
+extensions = ["myst_parser", "sphinx.ext.mathjax", "sphinx_copybutton", "tables"]
+myst_enable_extensions = ["deflist", "dollarmath"]
+myst_heading_anchors = 3
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = f"haca3_bids {release}"
+copybutton_exclude = ".linenos, .gp"

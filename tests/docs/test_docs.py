@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from haca3_bids import errors
+from haca3_bids.bids.sidecars import harmonized_sidecar, native_sidecar, preproc_sidecar, template_sidecar
+from haca3_bids.cli.options import every_option
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", str(DOCS), str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def test_the_documentation_is_built_without_a_warning(site: Path) -> None:
+    assert (site / "index.html").is_file()
+
+
+def test_every_option_of_the_parser_is_in_the_reference(site: Path) -> None:
+    page = (site / "reference/command-line.html").read_text()
+    assert not [flag for option in every_option() for flag in option.flags if flag not in page]
+
+
+def test_every_exit_code_is_in_the_reference(site: Path) -> None:
+    page = (site / "reference/exit-codes.html").read_text()
+    codes = {kind.exit_code for kind in vars(errors).values() if isinstance(kind, type)}
+    assert not [code for code in codes | {0} if f"<p>{code}</p>" not in page]
+
+
+def test_every_key_of_a_sidecar_is_in_the_reference() -> None:
+    target = {"name": "", "contrast": "T1w", "theta": [0, 0], "eta": [0, 0]}
+    keys = set(template_sidecar("MNI152NLin2009cSym", [])) | set(native_sidecar("", []))
+    keys |= set(preproc_sidecar("T1w", {}, {})) | set(harmonized_sidecar({"target": target}, {}, ""))
+    page = (DOCS / "reference/sidecars.md").read_text()
+    assert not [key for key in keys if f"`{key}`" not in page]
+
+
+def test_every_option_that_the_pages_name_exists() -> None:
+    pages = [*DOCS.rglob("*.md"), ROOT / "README.md"]
+    commands = re.findall(r"haca3-bids [^\n`]*(?:\\\n[^\n`]*)*", "\n".join(page.read_text() for page in pages))
+    known = {flag for option in every_option() for flag in option.flags}
+    known |= {"--help", "--version", "--config-file", "--bids-exec-spec", "--notrack"}
+    assert not [flag for command in commands for flag in re.findall(r"(?<= )--[a-z-]+", command) if flag not in known]
+
+
+def test_links_between_files_of_the_readme_lead_somewhere() -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", (ROOT / "README.md").read_text())
+    assert links
+    assert not [link for link in links if not (ROOT / link).exists()]
