@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 CONTRASTS = ("T1w", "T2w", "PDw", "FLAIR")  # the order in which sources and outputs are listed everywhere
 REFERENCE_ORDER = ("T1w", "T2w", "FLAIR", "PDw")  # the first one present is the session's reference
@@ -35,3 +38,86 @@ class HarmonizationSettings:
     seed: int = 0
     like_authors: bool = False  # the released program's arithmetic instead of the default mode's
     threads: int = 0  # 0: as PyTorch chooses
+
+
+@dataclass(frozen=True)
+class SelectionSettings:
+    """Which sessions and images of the dataset are taken, and what is known of them already."""
+
+    participants: tuple[str, ...] = ()  # labels without prefix; empty: all
+    sessions: tuple[str, ...] = ()
+    modalities: tuple[str, ...] = CONTRASTS  # contrasts that serve as sources
+    filter_file: Path | None = None
+    database_dir: Path | None = None
+    skip_validation: bool = False
+    derivatives: tuple[tuple[str, Path], ...] = ()  # name and folder of earlier derivatives
+
+
+@dataclass(frozen=True)
+class OutputSettings:
+    """What is written beside the harmonized images on the template grid."""
+
+    spaces: tuple[str, ...] = ("template",)  # "template", "native"
+    extras: tuple[str, ...] = ()  # "beta", "attention", "std"
+
+    @property
+    def native(self) -> bool:
+        """Whether each harmonized image is also written on the session reference's own grid."""
+        return "native" in self.spaces
+
+
+@dataclass(frozen=True)
+class ExecutionSettings:
+    """How the run is carried out; nothing here changes a voxel."""
+
+    work_dir: Path | None = None  # None: a folder of the system's scratch space
+    clean_workdir: bool = False
+    keep_work: bool = False
+    nprocs: int | None = None  # None: as many as this process may use
+    omp_nthreads: int | None = None
+    mem_gb: float | None = None
+    plugin_file: Path | None = None
+    reprocess: bool = False
+    stop_on_first_crash: bool = False
+    resource_monitor: bool = False
+    write_graph: bool = False
+    debug: bool = False
+    verbosity: int = 0
+    dry_run: bool = False
+    reports_only: bool = False
+    boilerplate_only: bool = False
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that ``haca3-bids`` is asked to do."""
+
+    bids_dir: Path
+    output_dir: Path
+    level: str = "participant"
+    targets: tuple[str, ...] = ()  # [NAME=]VALUE as typed; empty: the built-in reference of each contrast found
+    selection: SelectionSettings = SelectionSettings()
+    preprocessing: PreprocessingSettings = PreprocessingSettings()
+    harmonization: HarmonizationSettings = HarmonizationSettings()
+    outputs: OutputSettings = OutputSettings()
+    execution: ExecutionSettings = ExecutionSettings()
+
+
+NOT_IN_FINGERPRINT = frozenset({"device", "batch_size", "threads", "weights", "fusion_weights"})
+
+
+def fingerprint(settings: Settings, *, weights_sha256: str, fusion_sha256: str, version: str) -> str:
+    """Sixteen hexadecimal digits that change with every setting, weight or version that can change an output.
+
+    Which images, sessions and targets are taken does not enter: each session's record holds those itself.
+    """
+    parts = {
+        group: {key: value for key, value in asdict(part).items() if key not in NOT_IN_FINGERPRINT}
+        for group, part in (
+            ("preprocessing", settings.preprocessing),
+            ("harmonization", settings.harmonization),
+            ("outputs", settings.outputs),
+        )
+    }
+    text = json.dumps([version, weights_sha256, fusion_sha256, parts], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

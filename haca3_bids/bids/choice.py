@@ -1,0 +1,105 @@
+"""Which scan of a session stands for a contrast when there are several: a rule, and its words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from haca3_bids.errors import BadInput
+from haca3_bids.volumes.header import Geometry, read_geometry
+
+WHOLE_HEAD_MM = 100.0  # a brain is longer than this along every axis; less is a slab
+STEP_MM = 0.1  # voxel sizes closer than this count as equal
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A scan that could stand for its contrast."""
+
+    path: Path
+    entities: Mapping[str, str]
+    geometry: Geometry | None  # None: the header cannot be read
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+def candidate(path: Path, entities: Mapping[str, str], metadata: Mapping[str, Any]) -> Candidate:
+    """A candidate with its geometry, None when the file cannot be read."""
+    try:
+        return Candidate(path, entities, read_geometry(path), metadata)
+    except BadInput:
+        return Candidate(path, entities, None, metadata)
+
+
+def _readable(scan: Candidate) -> float:
+    return 0.0 if scan.geometry is not None and len(scan.geometry.shape) == 3 else 1.0
+
+
+def _whole_head(scan: Candidate) -> float:
+    return 0.0 if scan.geometry and min(scan.geometry.extent_mm, default=0.0) >= WHOLE_HEAD_MM else 1.0
+
+
+def _reconstruction(scan: Candidate) -> float:
+    label = scan.entities.get("rec", "").lower()
+    if not label:
+        image_type = [str(word).upper() for word in scan.metadata.get("ImageType", ())]
+        return 0.0 if "NORM" in image_type else 1.0
+    return 0.0 if "norm" in label else 2.0
+
+
+def _thickest(scan: Candidate) -> float:
+    return round(max(scan.geometry.zooms_mm[:3]) / STEP_MM) if scan.geometry else 0.0
+
+
+def _voxel_volume(scan: Candidate) -> float:
+    if not scan.geometry:
+        return 0.0
+    a, b, c = scan.geometry.zooms_mm[:3]
+    return round(a * b * c / STEP_MM**2)
+
+
+def _echo(scan: Candidate) -> float:
+    label = scan.entities.get("echo", "0")
+    return float(label) if label.isdigit() else 0.0
+
+
+def _run(scan: Candidate) -> float:
+    label = scan.entities.get("run", "0")
+    return -float(label) if label.isdigit() else 0.0
+
+
+RULE: Sequence[tuple[Callable[[Candidate], float], str]] = (
+    (_readable, "it is one 3D volume"),
+    (_whole_head, "it covers the whole head (100 mm or more along every axis)"),
+    (_thickest, "its voxels are shorter along their longest edge"),
+    (
+        _reconstruction,
+        "it is corrected for coil sensitivity (rec-norm, or NORM in ImageType), or a plain reconstruction",
+    ),
+    (_voxel_volume, "its voxels are smaller"),
+    (_echo, "its echo is the earlier one"),
+    (_run, "it is the later run (a scan is usually repeated because the first one failed)"),
+)
+
+
+def choose(candidates: Sequence[Candidate]) -> tuple[Candidate, str, dict[Path, str]]:
+    """The scan that stands for a contrast, why, and why not each of the others.
+
+    The rule compares scans by the criteria of ``RULE``, one after the other; the first that tells two scans apart
+    decides. Where none does, the name that comes first in the alphabet wins, so that the choice never depends on
+    the order of a folder's listing.
+    """
+    ordered = sorted(candidates, key=lambda scan: (*(criterion(scan) for criterion, _ in RULE), scan.path.name))
+    best = ordered[0]
+    if len(ordered) == 1:
+        return best, "the only one of its contrast", {}
+    against = {other.path: f"{best.path.name} is used: {_difference(best, other)}" for other in ordered[1:]}
+    return best, f"preferred to {ordered[1].path.name}: {_difference(best, ordered[1])}", against
+
+
+def _difference(best: Candidate, other: Candidate) -> str:
+    for criterion, words in RULE:
+        if criterion(best) != criterion(other):
+            return words
+    return "nothing tells them apart, and its name comes first"

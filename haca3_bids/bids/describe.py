@@ -1,0 +1,154 @@
+"""What the derivatives dataset says of itself: description, ignore list, descriptions of its labels, readme."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from haca3_bids.bids.atomic import locked, make_folder, read_json, write_json, write_text
+from haca3_bids.bids.names import target_desc
+from haca3_bids.errors import CannotCreate
+
+BIDS_VERSION = "1.10.0"
+CODE_URL = "https://github.com/haca3-bids/haca3_bids"
+APP = "haca3_bids"
+BIDSIGNORE = ("*.html", "figures", "log", "logs", "*_xfm.*", "group_*", "*_qc.json", ".partial-*")
+SAME_TARGET = 1e-3  # thetas of one image differ by less between machines
+README = """# Images harmonized with HACA3
+
+Every session's images, on the template grid:
+
+* `desc-preproc`: bias-corrected, rigidly registered, white-matter peak at 1000;
+* `desc-haca3`, `desc-haca3NAME`: harmonized to the built-in reference, or to the target NAME (see `descriptions.tsv`).
+
+`space-` names the frame of coordinates; the alignment is rigid (6 parameters): size and shape are the subject's own.
+The sidecar of each image says what it was made from and how. `sub-*.html` show the images; `logs/` hold each run's
+settings, messages and methods text.
+"""
+
+
+def describe_dataset(output_dir: Path, bids_dir: Path, *, version: str, weights: Mapping[str, str]) -> None:
+    """Write what is missing of the dataset's own files; refuse a dataset that is not ours or has other weights.
+
+    ``weights`` maps "name", "sha256", "variant", "fusion_name" and "fusion_sha256".
+    """
+    make_folder(output_dir)
+    with locked(output_dir, "dataset"):
+        path = output_dir / "dataset_description.json"
+        old = read_json(path)
+        check_dataset(output_dir, weights)
+        write_json(path, _description(output_dir, bids_dir, version, weights, old or {}))
+        write_text(output_dir / ".bidsignore", "\n".join(BIDSIGNORE) + "\n")
+        if not (output_dir / "README.md").exists():
+            write_text(output_dir / "README.md", README)
+        _write_descriptions(output_dir, {})
+
+
+def check_dataset(output_dir: Path, weights: Mapping[str, str]) -> None:
+    """Raise CannotCreate when the folder holds another dataset, or one made with other weights. Writes nothing."""
+    path = output_dir / "dataset_description.json"
+    if not path.exists():
+        foreign = [one.name for one in output_dir.glob("sub-*")] if output_dir.is_dir() else []
+        if foreign:
+            raise CannotCreate(
+                f"{output_dir.name} holds {foreign[0]} but no dataset_description.json; haca3-bids did not write it.",
+                "Give an empty or new OUTPUT_DIR.",
+            )
+        return
+    old = read_json(path)
+    made_by = [one.get("Name") for one in (old or {}).get("GeneratedBy", []) if isinstance(one, dict)]
+    if old is None or APP not in made_by:
+        raise CannotCreate(f"{output_dir.name} is a dataset that haca3-bids did not write.", "Give a new OUTPUT_DIR.")
+    before = old.get("Haca3", {}).get("Weights", {})
+    for key, word in (("sha256", "weights"), ("fusion_sha256", "fusion weights"), ("variant", "variant")):
+        if before.get(key, weights.get(key)) != weights.get(key):
+            raise CannotCreate(
+                f"{output_dir.name} was made with other {word} ({before.get('name')}, {str(before.get(key))[:12]}), "
+                f"not with {weights.get('name')} ({str(weights.get(key))[:12]}).",
+                "Images of different weights are not comparable: give another OUTPUT_DIR.",
+            )
+
+
+def _description(
+    output_dir: Path, bids_dir: Path, version: str, weights: Mapping[str, str], old: Mapping[str, Any]
+) -> dict[str, Any]:
+    source = read_json(bids_dir / "dataset_description.json") or {}
+    link = os.path.relpath(bids_dir.resolve(), output_dir.resolve())
+    tool = {"Name": APP, "Version": version, "CodeURL": CODE_URL, "Description": "Contrast harmonization with HACA3"}
+    return {
+        "Name": f"HACA3 harmonization of {source.get('Name', bids_dir.name)}",
+        "BIDSVersion": BIDS_VERSION,
+        "DatasetType": "derivative",
+        "GeneratedBy": [tool, *[one for one in old.get("GeneratedBy", []) if one.get("Name") != APP]],
+        "SourceDatasets": [{"URL": link}],
+        "DatasetLinks": {"raw": link},
+        "Haca3": {"Weights": dict(weights), "Targets": old.get("Haca3", {}).get("Targets", {})},
+    }
+
+
+def known_targets(output_dir: Path) -> dict[str, dict[str, Any]]:
+    """Targets the dataset has images of, by ``desc_suffix`` such as ``haca3site2_T2w``."""
+    description = read_json(output_dir / "dataset_description.json") or {}
+    return dict(description.get("Haca3", {}).get("Targets", {}))
+
+
+def target_key(target: Mapping[str, Any]) -> str:
+    """``haca3site2_T2w``: what tells the images of one target from those of another."""
+    return f"{target_desc(str(target['name']))}_{target['contrast']}"
+
+
+def claim_targets(output_dir: Path, targets: Sequence[Mapping[str, Any]]) -> None:
+    """Enter the targets in the dataset's description; CannotCreate when a name already stands for another contrast."""
+    with locked(output_dir, "dataset"):
+        path = output_dir / "dataset_description.json"
+        description = read_json(path) or {}
+        known = description.setdefault("Haca3", {}).setdefault("Targets", {})
+        for target in targets:
+            before = known.setdefault(target_key(target), dict(target))
+            if not same_target(before, target):
+                raise CannotCreate(
+                    f"{output_dir.name} already has images of another target under the name desc-{target_key(target)} "
+                    f"(theta {_rounded(before['theta'])}, now {_rounded(target['theta'])}).",
+                    "Give the target another name (--target NAME=VALUE), or another OUTPUT_DIR.",
+                )
+        write_json(path, description)
+        _write_descriptions(output_dir, known)
+
+
+def same_target(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two targets ask for the same contrast."""
+    if one["contrast"] != other["contrast"]:
+        return False
+    pairs = zip([*one["theta"], *one["eta"]], [*other["theta"], *other["eta"]], strict=True)
+    return all(math.isclose(a, b, rel_tol=SAME_TARGET, abs_tol=SAME_TARGET) for a, b in pairs)
+
+
+def _rounded(values: Sequence[float]) -> list[float]:
+    return [round(value, 4) for value in values]
+
+
+def _write_descriptions(output_dir: Path, targets: Mapping[str, Mapping[str, Any]]) -> None:
+    path = output_dir / "descriptions.tsv"
+    rows = _read_descriptions(path)
+    rows["desc-preproc"] = "Bias-corrected, rigidly registered to the template, white-matter peak at 1000"
+    for target in targets.values():
+        desc = target_desc(str(target["name"]))
+        what = f"target {target['name']}" if target["name"] else "the built-in reference of the image's contrast"
+        rows[f"desc-{desc}"] = f"Harmonized with HACA3 to {what}"
+        rows[f"desc-{desc}Std"] = f"Standard deviation of the samples of desc-{desc}"
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter="\t", lineterminator="\n")
+    writer.writerows([("desc_id", "description"), *sorted(rows.items())])
+    write_text(path, text.getvalue())
+
+
+def _read_descriptions(path: Path) -> dict[str, str]:
+    if not path.exists():
+        return {}
+    with path.open(encoding="utf-8", newline="") as lines:
+        return {row["desc_id"]: row["description"] for row in csv.DictReader(lines, delimiter="\t")}

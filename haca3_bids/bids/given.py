@@ -1,0 +1,46 @@
+"""What earlier derivatives already know of a session: brain mask and rigid transform to the template."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from haca3_bids.bids.discover import Session
+from haca3_bids.bids.names import parse_entities
+from haca3_bids.errors import UsageError
+
+LINEAR_EXTENSIONS = (".txt", ".mat", ".tfm")  # ITK files of one linear transform; .h5 holds a warp
+
+
+def check_derivatives(derivatives: Sequence[tuple[str, Path]]) -> None:
+    """Raise UsageError when a folder of earlier derivatives is not there."""
+    for name, folder in derivatives:
+        if not folder.is_dir():
+            raise UsageError(f"--derivatives {name}={folder}: there is no such folder.")
+
+
+def find_given(derivatives: Sequence[tuple[str, Path]], session: Session, space: str) -> dict[str, Path]:
+    """``brain_mask`` (on the reference scan's grid) and ``to_template`` (an ITK file), as far as they are there.
+
+    The folders are searched in the order given, the session's own files before those of the subject.
+    """
+    found: dict[str, Path] = {}
+    for _, folder in derivatives:
+        for place in dict.fromkeys((session.folder, f"sub-{session.subject}/anat")):
+            for path in sorted((folder / place).glob(f"sub-{session.subject}_*")):
+                kind = _kind(path, session, space)
+                if kind:
+                    found.setdefault(kind, path)
+    return found
+
+
+def _kind(path: Path, session: Session, space: str) -> str:
+    entities, suffix, extension = parse_entities(path.name)
+    if entities.get("ses", session.session) != session.session:
+        return ""
+    if suffix == "mask" and extension.startswith(".nii") and entities.get("desc") == "brain":
+        return "" if entities.get("space", session.reference) != session.reference else "brain_mask"
+    if suffix == "xfm" and extension in LINEAR_EXTENSIONS and entities.get("mode") == "image":
+        pair = (entities.get("from"), entities.get("to"))
+        return "to_template" if pair == (session.reference, space) else ""
+    return ""

@@ -1,0 +1,103 @@
+"""BIDS labels and the names of the files that are written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from haca3_bids.errors import UsageError
+
+ENTITY_ORDER = ("sub", "ses", "acq", "rec", "run", "space", "res", "desc")
+RESERVED = ("preproc", "beta", "attention")
+
+
+def check_label(label: str) -> str:
+    """The label itself; UsageError when BIDS does not allow it."""
+    if not re.fullmatch(r"[A-Za-z0-9]+", label):
+        raise UsageError(f"'{label}' is no BIDS label.", "Labels have letters and digits only.")
+    return label
+
+
+def as_label(text: str) -> str:
+    """A label made from any text: its letters and digits."""
+    return re.sub(r"[^A-Za-z0-9]", "", text)
+
+
+def session_name(subject: str, session: str | None) -> str:
+    """``sub-01_ses-1``, or ``sub-01`` for a dataset without sessions."""
+    return f"sub-{subject}" + (f"_ses-{session}" if session else "")
+
+
+def session_folder(subject: str, session: str | None) -> str:
+    """Folder of a session's files, relative to the dataset: ``sub-01/ses-1/anat``."""
+    return f"sub-{subject}/" + (f"ses-{session}/" if session else "") + "anat"
+
+
+def file_name(subject: str, session: str | None, suffix: str, extension: str, **entities: str | None) -> str:
+    """``sub-01_ses-1_space-X_res-1_desc-haca3_T1w.nii.gz``: entities in the order of BIDS, empty ones left out."""
+    parts = [session_name(subject, session)]
+    unknown = set(entities) - set(ENTITY_ORDER)
+    if unknown:
+        raise ValueError(f"no place for entities {sorted(unknown)}")
+    for key in ENTITY_ORDER:
+        value = entities.get(key)
+        if value:
+            parts.append(f"{key}-{check_label(value)}")
+    return "_".join([*parts, suffix]) + extension
+
+
+def transform_name(subject: str, session: str | None, source: str, target: str, extension: str = ".txt") -> str:
+    """``sub-01_from-T1w_to-MNI152NLin2009cSym_mode-image_xfm.txt``."""
+    return f"{session_name(subject, session)}_from-{source}_to-{target}_mode-image_xfm{extension}"
+
+
+def record_name(subject: str, session: str | None) -> str:
+    """Name of a session's record."""
+    return file_name(subject, session, "qc", ".json", desc="haca3")
+
+
+def target_desc(name: str) -> str:
+    """The ``desc-`` label of images harmonized to target ``name``; "" is the built-in reference."""
+    return f"haca3{name}"
+
+
+def check_target_name(name: str) -> str:
+    """The name itself; UsageError when it is no label or would collide with names of our own."""
+    check_label(name)
+    if name.lower().endswith("std"):
+        raise UsageError(f"A target cannot be called '{name}': that ending names standard-deviation maps.")
+    return name
+
+
+def parse_entities(file: str) -> tuple[dict[str, str], str, str]:
+    """Entities, suffix and extension of a BIDS file name."""
+    stem, dot, rest = file.partition(".")
+    *pairs, suffix = stem.split("_")
+    entities = dict(pair.split("-", 1) for pair in pairs if "-" in pair)
+    return entities, suffix, dot + rest
+
+
+def bids_uri(dataset: str, relative: str) -> str:
+    """``bids:raw:sub-01/anat/sub-01_T1w.nii.gz``; an empty dataset name is the dataset itself."""
+    return f"bids:{dataset}:{relative}"
+
+
+def matches_filter(entities: Mapping[str, str], wanted: Mapping[str, object]) -> bool:
+    """Whether entities pass a filter: null means absent, '*' any, a list one of several, anything else equal."""
+    for key, value in wanted.items():
+        found = entities.get(key)
+        if value is None:
+            if found is not None:
+                return False
+        elif value == "*":
+            continue
+        else:
+            allowed = value if isinstance(value, list) else [value]
+            if found is None or not any(_same(found, one) for one in allowed):
+                return False
+    return True
+
+
+def _same(found: str, wanted: object) -> bool:
+    text = str(wanted)
+    return found == text or (found.isdigit() and text.isdigit() and int(found) == int(text))

@@ -1,0 +1,113 @@
+"""The record of a session: what its page is made from, and what tells that it is finished."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from haca3_bids.bids.atomic import read_json, write_json
+from haca3_bids.bids.describe import same_target, target_key
+from haca3_bids.bids.discover import Session
+from haca3_bids.bids.names import record_name
+from haca3_bids.errors import Haca3Error
+
+CHUNK = 2**20
+
+
+def record_path(output_dir: Path, session: Session) -> Path:
+    """Where a session's record stands."""
+    return output_dir / session.folder / record_name(session.subject, session.session)
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def images_found(session: Session, bids_dir: Path) -> dict[str, Any]:
+    """The part of a record that discovery knows: images used, images left out, and why."""
+    return {
+        "images": [
+            {"contrast": image.contrast, "path": str(image.path.relative_to(bids_dir)), "reason": image.reason}
+            for image in session.images.values()
+        ],
+        "left_out": [{"path": str(one.path.relative_to(bids_dir)), "reason": one.reason} for one in session.left_out],
+    }
+
+
+def completion(
+    session: Session, fingerprint: str, targets: Sequence[Mapping[str, Any]], outputs: Mapping[str, int]
+) -> dict[str, Any]:
+    """What must match for a session to count as finished; ``outputs`` maps paths in the dataset to bytes."""
+    return {
+        "fingerprint": fingerprint,
+        "inputs": {contrast: sha256(image.path) for contrast, image in session.images.items()},
+        "targets": {target_key(target): dict(target) for target in targets},
+        "outputs": dict(sorted(outputs.items())),
+    }
+
+
+def is_finished(output_dir: Path, session: Session, fingerprint: str, targets: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether an earlier run made all of this from the same inputs, and its files are all there at their sizes."""
+    record = read_json(record_path(output_dir, session))
+    if record is None or record.get("status") != "done":
+        return False
+    done = record.get("completion", {})
+    if done.get("fingerprint") != fingerprint or set(done.get("inputs", {})) != set(session.images):
+        return False
+    for target in targets:
+        before = done.get("targets", {}).get(target_key(target))
+        if before is None or not same_target(before, target):
+            return False
+    if any(not _has_size(output_dir / name, size) for name, size in done.get("outputs", {}).items()):
+        return False
+    return all(sha256(image.path) == done["inputs"][contrast] for contrast, image in session.images.items())
+
+
+def _has_size(path: Path, size: int) -> bool:
+    return path.is_file() and path.stat().st_size == size
+
+
+def merge_records(new: dict[str, Any], old: Mapping[str, Any] | None, output_dir: Path) -> dict[str, Any]:
+    """The new record with what an earlier run made for other targets and which is still there."""
+    if old is None or old.get("status") != "done":
+        return new
+    made = {target_key(image["target"]) for image in new["harmonization"]["images"]}
+    kept = [
+        image
+        for image in old.get("harmonization", {}).get("images", [])
+        if target_key(image["target"]) not in made and (output_dir / image["file"]).is_file()
+    ]
+    new["harmonization"]["images"] += kept
+    keys = {target_key(image["target"]) for image in kept}
+    new["figures"] += [figure for figure in old.get("figures", []) if figure.get("target") in keys]
+    same = old.get("completion", {}).get("fingerprint") == new["completion"]["fingerprint"]
+    if same and old["completion"].get("inputs") == new["completion"]["inputs"]:
+        before = old["completion"]
+        new["completion"]["targets"] = before["targets"] | new["completion"]["targets"]
+        new["completion"]["outputs"] = before["outputs"] | new["completion"]["outputs"]
+    elif kept:
+        new["notes"].append("Images of earlier targets were made with other settings; their sidecars say which.")
+    return new
+
+
+def write_failure(
+    output_dir: Path, bids_dir: Path, session: Session, *, error: Haca3Error, step: str, version: str, command: str
+) -> bool:
+    """Leave a record of a failure for the page, unless an earlier run finished the session: its record stays."""
+    path = record_path(output_dir, session)
+    if (read_json(path) or {}).get("status") == "done":
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    described = {"class": type(error).__name__, "sentence": error.sentence, "hint": error.hint, "step": step}
+    record: dict[str, Any] = {"subject": session.subject, "session": session.session, "version": version, "command": command}
+    record |= {"status": "failed", "error": described, **images_found(session, bids_dir)}
+    record |= {"preprocessing": {}, "harmonization": {}, "figures": [], "seconds": {}, "notes": []}
+    write_json(path, record)
+    return True

@@ -1,0 +1,100 @@
+"""The JSON beside each image: what it is, what it was made from and how."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from haca3_bids.settings import WHITE_MATTER_PEAK
+
+COPIED_KEYS = (  # of the raw sidecar: physics of the scan, nothing of the person, place or time
+    "Manufacturer",
+    "ManufacturersModelName",
+    "MagneticFieldStrength",
+    "MRAcquisitionType",
+    "ScanningSequence",
+    "SequenceVariant",
+    "PulseSequenceType",
+    "EchoTime",
+    "RepetitionTime",
+    "InversionTime",
+    "FlipAngle",
+    "SliceThickness",
+)
+SPATIAL_REFERENCES = {
+    "MNI152NLin2009cSym": "https://templateflow.s3.amazonaws.com/tpl-MNI152NLin2009cSym/"
+    "tpl-MNI152NLin2009cSym_res-1_T1w.nii.gz",
+    "MNI152NLin2009aSym": "https://www.bic.mni.mcgill.ca/ServicesAtlases/ICBM152NLin2009",
+}
+RESOLUTION = "1 mm isotropic, the grid of the template"
+ALIGNMENT = "rigid (6 parameters): the frame is the template's, size and shape are the subject's own"
+UNITS = "arbitrary"
+
+
+def template_sidecar(space: str, sources: Sequence[str]) -> dict[str, Any]:
+    """What every image on the template grid says; ``sources`` are ``bids:`` URIs."""
+    return {
+        "SkullStripped": False,
+        "SpatialReference": SPATIAL_REFERENCES.get(space, space),
+        "SpatialAlignment": ALIGNMENT,
+        "Resolution": RESOLUTION,
+        "Sources": list(sources),
+        "Units": UNITS,
+    }
+
+
+def native_sidecar(reference_uri: str, sources: Sequence[str]) -> dict[str, Any]:
+    """What every image on the grid of the session's reference scan says."""
+    return {
+        "SkullStripped": False,
+        "SpatialReference": reference_uri,
+        "Sources": list(sources),
+        "Units": UNITS,
+    }
+
+
+def preproc_sidecar(contrast: str, record: Mapping[str, Any], raw: Mapping[str, Any]) -> dict[str, Any]:
+    """What a preprocessed image adds."""
+    own = record.get("contrasts", {}).get(contrast, {})
+    return {
+        "Description": "N4 bias-field correction, rigid registration, white-matter peak scaled; background kept",
+        "WhiteMatterPeak": own.get("white_matter_peak", WHITE_MATTER_PEAK),
+        "WhiteMatterPeakRaw": own.get("white_matter_peak_raw"),
+        "FieldOfViewCoverage": own.get("coverage"),
+        "RegistrationSimilarity": own.get("registration_similarity"),
+        "Defaced": record.get("defaced"),
+        **{key: raw[key] for key in COPIED_KEYS if key in raw},
+    }
+
+
+def harmonized_sidecar(image: Mapping[str, Any], result: Mapping[str, Any], version: str) -> dict[str, Any]:
+    """What a harmonized image adds: model, weights, target, and what each source contributed."""
+    target = image["target"]
+    weights, fusion = result.get("weights", {}), result.get("fusion") or {}
+    return {
+        "Description": f"Harmonized with HACA3 to {target['name'] or 'the built-in reference'} ({target['contrast']})",
+        "Model": weights.get("variant", "haca3"),
+        "Weights": weights.get("name"),
+        "WeightsSHA256": weights.get("sha256"),
+        "FusionWeights": fusion.get("name"),
+        "FusionWeightsSHA256": fusion.get("sha256"),
+        "Target": {
+            "Name": target["name"],
+            "Contrast": target["contrast"],
+            "Theta": target["theta"],
+            "Eta": target["eta"],
+            "Origin": target.get("origin"),
+        },
+        "SourceContrasts": {
+            contrast: {"Theta": own.get("theta"), "Eta": own.get("eta"), "Attention": own.get("attention")}
+            for contrast, own in image.get("sources", {}).items()
+        },
+        "WhiteMatterPeak": image.get("white_matter_peak"),
+        "Scale": image.get("scale"),
+        "CutShareOfGrid": image.get("cut_share"),
+        "CoveredShareOfGrid": image.get("covered_share"),
+        "Device": result.get("device"),
+        "Precision": result.get("precision"),
+        "Seed": result.get("seed"),
+        "SoftwareVersion": version,
+    }

@@ -1,0 +1,84 @@
+"""Whether the input is a BIDS dataset: the official validator, and a minimum that never needs it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from haca3_bids.errors import InvalidBids
+
+LOGGER = logging.getLogger("haca3_bids")
+VALIDATOR = "bids-validator-deno"
+ABOUT_CONTENT = ("EMPTY_FILE", "SYMLINK_BROKEN", "NIFTI_")  # a broken scan fails its own session, not the dataset
+SHOWN = 5
+
+
+def check_description(bids_dir: Path) -> dict[str, Any]:
+    """The input's dataset_description.json; InvalidBids when it is missing or says too little."""
+    path = bids_dir / "dataset_description.json"
+    if not path.is_file():
+        raise InvalidBids(
+            f"{bids_dir.name} has no dataset_description.json, so it is not a BIDS dataset.",
+            "Give the dataset's top folder; at the least this file needs Name and BIDSVersion.",
+        )
+    try:
+        description = json.loads(path.read_text())
+    except ValueError as error:
+        raise InvalidBids(f"The dataset_description.json of {bids_dir.name} is not valid JSON ({error}).") from error
+    missing = [key for key in ("Name", "BIDSVersion") if not isinstance(description, dict) or key not in description]
+    if missing:
+        raise InvalidBids(f"The dataset_description.json of {bids_dir.name} lacks {' and '.join(missing)}.")
+    return dict(description)
+
+
+def validate_bids(bids_dir: Path, subjects: Sequence[str]) -> None:
+    """Raise InvalidBids when the validator finds errors in what is going to be read.
+
+    That is the dataset's own files and the ``anat`` folders of ``subjects``; errors elsewhere are logged.
+    """
+    issues = run_validator(bids_dir)
+    if issues is None:
+        LOGGER.warning("The BIDS validator could not be run; the dataset is taken as it is.")
+        return
+    errors = [issue for issue in issues if issue.get("severity") == "error" and not _about_content(issue)]
+    ours = [issue for issue in errors if _concerns(str(issue.get("location", "")), subjects)]
+    if len(errors) > len(ours):
+        LOGGER.warning("The BIDS validator finds %d errors in files that are not read.", len(errors) - len(ours))
+    if ours:
+        lines = [f"{issue.get('location', '')}: {issue.get('code')} {issue.get('issueMessage', '')}" for issue in ours]
+        shown = "\n  ".join(line.strip() for line in lines[:SHOWN])
+        raise InvalidBids(
+            f"{bids_dir.name} is not valid BIDS ({len(ours)} errors):\n  {shown}",
+            "Correct the dataset, or go on at your own risk with --skip-bids-validation.",
+        )
+
+
+def run_validator(dataset: Path) -> list[dict[str, Any]] | None:
+    """All issues that bids-validator-deno has with a dataset; None when it is not there or breaks."""
+    beside = Path(sys.executable).with_name(VALIDATOR)
+    program = str(beside) if beside.exists() else shutil.which(VALIDATOR)
+    if program is None:
+        return None
+    command = [program, "--format", "json", "--ignoreNiftiHeaders", "--ignoreWarnings", str(dataset)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+        return list(json.loads(done.stdout)["issues"]["issues"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _about_content(issue: dict[str, Any]) -> bool:
+    return str(issue.get("code", "")).startswith(ABOUT_CONTENT)
+
+
+def _concerns(location: str, subjects: Sequence[str]) -> bool:
+    parts = location.strip("/").split("/")
+    if not parts[0].startswith("sub-") or len(parts) == 1:
+        return True
+    return parts[0].removeprefix("sub-") in subjects and ("anat" in parts or len(parts) < 3)

@@ -1,0 +1,60 @@
+"""Turning a word of the command line into a value, and a value back into the word."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+_DECIMAL = {"": 1.0, "m": 1e-3, "mb": 1e-3, "g": 1.0, "gb": 1.0, "t": 1e3, "tb": 1e3}
+MEMORY_UNITS_GB = _DECIMAL | {"mib": 2**20 / 1e9, "gib": 2**30 / 1e9}
+SMALLEST_MEMORY_GB = 0.1
+
+
+def path(text: str) -> Path:
+    """An absolute path; ``~`` is the home folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("an empty path")
+    return Path(text).expanduser().resolve()
+
+
+def positive(text: str) -> int:
+    """A whole number of one or more."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of one or more")
+    return number
+
+
+def memory_gb(text: str) -> float:
+    """Gigabytes from ``12GB``, ``12000MB``, ``1.5TB``; a bare number counts gigabytes."""
+    match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([a-zA-Z]*)\s*", text)
+    if not match or match[2].lower() not in MEMORY_UNITS_GB:
+        raise argparse.ArgumentTypeError(f"'{text}' is not an amount of memory such as 12GB or 900MB")
+    amount = float(match[1]) * MEMORY_UNITS_GB[match[2].lower()]
+    if amount < SMALLEST_MEMORY_GB:
+        raise argparse.ArgumentTypeError(f"'{text}' is too little memory for anything; did you mean GB?")
+    return amount
+
+
+def show_memory(amount_gb: float) -> str:
+    """The inverse of ``memory_gb``."""
+    return f"{amount_gb:g}GB"
+
+
+def named_folder(text: str) -> tuple[str, Path]:
+    """Name and folder from ``NAME=PATH``; a bare path is named after its last part."""
+    name, sign, folder = text.partition("=")
+    if not sign:
+        name, folder = Path(text).name, text
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", name) or not folder:
+        raise argparse.ArgumentTypeError(f"'{text}' is not NAME=PATH")
+    return name, path(folder)
+
+
+def show_named_folder(pair: tuple[str, Path]) -> str:
+    """The inverse of ``named_folder``."""
+    return f"{pair[0]}={pair[1]}"

@@ -1,0 +1,294 @@
+"""The command line of ``haca3-bids`` as one table: parser, TOML file and documentation are made from it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from haca3_bids.cli.kinds import memory_gb, named_folder, path, positive, show_memory, show_named_folder
+from haca3_bids.settings import CONTRASTS
+
+LEVELS = ("participant", "group")
+PRECISIONS = ("fp32", "bf16")
+EXTRAS = ("beta", "attention", "std")
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option: how it is typed, and which field of ``Settings`` it fills."""
+
+    flags: tuple[str, ...]
+    field: str  # "group.field" of Settings, "field" of Settings itself, or "" for what the parser answers alone
+    help: str
+    kind: Callable[[str], Any] | None = str  # turns one word into a value; None: a switch
+    many: bool = False
+    choices: tuple[str, ...] | None = None
+    meanings: Mapping[str, Any] | None = None  # what each choice stands for in Settings, where not itself
+    metavar: str | None = None
+    show: Callable[[Any], Any] = str  # turns a value back into what was typed
+    also: str = ""  # a second field that follows this one unless it is given itself
+
+    @property
+    def name(self) -> str:
+        """The long flag without dashes: the key in the TOML file."""
+        return next(flag for flag in self.flags if flag.startswith("--"))[2:]
+
+    @property
+    def dest(self) -> str:
+        """The attribute in argparse's namespace."""
+        return self.name.replace("-", "_")
+
+
+def _switch(flag: str, field: str, text: str) -> Option:
+    return Option((flag,), field, text, kind=None)
+
+
+OPTIONS: Mapping[str, tuple[Option, ...]] = {
+    "selection": (
+        Option(
+            ("--participant-label", "--participant_label"),
+            "selection.participants",
+            "participants to process, with or without 'sub-', or a file of labels, one a line",
+            many=True,
+            metavar="LABEL",
+        ),
+        Option(
+            ("--session-label", "--session-id"),
+            "selection.sessions",
+            "sessions to process, with or without 'ses-', or a file of labels, one a line",
+            many=True,
+            metavar="LABEL",
+        ),
+        Option(
+            ("--modalities",),
+            "selection.modalities",
+            "contrasts that serve as sources (default: all that are found)",
+            many=True,
+            choices=CONTRASTS,
+        ),
+        Option(
+            ("--bids-filter-file",),
+            "selection.filter_file",
+            "JSON with the keys t1w, t2w, pdw, flair, each an object of entities and the values wanted; "
+            "null: must be absent, '*': any",
+            kind=path,
+            metavar="FILE",
+        ),
+        Option(
+            ("--bids-database-dir",),
+            "selection.database_dir",
+            "folder of a pybids database of the dataset: used when there, made when not",
+            kind=path,
+            metavar="DIR",
+        ),
+        _switch("--skip-bids-validation", "selection.skip_validation", "do not run the BIDS validator on the input"),
+        Option(
+            ("-d", "--derivatives"),
+            "selection.derivatives",
+            "earlier derivatives: their brain masks and rigid transforms are taken instead of being computed",
+            kind=named_folder,
+            many=True,
+            metavar="NAME=PATH",
+            show=show_named_folder,
+        ),
+    ),
+    "preprocessing": (
+        Option(
+            ("--template",),
+            "preprocessing.template",
+            "MNI152NLin2009cSym (of TemplateFlow; the default), or 'builtin': a skull-stripped template "
+            "that comes along and needs no network",
+            metavar="NAME",
+            choices=("MNI152NLin2009cSym", "builtin"),
+        ),
+        Option(
+            ("--random-seed",),
+            "preprocessing.seed",
+            "seed of everything drawn by chance; --seed overrides it for the networks",
+            kind=int,
+            metavar="N",
+            show=int,
+            also="harmonization.seed",
+        ),
+        _switch("--sloppy", "preprocessing.sloppy", "coarse and fast preprocessing, for trying things out only"),
+    ),
+    "harmonization": (
+        Option(
+            ("--target",),
+            "targets",
+            "the contrast wanted: a contrast (its built-in reference), an image, sub-X[_ses-Y] of the dataset, or "
+            "CONTRAST:theta0,theta1[,eta0,eta1]; default: the built-in reference of every contrast a session has",
+            many=True,
+            metavar="[NAME=]VALUE",
+        ),
+        Option(("--weights",), "harmonization.weights", "builtin, haca3, haca3plus, or a file", metavar="NAME|FILE"),
+        Option(
+            ("--fusion-weights",),
+            "harmonization.fusion_weights",
+            "builtin, fusion, a file, or 'median' for the median of the three orientations",
+            metavar="NAME|FILE",
+        ),
+        Option(
+            ("--variant",),
+            "harmonization.variant",
+            "form of the attention (default: the one the weights were made for)",
+            choices=("haca3", "haca3plus"),
+        ),
+        Option(
+            ("--engine",),
+            "harmonization.like_authors",
+            "haca3 (default), or 'authors': the arithmetic of the released program",
+            choices=("haca3", "authors"),
+            meanings={"haca3": False, "authors": True},
+        ),
+        Option(
+            ("--background",),
+            "harmonization.background",
+            "how the background is found before the networks see the image",
+            choices=("otsu", "none"),
+        ),
+        Option(("--precision",), "harmonization.precision", "arithmetic of the networks", choices=PRECISIONS),
+        Option(
+            ("--beta",),
+            "harmonization.beta",
+            "take the most likely anatomy (argmax; default), or draw it (sample), as the authors do",
+            choices=("argmax", "sample"),
+        ),
+        Option(
+            ("--samples",),
+            "harmonization.samples",
+            "images drawn with --beta sample: the output is their mean",
+            kind=positive,
+            metavar="K",
+            show=int,
+        ),
+        Option(
+            ("--seed",),
+            "harmonization.seed",
+            "seed of the networks' draws with --beta sample",
+            kind=int,
+            metavar="N",
+            show=int,
+        ),
+    ),
+    "outputs": (
+        Option(
+            ("--output-spaces",),
+            "outputs.spaces",
+            "grids of the harmonized images: the template's (always written), and 'native', that of the "
+            "session's reference scan",
+            many=True,
+            choices=("template", "native", "MNI152NLin2009cSym", "MNI152NLin2009aSym"),
+        ),
+        Option(
+            ("--extra-outputs",),
+            "outputs.extras",
+            "further images: the anatomy (beta), attention maps, standard deviation of the samples (std)",
+            many=True,
+            choices=EXTRAS,
+        ),
+    ),
+    "execution": (
+        Option(
+            ("-w", "--work-dir"),
+            "execution.work_dir",
+            "scratch folder (default: one in the system's temporary folder); never inside the input",
+            kind=path,
+            metavar="DIR",
+        ),
+        _switch("--clean-workdir", "execution.clean_workdir", "empty the scratch folder before starting"),
+        _switch("--keep-work", "execution.keep_work", "keep the scratch files of sessions that are done"),
+        Option(
+            ("--nprocs", "--n-procs"),
+            "execution.nprocs",
+            "processes at once (default: what cgroup, Slurm and affinity allow)",
+            kind=positive,
+            metavar="N",
+            show=int,
+        ),
+        Option(
+            ("--omp-nthreads",),
+            "execution.omp_nthreads",
+            "threads of one process",
+            kind=positive,
+            metavar="N",
+            show=int,
+        ),
+        Option(
+            ("--mem", "--mem-gb"),
+            "execution.mem_gb",
+            "memory to plan with, for example 12GB (default: what cgroup and Slurm allow)",
+            kind=memory_gb,
+            metavar="SIZE",
+            show=show_memory,
+        ),
+        Option(
+            ("--device",),
+            "harmonization.device",
+            "auto, cpu, cuda or cuda:N; a GPU that is asked for and absent is an error",
+            metavar="DEVICE",
+        ),
+        Option(
+            ("--batch-size",),
+            "harmonization.batch_size",
+            "slices that go through the networks at once",
+            kind=positive,
+            metavar="N",
+            show=int,
+        ),
+        Option(
+            ("--nipype-plugin-file",),
+            "execution.plugin_file",
+            "YAML with 'plugin' and 'plugin_args' of Nipype, for Slurm and other engines",
+            kind=path,
+            metavar="FILE",
+        ),
+        _switch("--reprocess", "execution.reprocess", "process again what is finished"),
+        _switch("--stop-on-first-crash", "execution.stop_on_first_crash", "stop everything at the first failure"),
+        _switch("--resource-monitor", "execution.resource_monitor", "record memory and CPU of every step in the logs"),
+        _switch("--write-graph", "execution.write_graph", "write the graph of all steps into the logs"),
+        _switch("--debug", "execution.debug", "keep all scratch files and log everything, tracebacks included"),
+        _switch("--dry-run", "execution.dry_run", "print the images found and the plan; write nothing"),
+        _switch("--reports-only", "execution.reports_only", "write the pages again from an existing output"),
+        _switch("--boilerplate-only", "execution.boilerplate_only", "write the methods text and stop"),
+        Option(("-v", "--verbose"), "execution.verbosity", "log more; -vv: still more", kind=None, show=int),
+    ),
+}
+
+
+def every_option() -> tuple[Option, ...]:
+    """All options in the order of the help text."""
+    return tuple(option for group in OPTIONS.values() for option in group)
+
+
+def make_parser(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Give ``parser`` the three positional arguments and every option of the table.
+
+    Options that are not typed stay None, so that a configuration file or the defaults of Settings can fill them.
+    """
+    parser.add_argument("bids_dir", type=path, metavar="BIDS_DIR", help="the input dataset")
+    parser.add_argument("output_dir", type=path, metavar="OUTPUT_DIR", help="the derivatives dataset to write")
+    parser.add_argument("level", metavar="{participant,group}", help="the level of the analysis")
+    for title, options in OPTIONS.items():
+        group = parser.add_argument_group(title)
+        for option in options:
+            _add(group, option)
+    rest = parser.add_argument_group("other")
+    rest.add_argument(
+        "--config-file", type=path, metavar="FILE", help="TOML of options, as a run writes it in its logs"
+    )
+    rest.add_argument("--notrack", action="store_true", help="accepted for compatibility; nothing is ever sent")
+    return parser
+
+
+def _add(group: argparse._ArgumentGroup, option: Option) -> None:
+    if option.kind is None:
+        action = "count" if option.field.endswith("verbosity") else "store_true"
+        group.add_argument(*option.flags, dest=option.dest, action=action, default=None, help=option.help)
+        return
+    arguments: dict[str, Any] = {"type": option.kind, "choices": option.choices, "metavar": option.metavar}
+    if option.many:
+        arguments |= {"nargs": "+", "action": "extend"}
+    group.add_argument(*option.flags, dest=option.dest, default=None, help=option.help, **arguments)

@@ -1,0 +1,92 @@
+"""What went wrong, from the crash files that Nipype leaves: which session, which step, why, what to try."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from haca3_bids import errors
+from haca3_bids.errors import Haca3Error, InputOutputFailure, TemporaryFailure
+
+STEPS = {
+    "read": "reading the scan",
+    "n4": "correcting the bias field",
+    "bias": "correcting the bias field",
+    "register": "registering to the template",
+    "coregister": "registering the contrasts to each other",
+    "resample": "resampling to the template",
+    "white_matter": "finding the white-matter peak",
+    "harmonize": "harmonizing",
+    "encode": "encoding the target",
+    "native": "resampling to the scan's own grid",
+    "draw": "drawing the figures",
+    "write": "writing the outputs",
+}
+EXPECTED = re.compile(r"haca3_bids\.errors\.(\w+): (.+)")
+SENTENCE_END = re.compile(r"(?<=[.?!)])\s+(?=[A-Z])")
+NO_SPACE = re.compile(r"Errno (28|122|5|116)\b")
+HINT_BUG = "This is not an expected failure: please report it with the crash file."
+HINT_MEMORY = "Give --mem, fewer --nprocs, or more memory to the job."
+
+
+@dataclass(frozen=True)
+class Crash:
+    """One failed step."""
+
+    node: str  # full name, such as haca3_wf.sub_01_ses_1_wf.preprocess_wf.n4
+    file: Path
+    error: Haca3Error
+
+    @property
+    def step(self) -> str:
+        """The step in words."""
+        name = re.sub(r"\d+$", "", self.node.rpartition(".")[2]).strip("_").lower()
+        for key, words in STEPS.items():
+            if name == key or name.startswith(f"{key}_"):
+                return words
+        return name.replace("_", " ")
+
+    def concerns(self, workflow: str) -> bool:
+        """Whether the step belongs to the workflow of that name."""
+        return workflow in self.node.split(".")
+
+
+def read_crashes(folder: Path) -> list[Crash]:
+    """All crash files in a folder of logs, the oldest first."""
+    files = sorted(folder.glob("crash-*.txt"), key=lambda path: path.stat().st_mtime_ns)
+    return [_read(path) for path in files]
+
+
+def _read(path: Path) -> Crash:
+    text = path.read_text(encoding="utf-8", errors="replace")
+    node = re.search(r"^Node: (\S+)", text, re.MULTILINE)
+    return Crash(node[1] if node else path.stem, path, error_from(text))
+
+
+def error_from(traceback: str) -> Haca3Error:
+    """The expected error at the end of a traceback, or what an unexpected one amounts to."""
+    expected = EXPECTED.findall(traceback)
+    if expected:
+        name, message = expected[-1]
+        kind = getattr(errors, name, Haca3Error)
+        sentence, hint = _split(message.strip())
+        return kind(sentence, hint) if issubclass(kind, Haca3Error) else Haca3Error(sentence, hint)
+    last = _last_line(traceback)
+    if NO_SPACE.search(last):
+        return InputOutputFailure(f"Reading or writing failed: {last}.", "Is the disk full, or the quota used up?")
+    if "MemoryError" in last or "Cannot allocate memory" in last:
+        return TemporaryFailure("Memory ran out.", HINT_MEMORY)
+    return Haca3Error(f"Unexpected: {last}", HINT_BUG)
+
+
+def _split(message: str) -> tuple[str, str]:
+    """First sentence and the rest: errors are printed as one line of sentence and hint."""
+    first, *rest = SENTENCE_END.split(message, maxsplit=1)
+    return first, rest[0] if rest else ""
+
+
+def _last_line(traceback: str) -> str:
+    lines = [line.strip() for line in traceback.splitlines() if line.strip()]
+    errors_found = [line for line in lines if re.match(r"[\w.]*(Error|Exception|Interrupt|Warning)\b", line)]
+    return (errors_found or lines or ["no message"])[-1]

@@ -1,0 +1,62 @@
+"""The surroundings that the libraries below need: a home, a user name, threads. Set before any of them is imported."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import tempfile
+from collections.abc import MutableMapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from haca3_bids.settings import Settings
+
+
+def prepare_environment(settings: Settings | None = None, environ: MutableMapping[str, str] = os.environ) -> None:
+    """Set what ``import bids``, ``import templateflow``, matplotlib and Nipype want to find, where it is missing.
+
+    HOME unset or not writable, as under ``docker run --user``, becomes a folder of the scratch space; a user id
+    without a name gets one. Nothing is ever sent: Nipype's and other version checks are off.
+    """
+    home = _writable_home(environ)
+    environ["HOME"] = str(home)
+    environ.setdefault("MPLCONFIGDIR", str(_made(home / ".config" / "matplotlib")))
+    environ.setdefault("MPLBACKEND", "Agg")
+    name = _user_name(environ)
+    for variable in ("USER", "LOGNAME"):
+        environ.setdefault(variable, name)
+    for variable in ("NIPYPE_NO_ET", "NO_ET"):
+        environ[variable] = "1"
+    if settings is not None and settings.execution.omp_nthreads is not None:
+        set_threads(settings.execution.omp_nthreads, environ)
+
+
+def set_threads(threads: int, environ: MutableMapping[str, str] = os.environ) -> None:
+    """Hold the numerical libraries of this process and its children to ``threads`` threads."""
+    for variable in ("OMP_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "OPENBLAS_NUM_THREADS"):
+        environ[variable] = str(threads)
+
+
+def _writable_home(environ: MutableMapping[str, str]) -> Path:
+    home = environ.get("HOME", "")
+    if home and Path(home).is_dir() and os.access(home, os.W_OK | os.X_OK):
+        return Path(home)
+    return _made(Path(tempfile.gettempdir()) / f"haca3_bids-home-{os.getuid()}")
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError:
+        return Path(tempfile.mkdtemp(prefix="haca3_bids-"))
+    return folder
+
+
+def _user_name(environ: MutableMapping[str, str]) -> str:
+    if environ.get("USER"):
+        return environ["USER"]
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid{os.getuid()}"

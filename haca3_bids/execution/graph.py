@@ -1,0 +1,100 @@
+"""Running a graph with Nipype: its configuration, its plugin, its crash files."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from haca3_bids.errors import UsageError
+from haca3_bids.execution.crash import Crash, read_crashes
+from haca3_bids.execution.resources import Resources
+from haca3_bids.settings import Settings
+
+LOGGER = logging.getLogger("haca3_bids")
+POLL_SECONDS = 0.5
+
+
+def configure_nipype(settings: Settings, logs: Path) -> None:
+    """Set what Nipype does in this process and its workers."""
+    from nipype import config
+
+    execution = settings.execution
+    config.update_config(
+        {
+            "execution": {
+                "hash_method": "content",
+                "crashdump_dir": str(logs),
+                "crashfile_format": "txt",
+                "stop_on_first_crash": execution.stop_on_first_crash,
+                "remove_unnecessary_outputs": False,  # results name files that are no outputs themselves
+                "keep_inputs": True,
+                "poll_sleep_duration": POLL_SECONDS,
+                "create_report": False,
+                "check_version": False,
+                "get_linked_libs": False,
+            },
+            "monitoring": {"enabled": execution.resource_monitor, "sample_frequency": 0.5, "summary_append": True},
+        }
+    )
+    if execution.resource_monitor:
+        config.enable_resource_monitor()
+        config.update_config({"monitoring": {"summary_file": str(logs / "resources.json")}})
+
+
+def run_graph(workflow: Any, settings: Settings, resources: Resources, logs: Path) -> list[Crash]:
+    """Run a workflow to its end and return the steps that crashed; an error of the engine itself is raised."""
+    if settings.execution.write_graph:
+        write_graph(workflow, logs)
+    known = {crash.file for crash in read_crashes(logs)}
+    plugin, arguments = _plugin(settings, resources)
+    try:
+        workflow.run(plugin=plugin, plugin_args=arguments)
+    except Exception as error:
+        crashes = [crash for crash in read_crashes(logs) if crash.file not in known]
+        if not crashes:
+            raise
+        LOGGER.debug("The graph ended with %s", error)
+        return crashes
+    return [crash for crash in read_crashes(logs) if crash.file not in known]
+
+
+def _plugin(settings: Settings, resources: Resources) -> tuple[Any, dict[str, Any]]:
+    """Name or object of the plugin and its arguments: those of --nipype-plugin-file, else our MultiProc."""
+    if settings.execution.plugin_file is not None:
+        chosen = read_plugin_file(settings.execution.plugin_file)
+        return chosen["plugin"], chosen.get("plugin_args", {})
+    from nipype.utils.gpu_count import gpu_count
+
+    from haca3_bids.execution.plugin import SturdyMultiProcPlugin
+
+    arguments = {
+        "n_procs": resources.nprocs,
+        "memory_gb": resources.memory_gb,
+        "raise_insufficient": False,
+        "n_gpu_procs": max(1, gpu_count()),
+    }
+    return SturdyMultiProcPlugin(plugin_args=arguments), arguments
+
+
+def read_plugin_file(path: Path) -> dict[str, Any]:
+    """``plugin`` and ``plugin_args`` from a YAML file; UsageError when it says neither."""
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise UsageError(f"The plugin file {path.name} cannot be read as YAML ({type(error).__name__}).") from error
+    if not isinstance(content, dict) or not isinstance(content.get("plugin"), str):
+        raise UsageError(f"The plugin file {path.name} must say 'plugin: NAME', and may say plugin_args.")
+    return content
+
+
+def write_graph(workflow: Any, logs: Path) -> Path:
+    """The graph of all steps as ``graph.dot`` in the logs."""
+    graph = workflow._create_flat_graph()
+    lines = [f'  "{node.fullname}";' for node in graph.nodes()]
+    lines += [f'  "{source.fullname}" -> "{target.fullname}";' for source, target in graph.edges()]
+    path = logs / f"{workflow.name}.dot"
+    path.write_text("digraph haca3_bids {\n" + "\n".join(sorted(lines)) + "\n}\n")
+    return path

@@ -1,0 +1,64 @@
+"""How each session of a run ended, the block that says so, and the exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from haca3_bids.errors import Haca3Error
+
+DONE, FINISHED, SKIPPED, FAILED = "done", "finished earlier", "skipped", "failed"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one session ended."""
+
+    name: str  # sub-01_ses-1, or sub-01 where the subject failed as a whole
+    status: str
+    step: str = ""
+    error: Haca3Error | None = None
+    log: Path | None = None
+    reason: str = ""
+
+
+def exit_code(outcomes: Sequence[Outcome]) -> int:
+    """0 when nothing failed; the class's own code where everything failed alike; else 1."""
+    failed = [outcome for outcome in outcomes if outcome.status == FAILED]
+    if not failed:
+        return 0
+    codes = {outcome.error.exit_code if outcome.error else 1 for outcome in failed}
+    nothing_else = all(outcome.status in (FAILED, SKIPPED) for outcome in outcomes)
+    return codes.pop() if nothing_else and len(codes) == 1 else 1
+
+
+def summary(outcomes: Sequence[Outcome], output_dir: Path, seconds: float) -> str:
+    """The last block of a run."""
+    counts = {status: sum(one.status == status for one in outcomes) for status in (DONE, FINISHED, SKIPPED, FAILED)}
+    lines = [
+        "-" * 72,
+        f"{counts[DONE]} done, {counts[FINISHED] + counts[SKIPPED]} skipped, {counts[FAILED]} failed "
+        f"in {seconds / 60:.1f} minutes.",
+    ]
+    for one in outcomes:
+        if one.status == FINISHED:
+            lines.append(f"  skipped  {one.name}: finished by an earlier run (--reprocess does it again)")
+        elif one.status == SKIPPED:
+            lines.append(f"  skipped  {one.name}: {one.reason}")
+        elif one.status == FAILED:
+            lines += _failure(one, output_dir)
+    return "\n".join([*lines, f"Output: {output_dir}", f"Exit code {exit_code(outcomes)}.", "-" * 72])
+
+
+def _failure(one: Outcome, output_dir: Path) -> list[str]:
+    subject, _, session = one.name.partition("_")
+    words = f"{subject}, {session}" if session else subject
+    lines = [f"  failed   {words}, while {one.step or 'starting'}"]
+    if one.error is not None:
+        lines.append(f"           cause: {one.error.sentence}")
+        lines.append(f"           try:   {one.error.hint or 'see the log'}")
+    if one.log is not None:
+        shown = one.log.relative_to(output_dir) if one.log.is_relative_to(output_dir) else one.log
+        lines.append(f"           log:   {shown}")
+    return lines

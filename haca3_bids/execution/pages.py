@@ -1,0 +1,49 @@
+"""Pages and methods text, made from what is already there."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from haca3_bids.bids.atomic import make_folder
+from haca3_bids.errors import NothingSelected
+from haca3_bids.settings import Settings
+
+LOGGER = logging.getLogger("haca3_bids")
+
+
+def write_pages(settings: Settings, subjects: Sequence[str]) -> None:
+    """Write the page of each subject that has a record."""
+    from haca3_bids.reports.subject import write_subject_page
+
+    for subject in subjects:
+        if any((settings.output_dir / f"sub-{subject}").rglob("*_desc-haca3_qc.json")):
+            LOGGER.info("Page: %s", write_subject_page(settings.output_dir, subject))
+
+
+def rewrite_pages(settings: Settings) -> int:
+    """``--reports-only``: all pages again, from the output as it stands."""
+    found = sorted(path.name[4:] for path in settings.output_dir.glob("sub-*") if path.is_dir())
+    wanted = settings.selection.participants
+    subjects = [label for label in found if not wanted or label in wanted]
+    if not subjects:
+        raise NothingSelected(f"There is no subject to report on in {settings.output_dir.name}.")
+    write_pages(settings, subjects)
+    return 0
+
+
+def write_boilerplate(settings: Settings) -> int:
+    """``--boilerplate-only``: CITATION.md, .html and .bib in the output's ``logs``."""
+    from haca3_bids.reports.methods import write_methods
+
+    folder = make_folder(settings.output_dir / "logs")
+    write_methods(folder, methods_sentences(settings))
+    LOGGER.info("Methods text: %s", folder / "CITATION.md")
+    return 0
+
+
+def methods_sentences(settings: Settings) -> list[str]:
+    """What was done, in sentences with citations, of the steps that these settings ask for."""
+    from haca3_bids.workflows.participant import methods
+
+    return methods(settings)

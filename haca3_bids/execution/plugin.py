@@ -1,0 +1,104 @@
+"""Nipype's MultiProc, made to survive a worker that is killed."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import Any
+
+from nipype.pipeline.plugins.multiproc import MultiProcPlugin, process_initializer, run_node
+
+LOGGER = logging.getLogger("haca3_bids")
+KILLED = (
+    "haca3_bids.errors.TemporaryFailure: The worker process was killed, probably because memory ran out. "
+    "Give --mem, fewer --nprocs, or more memory to the job."
+)
+
+
+@dataclass(frozen=True)
+class _Task:
+    node: Any
+    updatehash: bool
+    pool: ProcessPoolExecutor
+    alone: bool = False  # the second try, in a pool of its own
+
+
+class SturdyMultiProcPlugin(MultiProcPlugin):  # type: ignore[misc]
+    """MultiProc in which a killed worker fails its own step, and the run goes on.
+
+    The pool of concurrent.futures breaks as a whole when one worker is killed: every running task ends with
+    BrokenProcessPool, and Nipype, which swallows that in a callback, waits for ever. Here the pool is made anew. The
+    tasks that were running when it broke cannot be told apart, so each is tried once more, alone in a pool of its
+    own; the one that is killed again is reported as failed.
+    """
+
+    def __init__(self, plugin_args: dict[str, Any] | None = None) -> None:
+        super().__init__(plugin_args=plugin_args)
+        self.pool: ProcessPoolExecutor
+        self._tasks: dict[int, _Task] = {}
+        self._guard = threading.RLock()
+
+    def _submit_job(self, node: Any, updatehash: bool = False) -> int:
+        with self._guard:
+            self._taskid += 1
+            taskid: int = self._taskid
+            try:
+                self._submit(taskid, _Task(node, updatehash, self.pool))
+            except BrokenProcessPool:
+                self._renew(self.pool)
+                self._submit(taskid, _Task(node, updatehash, self.pool))
+        return taskid
+
+    def _submit(self, taskid: int, task: _Task) -> None:
+        self._tasks[taskid] = task
+        future = task.pool.submit(run_node, task.node, task.updatehash, taskid)
+        self._task_obj[taskid] = future
+        future.add_done_callback(lambda done: self._finished(taskid, done))
+
+    def _finished(self, taskid: int, future: Future[dict[str, Any]]) -> None:
+        """Called in a thread of the pool: keep the result, or mark the task for the main thread."""
+        try:
+            result = future.result()
+        except BrokenProcessPool:
+            result = {"taskid": taskid, "killed": True}
+        except Exception as error:  # the result could not be sent back; Nipype must hear of it all the same
+            result = {"result": None, "traceback": [f"{type(error).__name__}: {error}"], "taskid": taskid}
+        self._taskresult[taskid] = result
+
+    def _get_result(self, taskid: int) -> dict[str, Any] | None:
+        result: dict[str, Any] | None = self._taskresult.get(taskid)
+        if not result or not result.get("killed"):
+            return result
+        del self._taskresult[taskid]
+        with self._guard:
+            task = self._tasks[taskid]
+            self._renew(task.pool)
+            if not task.alone:
+                LOGGER.warning("A worker was killed; the step %s is tried once more, by itself.", task.node.fullname)
+                self._submit(taskid, _Task(task.node, task.updatehash, self._make_pool(1), alone=True))
+                return None
+        failed: dict[str, Any] = {"result": None, "traceback": [KILLED], "taskid": taskid}
+        self._taskresult[taskid] = failed
+        return failed
+
+    def _clear_task(self, taskid: int) -> None:
+        task = self._tasks.pop(taskid, None)
+        if task is not None and task.alone:
+            task.pool.shutdown(wait=False)
+        super()._clear_task(taskid)
+
+    def _renew(self, broken: ProcessPoolExecutor) -> None:
+        """A new pool in place of the common one, if that is the one that broke."""
+        if self.pool is broken:
+            broken.shutdown(wait=False)
+            self.pool = self._make_pool(self.processors)
+
+    def _make_pool(self, workers: int) -> ProcessPoolExecutor:
+        context = get_context(self.plugin_args.get("mp_context"))
+        return ProcessPoolExecutor(
+            max_workers=workers, initializer=process_initializer, initargs=(self._cwd,), mp_context=context
+        )

@@ -1,0 +1,140 @@
+"""One run of the App, from its settings to its exit code."""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from haca3_bids import __version__
+from haca3_bids.bids.atomic import make_folder, write_json, write_text
+from haca3_bids.bids.describe import check_dataset, describe_dataset
+from haca3_bids.bids.given import check_derivatives
+from haca3_bids.bids.validate import check_description, validate_bids
+from haca3_bids.execution.group import run_group
+from haca3_bids.execution.logs import log_file, terminal_messages
+from haca3_bids.execution.outcome import Outcome, exit_code, summary
+from haca3_bids.execution.pages import methods_sentences, rewrite_pages, write_boilerplate
+from haca3_bids.execution.places import check_places, log_folder, shareable_command, work_folder
+from haca3_bids.execution.resources import plan_resources
+from haca3_bids.execution.select import Selection, select_sessions, table
+from haca3_bids.execution.sessions import Run, process
+from haca3_bids.execution.targets import TargetRequest, default_targets, parse_targets
+from haca3_bids.execution.weights import Weights, find_weights
+from haca3_bids.preprocessing.template import check_template
+from haca3_bids.settings import Settings
+
+LOGGER = logging.getLogger("haca3_bids")
+
+
+def run(settings: Settings, *, words: Sequence[str], config: str) -> int:
+    """Carry out what the command line asks for and return the exit code.
+
+    ``words`` are the arguments as typed, ``config`` the options as TOML; both go into the logs.
+    """
+    with terminal_messages(settings.execution.verbosity):
+        check_places(settings)
+        if settings.execution.boilerplate_only:
+            return write_boilerplate(settings)
+        if settings.execution.reports_only:
+            return rewrite_pages(settings)
+        if settings.level == "group":
+            return run_group(settings)
+        return run_participant(settings, list(words), config)
+
+
+def run_participant(settings: Settings, words: list[str], config: str) -> int:
+    """Check everything that can be checked, then process every session; see the exit codes in ``errors``."""
+    started = time.monotonic()
+    selection = check_input(settings)
+    weights, requests = check_means(settings, selection)
+    if settings.execution.dry_run:
+        LOGGER.info("%s\n%s", table(selection, settings), _plan(settings, selection, requests, weights))
+        return exit_code(selection.outcomes)
+    describe_dataset(settings.output_dir, settings.bids_dir, version=__version__, weights=weights.described())
+    logs = log_folder(settings)
+    with ExitStack() as stack:
+        stack.enter_context(log_file(logs / "log.txt", settings.execution.verbosity))
+        _write_beginning(settings, words, config, logs, selection)
+        task = Run(
+            settings=settings,
+            weights=weights,
+            requests=tuple(requests),
+            resources=plan_resources(settings.execution),
+            logs=logs,
+            work=work_folder(settings),
+            command=shareable_command(words, settings),
+            methods=tuple(methods_sentences(settings)),
+        )
+        outcomes = [*selection.outcomes, *process(task, selection, stack)]
+        seconds = time.monotonic() - started
+        _write_end(outcomes, logs, seconds)
+        LOGGER.info("%s", summary(outcomes, settings.output_dir, seconds))
+    return exit_code(outcomes)
+
+
+def check_input(settings: Settings) -> Selection:
+    """The sessions to work on; errors of the input (16, 18, 64, 66) are raised here. Writes nothing."""
+    check_description(settings.bids_dir)
+    check_derivatives(settings.selection.derivatives)
+    selection = select_sessions(settings)
+    if not settings.selection.skip_validation:
+        named = [*(one.subject for one in selection.sessions), *(one.name[4:] for one in selection.outcomes)]
+        validate_bids(settings.bids_dir, [name.partition("_")[0] for name in named])
+    return selection
+
+
+def check_means(settings: Settings, selection: Selection) -> tuple[Weights, list[TargetRequest]]:
+    """Weights and targets; errors of what a run needs (64, 69, 73) are raised here. Writes nothing."""
+    check_template(settings.preprocessing.template)
+    weights = find_weights(settings.harmonization)
+    LOGGER.info("Weights %s (%s, %s), device %s.", weights.name, weights.variant, weights.sha256[:12], weights.device)
+    requests = parse_targets(settings, weights)
+    if not requests:
+        for session in selection.sessions:
+            default_targets(session, weights)
+    check_dataset(settings.output_dir, weights.described())
+    return weights, requests
+
+
+def _plan(settings: Settings, selection: Selection, requests: Sequence[TargetRequest], weights: Weights) -> str:
+    lines = ["plan"]
+    for session in selection.sessions:
+        if requests:
+            names = [request.typed for request in requests]
+        else:
+            names = [str(target["contrast"]) for target in default_targets(session, weights)]
+        lines.append(f"  {session.name}: from {', '.join(session.images)} to {', '.join(names)}")
+    template = settings.preprocessing.template
+    lines.append(f"  template {template}, weights {weights.name}, device {weights.device}; nothing was written")
+    return "\n".join(lines)
+
+
+def _write_beginning(settings: Settings, words: list[str], config: str, logs: Path, selection: Selection) -> None:
+    from haca3_bids.reports.methods import write_methods
+
+    write_text(logs / "config.toml", config)
+    write_methods(logs, methods_sentences(settings))
+    about = {"command": ["haca3-bids", *words], "version": __version__, "python": platform.python_version()}
+    write_json(logs / "run.json", about | {"machine": platform.platform(), "started": time.strftime("%FT%T%z")})
+    LOGGER.info("haca3-bids %s, logs in %s", __version__, logs)
+    LOGGER.info("%s", table(selection, settings))
+
+
+def _write_end(outcomes: Sequence[Outcome], logs: Path, seconds: float) -> None:
+    about = json.loads((logs / "run.json").read_text())
+    sessions = [
+        {
+            "name": one.name,
+            "status": one.status,
+            "step": one.step,
+            "error": one.error.sentence if one.error else one.reason,
+        }
+        for one in outcomes
+    ]
+    ended = {"seconds": round(seconds, 1), "exit_code": exit_code(outcomes), "sessions": sessions}
+    write_json(make_folder(logs) / "run.json", about | ended)

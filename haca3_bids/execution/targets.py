@@ -1,0 +1,176 @@
+"""``--target [NAME=]VALUE``: what is typed, and the Target values it stands for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from haca3_bids import __version__
+from haca3_bids.bids.describe import target_key
+from haca3_bids.bids.discover import IMAGE_EXTENSIONS, Session, check_session, discover_subject
+from haca3_bids.bids.names import as_label, check_target_name, parse_entities
+from haca3_bids.bids.record import sha256
+from haca3_bids.errors import BadInput, NothingSelected, UsageError
+from haca3_bids.execution.weights import Weights
+from haca3_bids.settings import CONTRASTS, SelectionSettings, Settings
+
+ETA = (0.3, 0.5)  # of a target given by theta alone: a clean image, as in the released program
+SCALE = 1000.0  # of a target given by numbers
+NUMBERS_NAME = "custom"
+Target = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class TargetRequest:
+    """One VALUE of ``--target``: values that are known at once, or images that must be encoded first."""
+
+    name: str  # "" only for built-in references
+    typed: str
+    values: tuple[Target, ...] = ()
+    images: Mapping[str, Path] = field(default_factory=dict)  # by contrast
+
+
+def parse_targets(settings: Settings, weights: Weights) -> list[TargetRequest]:
+    """The requests of the command line; UsageError when one cannot be understood or two share a name."""
+    requests = [_parse(typed, settings, weights) for typed in settings.targets]
+    names: dict[str, str] = {}
+    for request in requests:
+        for contrast in _contrasts(request):
+            key = f"{request.name}_{contrast}"
+            if key in names:
+                raise UsageError(
+                    f"--target {names[key]} and --target {request.typed} would write files of the same name.",
+                    "Give one of them a name: --target NAME=VALUE.",
+                )
+            names[key] = request.typed
+    return requests
+
+
+def default_targets(session: Session, weights: Weights) -> list[Target]:
+    """The built-in reference of every contrast that the session has."""
+    return [reference_target(contrast, weights) for contrast in CONTRASTS if contrast in session.images]
+
+
+def reference_target(contrast: str, weights: Weights) -> Target:
+    """The built-in reference of a contrast; UsageError when the weights bring none."""
+    reference = weights.references.get(contrast)
+    if reference is None:
+        has = ", ".join(weights.references) or "none"
+        raise UsageError(
+            f"The weights '{weights.name}' bring no reference for {contrast} (they have: {has}).",
+            "Give --target an image, a subject (sub-X), or numbers (T2w:theta0,theta1).",
+        )
+    return {
+        "name": "",
+        "contrast": contrast,
+        "theta": [float(value) for value in reference["theta"]],
+        "eta": [float(value) for value in reference["eta"]],
+        "scale": float(reference["scale"]),
+        "origin": f"built-in reference of {weights.name}",
+    }
+
+
+def _contrasts(request: TargetRequest) -> list[str]:
+    return [str(value["contrast"]) for value in request.values] or list(request.images)
+
+
+def _parse(typed: str, settings: Settings, weights: Weights) -> TargetRequest:
+    name, value = _split_name(typed)
+    if value in CONTRASTS:
+        reference = reference_target(value, weights)
+        if name:
+            reference["name"] = check_target_name(name)
+        return TargetRequest(name, typed, (reference,))
+    if re.match(rf"({'|'.join(CONTRASTS)}):", value):
+        return _numbers(name or NUMBERS_NAME, value, typed)
+    if re.fullmatch(r"sub-[A-Za-z0-9]+(_ses-[A-Za-z0-9]+)?", value) and not Path(value).is_file():
+        return _subject(name, value, typed, settings)
+    return _image(name, value, typed)
+
+
+def _split_name(typed: str) -> tuple[str, str]:
+    name, sign, value = typed.partition("=")
+    if not sign or not value or "/" in name:
+        return "", typed
+    return check_target_name(name), value
+
+
+def _numbers(name: str, value: str, typed: str) -> TargetRequest:
+    contrast, _, text = value.partition(":")
+    try:
+        numbers = [float(word) for word in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (2, 4):
+        raise UsageError(f"--target {typed} wants two numbers (theta) or four (theta, eta) after '{contrast}:'.")
+    theta, eta = numbers[:2], numbers[2:] or list(ETA)
+    target = {"name": name, "contrast": contrast, "theta": theta, "eta": eta, "scale": SCALE, "origin": "numbers"}
+    return TargetRequest(name, typed, (target,))
+
+
+def _subject(name: str, value: str, typed: str, settings: Settings) -> TargetRequest:
+    subject, _, session = value.removeprefix("sub-").partition("_ses-")
+    selection = SelectionSettings(
+        sessions=(session,) if session else (),
+        filter_file=settings.selection.filter_file,
+        database_dir=settings.selection.database_dir,
+    )
+    if not (settings.bids_dir / f"sub-{subject}").is_dir():
+        raise NothingSelected(f"{settings.bids_dir.name} has no participant {subject}, asked for by --target {typed}.")
+    sessions = [one for one in discover_subject(settings.bids_dir, subject, selection) if one.images]
+    if len(sessions) != 1:
+        found = ", ".join(one.name for one in sessions) or "none"
+        raise UsageError(
+            f"--target {typed} needs one session with images; there is: {found}.", "Name it: --target sub-X_ses-Y."
+        )
+    check_session(sessions[0])
+    images = {contrast: image.path for contrast, image in sessions[0].images.items()}
+    return TargetRequest(name or check_target_name(as_label(value)), typed, images=images)
+
+
+def _image(name: str, value: str, typed: str) -> TargetRequest:
+    path = Path(value).expanduser().absolute()
+    if not path.name.endswith(IMAGE_EXTENSIONS):
+        raise UsageError(
+            f"--target {typed} is no contrast, no image, no sub-X[_ses-Y] and no numbers.",
+            f"Contrasts are {', '.join(CONTRASTS)}; numbers are written T2w:theta0,theta1.",
+        )
+    if not path.is_file():
+        raise BadInput(f"The target image {path.name} does not exist.", "A symbolic link may point nowhere.")
+    entities, suffix, _ = parse_entities(path.name)
+    contrast = suffix if suffix in CONTRASTS else ""
+    if not contrast:
+        raise UsageError(
+            f"The name of the target image {path.name} does not say its contrast.",
+            f"Let it end in one of {', '.join('_' + one + '.nii.gz' for one in CONTRASTS)}.",
+        )
+    made = as_label("".join(f"{key}{entities[key]}" for key in ("sub", "ses") if key in entities))
+    made = made or as_label(path.name.partition(".")[0].removesuffix(contrast))
+    if not name and not made:
+        raise UsageError(f"--target {typed} needs a name: --target NAME={value}.")
+    return TargetRequest(name or check_target_name(made), typed, images={contrast: path})
+
+
+def image_fingerprint(request: TargetRequest, settings: Settings, weights: Weights) -> str:
+    """What must be equal for encoded values to be taken over from an earlier run."""
+    parts = [__version__, weights.sha256, settings.preprocessing.template, settings.preprocessing.sloppy]
+    parts += [settings.harmonization.background, settings.harmonization.like_authors]
+    files = {contrast: sha256(path) for contrast, path in request.images.items()}
+    return hashlib.sha256(json.dumps([parts, files], sort_keys=True).encode()).hexdigest()[:16]
+
+
+def take_over(request: TargetRequest, known: Mapping[str, Mapping[str, Any]], fingerprint: str) -> tuple[Target, ...]:
+    """The values of a request's images where the dataset already holds them; empty when any is missing."""
+    keys = [target_key({"name": request.name, "contrast": contrast}) for contrast in request.images]
+    found = [dict(known[key]) for key in keys if known.get(key, {}).get("fingerprint") == fingerprint]
+    return tuple(found) if len(found) == len(keys) else ()
+
+
+def all_targets(requests: Sequence[TargetRequest]) -> list[Target]:
+    """The values of all requests, in the order typed."""
+    return [dict(value) for request in requests for value in request.values]

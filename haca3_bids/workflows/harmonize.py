@@ -1,0 +1,91 @@
+"""The graph that applies the networks to the preprocessed scans of one session."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from nipype.interfaces import utility
+from nipype.pipeline import engine as pe
+
+from haca3_bids.interfaces.harmonize import Encode, Harmonize
+from haca3_bids.interfaces.preprocess import ToNative
+from haca3_bids.settings import HarmonizationSettings, Settings
+
+ENGINE_MEMORY_GB = 2.5  # of the process of the networks on a CPU, two sources, measured under 2
+INPUTS = ("contrasts", "preproc", "coverage", "white_matter", "head_mask", "to_template", "targets")
+METHODS = (
+    "The preprocessed images of each session were harmonized with HACA3 [@haca3], which separates anatomy from "
+    "contrast, weighs the source images by attention, and decodes slices of three orientations to the target "
+    "contrast; the three results were fused into one volume."
+)
+
+
+@dataclass(frozen=True)
+class EngineNeeds:
+    """How the process of the networks is placed on this machine; nothing here changes a voxel beyond rounding."""
+
+    weights_sha256: str
+    threads: int
+    use_gpu: bool
+    memory_gb: float = ENGINE_MEMORY_GB
+
+
+def engine_inputs(settings: HarmonizationSettings, needs: EngineNeeds) -> dict[str, Any]:
+    """The inputs that every task of the engine shares; what changes no voxel stays out of the hashed part."""
+    hashed = {key: value for key, value in asdict(settings).items() if key not in ("device", "batch_size", "threads")}
+    return {
+        "settings": json.dumps(hashed, sort_keys=True),
+        "weights_sha256": needs.weights_sha256,
+        "device": settings.device,
+        "batch_size": settings.batch_size,
+        "threads": needs.threads,
+        "use_gpu": needs.use_gpu,
+    }
+
+
+def engine_node(interface: Any, name: str, needs: EngineNeeds) -> pe.Node:
+    """A node for a task of the engine: one slot of a GPU, or the threads it runs with."""
+    threads = 1 if needs.use_gpu else max(1, needs.threads)
+    return pe.Node(interface, name=name, n_procs=threads, mem_gb=needs.memory_gb)
+
+
+def init_harmonize_wf(
+    settings: Settings, needs: EngineNeeds, *, reference: Path, name: str = "harmonize_wf"
+) -> pe.Workflow:
+    """Harmonize to all targets on the template grid and, on request, bring the results to the reference's own grid.
+
+    Inputs (``inputnode``): those of INPUTS, ``targets`` as JSON. Outputs (``outputnode``): ``result``, the engine's
+    result as a JSON file, and ``native``, the images on the grid of ``reference`` (undefined unless asked for).
+    """
+    workflow = pe.Workflow(name=name)
+    inputnode = pe.Node(utility.IdentityInterface(fields=list(INPUTS)), name="inputnode")
+    outputnode = pe.Node(utility.IdentityInterface(fields=["result", "native"]), name="outputnode")
+    interface = Harmonize(**engine_inputs(settings.harmonization, needs), extras=list(settings.outputs.extras))
+    harmonize = engine_node(interface, "harmonize", needs)
+    handed_on: Sequence[str] = [key for key in INPUTS if key != "to_template"]
+    workflow.connect(
+        [
+            (inputnode, harmonize, [(key, key) for key in handed_on]),
+            (harmonize, outputnode, [("result", "result")]),
+        ]
+    )
+    if settings.outputs.native:
+        native = pe.MapNode(ToNative(reference=str(reference)), iterfield=["image"], name="native", mem_gb=1.0)
+        workflow.connect(
+            [
+                (inputnode, native, [("to_template", "to_template")]),
+                (harmonize, native, [("images", "image")]),
+                (native, outputnode, [("out_file", "native")]),
+            ]
+        )
+    return workflow
+
+
+def encode_node(settings: Settings, needs: EngineNeeds, target_name: str) -> pe.Node:
+    """A node that makes targets from preprocessed images."""
+    interface = Encode(**engine_inputs(settings.harmonization, needs), name=target_name)
+    return engine_node(interface, "encode", needs)

@@ -1,0 +1,93 @@
+"""The graph of one session, and that of all sessions of a run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nipype.pipeline import engine as pe
+
+from haca3_bids.bids.derivatives import Context
+from haca3_bids.bids.discover import Session
+from haca3_bids.interfaces.derivatives import DrawFigures, WriteSession
+from haca3_bids.settings import Settings
+from haca3_bids.workflows.harmonize import EngineNeeds, init_harmonize_wf
+from haca3_bids.workflows.preprocess import init_preprocess_wf
+
+FROM_PREPROCESS = ("contrasts", "preproc", "coverage", "white_matter", "head_mask")
+TO_WRITE = ("contrasts", "preproc", "to_reference", "to_template", "from_template", "record")
+TO_DRAW = ("contrasts", "preproc", "brain_mask", "white_matter", "record")
+
+
+@dataclass(frozen=True)
+class SessionPlan:
+    """A session that is to be processed: its context, its targets, and what is known of it already."""
+
+    context: Context
+    targets: Sequence[Mapping[str, Any]]
+    given: Mapping[str, Path]
+
+    @property
+    def session(self) -> Session:
+        """The session itself."""
+        return self.context.session
+
+
+def workflow_name(session: Session) -> str:
+    """``sub_01_ses_1_wf``: the session's name as Nipype allows it."""
+    return f"{session.name.replace('-', '_')}_wf"
+
+
+def init_participant_wf(
+    plans: Sequence[SessionPlan], settings: Settings, needs: EngineNeeds, *, name: str = "haca3_wf"
+) -> pe.Workflow:
+    """All sessions of a run, side by side: nothing connects them, so the failure of one is no other's."""
+    workflow = pe.Workflow(name=name)
+    workflow.add_nodes([init_session_wf(plan, settings, needs) for plan in plans])
+    return workflow
+
+
+def init_session_wf(plan: SessionPlan, settings: Settings, needs: EngineNeeds) -> pe.Workflow:
+    """Preprocess the scans of one session, harmonize them, draw the figures, write everything into the dataset."""
+    session = plan.session
+    workflow = pe.Workflow(name=workflow_name(session))
+    images = {contrast: image.path for contrast, image in session.images.items()}
+    preprocess = init_preprocess_wf(images, settings.preprocessing, given=plan.given)
+    harmonize = init_harmonize_wf(settings, needs, reference=images[session.reference])
+    harmonize.inputs.inputnode.targets = json.dumps(list(plan.targets), sort_keys=True)
+    draw = pe.Node(
+        DrawFigures(
+            raw={contrast: str(path) for contrast, path in images.items()},
+            reference=session.reference,
+        ),
+        name="draw",
+        mem_gb=1.5,
+    )
+    write = pe.Node(WriteSession(context=plan.context), name="write", mem_gb=0.3)
+    workflow.connect(
+        [
+            (
+                preprocess,
+                harmonize,
+                [_port(key, "outputnode", "inputnode") for key in (*FROM_PREPROCESS, "to_template")],
+            ),
+            (preprocess, draw, [(f"outputnode.{key}", key) for key in TO_DRAW]),
+            (preprocess, write, [(f"outputnode.{key}", key) for key in TO_WRITE]),
+            (harmonize, draw, [("outputnode.result", "result")]),
+            (harmonize, write, [("outputnode.result", "result"), ("outputnode.native", "native")]),
+            (draw, write, [("figures", "figures")]),
+        ]
+    )
+    return workflow
+
+
+def _port(key: str, source: str, target: str) -> tuple[str, str]:
+    return f"{source}.{key}", f"{target}.{key}"
+
+
+def methods(settings: Settings) -> list[str]:
+    """The methods sentences of all steps."""
+    return [text.strip() for text in (PREPROCESS_METHODS, HARMONIZE_METHODS)]

@@ -1,0 +1,41 @@
+"""The graph that turns images into targets: preprocessed like sources, then encoded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nipype.pipeline import engine as pe
+
+from haca3_bids.settings import Settings
+from haca3_bids.workflows.harmonize import EngineNeeds, encode_node
+from haca3_bids.workflows.preprocess import init_preprocess_wf
+
+
+@dataclass(frozen=True)
+class TargetImages:
+    """Images of one head that become targets under one name."""
+
+    name: str
+    images: Mapping[str, Path]  # by contrast
+
+
+def init_targets_wf(
+    targets: Sequence[TargetImages], settings: Settings, needs: EngineNeeds, *, name: str = "targets_wf"
+) -> pe.Workflow:
+    """One workflow ``target_<name>_wf`` for each target; its node ``encode`` leaves ``targets.json``."""
+    workflow = pe.Workflow(name=name)
+    for target in targets:
+        inner = pe.Workflow(name=target_workflow_name(target.name))
+        preprocess = init_preprocess_wf(target.images, settings.preprocessing)
+        encode = encode_node(settings, needs, target.name)
+        fields = [("outputnode.contrasts", "contrasts"), ("outputnode.preproc", "preproc")]
+        inner.connect([(preprocess, encode, fields)])
+        workflow.add_nodes([inner])
+    return workflow
+
+
+def target_workflow_name(name: str) -> str:
+    """``target_site2_wf``."""
+    return f"target_{name}_wf"
