@@ -1,0 +1,151 @@
+"""The Boutiques descriptor of ``haca3-bids``, made from the table of options.
+
+``python -m haca3_bids.cli.descriptor > haca3_bids/boutiques.json`` writes the packaged file. It follows Boutiques 0.5,
+the rules of ``bosh validate --bids`` and the BIDS-Apps execution specification.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from haca3_bids import __version__, errors
+from haca3_bids.cli.kinds import positive
+from haca3_bids.cli.options import LEVELS, Option, every_option
+
+EXECUTION_SPECIFICATION = "0.1.0"
+IMAGE = "haca3"  # the tag that the documentation gives the image when it is built
+FILES = ("bids-filter-file", "bids-database-dir", "nipype-plugin-file")  # options whose path must exist
+RESOURCES = {"cpu-cores": 4, "ram": 8, "walltime-estimate": 3600}  # of one session: GB and seconds
+
+
+def describe() -> dict[str, Any]:
+    """The whole descriptor."""
+    options = [_option_input(option) for option in every_option()]
+    first = [_key(name) for name in ("bids-dir", "output-dir", "analysis-level", "participant-label", "session-label")]
+    rest = [option["value-key"] for option in options if option["value-key"] not in first]
+    return {
+        "name": "haca3-bids",
+        "tool-version": __version__,
+        "schema-version": "0.5",
+        "description": "Harmonizes the contrasts of the brain MR images of a BIDS dataset with HACA3",
+        "author": "The haca3_bids developers",
+        "tool-doi": "10.1016/j.compmedimag.2023.102285",
+        "command-line": f"mkdir -p {first[1]}; haca3-bids {' '.join([*first, *rest])}",
+        "shell": "/bin/bash",
+        "container-image": {"type": "docker", "image": IMAGE},
+        "inputs": [*_positional_inputs(), *options],
+        "groups": [
+            {
+                "id": "OutputLocationGroup",
+                "name": "Where to write",
+                "description": "A folder that is made, or one that exists already",
+                "members": ["OutputLocation", "OutputLocationExisting"],
+                "mutually-exclusive": True,
+                "one-is-required": True,
+            }
+        ],
+        "output-files": [
+            {
+                "id": "OutputDataset",
+                "name": "The derivatives dataset",
+                "description": "Preprocessed and harmonized images, sidecars and pages",
+                "path-template": _key("output-dir"),
+            }
+        ],
+        "error-codes": _error_codes(),
+        "suggested-resources": RESOURCES,
+        "tags": {"domain": ["neuroinformatics", "bids", "mri", "harmonization"]},
+        "custom": _custom(),
+    }
+
+
+def _positional_inputs() -> list[dict[str, Any]]:
+    output = {"value-key": _key("output-dir"), "optional": True}
+    return [
+        {
+            "id": "InputDataset",
+            "name": "BIDS dataset",
+            "description": "The folder of the input dataset; it is only read",
+            "type": "File",
+            "value-key": _key("bids-dir"),
+            "optional": False,
+        },
+        {
+            "id": "OutputLocation",
+            "name": "New output folder",
+            "description": "The folder to make and write the derivatives dataset to",
+            "type": "String",
+            **output,
+        },
+        {
+            "id": "OutputLocationExisting",
+            "name": "Existing output folder",
+            "description": "A folder that haca3-bids wrote before, or an empty one",
+            "type": "File",
+            **output,
+        },
+        {
+            "id": "AnalysisLevel",
+            "name": "Analysis level",
+            "description": "The level of the analysis",
+            "type": "String",
+            "value-key": _key("analysis-level"),
+            "value-choices": list(LEVELS),
+            "default-value": LEVELS[0],
+            "optional": True,
+        },
+    ]
+
+
+def _option_input(option: Option) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "id": "".join(word.capitalize() for word in option.name.split("-")),
+        "name": option.name.replace("-", " ").capitalize(),
+        "description": option.help,
+        "type": _type(option),
+        "value-key": _key(option.name),
+        "command-line-flag": f"--{option.name}",
+        "optional": True,
+    }
+    if option.many:
+        described |= {"list": True, "min-list-entries": 1}
+    if option.choices:
+        described["value-choices"] = list(option.choices)
+    if described["type"] == "Number":
+        described["integer"] = True
+    if option.kind is positive:
+        described["minimum"] = 1
+    return described
+
+
+def _type(option: Option) -> str:
+    if option.kind is None:
+        return "Flag"
+    if option.kind in (int, positive):
+        return "Number"
+    return "File" if option.name in FILES else "String"
+
+
+def _key(name: str) -> str:
+    return f"[{name.upper().replace('-', '_')}]"
+
+
+def _error_codes() -> list[dict[str, Any]]:
+    kinds = {kind.exit_code: kind for kind in vars(errors).values() if isinstance(kind, type) and kind.exit_code > 1}
+    some = {"code": 1, "description": "At least one session failed; the others are done."}
+    return [some, *({"code": code, "description": str(kind.__doc__)} for code, kind in sorted(kinds.items()))]
+
+
+def _custom() -> dict[str, Any]:
+    return {
+        "BIDSAppSpecVersion": EXECUTION_SPECIFICATION,
+        "cbrain:readonly-input-files": True,
+        "cbrain:author": "The haca3_bids developers",
+        "cbrain:integrator_modules": {"BoutiquesBidsSingleSubjectMaker": "InputDataset"},
+    }
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(describe(), indent=2, ensure_ascii=False) + "\n")

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import haca3_bids
+from haca3_bids import errors
+from haca3_bids.cli.app import build_parser
+from haca3_bids.cli.descriptor import describe
+from haca3_bids.cli.options import Option, every_option
+
+PACKAGED = Path(haca3_bids.__file__).parent / "boutiques.json"
+TYPED = {  # words for options whose values have a form of their own
+    "derivatives": ["smriprep=/data/smriprep"],
+    "mem": "12GB",
+    "target": ["T1w", "site=sub-01_ses-2", "T2w:-18,-16"],
+}
+
+
+def bosh(*words: str, cwd: Path | None = None) -> str:
+    command = [sys.executable, str(Path(sys.executable).with_name("bosh")), *words]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def value(option: Option, identifier: str, folder: Path) -> Any:
+    described = next(one for one in describe()["inputs"] if one["id"] == identifier)
+    if described["type"] == "Flag":
+        return True
+    if described["type"] == "Number":
+        return 3
+    if option.choices:
+        return list(option.choices[:2]) if option.many else option.choices[0]
+    if described["type"] == "File":
+        (folder / option.name).touch()
+        return option.name
+    return TYPED.get(option.name, ["a", "b"] if option.many else "a")
+
+
+def everything(folder: Path) -> dict[str, Any]:
+    identifiers = {one["command-line-flag"]: one["id"] for one in describe()["inputs"] if "command-line-flag" in one}
+    (folder / "bids").mkdir()
+    invocation: dict[str, Any] = {"InputDataset": "bids", "OutputLocation": "out", "AnalysisLevel": "participant"}
+    for option in every_option():
+        identifier = identifiers[f"--{option.name}"]
+        invocation[identifier] = value(option, identifier, folder)
+    return invocation
+
+
+def test_the_packaged_descriptor_is_the_one_that_the_options_make() -> None:
+    assert json.loads(PACKAGED.read_text()) == describe(), "python -m haca3_bids.cli.descriptor makes it anew"
+
+
+@pytest.mark.parametrize("rules", [(), ("--bids",)])
+def test_bosh_finds_nothing_wrong(rules: tuple[str, ...]) -> None:
+    assert "OK" in bosh("validate", *rules, str(PACKAGED))
+
+
+def test_every_option_travels_through_bosh_into_the_parser(tmp_path: Path) -> None:
+    (tmp_path / "everything.json").write_text(json.dumps(everything(tmp_path)))
+    said = bosh("exec", "simulate", "-i", "everything.json", str(PACKAGED), cwd=tmp_path)
+    words = shlex.split(said.partition("haca3-bids ")[2])
+    parsed = build_parser().parse_args(words)
+    assert not [option.name for option in every_option() if getattr(parsed, option.dest) is None]
+    assert parsed.level == "participant"
+
+
+def test_every_exit_code_is_described() -> None:
+    kinds = {kind.exit_code for kind in vars(errors).values() if isinstance(kind, type)}
+    assert {one["code"] for one in describe()["error-codes"]} == kinds
+
+
+def test_the_identifiers_of_the_execution_specification_are_there() -> None:
+    identifiers = {one["id"] for one in describe()["inputs"]}
+    assert identifiers >= {"InputDataset", "OutputLocation", "AnalysisLevel", "ParticipantLabel", "SessionLabel"}
+    assert describe()["custom"]["BIDSAppSpecVersion"]
+
+
+def test_the_descriptor_is_printed_on_request() -> None:
+    done = subprocess.run([sys.executable, "-m", "haca3_bids.cli.app", "--bids-exec-spec"], capture_output=True)
+    assert json.loads(done.stdout) == describe()
