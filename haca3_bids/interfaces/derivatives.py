@@ -70,10 +70,11 @@ class DrawFigures(BaseInterface):  # type: ignore[misc]
         for image in json.loads(Path(self.inputs.result).read_text())["images"]:
             target = image["target"]
             contrast = str(target["contrast"])
-            source = sources.get(contrast) or sources[self.inputs.reference]
+            shown = contrast if contrast in sources else self.inputs.reference
             title = f"{contrast} harmonized to {target['name'] or 'the built-in reference'}"
             figure = _entry("harmonized", contrast, target, folder, title)
-            draw_harmonized(load_volume(source), load_volume(image["file"]), title, figure["file"])
+            source, harmonized = load_volume(sources[shown]), load_volume(image["file"])
+            draw_harmonized(source, harmonized, title, figure["file"], source_name=f"source ({shown})")
             figures.append(figure)
         return figures
 

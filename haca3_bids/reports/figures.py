@@ -59,9 +59,11 @@ def draw_registration(image: Volume, template_brain: Volume, path: str | os.Path
     _save(_mosaic(rows, title), path)
 
 
-def draw_harmonized(source: Volume | None, harmonized: Volume, title: str, path: str | os.PathLike[str]) -> None:
-    """The harmonized image, below the source of the same contrast where the session has one."""
-    rows = [] if source is None else [_row("source", source, MNI_POINT_MM)]
+def draw_harmonized(
+    source: Volume | None, harmonized: Volume, title: str, path: str | os.PathLike[str], source_name: str = "source"
+) -> None:
+    """The harmonized image, below a source: that of the same contrast, where the session has one."""
+    rows = [] if source is None else [_row(source_name, source, MNI_POINT_MM)]
     _save(_mosaic([*rows, _row("harmonized", harmonized, MNI_POINT_MM)], title), path)
 
 

@@ -42,3 +42,9 @@ def test_three_files_are_written(tmp_path: Path) -> None:
     write_methods(tmp_path / "logs", SENTENCES)
     names = sorted(path.name for path in (tmp_path / "logs").iterdir())
     assert names == ["CITATION.bib", "CITATION.html", "CITATION.md"]
+
+
+def test_the_sentences_of_every_step_cite_works_that_are_listed() -> None:
+    from haca3_bids.workflows.participant import methods
+
+    assert "[1]" in methods_markdown(methods())
