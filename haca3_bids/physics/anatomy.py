@@ -1,0 +1,85 @@
+"""Anatomies: what share of each voxel is which tissue; and the built-in head."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from haca3_bids.physics.tissues import BRAIN, TISSUES
+from haca3_bids.volumes.volume import Volume, reorient
+
+Shares = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+
+SHAPE = (192, 224, 192)  # voxels of 1 mm: the grid of the released networks
+AFFINE = np.array([[-1, 0, 0, 96], [0, -1, 0, 96], [0, 0, 1, -78], [0, 0, 0, 1]], np.float64)  # LPS+, MNI position
+FULL = 255  # the whole voxel
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """``shares`` (tissues, 192, 224, 192) of each voxel in 1/255; what is missing to 255 is air."""
+
+    shares: Shares
+    name: str = ""
+
+    @property
+    def head(self) -> Mask:
+        """Voxels that are not air."""
+        return self.shares.sum(axis=0, dtype=np.uint16) > FULL // 2
+
+    @property
+    def brain(self) -> Mask:
+        """Voxels that are mostly brain or cerebrospinal fluid."""
+        rows = [TISSUES.index(name) for name in BRAIN]
+        return self.shares[rows].sum(axis=0, dtype=np.uint16) > FULL // 2
+
+    def share_of(self, tissue: str) -> NDArray[np.float32]:
+        """The share of one tissue, 0..1, (192, 224, 192)."""
+        return self.shares[TISSUES.index(tissue)].astype(np.float32) / FULL
+
+
+def builtin_head(icbm: Mapping[str, Volume]) -> Anatomy:
+    """The ICBM 2009a brain (``volumes.builtin``) with cerebrospinal fluid, skull, marrow and scalp added around it."""
+    grey, white, brain = (_on_grid(icbm[name]) for name in ("grey", "white", "brain"))
+    inside = ndimage.binary_fill_holes(ndimage.binary_closing(brain > 0.05, iterations=3))
+    intracranial = ndimage.gaussian_filter(ndimage.binary_dilation(inside, iterations=2).astype(np.float32), 2) > 0.5
+    outside_mm = ndimage.distance_transform_edt(~intracranial) - ndimage.distance_transform_edt(intracranial)
+    total = np.maximum(grey + white, 1.0)
+    shares = {"grey": grey * inside / total, "white": white * inside / total}
+    shares["csf"] = np.clip(_between(outside_mm, -1e3, 0) - shares["grey"] - shares["white"], 0, 1)
+    shares |= {name: _between(outside_mm, *ends) for name, ends in SHELLS_MM.items()}
+    shares["marrow"] = MARROW_SHARE * _between(outside_mm, *MARROW_MM)
+    shares["bone"] = np.clip(shares["bone"] - shares["marrow"], 0, 1)
+    out = np.zeros((len(TISSUES), *SHAPE), np.uint8)
+    for name, share in shares.items():
+        out[TISSUES.index(name)] = np.rint(share * FULL)
+    return Anatomy(out, "builtin")
+
+
+SHELLS_MM = {"dura": (0, 1), "bone": (1, 7.5), "fat": (7.5, 11), "skin": (11, 13.5)}  # outside the fluid
+MARROW_MM, MARROW_SHARE = (2.8, 5.6), 0.8
+
+
+def _between(distance: NDArray[np.floating], low: float, high: float) -> NDArray[np.floating]:
+    """The share of a voxel between two distances: a ramp one voxel wide at each end."""
+    return np.clip(distance - low + 0.5, 0, 1) * np.clip(high - distance + 0.5, 0, 1)
+
+
+def _on_grid(volume: Volume) -> NDArray[np.float32]:
+    volume = reorient(volume)
+    origin = np.rint(np.linalg.inv(AFFINE) @ volume.affine[:, 3])[:3].astype(int)
+    return placed(volume.data / volume.data.max(), origin)
+
+
+def placed(block: NDArray[np.float32], origin: NDArray[np.int_]) -> NDArray[np.float32]:
+    """``block`` on an empty grid of SHAPE with its first voxel at ``origin``; what lies outside is cut."""
+    out = np.zeros(SHAPE, np.float32)
+    target = tuple(slice(max(0, o), min(n, o + size)) for o, n, size in zip(origin, SHAPE, block.shape, strict=True))
+    source = tuple(slice(t.start - o, t.stop - o) for t, o in zip(target, origin, strict=True))
+    out[target] = block[source]
+    return out

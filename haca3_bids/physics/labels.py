@@ -1,0 +1,116 @@
+"""Anatomies from label maps: BrainWeb's twelve classes, FreeSurfer's and SynthSeg's codes."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage, optimize
+
+from haca3_bids.physics.anatomy import AFFINE, FULL, SHAPE, Anatomy, Mask, placed
+from haca3_bids.physics.tissues import TISSUES
+from haca3_bids.volumes.volume import Volume, reorient
+
+BRAINWEB = {
+    1: "csf", 2: "grey", 3: "white", 4: "fat", 5: "muscle", 6: "skin", 7: "bone", 8: "vessel", 9: "fat", 10: "dura",
+    11: "marrow",
+}  # fmt: skip
+FREESURFER = {
+    **dict.fromkeys((2, 7, 16, 28, 41, 46, 60, 77, 85, 251, 252, 253, 254, 255, 512), "white"),
+    **dict.fromkeys((3, 8, 17, 18, 42, 47, 53, 54, 136, 137, 163, 164), "grey"),
+    **dict.fromkeys((10, 11, 12, 13, 26, 49, 50, 51, 52, 58), "deep_grey"),
+    **dict.fromkeys((4, 5, 14, 15, 24, 31, 43, 44, 63, 72), "csf"),
+    **dict.fromkeys((25, 57), "lesion"),
+    **dict.fromkeys((30, 62, 514), "vessel"),
+    **dict.fromkeys((502, 516), "marrow"),
+    **dict.fromkeys((507, 508, 509, 530), "muscle"),
+    506: "eye", 511: "skin", 515: "bone",
+}  # fmt: skip
+CORTEX_MM = 3.6  # grey matter further than this from white matter is taken for the middle of a sulcus
+SKIN_MM = 1.8
+BLUR_VOXELS = 0.55  # turns crisp borders at 1 mm into partial volume
+COARSE = 4  # voxels a step where an upright position is sought
+
+
+def from_brainweb(labels: Volume, name: str = "") -> Anatomy:
+    """A BrainWeb crisp map of 0.5 mm (Aubert-Broche et al. 2006): blocks of 2 x 2 x 2 give true partial volume at 1 mm."""
+    labels = reorient(labels)
+    crisp = labels.data.astype(np.uint8)[tuple(slice(0, n - n % 2) for n in labels.shape)]
+    first_block_mm = labels.affine @ [0.5, 0.5, 0.5, 1]
+    origin = np.rint(np.linalg.inv(AFFINE) @ first_block_mm)[:3].astype(int)
+    shares = np.zeros((len(TISSUES), *SHAPE), np.uint8)
+    for row, tissue in enumerate(TISSUES):
+        codes = [code for code, known in BRAINWEB.items() if known == tissue]
+        shares[row] = np.rint(placed(_halved(np.isin(crisp, codes)), origin) * FULL)
+    return Anatomy(shares, name)
+
+
+def _halved(mask: Mask) -> NDArray[np.float32]:
+    nx, ny, nz = (n // 2 for n in mask.shape)
+    return mask.reshape(nx, 2, ny, 2, nz, 2).mean(axis=(1, 3, 5), dtype=np.float32)
+
+
+def from_freesurfer(labels: Volume, template_brain: Mask, name: str = "") -> Anatomy:
+    """A FreeSurfer or SynthSeg map of 1 mm, brought rigidly upon ``template_brain`` (on the grid of ``Anatomy``).
+
+    Sulcal fluid, scalp fat and partial volume, which these maps lack, are added.
+    """
+    labels = reorient(labels)
+    codes = np.rint(labels.data).astype(np.int32)
+    table = np.zeros(max(codes.max(), max(FREESURFER)) + 1, np.uint8)
+    for code, tissue in FREESURFER.items():
+        table[code] = TISSUES.index(tissue) + 1
+    crisp = _with_scalp_fat(_with_sulci(table[np.maximum(codes, 0)]))
+    brain = (codes > 0) & (codes < 100) & (codes != 24)
+    matrix, offset = upright(brain, template_brain)
+    shares = np.zeros((len(TISSUES), *SHAPE), np.uint8)
+    for row in range(len(TISSUES)):
+        soft = ndimage.gaussian_filter((crisp == row + 1).astype(np.float32), BLUR_VOXELS)
+        shares[row] = np.rint(ndimage.affine_transform(soft, matrix, offset, SHAPE, order=1) * FULL)
+    return Anatomy(shares, name)
+
+
+def _with_sulci(crisp: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    grey, white, deep, csf = (TISSUES.index(name) + 1 for name in ("grey", "white", "deep_grey", "csf"))
+    depth_mm = ndimage.distance_transform_edt(~np.isin(crisp, (white, deep)))
+    return np.where((crisp == grey) & (depth_mm > CORTEX_MM), csf, crisp).astype(np.uint8)
+
+
+def _with_scalp_fat(crisp: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Skin below SKIN_MM becomes fat; the soft tissue of face and neck is parted into muscle and fat, by fixed chance."""
+    skin, muscle, fat = (TISSUES.index(name) + 1 for name in ("skin", "muscle", "fat"))
+    deep = (crisp == skin) & (ndimage.distance_transform_edt(crisp > 0) > SKIN_MM)
+    noise = ndimage.gaussian_filter(np.random.default_rng(0).standard_normal(crisp.shape, np.float32), 3)
+    fatty = (crisp == muscle) & (noise > 0.4 * noise.std())
+    return np.where(deep | fatty, fat, crisp).astype(np.uint8)
+
+
+def upright(brain: Mask, template_brain: Mask) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The rigid map (matrix, offset) from template voxels to voxels of ``brain`` under which the two overlap best."""
+    moving = ndimage.gaussian_filter(brain.astype(np.float32), COARSE)[::COARSE, ::COARSE, ::COARSE]
+    fixed = ndimage.gaussian_filter(template_brain.astype(np.float32), COARSE)[::COARSE, ::COARSE, ::COARSE]
+    centre_moving = np.array(ndimage.center_of_mass(moving))
+    centre_fixed = np.array(ndimage.center_of_mass(fixed))
+
+    def place(parameters: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        matrix = _rotation(parameters[:3] / 10)  # parameters in tenths of radians and coarse voxels: alike in scale
+        return matrix, centre_moving + parameters[3:] - matrix @ centre_fixed
+
+    def difference(parameters: NDArray[np.float64]) -> float:
+        moved = ndimage.affine_transform(moving, *place(parameters), output_shape=fixed.shape, order=1)
+        return float(((moved - fixed) ** 2).mean())
+
+    starts = [np.array([tenths, 0, 0, 0, 0, 0.0]) for tenths in (-5, 0, 5)]
+    best = min((optimize.minimize(difference, start, method="Powell") for start in starts), key=lambda found: found.fun)
+    matrix, offset = place(best.x)
+    return matrix, offset * COARSE
+
+
+def _rotation(angles_rad: NDArray[np.float64]) -> NDArray[np.float64]:
+    out = np.eye(3)
+    for axis, angle in enumerate(angles_rad):
+        i, j = (k for k in range(3) if k != axis)
+        turn = np.eye(3)
+        turn[i, i] = turn[j, j] = np.cos(angle)
+        turn[i, j], turn[j, i] = -np.sin(angle), np.sin(angle)
+        out = out @ turn
+    return out

@@ -1,0 +1,150 @@
+"""What a scanner does to an image: receive bias, noise, motion, ghosts, thick slices. Chance is drawn first, then applied.
+
+Images are arrays of two or three axes in units where white matter is about one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+Array = NDArray[np.float32]
+
+SLICE_AXES = 3  # of a volume; an image of two axes is one of its slices
+
+
+@dataclass(frozen=True)
+class Imperfections:
+    """Everything that separates one acquisition from the noise-free image; zero means absent."""
+
+    seed: int
+    bias: float = 0.0  # standard deviation of the logarithm of the receive field
+    noise: float = 0.0  # standard deviation a channel, relative to white matter
+    thickness_voxels: float = 1.0
+    thick_axis: int | None = None  # array axis across the slices
+    motion_voxels: float = 0.0  # largest displacement
+    motion_events: int = 0
+    ghost: float = 0.0  # modulation of the k-space lines
+    ghost_period: int = 2  # lines
+    phase_axis: int = 0  # along which motion and ghosts spread
+
+    @property
+    def severity(self) -> float:
+        """How bad the artifacts of noise, motion and ghosting are together; about one where a scan would be repeated."""
+        motion = self.motion_voxels * min(self.motion_events, 4) / 12
+        return float(np.sqrt((self.noise / 0.12) ** 2 + motion**2 + (self.ghost / 0.6) ** 2))
+
+
+def draw_acquisition(rng: np.random.Generator, axes: int = SLICE_AXES) -> Imperfections:
+    """An ordinary scan: some bias left, one to six percent of noise, half of them in thick slices."""
+    thick = rng.uniform() < 0.5
+    return Imperfections(
+        seed=int(rng.integers(2**31)),
+        bias=float(rng.uniform(0, 0.10)),
+        noise=float(rng.uniform(0.005, 0.05)),
+        thickness_voxels=float(rng.uniform(1.5, 4.5)) if thick else 1.0,
+        thick_axis=int(rng.integers(axes)) if thick else None,
+    )
+
+
+def draw_artifacts(rng: np.random.Generator, axes: int = SLICE_AXES) -> Imperfections:
+    """A scan to be wary of: one or more of strong noise, motion and ghosts."""
+    noisy, moved, ghosted = rng.permutation([True, rng.uniform() < 0.4, rng.uniform() < 0.2])
+    return Imperfections(
+        seed=int(rng.integers(2**31)),
+        bias=float(rng.uniform(0, 0.15)),
+        noise=float(rng.uniform(0.05, 0.25) if noisy else rng.uniform(0.005, 0.05)),
+        motion_voxels=float(rng.uniform(2, 10)) if moved else 0.0,
+        motion_events=int(rng.integers(1, 6)) if moved else 0,
+        ghost=float(rng.uniform(0.2, 1.0)) if ghosted else 0.0,
+        ghost_period=int(rng.integers(2, 8)),
+        phase_axis=int(rng.integers(axes)),
+    )
+
+
+def acquire(image: Array, imperfections: Imperfections) -> Array:
+    """The image as this acquisition would give it: a new array of the same shape, not negative."""
+    x, rng = imperfections, np.random.default_rng(imperfections.seed)
+    if x.bias:
+        image = image * np.exp(x.bias * smooth_field(image.shape, 4, rng))
+    if x.motion_events:
+        image = moved(image, x.motion_voxels, x.motion_events, x.phase_axis, rng)
+    if x.ghost:
+        image = ghosted(image, x.ghost, x.ghost_period, x.phase_axis)
+    if x.thick_axis is not None:
+        image = thick_slices(image, x.thick_axis, x.thickness_voxels)
+    if x.noise:
+        image = rician(image, x.noise, rng)
+    return image.astype(np.float32)
+
+
+def smooth_field(shape: tuple[int, ...], cells: int, rng: np.random.Generator) -> Array:
+    """A smooth random field of mean zero and standard deviation one, with ``cells`` periods along an axis or so."""
+    coarse = rng.standard_normal((cells + 1,) * len(shape)).astype(np.float32)
+    field = coarse
+    for axis, length in enumerate(shape):  # separable linear interpolation, then one smoothing
+        position = np.linspace(0, cells, length)
+        low = np.minimum(position.astype(int), cells - 1)
+        weight = (position - low).astype(np.float32)
+        weight = weight * weight * (3 - 2 * weight)  # smooth at the knots
+        weight = weight.reshape([-1 if a == axis else 1 for a in range(len(shape))])
+        field = np.take(field, low, axis) * (1 - weight) + np.take(field, low + 1, axis) * weight
+    out: Array = (field - field.mean()) / (field.std() + 1e-6)
+    return out
+
+
+def rician(image: Array, std: float, rng: np.random.Generator) -> Array:
+    """The magnitude of the image with Gaussian noise in both channels (Gudbjartsson and Patz, MRM 34:910, 1995)."""
+    real = image + std * rng.standard_normal(image.shape, np.float32)
+    imaginary = std * rng.standard_normal(image.shape, np.float32)
+    return np.hypot(real, imaginary).astype(np.float32)
+
+
+def thick_slices(image: Array, axis: int, thickness_voxels: float) -> Array:
+    """Slices of ``thickness_voxels`` side by side along ``axis``, interpolated back linearly."""
+    length = image.shape[axis]
+    count = max(2, round(length / thickness_voxels))
+    centres = (np.arange(count) + 0.5) * length / count - 0.5
+    mean = ndimage.uniform_filter1d(image, max(1, round(length / count)), axis=axis, mode="nearest")
+    sampled = _interpolate(mean, axis, centres)
+    back = (np.arange(length) + 0.5) * count / length - 0.5
+    return _interpolate(sampled, axis, back)
+
+
+def _interpolate(image: Array, axis: int, positions: NDArray[np.float64]) -> Array:
+    last = image.shape[axis] - 1
+    positions = np.clip(positions, 0, last)
+    low = np.minimum(positions.astype(int), last - 1)
+    weight = (positions - low).astype(np.float32).reshape([-1 if a == axis else 1 for a in range(image.ndim)])
+    return np.take(image, low, axis) * (1 - weight) + np.take(image, low + 1, axis) * weight
+
+
+def moved(image: Array, largest_voxels: float, events: int, phase_axis: int, rng: np.random.Generator) -> Array:
+    """Rigid shifts at ``events`` moments of the scan: each run of phase-encoding lines sees the head elsewhere."""
+    lines = np.fft.fftfreq(image.shape[phase_axis])
+    order = np.argsort(lines)  # lines are taken from one edge of k-space to the other
+    cuts = np.sort(rng.integers(0, len(lines), events))
+    position = np.zeros((len(lines), image.ndim))
+    for cut in cuts:
+        position[order[cut:]] = rng.uniform(-largest_voxels, largest_voxels, image.ndim)
+    position -= position[order[len(lines) // 2]]  # the centre of k-space says where the head is
+    spectrum = np.fft.fftn(image)
+    phase = np.zeros(image.shape)
+    along = [-1 if axis == phase_axis else 1 for axis in range(image.ndim)]
+    for axis, length in enumerate(image.shape):
+        frequency = np.fft.fftfreq(length).reshape([-1 if a == axis else 1 for a in range(image.ndim)])
+        phase = phase + frequency * position[:, axis].reshape(along)
+    return np.abs(np.fft.ifftn(spectrum * np.exp(-2j * np.pi * phase))).astype(np.float32)
+
+
+def ghosted(image: Array, strength: float, period: int, phase_axis: int) -> Array:
+    """Ghosts from a modulation of every ``period``-th phase-encoding line outside the centre of k-space."""
+    length = image.shape[phase_axis]
+    spectrum = np.fft.fft(image, axis=phase_axis)
+    line = np.rint(np.fft.fftfreq(length) * length).astype(int)
+    modulation = np.where((line % period == 0) & (np.abs(line) > 2), 1 - strength, 1.0)
+    modulation = modulation.reshape([-1 if axis == phase_axis else 1 for axis in range(image.ndim)])
+    return np.abs(np.fft.ifft(spectrum * modulation, axis=phase_axis)).astype(np.float32)

@@ -1,0 +1,45 @@
+"""Training of the artifact encoder (eta): first, alone, then frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from haca3_bids.networks.encoders import ArtifactEncoder
+from haca3_bids.physics.anatomy import Anatomy
+from haca3_bids.physics.protocols import draw_site
+from haca3_bids.physics.scanner import draw_acquisition, draw_artifacts
+from haca3_bids.settings import CONTRASTS
+from haca3_bids.training.losses import severity_margin
+from haca3_bids.training.loop import Batch, Losses
+from haca3_bids.training.simulated import SimulatedSlices
+
+MAX_SEVERITY = 2.0
+
+
+class ArtifactTriplets(SimulatedSlices):
+    """Item i, drawn from (seed, i): two slices of one good scan, one of them degraded, and how badly."""
+
+    def __init__(self, heads: Sequence[Anatomy], seed: int = 0) -> None:
+        super().__init__(heads, seed)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor | int]:
+        rng = np.random.default_rng((self.seed, index))
+        person = int(rng.integers(len(self.heads)))
+        protocol = draw_site(rng)[CONTRASTS[rng.integers(len(CONTRASTS))]]
+        good, bad = draw_acquisition(rng, axes=2), draw_artifacts(rng, axes=2)
+        first, second = self.view(person, rng), self.view(person, rng)
+        images = [first.acquired(protocol, good), second.acquired(protocol, good), first.acquired(protocol, bad)]
+        severity = min(max(bad.severity - good.severity, 0.05), MAX_SEVERITY)
+        return {"images": torch.from_numpy(np.stack(images)), "severity": torch.tensor(severity)}
+
+
+def artifact_step(encoder: ArtifactEncoder, batch: Batch) -> Losses:
+    """The triplet loss of one batch of ArtifactTriplets."""
+    images = batch["images"]  # (batch, 3, 224, 224)
+    eta = encoder(images.flatten(0, 1)[:, None]).unflatten(0, images.shape[:2])
+    total = severity_margin(eta[:, 0], eta[:, 1], eta[:, 2], batch["severity"])
+    return {"total": total, "clean_norm": eta[:, 0].norm(dim=1).mean(), "gap": (eta[:, 0] - eta[:, 2]).norm(dim=1).mean()}

@@ -1,0 +1,162 @@
+"""One training step of HACA3: encode the sources, fuse them for the target, decode, compare.
+
+The curriculum goes from whole slices at 4 mm to whole slices at 1 mm, and from soft anatomy, told the tissue labels, to
+hard anatomy left to itself. Crops are never used: they change the statistics of instance normalization.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from haca3_bids.networks.attention import TRAINING_TEMPERATURE
+from haca3_bids.networks.haca3 import Haca3, argmax_beta, fuse, one_channel
+from haca3_bids.training.losses import kl_to_standard_normal, masked_l1, patch_nce, structural
+from haca3_bids.training.loop import Batch, Losses
+
+RECONSTRUCTION, STRUCTURE, KL, CONTRASTIVE = 10.0, 5.0, 1e-5, 0.5  # weights of the losses; paper and released program
+CYCLE, CYCLE_BETA = 5e-2, 5e-2
+PATCH_IN_HEAD = 0.2  # least share of head in a patch of the contrastive loss
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of the curriculum."""
+
+    until: float  # share of all steps
+    pool: int  # 4, 2 or 1 mm
+    batch: int
+    labels: float  # weight of the auxiliary tissue labels at the start of the stage
+    labels_end: float
+    hard: float  # share of straight-through argmax in beta at the start of the stage; the rest is soft
+    hard_end: float
+    cycle: bool = False
+
+
+CURRICULUM = (
+    Stage(0.40, 4, 16, labels=2.0, labels_end=1.0, hard=0.0, hard_end=0.2),
+    Stage(0.60, 2, 8, labels=1.0, labels_end=0.5, hard=0.2, hard_end=0.8),
+    Stage(0.80, 2, 8, labels=0.5, labels_end=0.1, hard=0.8, hard_end=1.0),
+    Stage(1.00, 1, 4, labels=0.1, labels_end=0.02, hard=1.0, hard_end=1.0, cycle=True),
+)
+
+
+def stage_at(progress: float) -> tuple[Stage, float]:
+    """The stage at a share of all steps, and how far into it that is."""
+    start = 0.0
+    for stage in CURRICULUM:
+        if progress < stage.until or stage is CURRICULUM[-1]:
+            return stage, (progress - start) / (stage.until - start)
+        start = stage.until
+    raise AssertionError("the curriculum has no stage")
+
+
+def haca3_losses(model: Haca3, batch: Batch, progress: float) -> Losses:
+    """All losses of a batch of ``training.simulated.Sample``; ``progress`` is the share of all steps already done."""
+    stage, inside = stage_at(progress)
+    available = batch["available"]  # (batch, contrasts)
+    mask = _pooled(batch["mask"][:, None].float(), stage.pool)
+    sources = batch["sources"][available][:, None]  # (images, 1, 224, 224)
+    logits = model.beta_encoder(_pooled(sources, stage.pool))  # (images, levels, h, w)
+    theta, logvar = _target_theta(model, batch["reference"])
+    drawn = theta + (0.5 * logvar).exp() * torch.randn_like(theta)
+    query, keys = _queries_and_keys(model, batch, theta, stage)
+    alpha = model.attention_module(query, keys, available, TRAINING_TEMPERATURE)
+    spread = logits.new_zeros(*available.shape, *logits.shape[1:])
+    spread[available] = logits
+    hard = stage.hard + (stage.hard_end - stage.hard) * inside
+    beta = partly_hard(fuse(spread, alpha), hard)
+    image = model.decode(one_channel(beta), drawn) * mask
+    truth = _pooled(batch["truth"][:, None], stage.pool) * mask
+    labels = stage.labels + (stage.labels_end - stage.labels) * inside
+    losses = {
+        "l1": RECONSTRUCTION * masked_l1(image, truth, mask),
+        "structure": STRUCTURE * structural(image, truth, mask),
+        "kl": KL * kl_to_standard_normal(theta, logvar),
+        "labels": labels * _label_loss(logits, batch, stage.pool),
+        "contrastive": CONTRASTIVE * _contrastive(model, spread, batch, mask, stage.pool),
+    }
+    if stage.cycle:
+        losses["cycle"] = _cycle(model, image, theta, query[:, 2:], beta)
+    losses["total"] = torch.stack(list(losses.values())).sum()
+    return losses
+
+
+def partly_hard(logits: Tensor, hard: float) -> Tensor:
+    """softmax(logits), of which a share ``hard`` is replaced by its argmax with a straight-through gradient."""
+    soft = logits.softmax(dim=1)
+    return soft + hard * (argmax_beta(logits) - soft).detach()
+
+
+def _pooled(images: Tensor, pool: int) -> Tensor:
+    """Means over pool x pool pixels; at 4 mm the plane is first padded to 256, a multiple the U-Net can halve four times."""
+    if pool == 4:
+        images = functional.pad(images, [16] * 4)
+    return functional.avg_pool2d(images, pool) if pool > 1 else images
+
+
+def _target_theta(model: Haca3, reference: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and log-variance of theta over the reference's slices (batch, slices, 224, 224)."""
+    mean, logvar = model.theta_encoder(reference.flatten(0, 1)[:, None])
+    return mean.unflatten(0, reference.shape[:2]).mean(1), logvar.unflatten(0, reference.shape[:2]).mean(1)
+
+
+def _queries_and_keys(model: Haca3, batch: Batch, theta_target: Tensor, stage: Stage) -> tuple[Tensor, Tensor]:
+    """[theta, eta] of the target (batch, 4) and of the sources (batch, contrasts, 4).
+
+    Artifact levels matter only where there is a choice: they are left at zero for sessions of one source, and at 4 mm.
+    """
+    available, sources = batch["available"], batch["sources"]
+    keys = theta_target.new_zeros(*available.shape, 4)
+    keys[..., :2][available] = model.theta_encoder(sources[available][:, None])[0]
+    query = torch.cat([theta_target, torch.zeros_like(theta_target)], dim=1)
+    choice = available.sum(dim=1) > 1
+    if stage.pool < 4 and bool(choice.any()):
+        chosen = available & choice[:, None]
+        with torch.no_grad():
+            keys[..., 2:][chosen] = model.eta_encoder(sources[chosen][:, None])
+            query[choice, 2:] = model.eta_encoder(batch["reference"][choice][:, :1])
+    return query, keys
+
+
+def _label_loss(logits: Tensor, batch: Batch, pool: int) -> Tensor:
+    """Cross-entropy of every source's beta with the tissue levels that the simulator knows."""
+    levels = batch["level"]
+    if pool == 4:
+        levels = functional.pad(levels, [16] * 4)
+    levels = levels[:, pool // 2 :: pool, pool // 2 :: pool]
+    owner = batch["available"].nonzero()[:, 0]
+    return functional.cross_entropy(logits, levels[owner])
+
+
+def _contrastive(model: Haca3, spread: Tensor, batch: Batch, mask: Tensor, pool: int) -> Tensor:
+    """Eq. 1 between the first and the last source of each session with two or more."""
+    available = batch["available"]
+    rows = (available.sum(dim=1) > 1).nonzero()[:, 0]
+    if len(rows) == 0:
+        return spread.new_zeros(())
+    first = available.int().argmax(dim=1)[rows]
+    last = available.shape[1] - 1 - available.int().flip(1).argmax(dim=1)[rows]
+    in_head = functional.avg_pool2d(mask[rows], 32).flatten() > PATCH_IN_HEAD
+    if int(in_head.sum()) < 2:
+        return spread.new_zeros(())
+
+    def features(images: Tensor) -> Tensor:  # (sessions, 1, h, w) -> (patches in heads, 128)
+        return model.patchifier(images).flatten(2).transpose(1, 2).flatten(0, 1)[in_head]
+
+    query = features(one_channel(spread[rows, first].softmax(dim=1)))
+    positive = features(one_channel(spread[rows, last].softmax(dim=1)))
+    source = features(_pooled(batch["sources"][rows, first][:, None], pool))
+    others = torch.stack([torch.cat([positive[:i], positive[i + 1 :]]) for i in range(len(positive))])
+    return patch_nce(query, positive, torch.cat([others, source[:, None]], dim=1))
+
+
+def _cycle(model: Haca3, image: Tensor, theta: Tensor, eta: Tensor, beta: Tensor) -> Tensor:
+    """Theta, eta and beta of the harmonized image are what it was made from (paper, section 2.4)."""
+    theta_loss = (model.theta_encoder(image)[0] - theta.detach()).abs().mean()
+    eta_loss = (model.eta_encoder(image) - eta.detach()).abs().mean() if bool((eta != 0).any()) else theta.new_zeros(())
+    beta_loss = (model.beta_encoder(image).softmax(dim=1) - beta.detach()).abs().mean()
+    return CYCLE * (theta_loss + eta_loss + CYCLE_BETA * beta_loss)

@@ -1,0 +1,93 @@
+"""Training runs: which data, which steps, which networks; each can be stopped and called again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from haca3_bids.networks.encoders import ArtifactEncoder
+from haca3_bids.networks.haca3 import Haca3, Haca3Config
+from haca3_bids.physics.anatomy import Anatomy
+from haca3_bids.settings import CONTRASTS
+from haca3_bids.training.artifact import ArtifactTriplets, artifact_step
+from haca3_bids.training.haca3 import haca3_losses, stage_at
+from haca3_bids.training.loop import Batch, Plan, fit
+from haca3_bids.training.simulated import SimulatedSlices
+from haca3_bids.training.validation import draw_figure, score
+
+ARTIFACT_BATCH = 2
+VALIDATION_SEED = 1_000_003
+VALIDATION_SAMPLES = 24
+
+
+def train_artifact(heads: Sequence[Anatomy], folder: Path, plan: Plan, seed: int = 0, workers: int = 1) -> ArtifactEncoder:
+    """The artifact encoder, trained on simulated triplets; resumes from ``folder``."""
+    torch.manual_seed(seed)
+    encoder = ArtifactEncoder()
+    data = ArtifactTriplets(heads, seed)
+
+    def batches(first: int) -> Iterator[Batch]:
+        return _batches(data, lambda step: ARTIFACT_BATCH, first, plan.steps, workers)
+
+    fit(encoder, lambda batch, step: artifact_step(encoder, batch), batches, plan, folder)
+    return encoder.eval()
+
+
+def train_haca3(
+    heads: Sequence[Anatomy],
+    validation_heads: Sequence[Anatomy],
+    encoder: ArtifactEncoder,
+    folder: Path,
+    plan: Plan,
+    seed: int = 0,
+    workers: int = 1,
+) -> Haca3:
+    """HACA3 with the given artifact encoder frozen, trained through the curriculum; resumes from ``folder``."""
+    torch.manual_seed(seed)
+    model = Haca3(Haca3Config()).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.eta_encoder.load_state_dict(encoder.state_dict())
+    model.eta_encoder.requires_grad_(False)
+    data = SimulatedSlices(heads, seed)
+    unseen = SimulatedSlices(validation_heads, VALIDATION_SEED)
+    held_out = [unseen[i] for i in range(VALIDATION_SAMPLES)] if validation_heads else []
+
+    def validate(step: int) -> Mapping[str, float]:
+        draw_figure(model, held_out[:6], folder / "figures" / f"step-{step:06d}.png")
+        return score(model, held_out, CONTRASTS)
+
+    fit(
+        model,
+        lambda batch, step: haca3_losses(model, batch, step / plan.steps),
+        lambda first: _batches(data, lambda step: stage_at(step / plan.steps)[0].batch, first, plan.steps, workers),
+        plan,
+        folder,
+        validate if held_out else None,
+    )
+    return model.eval()
+
+
+def _batches(
+    data: Dataset[dict[str, torch.Tensor | int]], size: object, first: int, steps: int, workers: int
+) -> Iterator[Batch]:
+    """Batches of consecutive items; batch sizes may change with the step, the items of a step are always the same."""
+    sizes = [size(step) for step in range(steps)]  # type: ignore[operator]
+    starts = np.concatenate([[0], np.cumsum(sizes)])
+    index_lists = [range(starts[step], starts[step + 1]) for step in range(first, steps)]
+    loader = DataLoader(
+        data,
+        batch_sampler=index_lists,  # type: ignore[arg-type]
+        num_workers=workers,
+        prefetch_factor=4 if workers else None,
+        worker_init_fn=_one_thread,
+    )
+    return iter(loader)
+
+
+def _one_thread(_: int) -> None:
+    torch.set_num_threads(1)
+
+

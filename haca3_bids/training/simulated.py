@@ -1,0 +1,237 @@
+"""Training samples from the simulator: slices of the same anatomy at a source site and, noise-free, at a target site.
+
+Theta and eta of the target come from another person's scan at the target site, so that they cannot carry anatomy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+from torch.nn import functional
+
+from haca3_bids.physics.anatomy import FULL, Anatomy
+from haca3_bids.physics.protocols import draw_site
+from haca3_bids.physics.render import render, texture, tissue_weights
+from haca3_bids.physics.scanner import Imperfections, acquire, draw_acquisition, draw_artifacts
+from haca3_bids.physics.signal import Protocol
+from haca3_bids.physics.tissues import BRAIN, TISSUES, person_deviations
+from haca3_bids.settings import CONTRASTS
+
+Array = NDArray[np.float32]
+
+PLANE = 224
+ORIENTATIONS = ("axial", "coronal", "sagittal")
+SLICE_AXIS = {"axial": 2, "coronal": 1, "sagittal": 0}
+COARSE = 7  # voxels a step where only a volume's 95th percentile is wanted
+CLIP = 5.0
+REFERENCE_SLICES = range(100, 120)  # coronal, on the canvas: where inference takes theta and eta from
+CLOSING = 21  # pixels: holes of the head mask smaller than this are filled, as background removal does
+LEVEL_OF = {  # beta's levels, for the auxiliary target: air and bone, fluid, grey, white, fatty
+    "bone": 0, "vessel": 0, "csf": 1, "eye": 1, "grey": 2, "deep_grey": 2, "muscle": 2, "skin": 2, "dura": 2,
+    "lesion": 2, "white": 3, "fat": 4, "marrow": 4,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One training sample; images are scaled by their volume's 95th percentile and clipped to [0, 5]."""
+
+    sources: Tensor  # (contrasts, 224, 224)
+    available: Tensor  # (contrasts,), bool
+    degraded: Tensor  # (contrasts,), severity of the artifacts of each source
+    truth: Tensor  # (224, 224), noise-free at the target site
+    reference: Tensor  # (slices, 224, 224), another person at the target site
+    mask: Tensor  # (224, 224), bool: the head
+    level: Tensor  # (224, 224), int64: the tissue level of LEVEL_OF
+    contrast: int  # of the target
+
+    def as_dict(self) -> dict[str, Tensor | int]:
+        """For a loader that stacks samples."""
+        return dict(vars(self))
+
+
+class SimulatedSlices(torch.utils.data.Dataset[dict[str, Tensor | int]]):
+    """An endless dataset: item i is drawn from (seed, i) alone, so that a run can resume exactly."""
+
+    def __init__(self, heads: Sequence[Anatomy], seed: int = 0, length: int = 10**9, reference_slices: int = 1) -> None:
+        self.heads, self.seed, self.length, self.reference_slices = list(heads), seed, length, reference_slices
+        self.coarse = [_coarse(head) for head in self.heads]
+        self.inside = [_slices_with_head(head) for head in self.heads]
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> dict[str, Tensor | int]:
+        rng = np.random.default_rng((self.seed, index))
+        person, other = rng.choice(len(self.heads), 2, replace=len(self.heads) < 2)
+        site, target_site = draw_site(rng), draw_site(rng)
+        if rng.uniform() < 0.25:
+            target_site = site  # intra-site
+        contrast = int(rng.integers(len(CONTRASTS)))
+        target = target_site[CONTRASTS[contrast]]
+        view = self.view(person, rng)
+        available = _draw_available(rng, contrast)
+        sources, severity = view.sources(site, available, rng)
+        return Sample(
+            sources=torch.from_numpy(sources),
+            available=torch.from_numpy(available),
+            degraded=torch.from_numpy(severity),
+            truth=torch.from_numpy(view.clean(target)),
+            reference=torch.from_numpy(self._reference(other, target, rng)),
+            mask=torch.from_numpy(view.mask),
+            level=torch.from_numpy(_levels(view.shares)),
+            contrast=contrast,
+        ).as_dict()
+
+    def view(self, person: int, rng: np.random.Generator) -> View:
+        """One deformed slice of a person with drawn tissue values; one in ten without skull and scalp."""
+        orientation = ORIENTATIONS[rng.integers(3)]
+        index = int(rng.choice(self.inside[person][orientation]))
+        shares = _deformed(cut_shares(self.heads[person], orientation, index), rng)
+        if rng.uniform() < 0.1:
+            shares = shares * _BRAIN_ROWS
+        return self._view(person, shares, person_deviations(rng), rng)
+
+    def _view(self, person: int, shares: Array, deviations: Array, rng: np.random.Generator) -> View:
+        mask = _closed(shares.sum(axis=0) > 0.5)
+        return View(shares, texture((PLANE, PLANE), rng), deviations, self.coarse[person], mask)
+
+    def _reference(self, person: int, protocol: Protocol, rng: np.random.Generator) -> Array:
+        """Slices of another person under the target's protocol, cleanly acquired, (slices, 224, 224)."""
+        deviations, acquisition = person_deviations(rng), draw_acquisition(rng, axes=2)
+        acquisition = replace(acquisition, noise=min(acquisition.noise, 0.03))
+        if rng.uniform() < 0.7:
+            orientation, choice = "coronal", np.array(REFERENCE_SLICES)
+        else:
+            orientation = ORIENTATIONS[rng.integers(3)]
+            choice = self.inside[person][orientation]
+        views = []
+        for index in rng.choice(choice, self.reference_slices, replace=False):
+            shares = cut_shares(self.heads[person], orientation, int(index))
+            view = self._view(person, shares, deviations, rng)
+            views.append(view.acquired(protocol, replace(acquisition, seed=int(rng.integers(2**31)))))
+        return np.stack(views)
+
+
+@dataclass(frozen=True)
+class View:
+    """One slice of one person, to be seen under any protocol."""
+
+    shares: Array
+    local: Array
+    deviations: Array
+    coarse: Array
+    mask: NDArray[np.bool_]
+
+    def _scale(self, weights: Array) -> float:
+        return float(np.percentile(weights[0] @ self.coarse, 95)) + 1e-5
+
+    def clean(self, protocol: Protocol) -> Array:
+        """The noise-free slice, scaled, (224, 224)."""
+        weights = tissue_weights(protocol, self.deviations)
+        image = render(self.shares, weights, self.local) * self.mask
+        return np.clip(image / self._scale(weights), 0, CLIP).astype(np.float32)
+
+    def acquired(self, protocol: Protocol, how: Imperfections) -> Array:
+        """The slice as a scanner gives it, scaled, (224, 224)."""
+        weights = tissue_weights(protocol, self.deviations)
+        image = acquire(render(self.shares, weights, self.local), how) * self.mask
+        return np.clip(image / self._scale(weights), 0, CLIP).astype(np.float32)
+
+    def sources(
+        self, site: dict[str, Protocol], available: NDArray[np.bool_], rng: np.random.Generator
+    ) -> tuple[Array, Array]:
+        """The available contrasts of a site, and how bad the artifacts of each are."""
+        images = np.zeros((len(CONTRASTS), PLANE, PLANE), np.float32)
+        severity = np.zeros(len(CONTRASTS), np.float32)
+        for row, contrast in enumerate(CONTRASTS):
+            if not available[row]:
+                continue
+            bad = available.sum() > 1 and rng.uniform() < 0.15
+            how = draw_artifacts(rng, axes=2) if bad else draw_acquisition(rng, axes=2)
+            images[row] = self.acquired(site[contrast], how) * np.float32(np.exp(rng.normal(0, 0.03)))
+            severity[row] = how.severity
+        return images, severity
+
+
+def cut_shares(head: Anatomy, orientation: str, index: int) -> Array:
+    """Tissue shares 0..1 of canvas slice ``index``, laid out as the networks see it: (tissues, 224, 224)."""
+    axis = SLICE_AXIS[orientation]
+    size = head.shares.shape[1 + axis]
+    plane = np.take(head.shares, index - (PLANE // 2 - size // 2), axis=1 + axis).astype(np.float32) / FULL
+    plane = plane.transpose(0, 2, 1)  # rows y or z, columns x or y
+    if orientation != "axial":
+        plane = plane[:, ::-1]
+    rows, columns = plane.shape[1:]
+    top = PLANE // 2 - rows // 2 if orientation == "axial" else PLANE - (PLANE // 2 - rows // 2) - rows
+    left = PLANE // 2 - columns // 2
+    out = np.zeros((len(plane), PLANE, PLANE), np.float32)
+    out[:, top : top + rows, left : left + columns] = plane
+    return out
+
+
+def _coarse(head: Anatomy) -> Array:
+    coarse = head.shares[:, ::COARSE, ::COARSE, ::COARSE].astype(np.float32) / FULL
+    return coarse.reshape(len(coarse), -1)
+
+
+def _slices_with_head(head: Anatomy) -> dict[str, NDArray[np.int_]]:
+    """Canvas indices of the slices that hold at least three percent of head, for each orientation."""
+    thin = head.shares[:, ::4, ::4, ::4].sum(axis=0, dtype=np.uint16) > FULL // 2
+    found = {}
+    for orientation, axis in SLICE_AXIS.items():
+        others = tuple(a for a in range(3) if a != axis)
+        full = np.flatnonzero(np.repeat(thin.mean(axis=others) > 0.03, 4))
+        size = head.shares.shape[1 + axis]
+        found[orientation] = full[full < size] + PLANE // 2 - size // 2
+    return found
+
+
+def _deformed(shares: Array, rng: np.random.Generator) -> Array:
+    """A random rotation, scaling, mirror image and elastic deformation of the plane."""
+    angle, scale = rng.normal(0, 0.12), np.exp(rng.normal(0, 0.06, 2))
+    matrix = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * scale
+    matrix[:, 0] *= rng.choice([-1, 1])
+    theta = torch.tensor(np.concatenate([matrix, rng.normal(0, 0.03, (2, 1))], axis=1), dtype=torch.float32)
+    grid = functional.affine_grid(theta[None], [1, 1, PLANE, PLANE], align_corners=False)
+    elastic = torch.from_numpy(rng.normal(0, 0.02, (1, 2, 9, 9)).astype(np.float32))
+    grid = grid + functional.interpolate(elastic, (PLANE, PLANE), mode="bicubic").permute(0, 2, 3, 1)
+    out: Array = functional.grid_sample(torch.from_numpy(shares)[None], grid, align_corners=False)[0].numpy()
+    return out
+
+
+def _closed(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Morphological closing with a square of CLOSING pixels."""
+    grown = np.pad(mask, CLOSING).astype(np.uint8)
+    for take in (ndimage.maximum_filter1d, ndimage.minimum_filter1d):
+        for axis in (0, 1):
+            grown = take(grown, CLOSING, axis=axis)
+    return grown[CLOSING:-CLOSING, CLOSING:-CLOSING] > 0
+
+
+def _draw_available(rng: np.random.Generator, target: int) -> NDArray[np.bool_]:
+    """Which contrasts the session has: one to three, the target's own left out in four of five steps (contrast dropout)."""
+    available = np.zeros(len(CONTRASTS), bool)
+    count = rng.choice([1, 2, 3], p=[0.5, 0.35, 0.15])
+    order = rng.permutation(len(CONTRASTS))
+    if rng.uniform() < 0.8:
+        order = order[order != target]
+    available[order[:count]] = True
+    return available
+
+
+_LEVELS = np.array([LEVEL_OF[name] for name in TISSUES])
+_BRAIN_ROWS = np.array([name in BRAIN for name in TISSUES], np.float32)[:, None, None]
+
+
+def _levels(shares: Array) -> NDArray[np.int64]:
+    """The level with the largest share; air is level 0."""
+    by_level = np.stack([shares[level == _LEVELS].sum(axis=0) for level in range(_LEVELS.max() + 1)])
+    by_level[0] += np.clip(1 - shares.sum(axis=0), 0, 1)
+    return by_level.argmax(axis=0)

@@ -1,0 +1,70 @@
+"""How good the networks are on slices of people they have not seen: numbers against doing nothing, and a figure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from haca3_bids.networks.haca3 import Haca3, argmax_beta, fuse, one_channel
+
+Sample = Mapping[str, Any]
+
+
+@torch.inference_mode()
+def harmonize_slice(model: Haca3, sample: Sample) -> Tensor:
+    """The sample's sources in its target's contrast, as at inference: argmax beta, mean theta; (224, 224)."""
+    images = sample["sources"][sample["available"]][:, None]
+    reference = sample["reference"][:, None]
+    theta = model.theta_encoder(reference)[0].mean(0, keepdim=True)
+    eta = model.eta_encoder(reference).mean(0, keepdim=True)
+    keys = torch.cat([model.theta_encoder(images)[0], model.eta_encoder(images)], dim=1)[None]
+    alpha = model.attention_module(torch.cat([theta, eta], dim=1), keys)
+    beta = argmax_beta(fuse(model.beta_encoder(images)[None], alpha))
+    image: Tensor = model.decode(one_channel(beta), theta)[0, 0] * sample["mask"]
+    return image
+
+
+def psnr(image: Tensor, truth: Tensor, mask: Tensor) -> float:
+    """Peak signal to noise ratio inside the mask, in dB, for a data range of one (the 95th percentile)."""
+    error = ((image - truth)[mask] ** 2).mean().item()
+    return float(-10 * np.log10(max(error, 1e-10)))
+
+
+def score(model: Haca3, samples: Sequence[Sample], contrasts: Sequence[str]) -> dict[str, float]:
+    """Mean PSNR (dB) and correlation inside the head for each target contrast, and the PSNR of doing nothing."""
+    rows: dict[str, list[float]] = {}
+    model.eval()
+    for sample in samples:
+        image, truth, mask = harmonize_slice(model, sample), sample["truth"], sample["mask"]
+        contrast = contrasts[sample["contrast"]]
+        nothing = max(psnr(source, truth, mask) for source in sample["sources"][sample["available"]])
+        correlation = float(np.corrcoef(image[mask].numpy(), truth[mask].numpy())[0, 1])
+        for name, value in (("psnr", psnr(image, truth, mask)), ("nothing", nothing), ("correlation", correlation)):
+            rows.setdefault(f"{name}_{contrast}", []).append(value)
+            rows.setdefault(name, []).append(value)
+    model.train()
+    return {name: float(np.mean(values)) for name, values in sorted(rows.items())}
+
+
+def draw_figure(model: Haca3, samples: Sequence[Sample], path: Path) -> None:
+    """First source, harmonized, truth and reference of each sample, side by side, as a PNG file."""
+    from matplotlib.figure import Figure
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure = Figure(figsize=(10, 2.5 * len(samples)), layout="tight")
+    axes = figure.subplots(len(samples), 4, squeeze=False)
+    model.eval()
+    for row, sample in zip(axes, samples, strict=True):
+        source = sample["sources"][sample["available"]][0]
+        shown = (source, harmonize_slice(model, sample), sample["truth"], sample["reference"][0])
+        for axis, image, title in zip(row, shown, ("source", "harmonized", "truth", "reference"), strict=True):
+            axis.imshow(image, cmap="gray", vmin=0, vmax=1.6)
+            axis.set_title(title)
+            axis.set_axis_off()
+    model.train()
+    figure.savefig(path, dpi=60)
