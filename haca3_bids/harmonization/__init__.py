@@ -1,1 +1,1 @@
-"""The engine: sources and targets in, harmonized images out."""
+"""Images of a session and a target go in, harmonized images come out."""

@@ -1,0 +1,178 @@
+"""The weights that have a name: where they are, how large, and their SHA-256. Free of torch, for the command line."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+
+from haca3_bids.errors import CannotCreate, Unavailable
+
+logger = logging.getLogger(__name__)
+
+BUILTIN = "builtin"
+BUILTIN_DIR = Path(__file__).parent / "builtin"
+KINDS = ("haca3", "fusion")  # the harmonization networks, or the network that fuses three orientations
+CHUNK = 1 << 20  # bytes read at a time
+TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One released file."""
+
+    name: str
+    kind: str  # one of KINDS
+    url: str
+    size_bytes: int
+    sha256: str
+    variant: str | None  # of attention, for the harmonization networks
+    description: str
+
+
+_NO_LICENCE = "The file carries no licence and was trained on data under use agreements; it is fetched on your word."
+_PLUS = "https://media.githubusercontent.com/media/shays15/haca3-plus/main/models/haca3-plus_model_38538dab.pt"
+
+RELEASED: Mapping[str, Entry] = {
+    entry.name: entry
+    for entry in (
+        Entry(
+            "haca3",
+            "haca3",
+            "https://iacl.ece.jhu.edu/~lianrui/haca3/harmonization_public.pt",
+            141_094_419,
+            "a002391ff39867ec05c93c5474428524d7e3e05cb41558869fbc16119b263776",
+            "haca3",
+            f"HACA3 as its authors released it (Zuo et al. 2023). {_NO_LICENCE}",
+        ),
+        Entry(
+            "fusion",
+            "fusion",
+            "https://iacl.ece.jhu.edu/~lianrui/haca3/fusion.pt",
+            160_541,
+            "0cff9362a8f28fc73a0de3289ffd1fc528fc14635a8e9717ed891745ebc38df3",
+            None,
+            f"The authors' fusion network, for HACA3 and HACA3+. {_NO_LICENCE}",
+        ),
+        Entry(
+            "haca3plus",
+            "haca3",
+            _PLUS,
+            141_094_419,
+            "38538dab87831ac4e180a42f510b92ff0f95f9727ff625d77f688bfa09b9f076",
+            "haca3plus",
+            f"HACA3+ as its authors released it (Hays et al., MIDL 2026). {_NO_LICENCE}",
+        ),
+    )
+}
+
+
+def weights_home() -> Path:
+    """The folder of fetched weights: $HACA3_HOME, else ~/.cache/haca3."""
+    named = os.environ.get("HACA3_HOME")
+    if named:
+        return Path(named)
+    try:
+        return Path.home() / ".cache" / "haca3"
+    except RuntimeError:
+        raise Unavailable(
+            "There is no home directory to keep fetched weights in.", "Set HACA3_HOME to a folder."
+        ) from None
+
+
+def builtin_path(kind: str) -> Path:
+    """The file inside the package that holds the built-in weights of this kind."""
+    return BUILTIN_DIR / f"{kind}.safetensors"
+
+
+def cached_path(entry: Entry) -> Path:
+    """Where a released file lies once it has been fetched."""
+    return weights_home() / f"{entry.name}_{entry.sha256[:8]}{Path(entry.url).suffix}"
+
+
+def find_by_hash(sha256: str) -> Entry | None:
+    """The released file with this SHA-256, if there is one."""
+    return next((entry for entry in RELEASED.values() if entry.sha256 == sha256), None)
+
+
+def resolve(name_or_file: str | os.PathLike[str], kind: str = "haca3") -> Path:
+    """The file behind a registered name (fetched if need be) or a path; ``kind`` says which built-in is meant.
+
+    Raises Unavailable (69) when there is no such file, and when it cannot be fetched.
+    """
+    name = os.fspath(name_or_file)
+    if name == BUILTIN:
+        return _existing(builtin_path(kind), f"The built-in {kind} weights")
+    if name in RELEASED:
+        if RELEASED[name].kind != kind:
+            fitting = [BUILTIN, *(entry.name for entry in RELEASED.values() if entry.kind == kind)]
+            raise Unavailable(
+                f"{name} holds {RELEASED[name].kind} weights, and {kind} weights are needed here.",
+                f"Choose one of {', '.join(fitting)}, or a file.",
+            )
+        return fetch(name)
+    return _existing(Path(name), f"The weights file {name}")
+
+
+def fetch(name: str, entries: Mapping[str, Entry] = RELEASED) -> Path:
+    """The released file of this name, downloaded to ``weights_home()`` unless it is there; its hash is checked."""
+    if name not in entries:
+        raise Unavailable(f"No weights are called {name}.", f"The names are {', '.join([BUILTIN, *entries])}.")
+    entry = entries[name]
+    path = cached_path(entry)
+    if path.is_file() and path.stat().st_size == entry.size_bytes and file_sha256(path) == entry.sha256:
+        return path
+    logger.info("Fetching %s (%.1f MB) from %s. %s", name, entry.size_bytes / 1e6, entry.url, entry.description)
+    partial = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _download(entry, partial)
+        os.replace(partial, path)
+    except OSError as error:
+        hint = "Set HACA3_HOME to a folder you can write to."
+        raise CannotCreate(f"{path} cannot be written ({error.strerror or error}).", hint) from error
+    finally:
+        if partial.exists():
+            partial.unlink()
+    return path
+
+
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _existing(path: Path, what: str) -> Path:
+    if path.is_file():
+        return path
+    names = ", ".join([BUILTIN, *RELEASED])
+    raise Unavailable(f"{what} cannot be found.", f"Give an existing file, or one of the names {names}.")
+
+
+def _download(entry: Entry, partial: Path) -> None:
+    digest, size = hashlib.sha256(), 0
+    try:
+        with urllib.request.urlopen(entry.url, timeout=TIMEOUT_S) as answer, partial.open("wb") as file:
+            while chunk := answer.read(CHUNK):
+                size += file.write(chunk)
+                digest.update(chunk)
+    except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
+        raise Unavailable(
+            f"{entry.name} cannot be fetched from {entry.url} ({getattr(error, 'reason', None) or error}).",
+            f"Without a network, fetch the file elsewhere and copy it to {cached_path(entry)}.",
+        ) from error
+    if (size, digest.hexdigest()) == (entry.size_bytes, entry.sha256):
+        return
+    cause = "The download broke off; try again." if size < entry.size_bytes else "The file at that address has changed."
+    raise Unavailable(
+        f"{entry.url} gave {size} bytes with SHA-256 {digest.hexdigest()}; "
+        f"expected {entry.size_bytes} bytes with {entry.sha256}.",
+        cause,
+    )

@@ -1,0 +1,89 @@
+"""Where the networks run, in which precision, and what happens when memory runs out."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from haca3_bids.errors import TemporaryFailure, Unavailable, UsageError
+
+logger = logging.getLogger(__name__)
+
+PRECISIONS = ("fp32", "bf16")
+Indices = NDArray[np.intp]
+
+
+def choose_device(wanted: str) -> torch.device:
+    """The device named "auto", "cpu", "cuda" or "cuda:N"; Unavailable (69) when that GPU is not there."""
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", wanted):
+        raise UsageError(f"{wanted} is no device.", "Choose auto, cpu, cuda or cuda:N.")
+    present = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if wanted == "auto":
+        chosen = torch.device("cuda" if present else "cpu")
+        logger.info("Device auto: %s.", f"{chosen} of {present}" if present else "cpu, no GPU is visible")
+        return chosen
+    device = torch.device(wanted)
+    if device.type == "cuda" and (device.index or 0) >= present:
+        raise Unavailable(
+            f"The device {wanted} was asked for, and {present} GPUs are visible to PyTorch {torch.__version__}.",
+            "In a container start with `docker run --gpus all` or `apptainer run --nv`; or use --device cpu.",
+        )
+    return device
+
+
+@contextlib.contextmanager
+def inference(precision: str, threads: int) -> Iterator[None]:
+    """No gradients, repeatable kernels, the number of threads asked for (0: as PyTorch chooses)."""
+    if precision not in PRECISIONS:
+        raise UsageError(f"{precision} is no precision.", f"Choose one of {', '.join(PRECISIONS)}.")
+    before = torch.get_num_threads()
+    if threads:
+        torch.set_num_threads(threads)
+    kernels = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+    try:
+        with torch.inference_mode(), kernels:
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def half_precision(device: torch.device, precision: str) -> torch.autocast:
+    """The context in which networks compute in bfloat16, where that was asked for."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+
+
+class Batches:
+    """Runs a step over batches of slices; when the GPU's memory runs out, the batch is halved and the step repeated."""
+
+    def __init__(self, size: int) -> None:
+        self.size = max(1, size)
+
+    def run(self, indices: Indices, step: Callable[[Indices], None]) -> None:
+        """Call ``step`` on all indices in turn; torch.OutOfMemoryError when not even one slice fits."""
+        done = 0
+        while done < len(indices):
+            batch = indices[done : done + self.size]
+            try:
+                step(batch)
+            except torch.OutOfMemoryError:
+                if self.size == 1:
+                    raise
+                self.size //= 2
+                logger.warning("GPU out of memory: going on with batches of %d slices.", self.size)
+                torch.cuda.empty_cache()
+            else:
+                done += len(batch)
+
+
+def out_of_memory(device: torch.device) -> TemporaryFailure:
+    """What to say when the GPU cannot hold a single slice and the CPU was not allowed."""
+    return TemporaryFailure(
+        f"The memory of {device} ran out even for single slices; something else may be using it.",
+        "Try again when it is free, or use --device auto or --device cpu.",
+    )

@@ -1,0 +1,130 @@
+"""An image as the networks see it: on the canvas, scaled, without background."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import binary_fill_holes, label
+
+from haca3_bids.errors import BadInput
+from haca3_bids.intensity.background import closed, head_mask
+from haca3_bids.intensity.percentile import Array, Mask, estimated_coverage, scaled, upper_percentile
+from haca3_bids.settings import HarmonizationSettings
+from haca3_bids.volumes.canvas import AUTHORS_GRID, CANVAS, Canvas, authors_window, fit_canvas, needs_content
+from haca3_bids.volumes.volume import Volume, reorient
+
+SIGNAL = {"haca3": 1e-6, "haca3plus": 1e-2}  # scaled intensity above which a voxel counts as seen
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One image on the canvas; arrays have axes (x, y, z), stored LPS+, 224 voxels each."""
+
+    values: Array  # 0..5, zero outside the head
+    votes: Mask  # where the image has something to say
+    covered: Mask  # its field of view
+    scale: float  # the 95th percentile by which it was divided
+
+
+@dataclass(frozen=True)
+class Rim:
+    """What is known of the images besides their voxels: masks on the same grid."""
+
+    coverage: Mapping[str, Volume]
+    head: Volume | None = None
+
+
+def fit_images(images: Mapping[str, Volume], rim: Rim, settings: HarmonizationSettings) -> Canvas:
+    """The canvas for images of one grid; BadInput when ``like_authors`` is asked of any but the authors' grid."""
+    grid = next(iter(images.values()))
+    if settings.like_authors:
+        _require_authors_grid(grid)
+    if not needs_content(grid):
+        return fit_canvas(grid)
+    return fit_canvas(grid, rim.head.data > 0.5 if rim.head is not None else _whole_head(images))
+
+
+def prepare(
+    name: str, volume: Volume, canvas: Canvas, rim: Rim, settings: HarmonizationSettings, variant: str
+) -> Prepared:
+    """The image scaled by its 95th percentile, its background removed, with the masks that go with it."""
+    values = canvas.place(volume)
+    covered = _covered(values, canvas, None if settings.like_authors else rim.coverage.get(name), settings)
+    window = np.zeros_like(covered)
+    window[authors_window()] = covered[authors_window()]
+    scale = upper_percentile(values[window], name)
+    values = scaled(values, scale)
+    head = _head(values, window, canvas, rim, settings)
+    if head is not None:
+        values[~head] = 0
+    return Prepared(values, _votes(values, head, covered, settings, SIGNAL[variant]), covered, scale)
+
+
+def _covered(values: Array, canvas: Canvas, coverage: Volume | None, settings: HarmonizationSettings) -> Mask:
+    covered = np.zeros(values.shape, bool)
+    if settings.like_authors:
+        covered[canvas.box] = True
+    elif coverage is None:
+        covered[canvas.box] = estimated_coverage(values[canvas.box])
+    else:
+        covered = canvas.place_mask(coverage)
+    return covered
+
+
+def _head(values: Array, window: Mask, canvas: Canvas, rim: Rim, settings: HarmonizationSettings) -> Mask | None:
+    head = None if settings.background == "none" else head_mask(values, window)
+    if rim.head is None or settings.like_authors:
+        return head
+    given = canvas.place_mask(rim.head)
+    return given if head is None else head & given
+
+
+def _votes(values: Array, head: Mask | None, covered: Mask, settings: HarmonizationSettings, threshold: float) -> Mask:
+    """The authors' rule is a threshold; by default dark fluid inside the head counts as seen, too."""
+    seen: Mask = values > threshold
+    if settings.like_authors:
+        return seen
+    if threshold == SIGNAL["haca3"]:
+        seen = head if head is not None else binary_fill_holes(seen)
+    return seen & covered
+
+
+def _whole_head(images: Mapping[str, Volume]) -> Mask:
+    """What any image shows of the head: the largest connected piece, so that noise does not count."""
+    heads = [head_mask(image.data, radius=1) for image in images.values()]
+    pieces, count = label(closed(np.logical_or.reduce(heads)))
+    if count <= 1:
+        return np.asarray(pieces > 0)
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0
+    return np.asarray(pieces == sizes.argmax())
+
+
+def _require_authors_grid(grid: Volume) -> None:
+    stored = all(np.argmax(np.abs(grid.affine[:3, axis])) == axis for axis in range(3))
+    if grid.shape == AUTHORS_GRID and stored and np.allclose(reorient(grid).affine, grid.affine):
+        return
+    wanted = " x ".join(map(str, AUTHORS_GRID))
+    raise BadInput(
+        f"The grid is {' x '.join(map(str, grid.shape))}; the authors' arithmetic needs {wanted} voxels of 1 mm, LPS+.",
+        "Leave --like-authors out: the default mode takes any grid.",
+    )
+
+
+def nonempty(mask_slices: Mask) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+    """The indices of slices (slices, rows, columns) in which the mask has a pixel."""
+    return np.flatnonzero(mask_slices.any(axis=(1, 2)))
+
+
+REFERENCE_SLICES = range(100, 120)  # coronal slices through the middle of the head: an image's theta and eta are theirs
+
+
+def representative(indices: np.ndarray[tuple[int], np.dtype[np.intp]]) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+    """The coronal slices that speak for an image: 100..119, else the twenty nearest to them that are not empty."""
+    chosen = indices[np.isin(indices, REFERENCE_SLICES)]
+    if chosen.size:
+        return chosen
+    nearest = np.argsort(np.abs(indices - CANVAS // 2), kind="stable")[: len(REFERENCE_SLICES)]
+    return np.sort(indices[nearest])

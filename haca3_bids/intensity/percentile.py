@@ -1,0 +1,54 @@
+"""The scale on which the networks see an image: its 95th percentile."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haca3_bids.errors import BadInput
+
+Array = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+PERCENTILE = 95.0
+CEILING = 5.0  # scaled intensities are clipped to [0, 5]
+TINY = 1e-5  # added to the percentile, as the released program does
+CUT_AREA = 0.2  # an outermost plane with a fifth of the largest one's voxels is no crown of a head but a cut
+
+
+def upper_percentile(image: Array, name: str = "the image") -> float:
+    """The 95th percentile of all voxels given, background included; BadInput where it is not above zero."""
+    value = float(np.percentile(image, PERCENTILE)) if image.size else 0.0
+    if not value > 0:
+        raise BadInput(
+            f"The 95th percentile of {name} is {value:g}: there is no signal in its field of view to scale by.",
+            "Look at the file: it may be empty, or cover next to nothing of the head.",
+        )
+    return value
+
+
+def scaled(image: Array, percentile: float) -> Array:
+    """The image divided by its 95th percentile and clipped to [0, 5]."""
+    result = image / np.float32(percentile + TINY)
+    return np.clip(result, 0, CEILING, out=result)
+
+
+def estimated_coverage(image: Array) -> Mask:
+    """Where a scan without a coverage map saw: everything but the empty slabs beyond a head that ends in a plane.
+
+    A head tapers off; where voxels end in a plane of large area, the field of view ended there.
+    """
+    covered = np.ones(image.shape, bool)
+    for axis in range(image.ndim):
+        others = tuple(other for other in range(image.ndim) if other != axis)
+        areas = np.count_nonzero(image, axis=others)
+        planes = np.flatnonzero(areas)
+        if not planes.size:
+            continue
+        along = np.moveaxis(covered, axis, 0)
+        limit = CUT_AREA * areas.max()
+        if areas[planes[0]] > limit:
+            along[: planes[0]] = False
+        if areas[planes[-1]] > limit:
+            along[planes[-1] + 1 :] = False
+    return covered

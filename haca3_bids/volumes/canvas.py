@@ -1,0 +1,161 @@
+"""The canvas of the networks: 224 voxels a side, 1 mm, stored LPS+; the way there from any grid, and the way back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import affine_transform
+
+from haca3_bids.volumes.volume import Affine, Array, Volume, reorient, reorient_like
+
+Mask = NDArray[np.bool_]
+
+CANVAS = 224  # voxels a side: the field of view of the released networks
+AUTHORS_GRID = (192, 224, 192)  # voxels of the grid on which the released networks were trained
+SUPERIOR = 2  # the canvas axis that points upwards
+SIZE_TOLERANCE = 0.02  # voxels within 2 % of 1 mm count as 1 mm: a head varies by more
+SPLINE = 3  # order of interpolation where voxels are not 1 mm
+
+Triple = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """How one grid lies on the canvas: made by ``fit_canvas``, used by ``place`` and its inverse ``restore``."""
+
+    affine: Affine  # of the caller's grid
+    shape: Triple  # of the caller's grid
+    zooms_mm: tuple[float, float, float]  # of the caller's grid once stored LPS+; (1, 1, 1) means: no interpolation
+    upright_shape: Triple  # voxels of 1 mm along L, P, S
+    start: Triple  # canvas index of the first upright voxel; negative where an axis is cropped
+
+    @property
+    def resamples(self) -> bool:
+        """Whether voxels are interpolated to 1 mm, rather than copied."""
+        return self.zooms_mm != (1.0, 1.0, 1.0)
+
+    @property
+    def box(self) -> tuple[slice, slice, slice]:
+        """The part of the canvas that the grid occupies."""
+        x, y, z = (
+            slice(max(0, start), min(CANVAS, start + n))
+            for start, n in zip(self.start, self.upright_shape, strict=True)
+        )
+        return x, y, z
+
+    @property
+    def cut_share(self) -> float:
+        """The share of the grid (0..1) that the canvas does not show."""
+        seen = np.prod([part.stop - part.start for part in self.box])
+        return float(1 - seen / np.prod(self.upright_shape))
+
+    def place(self, volume: Volume) -> Array:
+        """The image on the canvas, shape (224, 224, 224), zero where the grid does not reach."""
+        upright = reorient(volume).data
+        if self.resamples:
+            upright = _to_one_mm(upright, self.zooms_mm, self.upright_shape)
+        canvas = np.zeros((CANVAS,) * 3, np.float32)
+        canvas[self.box] = upright[self._seen]
+        return canvas
+
+    def place_mask(self, volume: Volume) -> Mask:
+        """Where the image, a mask of zeros and ones, is above one half on the canvas."""
+        return self.place(volume) > 0.5
+
+    def restore(self, canvas: NDArray[np.generic]) -> Volume:
+        """The canvas back on the caller's grid, zero where the canvas does not reach: the inverse of ``place``."""
+        upright = np.zeros(self.upright_shape, np.float32)
+        upright[self._seen] = canvas[self.box]
+        if self.resamples:
+            upright = _from_one_mm(upright, self.zooms_mm, self._shape_upright())
+        stored = reorient(Volume(np.broadcast_to(np.float32(0), self.shape), self.affine))
+        return Volume(reorient_like(stored.with_data(upright), self._grid()).data, self.affine)
+
+    def restore_labels(self, canvas: NDArray[np.generic]) -> Volume:
+        """Whole numbers on the canvas back on the caller's grid, each voxel taking the nearest one."""
+        if not self.resamples:
+            return self.restore(canvas)
+        present = [value for value in np.unique(canvas) if value]
+        shares = [self.restore(canvas == value).data for value in present]
+        labels = np.zeros(self.shape, np.float32)
+        best = np.full(self.shape, np.float32(0.5))
+        for value, share in zip(present, shares, strict=True):
+            labels[share > best] = value
+            best = np.maximum(best, share)
+        return Volume(labels, self.affine)
+
+    @property
+    def _seen(self) -> tuple[slice, slice, slice]:
+        x, y, z = (
+            slice(part.start - start, part.stop - start) for part, start in zip(self.box, self.start, strict=True)
+        )
+        return x, y, z
+
+    def _grid(self) -> Volume:
+        return Volume(np.broadcast_to(np.float32(0), self.shape), self.affine)
+
+    def _shape_upright(self) -> Triple:
+        return reorient(self._grid()).shape
+
+
+def fit_canvas(grid: Volume, content: Mask | None = None) -> Canvas:
+    """The place of ``grid`` on the canvas; where an axis is longer than 224 mm, ``content`` says what must stay.
+
+    An axis of n <= 224 voxels begins at ``112 - n // 2``, as in the released program. A longer one is cropped about
+    ``content`` (the head, a mask on the same grid); if that is longer still, the lower end of it, the neck, is cut.
+    """
+    upright = reorient(grid.with_data(grid.data if content is None else content))
+    zooms = tuple(float(size) for size in upright.zooms_mm)
+    if all(abs(size - 1) < SIZE_TOLERANCE for size in zooms):
+        zooms = (1.0, 1.0, 1.0)
+    lengths = tuple(max(1, round(n * size)) for n, size in zip(upright.shape, zooms, strict=True))
+    start = tuple(_start(axis, lengths, upright, content is not None) for axis in range(3))
+    return Canvas(grid.affine, grid.shape, zooms, lengths, start)  # type: ignore[arg-type]
+
+
+def needs_content(grid: Volume) -> bool:
+    """Whether some axis of the grid is longer than the canvas."""
+    extent_mm = np.asarray(grid.shape) * grid.zooms_mm
+    return bool((extent_mm > CANVAS - 4).any())
+
+
+def authors_window() -> tuple[slice, slice, slice]:
+    """The part of the canvas that the authors' 192 x 224 x 192 grid occupies: percentiles are taken there."""
+    x, y, z = (slice(CANVAS // 2 - n // 2, CANVAS // 2 - n // 2 + n) for n in AUTHORS_GRID)
+    return x, y, z
+
+
+def _start(axis: int, lengths: tuple[int, ...], upright: Volume, has_content: bool) -> int:
+    n = lengths[axis]
+    if n <= CANVAS:
+        return CANVAS // 2 - n // 2
+    low, high = _extent(upright.data, axis) if has_content else (0, upright.shape[axis])
+    scale = n / upright.shape[axis]  # millimetres a voxel
+    low, high = round(low * scale), round(high * scale)
+    too_long_upwards = axis == SUPERIOR and has_content and high - low > CANVAS
+    first = high - CANVAS if too_long_upwards else (low + high) // 2 - CANVAS // 2
+    return -int(np.clip(first, 0, n - CANVAS))
+
+
+def _extent(content: Array, axis: int) -> tuple[int, int]:
+    others = tuple(other for other in range(3) if other != axis)
+    planes = np.flatnonzero((content > 0.5).any(axis=others))
+    return (int(planes[0]), int(planes[-1]) + 1) if planes.size else (0, content.shape[axis])
+
+
+def _to_one_mm(data: Array, zooms_mm: tuple[float, ...], shape: Triple) -> Array:
+    return _interpolated(data, np.array(zooms_mm), shape)
+
+
+def _from_one_mm(data: Array, zooms_mm: tuple[float, ...], shape: Triple) -> Array:
+    return _interpolated(data, 1 / np.array(zooms_mm), shape)
+
+
+def _interpolated(data: Array, zooms: NDArray[np.float64], shape: Triple) -> Array:
+    """``data`` at another voxel size, the centres of both grids at the same point, within the range of ``data``."""
+    middle_in, middle_out = (np.array(data.shape) - 1) / 2, (np.array(shape) - 1) / 2
+    offset = middle_in - middle_out / zooms
+    result = affine_transform(data, np.diag(1 / zooms), offset, shape, np.float32, order=SPLINE, mode="nearest")
+    return np.clip(result, data.min(), data.max(), out=result)  # type: ignore[no-any-return]

@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+from scipy.ndimage import binary_closing, distance_transform_edt
+from skimage.morphology import ball
+
+from haca3_bids.intensity.background import closed, head_mask, within_radius
+
+
+@pytest.mark.parametrize("radius", [1, 3, 6])
+def test_closing_equals_the_closing_with_a_ball(radius: int) -> None:
+    mask = np.random.default_rng(0).random((21, 24, 19)) > 0.97
+    wide = np.pad(mask, 2 * radius)
+    expected = binary_closing(wide, ball(radius))[(slice(2 * radius, -2 * radius),) * 3]
+    assert np.array_equal(closed(mask, radius), expected)
+
+
+def test_dilation_equals_the_thresholded_distance_transform() -> None:
+    mask = np.random.default_rng(1).random((60, 50, 55)) > 0.9998
+    assert np.array_equal(within_radius(mask, 20), distance_transform_edt(~mask) <= 20)
+
+
+def test_an_empty_mask_stays_empty() -> None:
+    assert not closed(np.zeros((5, 5, 5), bool)).any()
+
+
+def test_a_dark_ventricle_belongs_to_the_head_and_the_noise_around_it_does_not() -> None:
+    image = np.random.default_rng(2).random((64, 64, 64)).astype(np.float32) * 10
+    x, y, z = np.indices(image.shape) - 31.5
+    head = x**2 + y**2 + z**2 < 26**2
+    image[head] += 100
+    image[x**2 + y**2 + z**2 < 10**2] = 0
+    assert np.array_equal(head_mask(image), head)
+
+
+def test_the_threshold_ignores_what_was_not_scanned() -> None:
+    image = np.random.default_rng(3).uniform(99, 101, (20, 20, 40)).astype(np.float32)
+    image[:10] -= 70
+    image[:, :, 5:] = 0
+    covered = np.zeros(image.shape, bool)
+    covered[:, :, :5] = True
+    assert head_mask(image, covered, radius=1)[:10].mean() < 1e-3
+    assert head_mask(image, covered, radius=1)[10:, :, :5].all()
+
+
+def test_a_constant_image_is_head_where_it_is_above_zero() -> None:
+    assert head_mask(np.ones((4, 4, 4), np.float32)).all()
