@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+SILENT = logging.CRITICAL + 1
 NIPYPE_LOGGERS = ("nipype", "nipype.workflow", "nipype.interface", "nipype.utils")
 
 
@@ -50,6 +51,8 @@ def log_file(path: Path, verbosity: int) -> Iterator[None]:
 def _quiet_nipype(verbosity: int) -> None:
     import nipype  # noqa: F401  (importing it sets its own handlers up)
 
-    logging.getLogger("nipype").propagate = verbosity > 1
+    for handler in logging.getLogger("nipype").handlers:
+        if not isinstance(handler, logging.FileHandler):
+            handler.setLevel(logging.DEBUG if verbosity > 1 else SILENT)
     for name in NIPYPE_LOGGERS:
         logging.getLogger(name).setLevel(logging.DEBUG if verbosity > 2 else logging.INFO)

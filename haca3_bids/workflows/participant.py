@@ -14,6 +14,8 @@ from haca3_bids.bids.derivatives import Context
 from haca3_bids.bids.discover import Session
 from haca3_bids.interfaces.derivatives import DrawFigures, WriteSession
 from haca3_bids.settings import Settings
+from haca3_bids.workflows import harmonize as harmonization
+from haca3_bids.workflows import preprocess as preprocessing
 from haca3_bids.workflows.harmonize import EngineNeeds, init_harmonize_wf
 from haca3_bids.workflows.preprocess import init_preprocess_wf
 
@@ -88,6 +90,6 @@ def _port(key: str, source: str, target: str) -> tuple[str, str]:
     return f"{source}.{key}", f"{target}.{key}"
 
 
-def methods(settings: Settings) -> list[str]:
+def methods() -> list[str]:
     """The methods sentences of all steps."""
-    return [text.strip() for text in (PREPROCESS_METHODS, HARMONIZE_METHODS)]
+    return [preprocessing.METHODS, harmonization.METHODS]

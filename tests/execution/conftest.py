@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_parts import fake_preprocess_wf, fake_weights, make_dataset
+
+from haca3_bids.cli.app import main
+
+HERE = Path(__file__).parent
+SVG = '<svg xmlns="http://www.w3.org/2000/svg"></svg>'
+
+
+@pytest.fixture
+def fakes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Preprocessing, networks and figures that take no time; everything else is the App itself."""
+    monkeypatch.setattr("haca3_bids.workflows.participant.init_preprocess_wf", fake_preprocess_wf)
+    monkeypatch.setattr("haca3_bids.workflows.targets.init_preprocess_wf", fake_preprocess_wf)
+    monkeypatch.setattr("haca3_bids.execution.run.find_weights", fake_weights)
+    monkeypatch.setattr("haca3_bids.execution.run.check_template", lambda name: None)
+    monkeypatch.setattr("haca3_bids.execution.graph.POLL_SECONDS", 0.02)
+    monkeypatch.setattr("haca3_bids.interfaces.harmonize.ENGINE", "fake_engine")
+    for name in ("before_after", "harmonized", "histogram", "registration"):
+        monkeypatch.setattr(f"haca3_bids.interfaces.derivatives.draw_{name}", _draw)
+    monkeypatch.setenv("PYTHONPATH", f"{HERE}:{HERE.parents[1]}")
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+
+
+def _draw(*arguments: Any, **_: Any) -> None:
+    Path(next(one for one in arguments if str(one).endswith(".svg"))).write_text(SVG)
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    """Two subjects: one with T1w and T2w, one with a T1w alone."""
+    return make_dataset(tmp_path / "raw", {"sub-01": ("T1w", "T2w"), "sub-02": ("T1w",)})
+
+
+@pytest.fixture
+def app(fakes: None, dataset: Path, tmp_path: Path) -> Callable[..., int]:
+    """``app("--seed", "3")``: run the App on ``dataset``, without the validator unless it is asked for."""
+
+    def run(*options: str, level: str = "participant", bids: Path = dataset, out: Path = tmp_path / "out") -> int:
+        quick = () if "--validate" in options else ("--skip-bids-validation",)
+        words = [option for option in options if option != "--validate"]
+        return main([str(bids), str(out), level, *quick, "--nprocs", "2", *words])
+
+    return run
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def record(out: Path) -> Callable[[str], dict[str, Any]]:
+    """The record of a session by its name."""
+
+    def read(name: str) -> dict[str, Any]:
+        content: dict[str, Any] = json.loads(
+            (out.joinpath(*name.split("_")) / "anat" / f"{name}_desc-haca3_qc.json").read_text()
+        )
+        return content
+
+    return read

@@ -1,0 +1,76 @@
+"""A stand-in for ``python -m haca3_bids.harmonization``: same job, same result, no networks."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from haca3_bids.volumes.volume import Volume, load_volume, save_volume
+
+THETA = {"T1w": [1.0, 2.0], "T2w": [-1.0, 0.5], "PDw": [0.0, 0.0], "FLAIR": [0.3, -0.4]}
+
+
+def main(path: str) -> int:
+    job = json.loads(Path(path).read_text())
+    behaviour = os.environ.get("FAKE_ENGINE", "")
+    out = Path(job["out_dir"])
+    if behaviour == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if behaviour == "refuses":
+        error = {"class": "BadInput", "sentence": "No source shows anything of a head.", "hint": "Look at the images."}
+        (out / "result.json").write_text(json.dumps({"error": error}))
+        return 65
+    result = encode(job) if job["task"] == "encode" else harmonize(job, out)
+    (out / "result.json").write_text(json.dumps(result))
+    return 0
+
+
+def encode(job: dict[str, Any]) -> dict[str, Any]:
+    targets = []
+    for contrast, path in job["images"].items():
+        mean = float(load_volume(path).data.mean())
+        target = {"name": job["name"], "contrast": contrast, "theta": [mean, 1.0], "eta": [0.3, 0.5]}
+        targets.append(target | {"scale": 1000.0, "origin": "image"})
+    return {"targets": targets}
+
+
+def harmonize(job: dict[str, Any], out: Path) -> dict[str, Any]:
+    volumes = {contrast: load_volume(path) for contrast, path in job["sources"].items()}
+    mean = np.mean([volume.data for volume in volumes.values()], axis=0)
+    grid = next(iter(volumes.values()))
+    images = []
+    for index, target in enumerate(job["targets"]):
+        name = f"target{index}.nii.gz"
+        save_volume(Volume(mean + np.float32(index), grid.affine), out / name, in_template=True)
+        image: dict[str, Any] = {"target": target, "file": name, "std": None, "beta": None, "attention_maps": {}}
+        for extra in job["extras"]:
+            if extra == "attention":
+                image["attention_maps"] = {contrast: name for contrast in volumes}
+            else:
+                image[extra] = name
+        sources = {c: {"theta": THETA[c], "eta": [0.3, 0.5], "attention": 1 / len(volumes)} for c in volumes}
+        images.append(
+            image
+            | {"scale": 1000.0, "white_matter_peak": 1000.0, "cut_share": 0.0, "covered_share": 1.0, "sources": sources}
+        )
+    return {
+        "images": images,
+        "weights": {"name": "fake", "sha256": "f" * 64, "variant": "haca3"},
+        "fusion": {"name": "fake", "sha256": "e" * 64},
+        "device": job["settings"]["device"],
+        "precision": job["settings"]["precision"],
+        "seed": job["settings"]["seed"],
+        "seconds": 1.0,
+        "peak_memory_bytes": 1,
+        "job": {"settings": job["settings"], "sources": list(job["sources"]), "masked": bool(job["head_mask"])},
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from nipype.interfaces.utility import Function
+from nipype.pipeline import engine as pe
+
+from haca3_bids.execution.crash import read_crashes
+from haca3_bids.execution.plugin import SturdyMultiProcPlugin
+
+
+def touch(path: str) -> str:
+    from pathlib import Path
+
+    Path(path).touch()
+    return path
+
+
+def kill_own_process(path: str) -> str:
+    import os
+    import signal
+    import time
+
+    time.sleep(0.2)
+    os.kill(os.getpid(), signal.SIGKILL)
+    return path
+
+
+def kill_once(path: str) -> str:
+    import os
+    import signal
+    from pathlib import Path
+
+    if not Path(path).exists():
+        Path(path).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return path
+
+
+def slow_touch(path: str) -> str:
+    import time
+    from pathlib import Path
+
+    time.sleep(0.6)
+    Path(path).touch()
+    return path
+
+
+def node(name: str, function: object, path: Path) -> pe.Node:
+    made = pe.Node(Function(["path"], ["out"], function=function), name=name)
+    made.inputs.path = str(path)
+    return made
+
+
+@pytest.fixture
+def workflow(tmp_path: Path) -> pe.Workflow:
+    made = pe.Workflow(name="wf", base_dir=str(tmp_path / "work"))
+    made.config["execution"] = {
+        "crashdump_dir": str(tmp_path),
+        "crashfile_format": "txt",
+        "poll_sleep_duration": 0.02,
+        "create_report": False,
+    }
+    return made
+
+
+def run(workflow: pe.Workflow) -> None:
+    def give_up(*_: object) -> None:
+        raise TimeoutError("the plugin waits for ever")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(60)
+    try:
+        workflow.run(plugin=SturdyMultiProcPlugin({"n_procs": 2, "memory_gb": 4, "raise_insufficient": False}))
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_a_killed_worker_fails_its_own_step_and_the_others_are_done(workflow: pe.Workflow, tmp_path: Path) -> None:
+    workflow.add_nodes([node("killed", kill_own_process, tmp_path / "never")])
+    workflow.add_nodes([node(f"beside{i}", slow_touch, tmp_path / f"beside{i}") for i in range(3)])
+    after = node("after", touch, tmp_path / "after")
+    workflow.connect([(workflow.get_node("beside0"), after, [("out", "path")])])
+    with pytest.raises(Exception, match="killed"):
+        run(workflow)
+    assert all((tmp_path / f"beside{i}").exists() for i in range(3))
+    (crash,) = read_crashes(tmp_path)
+    assert crash.node == "wf.killed"
+    assert crash.error.exit_code == 75
+    assert "was killed" in crash.error.sentence
+
+
+def test_a_worker_that_is_killed_by_chance_is_tried_again(workflow: pe.Workflow, tmp_path: Path) -> None:
+    workflow.add_nodes([node("once", kill_once, tmp_path / "once")])
+    run(workflow)
+    assert read_crashes(tmp_path) == []
+
+
+def test_without_a_kill_the_plugin_does_what_multiproc_does(workflow: pe.Workflow, tmp_path: Path) -> None:
+    workflow.add_nodes([node(f"n{i}", touch, tmp_path / f"n{i}") for i in range(4)])
+    run(workflow)
+    assert all((tmp_path / f"n{i}").exists() for i in range(4))
+    assert os.getpid() > 0

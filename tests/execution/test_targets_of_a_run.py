@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fake_parts import fake_weights, head, make_dataset
+
+from haca3_bids.errors import BadInput, Haca3Error, NothingSelected, UsageError
+from haca3_bids.execution.targets import parse_targets
+from haca3_bids.settings import HarmonizationSettings, Settings
+from haca3_bids.volumes.volume import save_volume
+
+App = Callable[..., int]
+SPACE = "space-MNI152NLin2009cSym_res-1"
+WEIGHTS = fake_weights(HarmonizationSettings())
+
+
+def parsed(bids: Path, *targets: str) -> list[tuple[str, list[str]]]:
+    requests = parse_targets(Settings(bids, bids / "out", targets=targets), WEIGHTS)
+    return [(one.name, [str(v["contrast"]) for v in one.values] or list(one.images)) for one in requests]
+
+
+def test_each_form_of_a_target_is_understood(dataset: Path) -> None:
+    image = dataset / "sub-02/anat/sub-02_T1w.nii.gz"
+    assert parsed(dataset, "T1w", "b=T2w", "T2w:1,2", "c=FLAIR:-1,2.5,0.1,0.2", "sub-01", f"d={image}", str(image)) == [
+        ("", ["T1w"]),
+        ("b", ["T2w"]),
+        ("custom", ["T2w"]),
+        ("c", ["FLAIR"]),
+        ("sub01", ["T1w", "T2w"]),
+        ("d", ["T1w"]),
+        ("sub02", ["T1w"]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("typed", "kind"),
+    [
+        ("T3w", UsageError),
+        ("PDw", UsageError),  # these weights bring no such reference
+        ("T2w:1", UsageError),
+        ("T2w:a,b", UsageError),
+        ("/nowhere/x_T1w.nii.gz", BadInput),
+        ("sub-99", NothingSelected),
+        ("a_b=T1w", UsageError),
+        ("xStd=T1w", UsageError),
+    ],
+)
+def test_a_target_that_cannot_be_had_is_refused(dataset: Path, typed: str, kind: type[Haca3Error]) -> None:
+    with pytest.raises(kind):
+        parsed(dataset, typed)
+
+
+def test_an_image_whose_name_does_not_say_its_contrast_is_refused(tmp_path: Path, dataset: Path) -> None:
+    save_volume(head(), tmp_path / "scan.nii.gz")
+    with pytest.raises(UsageError, match="does not say its contrast"):
+        parsed(dataset, str(tmp_path / "scan.nii.gz"))
+
+
+def test_two_targets_under_one_name_are_refused(dataset: Path) -> None:
+    with pytest.raises(UsageError, match="same name"):
+        parsed(dataset, "T2w:1,2", "T2w:3,4")
+    assert len(parsed(dataset, "T2w:1,2", "T1w:3,4")) == 2
+
+
+def test_a_subject_with_two_sessions_must_be_named_with_one(tmp_path: Path) -> None:
+    bids = make_dataset(tmp_path / "two", {"sub-01_ses-1": ("T1w",), "sub-01_ses-2": ("T2w",)})
+    with pytest.raises(UsageError, match="needs one session"):
+        parsed(bids, "sub-01")
+    assert parsed(bids, "sub-01_ses-2") == [("sub01ses2", ["T2w"])]
+
+
+def test_an_image_is_preprocessed_and_encoded_before_it_is_a_target(app: App, dataset: Path, out: Path) -> None:
+    assert app("--target", "sub-01", "--participant-label", "02") == 0
+    sidecar = json.loads((out / f"sub-02/anat/sub-02_{SPACE}_desc-haca3sub01_T2w.json").read_text())
+    data = head(0, 100.0).data
+    assert sidecar["Target"]["Theta"][0] == pytest.approx(float((data * (1000 / data.max())).mean()), rel=1e-5)
+    assert sidecar["Target"]["Origin"] == "image sub-01_T1w.nii.gz, sub-01_T2w.nii.gz"
+
+
+def test_an_encoded_target_is_taken_over_by_later_runs(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert app("--target", "sub-01", "--participant-label", "02") == 0
+    monkeypatch.setattr("haca3_bids.execution.sessions._encode", None)
+    assert app("--target", "sub-01", "--participant-label", "01") == 0
+
+
+def test_a_target_that_is_no_image_stops_the_run(app: App, tmp_path: Path, out: Path) -> None:
+    save_volume(head().with_data(head().data * 0 + 3), tmp_path / "flat_T1w.nii.gz")
+    assert app("--target", f"x={tmp_path / 'flat_T1w.nii.gz'}") == 65
+    assert not list(out.rglob("*.nii.gz"))
