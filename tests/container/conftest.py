@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import ssl
 import subprocess
 import time
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 BASE = "python:3.11-slim-bookworm"
 BASE_PACKAGES = "python3,python3-pip,python3-venv,ca-certificates"
+MARK = "5f0c1a7e-the-host-was-here"  # stands in both secrets and must be nowhere in the image
 DAEMON = ("--bridge=none", "--iptables=false", "--ip6tables=false")
 
 
@@ -64,10 +66,10 @@ def image(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> str:
     _make_base(engine)
     context = _context(tmp_path_factory.mktemp("context"))
     conf = context.parent / "pip.conf"
-    conf.write_text("[global]\ncert = /run/host-ca.crt\nfind-links = /src/wheels\n")
-    secrets = ["--secret", f"id=pipconf,src={conf}"]
-    if authorities := os.environ.get("SSL_CERT_FILE"):
-        secrets += ["--secret", f"id=ca,src={authorities}"]
+    conf.write_text(f"# {MARK}\n[global]\ncert = /run/host-ca.crt\nfind-links = /src/wheels\n")
+    authorities = context.parent / "authorities.crt"
+    authorities.write_text(Path(ssl.get_default_verify_paths().cafile or conf).read_text() + f"\n# {MARK}\n")
+    secrets = ["--secret", f"id=pipconf,src={conf}", "--secret", f"id=ca,src={authorities}"]
     engine("build", "--network", "host", *secrets, "-t", "haca3", str(context))
     return "haca3"
 
