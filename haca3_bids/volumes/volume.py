@@ -46,11 +46,11 @@ class Volume:
         return self.shape == other.shape and bool(np.allclose(self.affine, other.affine, atol=tolerance))
 
 
-def load_volume(path: str | os.PathLike[str]) -> Volume:
+def load_volume(path: str | os.PathLike[str], *, may_be_constant: bool = False) -> Volume:
     """The one 3D image in a NIfTI file, as float32; trailing axes of length one are dropped.
 
     Raises BadInput when the file is no image, is truncated, is not 3D, has an axis without extent, a singular
-    affine, or voxels that are all equal or mostly not finite.
+    affine, or voxels that are all equal (``may_be_constant``: a mask can be) or mostly not finite.
     """
     path = Path(path)
     try:
@@ -63,10 +63,10 @@ def load_volume(path: str | os.PathLike[str]) -> Volume:
         raise BadInput(
             f"{path.name} cannot be read as an image ({type(error).__name__}).", "It may be truncated; copy it again."
         ) from error
-    return _checked(data, affine, path.name)
+    return _checked(data, affine, path.name, may_be_constant)
 
 
-def _checked(data: Array, affine: Affine, name: str) -> Volume:
+def _checked(data: Array, affine: Affine, name: str, may_be_constant: bool) -> Volume:
     while data.ndim > 3 and data.shape[-1] == 1:
         data = data[..., 0]
     if data.ndim == 4:
@@ -83,7 +83,7 @@ def _checked(data: Array, affine: Affine, name: str) -> Volume:
         raise BadInput(f"{name} has {100 * (1 - finite.mean()):.0f} % of voxels that are not finite numbers.")
     if not finite.all():
         data = np.where(finite, data, np.float32(0))
-    if data.min() == data.max():
+    if not may_be_constant and data.min() == data.max():
         raise BadInput(f"{name} is constant (every voxel is {data.flat[0]:g}); there is no image in it.")
     return Volume(data, affine)
 
