@@ -34,12 +34,13 @@ def configure_nipype(settings: Settings, logs: Path) -> None:
                 "check_version": False,
                 "get_linked_libs": False,
             },
-            "monitoring": {"enabled": execution.resource_monitor, "sample_frequency": 0.5, "summary_append": True},
+            "monitoring": {"enabled": execution.resource_monitor, "sample_frequency": 0.5},
         }
     )
     if execution.resource_monitor:
         config.enable_resource_monitor()
-        config.update_config({"monitoring": {"summary_file": str(logs / "resources.json")}})
+    else:
+        config.disable_resource_monitor()
 
 
 def run_graph(workflow: Any, settings: Settings, resources: Resources, logs: Path) -> list[Crash]:
@@ -47,7 +48,7 @@ def run_graph(workflow: Any, settings: Settings, resources: Resources, logs: Pat
     if settings.execution.write_graph:
         write_graph(workflow, logs)
     known = {crash.file for crash in read_crashes(logs)}
-    plugin, arguments = _plugin(settings, resources)
+    plugin, arguments = _plugin(settings, resources, logs)
     try:
         workflow.run(plugin=plugin, plugin_args=arguments)
     except Exception as error:
@@ -59,7 +60,7 @@ def run_graph(workflow: Any, settings: Settings, resources: Resources, logs: Pat
     return [crash for crash in read_crashes(logs) if crash.file not in known]
 
 
-def _plugin(settings: Settings, resources: Resources) -> tuple[Any, dict[str, Any]]:
+def _plugin(settings: Settings, resources: Resources, logs: Path) -> tuple[Any, dict[str, Any]]:
     """Name or object of the plugin and its arguments: those of --nipype-plugin-file, else our MultiProc."""
     if settings.execution.plugin_file is not None:
         chosen = read_plugin_file(settings.execution.plugin_file)
@@ -68,13 +69,37 @@ def _plugin(settings: Settings, resources: Resources) -> tuple[Any, dict[str, An
 
     from haca3_bids.execution.plugin import SturdyMultiProcPlugin
 
-    arguments = {
+    arguments: dict[str, Any] = {
         "n_procs": resources.nprocs,
         "memory_gb": resources.memory_gb,
         "raise_insufficient": False,
         "n_gpu_procs": max(1, gpu_count()),
     }
+    if settings.execution.resource_monitor:
+        arguments["status_callback"] = ResourceTable(logs / "resources.tsv")
     return SturdyMultiProcPlugin(plugin_args=arguments), arguments
+
+
+class ResourceTable:
+    """Called by Nipype at the end of each step: adds a line of what the step took to a table."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if not path.exists():
+            path.write_text("step\tstatus\tseconds\tpeak_memory_gb\tcpu_percent\n")
+
+    def __call__(self, node: Any, status: str) -> None:
+        """Add the line of one step that ended."""
+        if status == "start":
+            return
+        try:
+            runtime = node.result.runtime
+        except Exception:  # a step that crashed has no result, and Nipype says so in several ways
+            runtime = None
+        values = [getattr(runtime, name, None) for name in ("duration", "mem_peak_gb", "cpu_percent")]
+        words = ["n/a" if value is None else f"{value:.3g}" for value in values]
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write("\t".join([node.fullname, status, *words]) + "\n")
 
 
 def read_plugin_file(path: Path) -> dict[str, Any]:

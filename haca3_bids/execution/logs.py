@@ -34,25 +34,29 @@ def terminal_messages(verbosity: int) -> Iterator[None]:
 @contextmanager
 def log_file(path: Path, verbosity: int) -> Iterator[None]:
     """Keep everything that the App and Nipype say in a file; Nipype speaks on the terminal from -vv on."""
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    names = ("haca3_bids", "nipype")
-    _quiet_nipype(verbosity)
-    for name in names:
-        logging.getLogger(name).addHandler(handler)
+    handlers: list[logging.Handler] = [logging.FileHandler(path, encoding="utf-8")]
+    handlers[0].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    _prepare_nipype(verbosity)
+    logging.getLogger("haca3_bids").addHandler(handlers[0])
+    if verbosity > 1:
+        handlers.append(logging.StreamHandler(sys.stdout))
+        handlers[1].setFormatter(logging.Formatter("%(asctime)s %(name)s: %(message)s", "%H:%M:%S"))
+    for handler in handlers:
+        logging.getLogger("nipype").addHandler(handler)
     try:
         yield
     finally:
-        for name in names:
-            logging.getLogger(name).removeHandler(handler)
-        handler.close()
+        for handler in handlers:
+            logging.getLogger("haca3_bids").removeHandler(handler)
+            logging.getLogger("nipype").removeHandler(handler)
+            handler.close()
 
 
-def _quiet_nipype(verbosity: int) -> None:
-    import nipype  # noqa: F401  (importing it sets its own handlers up)
+def _prepare_nipype(verbosity: int) -> None:
+    """Silence the handler that importing Nipype sets up, and choose how much it says to ours."""
+    import nipype  # noqa: F401
 
     for handler in logging.getLogger("nipype").handlers:
-        if not isinstance(handler, logging.FileHandler):
-            handler.setLevel(logging.DEBUG if verbosity > 1 else SILENT)
+        handler.setLevel(SILENT)
     for name in NIPYPE_LOGGERS:
         logging.getLogger(name).setLevel(logging.DEBUG if verbosity > 2 else logging.INFO)

@@ -35,10 +35,10 @@ from haca3_bids.execution.targets import (
     take_over,
 )
 from haca3_bids.execution.weights import Weights, with_weights
+from haca3_bids.preprocessing.template import SPACES
 from haca3_bids.settings import Settings, fingerprint
 
 LOGGER = logging.getLogger("haca3_bids")
-SPACES = {"builtin": "MNI152NLin2009aSym"}  # space label of a template, where it is not its name
 STOPPED = "The run stopped before this session was through."
 
 
@@ -72,7 +72,7 @@ class Run:
     @property
     def space(self) -> str:
         """Label of the template's space."""
-        return SPACES.get(self.settings.preprocessing.template, self.settings.preprocessing.template)
+        return SPACES[self.settings.preprocessing.template]
 
 
 def process(run: Run, selection: Selection, stack: ExitStack) -> list[Outcome]:
@@ -163,9 +163,8 @@ def _encode(run: Run, requests: Sequence[TargetRequest]) -> dict[str, Sequence[T
     for request in requests:
         place = run.work / workflow.name / target_workflow_name(request.name) / "encode" / "targets.json"
         made = image_fingerprint(request, run.settings, run.weights)
-        origin = ", ".join(path.name for path in request.images.values())
         found = json.loads(place.read_text())
-        values[request.typed] = [one | {"origin": f"image {origin}", "fingerprint": made} for one in found]
+        values[request.typed] = [one | {"fingerprint": made} for one in found]
     return values
 
 

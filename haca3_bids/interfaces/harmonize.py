@@ -60,7 +60,7 @@ class Harmonize(BaseInterface):  # type: ignore[misc]
         job: dict[str, Any] = {
             "task": "harmonize",
             "sources": dict(zip(inputs.contrasts, inputs.preproc, strict=True)),
-            "coverage": dict(zip(inputs.contrasts, inputs.coverage, strict=True)) if isdefined(inputs.coverage) else {},
+            "coverage": _by_contrast(inputs),
             "white_matter": inputs.white_matter if isdefined(inputs.white_matter) else None,
             "head_mask": inputs.head_mask if isdefined(inputs.head_mask) else None,
             "targets": json.loads(inputs.targets),
@@ -83,7 +83,9 @@ class EncodeInputSpec(EngineInputSpec):
 
     contrasts = traits.List(traits.Str, mandatory=True, desc="contrasts of the images")
     preproc = traits.List(File(exists=True), mandatory=True, desc="preprocessed images, in the same order")
+    coverage = traits.List(File(exists=True), desc="field of view of each image, in the same order")
     name = traits.Str(mandatory=True, desc="name of the targets")
+    origin = traits.Str("an image", usedefault=True, nohash=True, desc="where they come from, in words")
 
 
 class EncodeOutputSpec(TraitedSpec):  # type: ignore[misc]
@@ -100,7 +102,8 @@ class Encode(BaseInterface):  # type: ignore[misc]
 
     def _run_interface(self, runtime: Any) -> Any:
         images = dict(zip(self.inputs.contrasts, self.inputs.preproc, strict=True))
-        job = {"task": "encode", "images": images, "name": self.inputs.name}
+        job = {"task": "encode", "images": images, "name": self.inputs.name, "origin": self.inputs.origin}
+        job["coverage"] = _by_contrast(self.inputs)
         result = run_engine(job, Path(runtime.cwd), self.inputs)
         Path(runtime.cwd, "targets.json").write_text(json.dumps(result["targets"]))
         return runtime
@@ -144,6 +147,10 @@ def read_result(code: int, path: Path, messages: str) -> dict[str, Any]:
         raise kind(str(error.get("sentence")), str(error.get("hint", "")))
     last = "\n".join(messages.strip().splitlines()[-LAST_LINES:])
     raise RuntimeError(f"The process of the networks ended with code {code}.\n{last}")
+
+
+def _by_contrast(inputs: Any) -> dict[str, str]:
+    return dict(zip(inputs.contrasts, inputs.coverage, strict=True)) if isdefined(inputs.coverage) else {}
 
 
 def _make_absolute(image: dict[str, Any], folder: Path) -> None:

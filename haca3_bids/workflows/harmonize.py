@@ -85,7 +85,7 @@ def init_harmonize_wf(
     return workflow
 
 
-def encode_node(settings: Settings, needs: EngineNeeds, target_name: str) -> pe.Node:
+def encode_node(settings: Settings, needs: EngineNeeds, target_name: str, origin: str) -> pe.Node:
     """A node that makes targets from preprocessed images."""
-    interface = Encode(**engine_inputs(settings.harmonization, needs), name=target_name)
+    interface = Encode(**engine_inputs(settings.harmonization, needs), name=target_name, origin=origin)
     return engine_node(interface, "encode", needs)

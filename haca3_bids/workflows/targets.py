@@ -20,6 +20,11 @@ class TargetImages:
     name: str
     images: Mapping[str, Path]  # by contrast
 
+    @property
+    def origin(self) -> str:
+        """The images by their names, for the sidecars."""
+        return f"image {', '.join(path.name for path in self.images.values())}"
+
 
 def init_targets_wf(
     targets: Sequence[TargetImages], settings: Settings, needs: EngineNeeds, *, name: str = "targets_wf"
@@ -29,8 +34,8 @@ def init_targets_wf(
     for target in targets:
         inner = pe.Workflow(name=target_workflow_name(target.name))
         preprocess = init_preprocess_wf(target.images, settings.preprocessing)
-        encode = encode_node(settings, needs, target.name)
-        fields = [("outputnode.contrasts", "contrasts"), ("outputnode.preproc", "preproc")]
+        encode = encode_node(settings, needs, target.name, target.origin)
+        fields = [(f"outputnode.{key}", key) for key in ("contrasts", "preproc", "coverage")]
         inner.connect([(preprocess, encode, fields)])
         workflow.add_nodes([inner])
     return workflow

@@ -36,7 +36,7 @@ def encode(job: dict[str, Any]) -> dict[str, Any]:
     for contrast, path in job["images"].items():
         mean = float(load_volume(path).data.mean())
         target = {"name": job["name"], "contrast": contrast, "theta": [mean, 1.0], "eta": [0.3, 0.5]}
-        targets.append(target | {"scale": 1000.0, "origin": "image"})
+        targets.append(target | {"scale": 1000.0, "origin": job["origin"]})
     return {"targets": targets}
 
 

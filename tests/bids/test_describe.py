@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from haca3_bids.bids.atomic import locked, read_json, write_json
+from haca3_bids.bids.describe import check_dataset, claim_targets, describe_dataset, known_targets
+from haca3_bids.errors import CannotCreate, TemporaryFailure
+
+WEIGHTS = {"name": "w", "sha256": "a", "variant": "haca3", "fusion_name": "f", "fusion_sha256": "b"}
+
+
+def target(name: str, theta: float, contrast: str = "T2w") -> dict[str, Any]:
+    return {"name": name, "contrast": contrast, "theta": [theta, 0.0], "eta": [0.3, 0.5], "scale": 1.0, "origin": "x"}
+
+
+def test_a_foreign_or_unnamed_dataset_is_refused(raw: Path, tmp_path: Path) -> None:
+    with pytest.raises(CannotCreate, match="did not write"):
+        check_dataset(raw, WEIGHTS)
+    (tmp_path / "out/sub-01").mkdir(parents=True)
+    with pytest.raises(CannotCreate, match=r"no dataset_description\.json"):
+        check_dataset(tmp_path / "out", WEIGHTS)
+
+
+def test_other_weights_are_refused_and_named(raw: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    describe_dataset(out, raw, version="1", weights=WEIGHTS)
+    describe_dataset(out, raw, version="1", weights=WEIGHTS)
+    with pytest.raises(CannotCreate, match="other weights"):
+        check_dataset(out, WEIGHTS | {"sha256": "c"})
+
+
+def test_one_name_never_stands_for_two_targets(raw: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    describe_dataset(out, raw, version="1", weights=WEIGHTS)
+    claim_targets(out, [target("a", 1.0), target("a", 2.0, "T1w")])
+    claim_targets(out, [target("a", 1.0 + 1e-5)])
+    with pytest.raises(CannotCreate, match="another target"):
+        claim_targets(out, [target("a", 1.1)])
+    assert known_targets(out)["haca3a_T2w"]["theta"] == [1.0, 0.0]
+    assert "desc-haca3a\t" in (out / "descriptions.tsv").read_text()
+
+
+def test_many_at_once_lose_nothing(raw: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    describe_dataset(out, raw, version="1", weights=WEIGHTS)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda index: claim_targets(out, [target(f"t{index}", index)]), range(16)))
+    assert len(known_targets(out)) == 16
+
+
+def test_a_lock_that_is_held_is_a_temporary_failure(tmp_path: Path) -> None:
+    with locked(tmp_path, "sub-01"), pytest.raises(TemporaryFailure), locked(tmp_path, "sub-01", patience_s=0):
+        pass
+
+
+def test_json_is_written_whole(tmp_path: Path) -> None:
+    write_json(tmp_path / "x.json", {"a": 1})
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "x.json", {"a": object()})
+    assert read_json(tmp_path / "x.json") == {"a": 1}
+    assert json.loads((tmp_path / "x.json").read_text()) == {"a": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["x.json"]
+
+
+def test_an_output_that_cannot_be_made_is_73(raw: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CannotCreate):
+        describe_dataset(tmp_path / "file" / "out", raw, version="1", weights=WEIGHTS)
+
+

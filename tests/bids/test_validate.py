@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from haca3_bids.bids.validate import check_description, validate_bids
+from haca3_bids.errors import InvalidBids
+
+Make = Callable[..., Path]
+
+
+def test_a_folder_without_description_is_not_bids(tmp_path: Path) -> None:
+    with pytest.raises(InvalidBids, match=r"no dataset_description\.json"):
+        check_description(tmp_path)
+    file = tmp_path / "dataset_description.json"
+    for text, words in (("{", "not valid JSON"), ('{"Name": "x"}', "BIDSVersion"), ("[]", "lacks")):
+        file.write_text(text)
+        with pytest.raises(InvalidBids, match=words):
+            check_description(tmp_path)
+
+
+def test_errors_in_what_is_read_are_raised_and_others_are_not(raw: Path, scan: Make) -> None:
+    (raw / "README").write_text("A dataset for the tests of the check that comes before everything else here.\n")
+    scan("sub-01/anat/sub-01_T1w.nii.gz")
+    validate_bids(raw, ["01"])
+    scan("sub-02/anat/T1w.nii.gz")
+    validate_bids(raw, ["01"])
+    with pytest.raises(InvalidBids, match=r"sub-02/anat/T1w\.nii\.gz"):
+        validate_bids(raw, ["01", "02"])
+
+
+def test_a_broken_scan_is_not_a_matter_of_bids(raw: Path, scan: Make) -> None:
+    (raw / "README").write_text("A dataset for the tests of the check that comes before everything else here.\n")
+    scan("sub-01/anat/sub-01_T1w.nii.gz").write_bytes(b"")
+    (raw / "sub-01/anat/sub-01_T2w.nii.gz").symlink_to("/nowhere")
+    validate_bids(raw, ["01"])
