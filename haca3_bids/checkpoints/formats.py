@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from haca3_bids.checkpoints.registry import BUILTIN, builtin_path, file_sha256, find_by_hash
-from haca3_bids.errors import CannotCreate, Unavailable
+from haca3_bids.errors import CannotCreate, Unavailable, UsageError
 from haca3_bids.networks.fusion import FusionNet
 from haca3_bids.networks.haca3 import VARIANTS, Haca3, Haca3Config
 
@@ -115,9 +115,34 @@ def save_fusion(path: str | os.PathLike[str], net: FusionNet, *, card: Mapping[s
     _write(Path(path), state, {"card": dict(card)}, half)
 
 
-def read_card(path: str | os.PathLike[str]) -> Mapping[str, Any]:
-    """What the header of one of our own files says: configuration, references and card; empty for the authors'."""
-    return _read(Path(path)).header
+def describe_file(path: str | os.PathLike[str], kind: str = "haca3") -> dict[str, Any]:
+    """What can be said of a weight file, as JSON values: name, SHA-256, configuration, references and card."""
+    path = Path(path)
+    sha256 = file_sha256(path) if path.is_file() else ""
+    facts = {"file": path.name, "bytes": path.stat().st_size if sha256 else 0, "sha256": sha256}
+    if kind == "fusion":
+        load_fusion(path)
+        return facts | {"name": _name(path, kind, sha256), "card": dict(_read(path).header.get("card", {}))}
+    checkpoint = load_checkpoint(path)
+    return facts | {
+        "name": checkpoint.name,
+        "config": asdict(checkpoint.model.config),
+        "references": {name: asdict(reference) for name, reference in checkpoint.references.items()},
+        "card": dict(checkpoint.card),
+    }
+
+
+def convert(path: Path, out: Path, kind: str, variant: str | None = None, half: bool = False) -> None:
+    """Rewrite a weight file of any format as one of our own."""
+    if out.suffix != ".safetensors":
+        raise UsageError(f"{out.name} does not end in .safetensors.", "Our own files do.")
+    origin = {"converted_from": path.name, "sha256_of_original": file_sha256(path)}
+    if kind == "fusion":
+        save_fusion(out, load_fusion(path), card=origin, half=half)
+        return
+    checkpoint = load_checkpoint(path, variant)
+    card = dict(checkpoint.card) | origin
+    save_checkpoint(out, checkpoint.model, references=checkpoint.references, card=card, half=half)
 
 
 def _read(path: Path) -> _File:
@@ -189,7 +214,7 @@ def _is_fusion(state: State) -> bool:
 
 
 def _name(path: Path, kind: str, sha256: str) -> str:
-    if path == builtin_path(kind):
+    if path.resolve() == builtin_path(kind).resolve():
         return BUILTIN
     entry = find_by_hash(sha256)
     return entry.name if entry else path.stem

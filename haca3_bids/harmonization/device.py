@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import logging
 import re
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from haca3_bids.errors import TemporaryFailure, Unavailable, UsageError
 
 logger = logging.getLogger(__name__)
 
 PRECISIONS = ("fp32", "bf16")
+M_MMAP_THRESHOLD, M_TRIM_THRESHOLD = -3, -1  # glibc, malloc.h
 Indices = NDArray[np.intp]
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -51,6 +56,28 @@ def inference(precision: str, threads: int) -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(before)
+
+
+def keep_freed_memory() -> None:
+    """Let this process reuse the memory of freed tensors instead of returning it to the system (glibc only).
+
+    Feature maps are so large that malloc would map them anew each time; clearing those pages costs a fifth of the
+    time of the networks. For processes that do nothing else.
+    """
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return
+    for option in (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD):
+        mallopt(option, 1 << 30)
+
+
+def made_lean(network: Network, device: torch.device) -> Network:
+    """The network on the device, its activations computed in place: for inference only."""
+    for module in network.modules():
+        if isinstance(module, nn.LeakyReLU):
+            module.inplace = True
+    return network.to(device)
 
 
 def half_precision(device: torch.device, precision: str) -> torch.autocast:

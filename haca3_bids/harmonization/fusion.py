@@ -23,7 +23,7 @@ SLOPE = nn.LeakyReLU().negative_slope
 def median(stacks: Sequence[Array]) -> Array:
     """The voxelwise median of three volumes."""
     first, second, third = stacks
-    middle = np.minimum(np.maximum(first, second), third)
+    middle: Array = np.minimum(np.maximum(first, second), third)
     np.maximum(middle, np.minimum(first, second), out=middle)
     return middle
 

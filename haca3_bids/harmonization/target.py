@@ -12,7 +12,7 @@ import torch
 
 from haca3_bids.checkpoints.formats import Checkpoint
 from haca3_bids.errors import UsageError
-from haca3_bids.harmonization.device import choose_device, half_precision, inference
+from haca3_bids.harmonization.device import choose_device, half_precision, inference, made_lean
 from haca3_bids.harmonization.prepare import REFERENCE_SLICES, Rim, fit_images, nonempty, prepare, representative
 from haca3_bids.settings import WHITE_MATTER_PEAK, HarmonizationSettings
 from haca3_bids.volumes.slices import cut
@@ -99,7 +99,7 @@ def encode_target(
     slices = np.ascontiguousarray(cut(prepared.values, "coronal")[chosen])
     device = choose_device(settings.device)
     with inference(settings.precision, settings.threads), half_precision(device, settings.precision):
-        model = checkpoint.model.to(device)
+        model = made_lean(checkpoint.model, device)
         theta, eta = [], []
         for batch in torch.split(torch.from_numpy(slices)[:, None], max(1, settings.batch_size)):
             theta.append(model.theta_encoder(batch.to(device))[0].float().cpu())

@@ -1,0 +1,64 @@
+"""``haca3``: the parts of the App for files that need no BIDS: harmonize, weights, train, simulate."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+
+from haca3_bids import __version__
+from haca3_bids.cli import harmonize, weights
+from haca3_bids.errors import Haca3Error, UsageError
+
+LATE = {  # commands whose parsers are built only when they are called: they live beside the heavy libraries
+    "train": ("haca3_bids.cli.train", "train the networks on a cohort"),
+    "simulate": ("haca3_bids.cli.simulate", "make images of simulated people and scanners"),
+}
+EARLY = {
+    "harmonize": (harmonize, "harmonize files that share a grid"),
+    "weights": (weights, "list, fetch, show and convert weights"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; an expected failure is two lines on standard error and its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        parser = _parser(given[0] if given else "")
+        options = parser.parse_args(given)
+        run: Callable[[argparse.Namespace], int] = options.run
+        return run(options)
+    except Haca3Error as error:
+        print(f"haca3: {error.sentence}", file=sys.stderr)
+        if error.hint:
+            print(error.hint, file=sys.stderr)
+        return error.exit_code
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaints are UsageErrors (64)."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        raise UsageError(f"{message[:1].upper()}{message[1:]}.", f"See `{self.prog} --help`.")
+
+
+def _parser(command: str) -> argparse.ArgumentParser:
+    parser = _Parser(prog="haca3", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"haca3 {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+    for name, (module, line) in EARLY.items():
+        one = commands.add_parser(name, help=line, description=module.__doc__)
+        module.add_arguments(one)
+        one.set_defaults(run=module.main)
+    for name, (path, line) in LATE.items():
+        one = commands.add_parser(name, help=line)
+        if name == command:
+            late = importlib.import_module(path)
+            late.add_arguments(one)
+            one.set_defaults(run=late.main)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

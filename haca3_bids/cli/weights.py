@@ -1,0 +1,65 @@
+"""Weights by name: what there is, fetching what the authors released, what a file says of itself, our own format."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from haca3_bids.checkpoints import registry
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The four commands on weights."""
+    commands = parser.add_subparsers(required=True, metavar="list|fetch|show|convert")
+    listing = commands.add_parser("list", help="the names, and whether the files are here")
+    listing.set_defaults(what=_list)
+    fetching = commands.add_parser("fetch", help="fetch a released file and check its SHA-256")
+    fetching.add_argument("name", choices=list(registry.RELEASED))
+    fetching.set_defaults(what=_fetch)
+    showing = commands.add_parser("show", help="what a file says of itself, as JSON")
+    showing.add_argument("weights", metavar="NAME|FILE")
+    showing.add_argument("--kind", choices=registry.KINDS, default="haca3")
+    showing.set_defaults(what=_show)
+    converting = commands.add_parser("convert", help="rewrite the authors' file as safetensors")
+    converting.add_argument("weights", metavar="NAME|FILE")
+    converting.add_argument("out", type=Path, metavar="OUT.safetensors")
+    converting.add_argument("--kind", choices=registry.KINDS, default="haca3")
+    converting.add_argument("--variant", choices=("haca3", "haca3plus"))
+    converting.add_argument("--half", action="store_true", help="store 16-bit numbers: half the size")
+    converting.set_defaults(what=_convert)
+
+
+def main(options: argparse.Namespace) -> int:
+    """Run the command that was chosen."""
+    options.what(options)
+    return 0
+
+
+def _list(options: argparse.Namespace) -> None:  # noqa: ARG001
+    for kind in registry.KINDS:
+        state = "in the package" if registry.builtin_path(kind).is_file() else "missing"
+        print(f"{registry.BUILTIN:10} {kind:7} {'':>13}  {state}")
+    for entry in registry.RELEASED.values():
+        path = registry.cached_path(entry)
+        state = str(path) if path.is_file() else f"not fetched; {entry.url}"
+        print(f"{entry.name:10} {entry.kind:7} {entry.size_bytes:>11,} B  {state}")
+        print(f"{'':33}  SHA-256 {entry.sha256}")
+
+
+def _fetch(options: argparse.Namespace) -> None:
+    print(registry.RELEASED[options.name].description)
+    print(registry.fetch(options.name))
+
+
+def _show(options: argparse.Namespace) -> None:
+    from haca3_bids.checkpoints.formats import describe_file
+
+    print(json.dumps(describe_file(registry.resolve(options.weights, options.kind), options.kind), indent=2))
+
+
+def _convert(options: argparse.Namespace) -> None:
+    from haca3_bids.checkpoints.formats import convert
+
+    convert(registry.resolve(options.weights, options.kind), options.out, options.kind, options.variant, options.half)
+    print(options.out)

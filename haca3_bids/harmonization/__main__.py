@@ -1,0 +1,15 @@
+"""``python -m haca3_bids.harmonization JOB.json``: the networks in a process of their own, which the App starts."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+from haca3_bids.harmonization.device import keep_freed_memory
+from haca3_bids.harmonization.job import run_job
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    keep_freed_memory()
+    sys.exit(run_job(Path(sys.argv[1])))

@@ -1,0 +1,136 @@
+import functools
+import hashlib
+import http.server
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from haca3_bids.checkpoints import registry
+from haca3_bids.checkpoints.registry import Entry, fetch, resolve
+from haca3_bids.errors import CannotCreate, Unavailable
+
+CONTENT = bytes(range(256)) * 5000
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+    def send_head(self):
+        self.server.requests += 1
+        return super().send_head()
+
+
+@pytest.fixture
+def server(tmp_path):
+    (tmp_path / "www").mkdir()
+    (tmp_path / "www" / "weights.pt").write_bytes(CONTENT)
+    (tmp_path / "www" / "short.pt").write_bytes(CONTENT[:1000])
+    handler = functools.partial(Handler, directory=tmp_path / "www")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        server.requests = 0
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HACA3_HOME", str(tmp_path / "weights"))
+    return tmp_path / "weights"
+
+
+def entry(server, file="weights.pt", **changes):
+    sha256 = hashlib.sha256(CONTENT).hexdigest()
+    url = f"http://127.0.0.1:{server.server_port}/{file}"
+    fields = {"name": "toy", "kind": "haca3", "url": url, "size_bytes": len(CONTENT), "sha256": sha256}
+    return {"toy": Entry(**(fields | {"variant": None, "description": ""} | changes))}
+
+
+def test_a_file_is_fetched_once_and_kept(server, home):
+    path = fetch("toy", entry(server))
+    assert path.read_bytes() == CONTENT
+    assert path.parent == home
+    assert fetch("toy", entry(server)) == path
+    assert server.requests == 1
+    assert list(home.iterdir()) == [path]
+
+
+def test_a_damaged_copy_is_fetched_again(server, home):
+    path = fetch("toy", entry(server))
+    path.write_bytes(CONTENT[:-1] + b"x")
+    assert fetch("toy", entry(server)).read_bytes() == CONTENT
+    assert server.requests == 2
+
+
+def test_a_wrong_hash_says_what_was_expected_and_found_and_leaves_nothing(server, home):
+    with pytest.raises(Unavailable, match="expected 1280000 bytes with 000.*has changed") as caught:
+        fetch("toy", entry(server, sha256="0" * 64))
+    assert hashlib.sha256(CONTENT).hexdigest() in caught.value.sentence
+    assert not list(home.iterdir())
+
+
+def test_a_download_that_broke_off_is_told_apart(server, home):
+    with pytest.raises(Unavailable, match="gave 1000 bytes.*broke off"):
+        fetch("toy", entry(server, "short.pt"))
+    assert not list(home.iterdir())
+
+
+def test_an_address_that_does_not_answer_is_a_sentence_with_a_way_out(server, home):
+    with pytest.raises(Unavailable, match=f"not found.*copy it to {home}"):
+        fetch("toy", entry(server, "gone.pt"))
+    with pytest.raises(Unavailable, match="cannot be fetched"):
+        fetch("toy", entry(server, url="http://127.0.0.1:9/weights.pt"))
+
+
+def test_a_home_that_cannot_be_written_is_a_sentence(server, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("HACA3_HOME", str(tmp_path / "file"))
+    with pytest.raises(CannotCreate, match="cannot be written"):
+        fetch("toy", entry(server))
+
+
+def test_names_and_files_resolve(home, tmp_path, monkeypatch):
+    file = tmp_path / "mine.pt"
+    file.touch()
+    assert resolve(file) == file
+    entries = registry.RELEASED
+    monkeypatch.setattr(registry, "fetch", lambda name: home / name)
+    assert resolve("haca3plus") == home / "haca3plus"
+    assert resolve("fusion", "fusion") == home / "fusion"
+    with pytest.raises(Unavailable, match="fusion holds fusion weights.*builtin, haca3, haca3plus"):
+        resolve("fusion")
+    with pytest.raises(Unavailable, match=f"one of the names builtin, {', '.join(entries)}"):
+        resolve("haca4")
+    monkeypatch.setattr(registry, "BUILTIN_DIR", tmp_path)
+    with pytest.raises(Unavailable, match="built-in fusion weights"):
+        resolve("builtin", "fusion")
+    (tmp_path / "fusion.safetensors").touch()
+    assert resolve("builtin", "fusion") == tmp_path / "fusion.safetensors"
+
+
+def test_unknown_names_are_refused(home):
+    with pytest.raises(Unavailable, match="No weights are called haca4"):
+        fetch("haca4")
+
+
+def test_weights_live_in_the_cache_unless_told_otherwise(monkeypatch, tmp_path):
+    monkeypatch.delenv("HACA3_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert registry.weights_home() == tmp_path / ".cache" / "haca3"
+
+
+def test_every_hash_is_a_sha256_and_no_two_are_alike():
+    hashes = {one.sha256 for one in registry.RELEASED.values()}
+    assert len(hashes) == len(registry.RELEASED)
+    assert all(len(bytes.fromhex(sha256)) == 32 for sha256 in hashes)
+    assert registry.find_by_hash(registry.RELEASED["haca3"].sha256).name == "haca3"
+
+
+def test_the_registry_needs_no_torch():
+    code = "import sys, haca3_bids.checkpoints.registry; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
