@@ -36,7 +36,7 @@ def exit_code_lines() -> Iterator[str]:
     yield "| code | meaning |\n|---|---|"
     yield "| 0 | everything is done |"
     yield "| 1 | at least one session failed, the others are done |"
-    found = {kind.exit_code: kind for kind in vars(errors).values() if isinstance(kind, type) and kind.exit_code > 1}
+    found = {kind.exit_code: kind for kind in errors.Haca3Error.__subclasses__()}
     for code, kind in sorted(found.items()):
         yield f"| {code} | {(kind.__doc__ or '').strip()} |"
 

@@ -133,7 +133,7 @@ def _key(name: str) -> str:
 
 
 def _error_codes() -> list[dict[str, Any]]:
-    kinds = {kind.exit_code: kind for kind in vars(errors).values() if isinstance(kind, type) and kind.exit_code > 1}
+    kinds = {kind.exit_code: kind for kind in errors.Haca3Error.__subclasses__()}
     some = {"code": 1, "description": "At least one session failed; the others are done."}
     return [some, *({"code": code, "description": str(kind.__doc__)} for code, kind in sorted(kinds.items()))]
 
