@@ -1,0 +1,59 @@
+"""Volume to ANTs image and back, and ANTs with a fixed seed: ITK counts millimetres to the left and to the back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haca3_bids.volumes.volume import Volume
+
+RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # its own inverse
+THREADS = "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"
+
+
+@contextmanager
+def seeded_ants(seed: int, threads: int) -> Iterator[Any]:
+    """The module ``ants`` with a seed for ITK's samplers; seed and environment are as before afterwards.
+
+    ITK reads the number of threads once in a process, when it first needs it: where another part of the process
+    used ITK before, its number stays.
+    """
+    before = os.environ.get(THREADS)
+    os.environ[THREADS] = str(max(threads, 1))
+    try:
+        import ants
+        from ants import config
+
+        seed_before = config._random_seed
+        config._random_seed = seed + 1  # zero asks ITK for the clock
+        try:
+            yield ants
+        finally:
+            config._random_seed = seed_before
+    finally:
+        if before is None:
+            os.environ.pop(THREADS, None)
+        else:
+            os.environ[THREADS] = before
+
+
+def to_ants(ants: Any, volume: Volume) -> Any:
+    """The ANTs image of a volume: same voxels, same place."""
+    lps = RAS_TO_LPS @ volume.affine
+    zooms = volume.zooms_mm
+    return ants.from_numpy(
+        np.ascontiguousarray(volume.data, np.float32),
+        origin=tuple(lps[:3, 3]),
+        spacing=tuple(zooms),
+        direction=lps[:3, :3] / zooms,
+    )
+
+
+def from_ants(image: Any) -> NDArray[np.float32]:
+    """The voxels of an ANTs image, in the order in which ``to_ants`` was given them."""
+    return np.asarray(image.numpy(), np.float32)

@@ -1,0 +1,92 @@
+"""N4: the slow drift of brightness is estimated on a coarse copy of the head and divided out of the full image.
+
+Tustison et al. 2010. The field has no detail finer than 50 mm, so that 4 mm voxels hold all of it, at a hundredth
+of the time.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import make_interp_spline
+
+from haca3_bids.preprocessing.ants_bridge import from_ants, seeded_ants, to_ants
+from haca3_bids.preprocessing.head import head_mask
+from haca3_bids.preprocessing.resampling import shrink
+from haca3_bids.settings import PreprocessingSettings
+from haca3_bids.volumes.volume import Volume
+
+ESTIMATE_MM = 4.0  # voxel size of the copy on which the field is estimated
+ROUGH_MM = 6.0  # the same for the first pass, which only serves the registration
+SPLINE_MM = 200  # distance of the control points at the first level; it is halved at each: 200, 100, 50
+ITERATIONS = [30, 30, 30]  # a fourth level (25 mm) takes contrast of tissue for bias, on simulated heads
+ROUGH_ITERATIONS = [20, 20]
+TOLERANCE = 1e-3  # change of the field at which a level ends
+DARK_SHARE = 0.3  # of the median: what is darker does not count
+
+
+def correct_bias(volume: Volume, settings: PreprocessingSettings, mask: NDArray[np.bool_] | None = None) -> Volume:
+    """The image with its bias field divided out, on its own grid; mean brightness inside ``mask`` stays."""
+    return volume.with_data(volume.data / bias_field(volume, settings, mask))
+
+
+def bias_field(
+    volume: Volume, settings: PreprocessingSettings, mask: NDArray[np.bool_] | None = None
+) -> NDArray[np.float32]:
+    """The multiplicative field on the grid of ``volume``; its geometric mean in ``mask`` is 1.
+
+    ``mask`` is the brain; without one a rough field is found in the head, to register by. Beyond the mask the field
+    stays within the range that it has inside.
+    """
+    rough = settings.sloppy or mask is None
+    voxel_mm = ROUGH_MM if rough else ESTIMATE_MM
+    coarse = shrink(volume, voxel_mm)
+    inside = head_mask(coarse) if mask is None else shrink(volume.with_data(mask), voxel_mm).data >= 0.5
+    if not inside.any():
+        return np.ones(volume.shape, np.float32)
+    coarse, inside = _cropped(coarse, _without_dark(coarse.data, inside))
+    top = np.percentile(coarse.data[inside], 99.5)  # a vessel or a fat lobule must not steer the field
+    positive = coarse.with_data(np.clip(coarse.data, 1e-3 * top, top))
+    with seeded_ants(settings.seed, settings.threads) as ants:
+        estimate = ants.n4_bias_field_correction(
+            to_ants(ants, positive),
+            mask=to_ants(ants, coarse.with_data(inside)),
+            shrink_factor=1,
+            convergence={"iters": ROUGH_ITERATIONS if rough else ITERATIONS, "tol": TOLERANCE},
+            spline_param=SPLINE_MM,
+            return_bias_field=True,
+        )
+        log_field = np.log(np.maximum(from_ants(estimate), 1e-6))
+    known = log_field[inside]
+    log_field = np.clip(log_field, known.min(), known.max()) - known.mean(dtype=np.float64).astype(np.float32)
+    return np.exp(_refined(log_field, coarse, volume))
+
+
+def _without_dark(data: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The mask without bone, air and, where it is black, CSF: the logarithm of noise is no signal."""
+    bright = mask & (data > DARK_SHARE * np.median(data[mask]))
+    return bright if bright.sum() > 0.3 * mask.sum() else mask
+
+
+def _cropped(volume: Volume, mask: NDArray[np.bool_]) -> tuple[Volume, NDArray[np.bool_]]:
+    """Image and mask cut to the mask's box and a voxel around it: N4 computes the whole grid it is given."""
+    if not mask.any():
+        return volume, np.ones_like(mask)
+    box = []
+    for axis in range(3):
+        where = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
+        box.append(slice(max(0, int(where[0]) - 1), int(where[-1]) + 2))
+    shift = np.eye(4)
+    shift[:3, 3] = [cut.start for cut in box]
+    return Volume(volume.data[tuple(box)], volume.affine @ shift), mask[tuple(box)]
+
+
+def _refined(data: NDArray[np.float32], coarse: Volume, fine: Volume) -> NDArray[np.float32]:
+    """A smooth map on a finer grid with the same axes, by cubic splines along one axis after the other."""
+    to_coarse = np.linalg.inv(coarse.affine) @ fine.affine
+    for axis in range(3):
+        size = data.shape[axis]
+        index = np.clip(np.arange(fine.shape[axis]) * to_coarse[axis, axis] + to_coarse[axis, 3], 0, size - 1)
+        weights = make_interp_spline(np.arange(size), np.eye(size), k=min(3, size - 1))(index).astype(np.float32)
+        data = np.moveaxis(np.tensordot(weights, data, axes=(1, axis)), 0, axis)
+    return np.ascontiguousarray(data)

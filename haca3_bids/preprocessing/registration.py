@@ -1,0 +1,131 @@
+"""Rigid registration: the session's reference to the template, its other contrasts to the reference, and back.
+
+The scale that is estimated on the way goes to the template; the subject keeps its size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from haca3_bids.preprocessing.head import dilated, head_mask
+from haca3_bids.preprocessing.refinement import refined
+from haca3_bids.preprocessing.resampling import isotropic_grid, resample, resample_mask, shrink
+from haca3_bids.preprocessing.search import Start, best, improved, rotation_grid, starts
+from haca3_bids.preprocessing.similarity import Comparison, compare
+from haca3_bids.preprocessing.template import Template
+from haca3_bids.preprocessing.transforms import Matrix, rigid_part, scales
+from haca3_bids.settings import PreprocessingSettings
+from haca3_bids.volumes.volume import Volume
+
+COARSE_MM = 6.0  # voxels of the search over all starts
+MIDDLE_MM = 4.0  # voxels on which the best starts are compared
+FINE_MM = 2.0  # voxels of the refinement
+COARSE_POINTS, MIDDLE_POINTS = 6000, 25000
+AIR_MM = 12.0  # rim of air about the template's head that belongs to the search
+BRAIN_RIM_MM = 6.0  # rim about the brain that belongs to the refinement: CSF and the inner skull
+SCALE_RANGE = (0.7, 1.4)  # of affine scales that are believed; heads lie well within
+
+
+@dataclass(frozen=True)
+class TemplateAlignment:
+    """Matrices that pull template millimetres to reference millimetres."""
+
+    rigid: Matrix  # what images are moved by
+    affine: Matrix  # what the template's brain and white matter are brought to the subject by
+
+
+def register_to_template(
+    reference: Volume, template: Template, settings: PreprocessingSettings
+) -> TemplateAlignment:
+    """Where the template's points lie in the reference; found from any position within about 75 degrees."""
+    brain_centre = centre_of(template.brain, template.brain.data > 0.5)
+    start = _search_template(reference, template, brain_centre, settings)
+    grid = isotropic_grid(template.head, FINE_MM)
+    fixed = resample(template.head, grid, np.eye(4), order=1)
+    brain = resample_mask(template.brain, grid, np.eye(4))
+    rim = BRAIN_RIM_MM if template.has_skull else 0.0
+    mask = dilated(brain, grid.zooms_mm, rim) if rim else brain
+    moving = shrink(reference, FINE_MM)
+    similarity = _believed(refined(fixed, mask, moving, start.pull, "Similarity", settings), start.pull)
+    affine = _believed(refined(fixed, mask, moving, similarity, "Affine", settings), similarity)
+    return TemplateAlignment(rigid_part(similarity, brain_centre), affine)
+
+
+def coregister(moving: Volume, reference: Volume, settings: PreprocessingSettings) -> Matrix:
+    """The rigid matrix that pulls reference millimetres to millimetres of another contrast of the session.
+
+    The scanner's own coordinates are one start; others help where the headers do not agree.
+    """
+    head = head_mask(reference)
+    centre = centre_of(reference, head)
+    coarse = _comparison(reference, head, moving, COARSE_MM, COARSE_POINTS)
+    middle = _comparison(reference, head, moving, MIDDLE_MM, MIDDLE_POINTS)
+    as_scanned = Start(np.zeros(7), centre)
+    others = list(starts(rotation_grid(40.0, 20.0), centre, _centres(moving)))
+    kept = [as_scanned, *best([as_scanned, *others], coarse, 2 if settings.sloppy else 5)]
+    tuned = [improved(start, coarse, scaled=False, step_mm=5.0, evaluations=250) for start in kept]
+    tuned = [improved(start, middle, scaled=False, step_mm=2.0, evaluations=200) for start in best(tuned, middle, 2, 5.0)]
+    start = best(tuned, middle, 1)[0]
+    grid = isotropic_grid(reference, FINE_MM)
+    fixed = resample(reference, grid, np.eye(4), order=1)
+    mask = resample_mask(reference.with_data(head), grid, np.eye(4))
+    found = refined(fixed, mask, shrink(moving, FINE_MM), start.pull, "Rigid", settings)
+    return rigid_part(found, centre)
+
+
+def resample_to_native(image_on_template: Volume, native_reference: Volume, to_template: Matrix) -> Volume:
+    """An image on the template grid, brought to the reference's own grid: ``to_template`` is inverted."""
+    return resample(image_on_template, native_reference, np.linalg.inv(to_template))
+
+
+def centre_of(volume: Volume, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Centre of mass of a mask, in millimetres, shape (3,)."""
+    voxel = np.asarray(ndimage.center_of_mass(mask) if mask.any() else (np.asarray(mask.shape) - 1) / 2)
+    return np.asarray(volume.affine[:3, :3] @ voxel + volume.affine[:3, 3])
+
+
+def _search_template(
+    reference: Volume, template: Template, centre: NDArray[np.float64], settings: PreprocessingSettings
+) -> Start:
+    zooms = template.brain.zooms_mm
+    brain = template.brain.data > 0.5
+    wide = dilated(head_mask(template.head), zooms, AIR_MM) if template.has_skull else brain
+    near = dilated(brain, zooms, BRAIN_RIM_MM) if template.has_skull else brain
+    coarse = _comparison(template.head, wide, reference, COARSE_MM, COARSE_POINTS)
+    middle = _comparison(template.head, near, reference, MIDDLE_MM, MIDDLE_POINTS)
+    rotations = rotation_grid(50.0, 25.0) if settings.sloppy else rotation_grid(75.0, 25.0)
+    candidates = list(starts(rotations, centre, _centres(reference)))
+    kept = best(candidates, coarse, 6 if settings.sloppy else 12)
+    tuned = [improved(start, coarse, scaled=True, step_mm=8.0, evaluations=300) for start in kept]
+    kept = best(tuned, middle, 2 if settings.sloppy else 3, 8.0)
+    tuned = [improved(start, middle, scaled=True, step_mm=3.0, evaluations=300) for start in kept]
+    return best(tuned, middle, 1)[0]
+
+
+def _comparison(
+    fixed: Volume, mask: NDArray[np.bool_], moving: Volume, voxel_mm: float, points: int
+) -> Comparison:
+    small = shrink(fixed, voxel_mm)
+    small_mask = shrink(fixed.with_data(mask), voxel_mm).data >= 0.5
+    coarse = shrink(moving, voxel_mm)
+    smooth = coarse.with_data(ndimage.gaussian_filter(coarse.data, 0.5 * voxel_mm / coarse.zooms_mm))
+    return compare(small, small_mask, smooth, limit=points, moving_mask=head_mask(coarse))
+
+
+def _centres(moving: Volume) -> list[NDArray[np.float64]]:
+    """Where the head may be centred: the head mask's centre of mass, and the centre of its box."""
+    coarse = shrink(moving, COARSE_MM)
+    mask = head_mask(coarse)
+    where = np.argwhere(mask) if mask.any() else np.argwhere(np.ones_like(mask))
+    middle = (where.min(axis=0) + where.max(axis=0)) / 2.0
+    return [centre_of(coarse, mask), np.asarray(coarse.affine[:3, :3] @ middle + coarse.affine[:3, 3])]
+
+
+def _believed(found: Matrix, otherwise: Matrix) -> Matrix:
+    """``found``, unless it stretches or squeezes as no head does: slabs leave an axis undetermined."""
+    factors = scales(found)
+    return found if SCALE_RANGE[0] < factors.min() and factors.max() < SCALE_RANGE[1] else otherwise

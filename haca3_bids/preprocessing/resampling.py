@@ -1,0 +1,84 @@
+"""One interpolation from an image's own grid to another, the field of view there, and coarse copies."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from haca3_bids.preprocessing.transforms import Matrix
+from haca3_bids.volumes.volume import Volume
+
+FWHM_TO_SIGMA = 1.0 / np.sqrt(8.0 * np.log(2.0))
+
+
+def resample(moving: Volume, grid: Volume, pull: Matrix, *, order: int = 3) -> Volume:
+    """``moving`` on the grid of ``grid`` by one B-spline interpolation; 0 outside the field of view.
+
+    ``pull`` maps millimetres of ``grid`` to millimetres of ``moving``. Values stay in the range of the input. Along
+    axes on which the new grid is coarser, the image is smoothed to the new voxel size first, so that nothing aliases.
+    """
+    data = _without_finer_detail(moving, grid)
+    to_voxels = np.linalg.inv(moving.affine) @ pull @ grid.affine
+    out = ndimage.affine_transform(
+        data, to_voxels[:3, :3], to_voxels[:3, 3], output_shape=grid.shape, output=np.float32, order=order, mode="mirror"
+    )
+    np.clip(out, moving.data.min(), moving.data.max(), out=out)
+    out[~field_of_view(moving, grid, pull)] = 0
+    return grid.with_data(out)
+
+
+def field_of_view(moving: Volume, grid: Volume, pull: Matrix) -> NDArray[np.bool_]:
+    """The voxels of ``grid`` whose centres lie in a voxel of ``moving``: boolean, shape of ``grid``."""
+    to_voxels = np.linalg.inv(moving.affine) @ pull @ grid.affine
+    inside = np.ones(grid.shape, np.bool_)
+    along = [np.arange(n, dtype=np.float64) for n in grid.shape]
+    for row, size in zip(to_voxels[:3], moving.shape, strict=True):
+        index = (
+            row[0] * along[0][:, None, None] + row[1] * along[1][None, :, None] + row[2] * along[2][None, None, :] + row[3]
+        )
+        inside &= (index >= -0.5) & (index <= size - 0.5)
+    return inside
+
+
+def resample_mask(mask: Volume, grid: Volume, pull: Matrix, *, threshold: float = 0.5) -> NDArray[np.bool_]:
+    """A mask or probability map on another grid, linearly interpolated and cut at ``threshold``."""
+    to_voxels = np.linalg.inv(mask.affine) @ pull @ grid.affine
+    out = ndimage.affine_transform(
+        mask.data, to_voxels[:3, :3], to_voxels[:3, 3], output_shape=grid.shape, output=np.float32, order=1
+    )
+    return out >= threshold
+
+
+def shrink(volume: Volume, voxel_mm: float) -> Volume:
+    """Means of whole blocks of voxels of about ``voxel_mm`` a side; a remainder at the far edges is padded."""
+    factors = np.minimum(np.maximum(1, np.round(voxel_mm / volume.zooms_mm)).astype(int), volume.shape)
+    if (factors == 1).all():
+        return volume
+    padding = [(0, -size % factor) for size, factor in zip(volume.shape, factors, strict=True)]
+    data = np.pad(volume.data, padding, mode="edge")
+    for axis, factor in enumerate(factors):
+        shape = [*data.shape[:axis], data.shape[axis] // factor, factor, *data.shape[axis + 1 :]]
+        data = data.reshape(shape).mean(axis=axis + 1, dtype=np.float32)
+    to_fine = np.diag([*factors.astype(np.float64), 1.0])
+    to_fine[:3, 3] = (factors - 1) / 2.0
+    return Volume(data, volume.affine @ to_fine)
+
+
+def isotropic_grid(volume: Volume, voxel_mm: float) -> Volume:
+    """An empty grid with the axes and the field of view of ``volume`` and cubic voxels."""
+    extent = volume.zooms_mm * volume.shape
+    shape = np.maximum(2, np.ceil(extent / voxel_mm)).astype(int)
+    to_voxels = np.diag([*(voxel_mm / volume.zooms_mm), 1.0])
+    to_voxels[:3, 3] = (np.asarray(volume.shape) - 1) / 2.0 - to_voxels[:3, :3] @ ((shape - 1) / 2.0)
+    return Volume(np.zeros(tuple(shape), np.float32), volume.affine @ to_voxels)
+
+
+def _without_finer_detail(moving: Volume, grid: Volume) -> NDArray[np.float32]:
+    """The voxels of ``moving`` with a Gaussian that widens each of its axes to the voxel size of ``grid``."""
+    ratio = float(grid.zooms_mm.max()) / moving.zooms_mm
+    sigma = np.sqrt(np.maximum(ratio**2 - 1.0, 0.0)) * FWHM_TO_SIGMA
+    if (sigma < 0.1).all():
+        return moving.data
+    smoothed: NDArray[np.float32] = ndimage.gaussian_filter(moving.data, sigma, mode="nearest", truncate=3.0)
+    return smoothed

@@ -1,0 +1,97 @@
+"""Where is the head? Many starts at coarse resolution, scored by mutual information, the best ones made better."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from haca3_bids.preprocessing.similarity import Comparison
+from haca3_bids.preprocessing.transforms import Matrix, similarity_matrix
+
+MM_PER_RADIAN = 60.0  # a turn of one radian moves the cortex about so far: one step size for turns and shifts
+SCALE_SPREAD = 0.12  # of heads and brains about the template's, as a logarithm
+SCALE_WEIGHT = 0.02  # nats that one spread costs, squared: slabs cannot say how long a head is
+SHIFTS_MM = (-45.0, -20.0, 0.0, 20.0, 45.0)  # along the body's axis: a long neck or none draws the centre of mass
+
+
+@dataclass(frozen=True)
+class Start:
+    """A guess: rotation vector (radians), shift (mm) and log scale about a centre of the fixed image."""
+
+    parameters: NDArray[np.float64]  # (7,)
+    centre: NDArray[np.float64]
+
+    @property
+    def pull(self) -> Matrix:
+        """The guess as a matrix."""
+        return similarity_matrix(self.parameters[:3], self.parameters[3:6], float(self.parameters[6]), self.centre)
+
+
+def rotation_grid(limit_deg: float, step_deg: float) -> NDArray[np.float64]:
+    """Rotation vectors (n, 3) in radians, on a cubic lattice within a ball; no rotation is the first."""
+    n = int(limit_deg // step_deg)
+    steps = np.arange(-n, n + 1) * step_deg
+    grid = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1).reshape(-1, 3)
+    length = np.linalg.norm(grid, axis=1)
+    kept = grid[length <= limit_deg + 1e-9]
+    return np.radians(kept[np.argsort(np.linalg.norm(kept, axis=1), kind="stable")])
+
+
+def starts(
+    rotations: NDArray[np.float64], centre: NDArray[np.float64], moving_centres: Sequence[NDArray[np.float64]]
+) -> Iterator[Start]:
+    """Every rotation about the fixed centre, laid on each moving centre, and shifted along the fixed z axis."""
+    for rotation in rotations:
+        turn = similarity_matrix(rotation, np.zeros(3))[:3, :3]
+        for moving_centre in moving_centres:
+            for shift in SHIFTS_MM:
+                translation = moving_centre - centre + turn @ np.array([0.0, 0.0, shift])
+                yield Start(np.array([*rotation, *translation, 0.0]), centre)
+
+
+def best(candidates: Sequence[Start], comparison: Comparison, keep: int, apart_mm: float = 25.0) -> list[Start]:
+    """The ``keep`` candidates that score best, no two of them nearer to each other than ``apart_mm``."""
+    scores = np.array([comparison.score(candidate.pull) for candidate in candidates])
+    kept: list[Start] = []
+    for index in np.argsort(-scores, kind="stable"):
+        if all(distance_mm(candidates[index], other) >= apart_mm for other in kept):
+            kept.append(candidates[index])
+        if len(kept) == keep:
+            break
+    return kept
+
+
+def distance_mm(one: Start, other: Start) -> float:
+    """How far apart two guesses bring the points of a head, in millimetres (root mean square of a 60 mm ball)."""
+    change = np.linalg.inv(one.pull) @ other.pull
+    moved = change[:3, :3] @ one.centre + change[:3, 3] - one.centre
+    stretch = MM_PER_RADIAN * np.linalg.norm(change[:3, :3] - np.eye(3)) / np.sqrt(3.0)
+    return float(np.hypot(np.linalg.norm(moved), stretch))
+
+
+def improved(start: Start, comparison: Comparison, *, scaled: bool, step_mm: float, evaluations: int) -> Start:
+    """The nearest maximum of the score (Powell's method); rigid unless ``scaled``."""
+    units = np.array([1.0 / MM_PER_RADIAN] * 3 + [1.0] * 3 + [1.0 / MM_PER_RADIAN] * (1 if scaled else 0))
+    size = len(units)
+    first = start.parameters.copy()
+
+    def moved(steps: NDArray[np.float64]) -> Start:
+        parameters = first.copy()
+        parameters[:size] += units * steps
+        return Start(parameters, start.centre)
+
+    def cost(steps: NDArray[np.float64]) -> float:
+        candidate = moved(steps)
+        return SCALE_WEIGHT * float(candidate.parameters[6] / SCALE_SPREAD) ** 2 - comparison.score(candidate.pull)
+
+    found = minimize(
+        cost,
+        np.zeros(size),
+        method="Powell",
+        options={"direc": step_mm * np.eye(size), "xtol": 0.02, "ftol": 1e-5, "maxfev": evaluations},
+    )
+    return moved(np.asarray(found.x)) if found.fun <= cost(np.zeros(size)) else start

@@ -1,0 +1,112 @@
+"""The space in which everything is brought together: TemplateFlow's MNI152NLin2009cSym, or nilearn's ICBM 2009a."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from haca3_bids.errors import Unavailable
+from haca3_bids.volumes.builtin import load_icbm2009a
+from haca3_bids.volumes.volume import Volume, load_volume
+
+DEFAULT = "MNI152NLin2009cSym"
+BUILTIN = "builtin"
+NAMES = (DEFAULT, BUILTIN)
+SPACES = {DEFAULT: "MNI152NLin2009cSym", BUILTIN: "MNI152NLin2009aSym"}  # the space- label of files
+RESOLUTION = "1"  # the res- label: 1 mm, the resolution of the networks
+BRAIN_THRESHOLD = 0.1  # of the built-in, skull-stripped template's maximum: above is brain
+FILES = {  # TemplateFlow's description of each image that is needed
+    "head": {"desc": None, "suffix": "T1w"},
+    "brain": {"desc": "brain", "suffix": "mask"},
+    "white": {"label": "WM", "suffix": "probseg"},
+}
+SMALLEST_FILE = 1000  # bytes: TemplateFlow leaves empty stubs where it could not fetch
+HINT = "Connect once to fetch it, point TEMPLATEFLOW_HOME at a filled cache, or use --template builtin."
+
+
+@dataclass(frozen=True)
+class Template:
+    """A head or brain, its brain mask (0 or 1) and the probability of white matter (0..1), on one 1 mm grid."""
+
+    name: str
+    space: str
+    resolution: str
+    head: Volume
+    brain: Volume
+    white_matter: Volume
+    has_skull: bool
+
+
+def load_template(name: str) -> Template:
+    """The template called ``MNI152NLin2009cSym`` or ``builtin``; raises Unavailable (69) where it is not to be had."""
+    if name == BUILTIN:
+        return _builtin()
+    files = check_template(name)
+    white = load_volume(files["white"])
+    return Template(
+        name,
+        SPACES[name],
+        RESOLUTION,
+        load_volume(files["head"]),
+        _as_mask(load_volume(files["brain"])),
+        white.with_data(white.data / max(float(white.data.max()), 1e-6)),
+        has_skull=True,
+    )
+
+
+def check_template(name: str) -> dict[str, Path]:
+    """The files of a template, fetched if need be; none for the built-in one. Raises Unavailable.
+
+    To be called before any subject starts: it looks at sizes only.
+    """
+    if name not in NAMES:
+        raise Unavailable(f"There is no template {name!r}.", f"Choose one of {', '.join(NAMES)}.")
+    if name == BUILTIN:
+        return {}
+    return {part: _fetched(name, part, dict(query)) for part, query in FILES.items()}
+
+
+def _fetched(name: str, part: str, query: dict[str, str | None]) -> Path:
+    found: object = None
+    cause = "it is not in the cache"
+    try:
+        _ensure_home()
+        from templateflow import api
+
+        found = api.get(name, resolution=1, raise_empty=True, **query)
+    except Exception as error:  # no network, read-only cache, a server's answer: each library raises its own
+        cause = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}"
+    paths = [Path(str(path)) for path in (found if isinstance(found, list) else [found]) if path]
+    usable = [path for path in paths if path.is_file() and path.stat().st_size >= SMALLEST_FILE]
+    if len(usable) == 1:
+        return usable[0]
+    if paths and not usable:
+        cause = f"{paths[0].name} is an empty stub: it was listed, but never fetched"
+    elif usable:
+        cause = f"{len(usable)} files answer to the same description"
+    raise Unavailable(f"The {part} image of the template {name} is neither cached nor can it be fetched ({cause}).", HINT)
+
+
+def _ensure_home() -> None:
+    """TemplateFlow makes its cache when imported; without a home that can be written to, it is a temporary one."""
+    if os.environ.get("TEMPLATEFLOW_HOME"):
+        return
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path(os.environ.get("HOME") or "/nonexistent") / ".cache")
+    nearest = next((folder for folder in (home, *home.parents) if folder.exists()), home)
+    if not os.access(nearest, os.W_OK) or nearest == Path("/"):
+        os.environ["TEMPLATEFLOW_HOME"] = str(Path(tempfile.gettempdir()) / f"haca3-templateflow-{os.getuid()}")
+
+
+def _builtin() -> Template:
+    maps = load_icbm2009a()
+    head = maps["brain"]
+    brain = head.with_data(head.data > BRAIN_THRESHOLD * head.data.max())
+    return Template(BUILTIN, SPACES[BUILTIN], RESOLUTION, head, brain, maps["white"], has_skull=False)
+
+
+def _as_mask(volume: Volume) -> Volume:
+    return volume.with_data((volume.data > 0.5).astype(np.float32))

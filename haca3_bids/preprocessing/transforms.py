@@ -1,0 +1,106 @@
+"""Transforms as 4 x 4 matrices in RAS millimetres, and ITK's text files.
+
+A matrix *pulls*: it maps a point of the fixed image (the grid that is filled) to the point of the moving image whose
+intensity belongs there. ITK's files hold the same map, in LPS; `antsApplyTransforms -t FILE` accepts them as they are.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.spatial.transform import Rotation
+
+from haca3_bids.errors import BadInput
+from haca3_bids.preprocessing.ants_bridge import RAS_TO_LPS
+
+Matrix = NDArray[np.float64]
+
+
+def similarity_matrix(
+    rotation: ArrayLike, translation_mm: ArrayLike, log_scale: float = 0.0, centre: ArrayLike = (0.0, 0.0, 0.0)
+) -> Matrix:
+    """Rotation vector (radians) and scaling about ``centre``, then translation; rigid where ``log_scale`` is 0."""
+    matrix = np.eye(4)
+    matrix[:3, :3] = np.exp(log_scale) * Rotation.from_rotvec(rotation).as_matrix()
+    matrix[:3, 3] = np.asarray(centre) + np.asarray(translation_mm) - matrix[:3, :3] @ np.asarray(centre)
+    return matrix
+
+
+def rigid_part(matrix: Matrix, centre: ArrayLike) -> Matrix:
+    """The rigid transform nearest to an affine one that maps ``centre`` to the same point: the subject keeps its size."""
+    left, _, right = np.linalg.svd(matrix[:3, :3])
+    rotation = left @ np.diag([1.0, 1.0, np.linalg.det(left @ right)]) @ right
+    centre = np.asarray(centre, np.float64)
+    rigid = np.eye(4)
+    rigid[:3, :3] = rotation
+    rigid[:3, 3] = matrix[:3, :3] @ centre + matrix[:3, 3] - rotation @ centre
+    return rigid
+
+
+def scales(matrix: Matrix) -> NDArray[np.float64]:
+    """The three principal scale factors, shape (3,), descending: ones where the matrix is rigid."""
+    return np.linalg.svd(matrix[:3, :3], compute_uv=False)
+
+
+def rotation_deg(matrix: Matrix) -> float:
+    """Angle of the rotation, in degrees."""
+    return float(np.degrees(Rotation.from_matrix(rigid_part(matrix, np.zeros(3))[:3, :3]).magnitude()))
+
+
+def displacement_mm(matrix: Matrix, centre: ArrayLike) -> float:
+    """How far ``centre`` moves, in millimetres."""
+    centre = np.asarray(centre, np.float64)
+    return float(np.linalg.norm(matrix[:3, :3] @ centre + matrix[:3, 3] - centre))
+
+
+def apply(matrix: Matrix, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Points of shape (n, 3), moved."""
+    return points @ matrix[:3, :3].T + matrix[:3, 3]
+
+
+def write_itk(matrix: Matrix, path: str | os.PathLike[str]) -> None:
+    """Write a matrix as an ITK text file (AffineTransform_double_3_3), to the last bit."""
+    lps = RAS_TO_LPS @ matrix @ RAS_TO_LPS
+    numbers = " ".join(repr(float(number)) for number in [*lps[:3, :3].ravel(), *lps[:3, 3]])
+    Path(path).write_text(
+        "#Insight Transform File V1.0\n#Transform 0\nTransform: AffineTransform_double_3_3\n"
+        f"Parameters: {numbers}\nFixedParameters: 0 0 0\n"
+    )
+
+
+def read_itk(path: str | os.PathLike[str]) -> Matrix:
+    """The matrix in an ITK text file of one linear transform; raises BadInput for any other."""
+    path = Path(path)
+    fields: dict[str, str] = {}
+    try:
+        for line in path.read_text().splitlines():
+            key, separator, value = line.partition(":")
+            if separator and fields.setdefault(key.strip(), value) != value:
+                raise ValueError(f"two lines {key}")
+        numbers = np.array([float(number) for number in fields["Parameters"].split()])
+        centre = np.array([float(number) for number in fields["FixedParameters"].split()][:3])
+        linear, translation = _linear_part(fields["Transform"].strip(), numbers)
+    except (OSError, UnicodeDecodeError, KeyError, ValueError) as error:
+        raise BadInput(
+            f"{path.name} is not an ITK text file of one linear transform ({error}).",
+            "Give a file that antsRegistration, fMRIPrep or this program wrote.",
+        ) from error
+    lps = np.eye(4)
+    lps[:3, :3] = linear
+    lps[:3, 3] = translation + centre - linear @ centre
+    return RAS_TO_LPS @ lps @ RAS_TO_LPS
+
+
+def _linear_part(kind: str, numbers: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    if kind.startswith(("AffineTransform", "MatrixOffsetTransformBase")) and numbers.size == 12:
+        return numbers[:9].reshape(3, 3), numbers[9:]
+    if kind.startswith("Euler3DTransform") and numbers.size == 6:
+        # ITK composes Rz Rx Ry, each about a fixed axis
+        return Rotation.from_euler("YXZ", [numbers[1], numbers[0], numbers[2]]).as_matrix(), numbers[3:]
+    if kind.startswith("VersorRigid3D") and numbers.size == 6:
+        real = np.sqrt(max(0.0, 1.0 - float((numbers[:3] ** 2).sum())))
+        return Rotation.from_quat([*numbers[:3], real]).as_matrix(), numbers[3:]
+    raise ValueError(f"a {kind} with {numbers.size} parameters")
