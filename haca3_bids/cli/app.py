@@ -15,10 +15,11 @@ from haca3_bids.cli.configure import settings_from, to_toml
 from haca3_bids.cli.options import make_parser
 from haca3_bids.errors import Haca3Error, InputOutputFailure, Unavailable, UsageError
 from haca3_bids.execution.environment import prepare_environment
+from haca3_bids.execution.interrupt import Terminated, stoppable
 
 EPILOG = """exit codes: 0 all done; 1 at least one session failed, the others are done; 16 invalid BIDS; 17 unknown
-analysis level; 18 nothing selected; 64 usage; 65 bad input data; 66 no T1w, T2w, PDw or FLAIR; 69 weights, template or GPU not
-to be had; 73 cannot create output; 74 input/output error; 75 temporary, try again."""
+analysis level; 18 nothing selected; 64 usage; 65 bad input data; 66 no T1w, T2w, PDw or FLAIR; 69 weights, template or
+GPU not to be had; 73 cannot create output; 74 input/output error; 75 temporary, try again."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -62,7 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prepare_environment(settings)
         from haca3_bids.execution.run import run
 
-        return run(settings, words=words, config=to_toml(settings))
+        with stoppable():
+            return run(settings, words=words, config=to_toml(settings))
     except Haca3Error as error:
         return _say(error)
     except OSError as error:
@@ -70,9 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         name = Path(str(error.filename)).name if error.filename else "a file"
         return _say(InputOutputFailure(f"Reading or writing {name} failed: {error.strerror}.", "Is the disk full?"))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         sys.stderr.write("\nhaca3-bids: interrupted; finished sessions are kept, run the same command to go on.\n")
-        return 130
+        return 143 if isinstance(interrupt, Terminated) else 130
 
 
 def _say(error: Haca3Error) -> int:

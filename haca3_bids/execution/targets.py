@@ -52,8 +52,9 @@ def parse_targets(settings: Settings, weights: Weights) -> list[TargetRequest]:
 
 
 def default_targets(session: Session, weights: Weights) -> list[Target]:
-    """The built-in reference of every contrast that the session has."""
-    return [reference_target(contrast, weights) for contrast in CONTRASTS if contrast in session.images]
+    """The built-in reference of every contrast that the session has and the weights bring; UsageError if none is."""
+    found = [contrast for contrast in CONTRASTS if contrast in session.images and contrast in weights.references]
+    return [reference_target(contrast, weights) for contrast in found or [session.reference]]
 
 
 def reference_target(contrast: str, weights: Weights) -> Target:

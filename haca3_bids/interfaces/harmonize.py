@@ -37,7 +37,8 @@ class HarmonizeInputSpec(EngineInputSpec):
     preproc = traits.List(File(exists=True), mandatory=True, desc="sources on one grid, in the same order")
     coverage = traits.List(File(exists=True), desc="field of view of each source, in the same order")
     white_matter = File(exists=True, desc="mask in which the white-matter peak is found")
-    head_mask = File(exists=True, desc="nothing outside is written, when the head is defaced")
+    head_mask = File(exists=True, desc="nothing outside is written, where the record says that the head is defaced")
+    record = File(exists=True, desc="record of the preprocessing")
     targets = traits.Str(mandatory=True, desc="list of targets as JSON")
     extras = traits.List(traits.Str, desc="further images: beta, attention, std")
 
@@ -62,7 +63,7 @@ class Harmonize(BaseInterface):  # type: ignore[misc]
             "sources": dict(zip(inputs.contrasts, inputs.preproc, strict=True)),
             "coverage": _by_contrast(inputs),
             "white_matter": inputs.white_matter if isdefined(inputs.white_matter) else None,
-            "head_mask": inputs.head_mask if isdefined(inputs.head_mask) else None,
+            "head_mask": inputs.head_mask if _is_defaced(inputs) else None,
             "targets": json.loads(inputs.targets),
             "extras": list(inputs.extras) if isdefined(inputs.extras) else [],
         }
@@ -147,6 +148,13 @@ def read_result(code: int, path: Path, messages: str) -> dict[str, Any]:
         raise kind(str(error.get("sentence")), str(error.get("hint", "")))
     last = "\n".join(messages.strip().splitlines()[-LAST_LINES:])
     raise RuntimeError(f"The process of the networks ended with code {code}.\n{last}")
+
+
+def _is_defaced(inputs: Any) -> bool:
+    """Whether the face was taken from the reference: then no other contrast may give it back."""
+    if not isdefined(inputs.head_mask) or not isdefined(inputs.record):
+        return False
+    return bool(json.loads(Path(inputs.record).read_text()).get("defaced"))
 
 
 def _by_contrast(inputs: Any) -> dict[str, str]:

@@ -19,7 +19,7 @@ from haca3_bids.workflows import preprocess as preprocessing
 from haca3_bids.workflows.harmonize import EngineNeeds, init_harmonize_wf
 from haca3_bids.workflows.preprocess import init_preprocess_wf
 
-FROM_PREPROCESS = ("contrasts", "preproc", "coverage", "white_matter", "head_mask")
+FROM_PREPROCESS = ("contrasts", "preproc", "coverage", "white_matter", "head_mask", "record", "to_template")
 TO_WRITE = ("contrasts", "preproc", "to_reference", "to_template", "from_template", "record")
 TO_DRAW = ("contrasts", "preproc", "brain_mask", "white_matter", "record")
 
@@ -71,11 +71,7 @@ def init_session_wf(plan: SessionPlan, settings: Settings, needs: EngineNeeds) -
     write = pe.Node(WriteSession(context=plan.context), name="write", mem_gb=0.3)
     workflow.connect(
         [
-            (
-                preprocess,
-                harmonize,
-                [_port(key, "outputnode", "inputnode") for key in (*FROM_PREPROCESS, "to_template")],
-            ),
+            (preprocess, harmonize, [(f"outputnode.{key}", f"inputnode.{key}") for key in FROM_PREPROCESS]),
             (preprocess, draw, [(f"outputnode.{key}", key) for key in TO_DRAW]),
             (preprocess, write, [(f"outputnode.{key}", key) for key in TO_WRITE]),
             (harmonize, draw, [("outputnode.result", "result")]),
@@ -84,10 +80,6 @@ def init_session_wf(plan: SessionPlan, settings: Settings, needs: EngineNeeds) -
         ]
     )
     return workflow
-
-
-def _port(key: str, source: str, target: str) -> tuple[str, str]:
-    return f"{source}.{key}", f"{target}.{key}"
 
 
 def methods() -> list[str]:

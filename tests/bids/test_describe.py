@@ -71,5 +71,3 @@ def test_an_output_that_cannot_be_made_is_73(raw: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(CannotCreate):
         describe_dataset(tmp_path / "file" / "out", raw, version="1", weights=WEIGHTS)
-
-

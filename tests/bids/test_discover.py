@@ -32,7 +32,9 @@ def test_contrasts_come_in_one_order_and_the_t1w_is_the_reference(raw: Path, sca
     assert session.reference == "T1w"
 
 
-@pytest.mark.parametrize(("found", "reference"), [(("PDw", "T2w"), "T2w"), (("PDw", "FLAIR"), "FLAIR"), (("PDw",), "PDw")])
+@pytest.mark.parametrize(
+    ("found", "reference"), [(("PDw", "T2w"), "T2w"), (("PDw", "FLAIR"), "FLAIR"), (("PDw",), "PDw")]
+)
 def test_the_reference_is_t2w_then_flair_then_pdw(
     raw: Path, scan: Make, found: tuple[str, ...], reference: str
 ) -> None:
@@ -74,7 +76,9 @@ def test_a_4d_file_gives_way_to_a_3d_one(raw: Path, scan: Make) -> None:
     import numpy as np
 
     good = scan("sub-01/anat/sub-01_run-1_T1w.nii.gz")
-    nib.save(nib.Nifti1Image(np.ones((9, 9, 9, 2), "f4"), np.diag([20, 20, 20, 1])), str(good).replace("run-1", "run-2"))
+    nib.save(
+        nib.Nifti1Image(np.ones((9, 9, 9, 2), "f4"), np.diag([20, 20, 20, 1])), str(good).replace("run-1", "run-2")
+    )
     assert chosen(raw) == {"T1w": good.name}
 
 

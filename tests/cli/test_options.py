@@ -104,7 +104,8 @@ def test_what_is_typed_overrides_the_configuration_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["[harmonization]\nnonsense = 1", "[nothing]\nx = 1", "x = 1", "[harmonization", '[harmonization]\nbeta="x"']
+    "text",
+    ["[harmonization]\nnonsense = 1", "[nothing]\nx = 1", "x = 1", "[harmonization", '[harmonization]\nbeta="x"'],
 )
 def test_a_configuration_file_with_something_unknown_is_refused(tmp_path: Path, text: str) -> None:
     config = tmp_path / "config.toml"
@@ -135,7 +136,7 @@ def test_aliases_and_silent_options_are_accepted() -> None:
 def test_memory_has_a_unit_and_is_shown_as_it_is_read() -> None:
     assert (memory_gb("12GB"), memory_gb("900MB"), memory_gb("1.5TB"), memory_gb("2")) == (12, 0.9, 1500, 2)
     assert memory_gb(show_memory(0.9)) == 0.9
-    with pytest.raises(Exception, match="no|not"):
+    with pytest.raises(Exception, match="not"):
         memory_gb("much")
 
 

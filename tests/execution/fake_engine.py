@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ def main(path: str) -> int:
     out = Path(job["out_dir"])
     if behaviour == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
+    if behaviour == "sleeps":
+        time.sleep(120)
     if behaviour == "refuses":
         error = {"class": "BadInput", "sentence": "No source shows anything of a head.", "hint": "Look at the images."}
         (out / "result.json").write_text(json.dumps({"error": error}))
@@ -51,7 +54,7 @@ def harmonize(job: dict[str, Any], out: Path) -> dict[str, Any]:
         image: dict[str, Any] = {"target": target, "file": name, "std": None, "beta": None, "attention_maps": {}}
         for extra in job["extras"]:
             if extra == "attention":
-                image["attention_maps"] = {contrast: name for contrast in volumes}
+                image["attention_maps"] = dict.fromkeys(volumes, name)
             else:
                 image[extra] = name
         sources = {c: {"theta": THETA[c], "eta": [0.3, 0.5], "attention": 1 / len(volumes)} for c in volumes}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -80,7 +81,8 @@ class FakePreprocess(BaseInterface):
 
     def _run_interface(self, runtime: Any) -> Any:
         here = Path(runtime.cwd)
-        record: dict[str, Any] = {"contrasts": {}, "template": "MNI152NLin2009cSym", "defaced": False}
+        record: dict[str, Any] = {"contrasts": {}, "template": "MNI152NLin2009cSym"}
+        record["defaced"] = "FAKE_DEFACED" in os.environ
         for contrast, path in self.inputs.images.items():
             volume = load_volume(path)
             save_volume(volume.with_data(volume.data * (1000 / volume.data.max())), here / f"{contrast}.nii.gz")

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 import json
-import subprocess
+import os
+import signal
+import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
+import psutil
 import pytest
 from fake_parts import AFFINE, SHAPE, head, make_dataset
 
@@ -109,14 +114,15 @@ def test_one_bad_subject_leaves_no_image_and_the_others_go_on(
     assert (out / "sub-02.html").exists()
 
 
+NOISE = np.random.default_rng(0).random((24, 28, 1, 3)).astype(np.float32)
 BAD: dict[str, Callable[[Path], object]] = {
-    "is 4D": lambda p: nib.save(nib.Nifti1Image(np.random.rand(4, 4, 4, 3).astype("f4"), AFFINE), p),
+    "is 4D": lambda p: nib.save(nib.Nifti1Image(np.resize(NOISE, (4, 4, 4, 3)), AFFINE), p),
     "is empty": lambda p: p.write_bytes(b""),
     "not finite": lambda p: nib.save(nib.Nifti1Image(np.full(SHAPE, np.nan, "f4"), AFFINE), p),
     "is constant": lambda p: nib.save(nib.Nifti1Image(np.full(SHAPE, 3, "f4"), AFFINE), p),
     "cannot be read": lambda p: p.write_bytes(p.read_bytes()[:2000]),
     "cannot be read as an image": lambda p: p.write_text("no image at all"),
-    "has shape (24, 28, 1)": lambda p: nib.save(nib.Nifti1Image(np.random.rand(24, 28, 1).astype("f4"), AFFINE), p),
+    "has shape (24, 28, 1)": lambda p: nib.save(nib.Nifti1Image(NOISE[..., 0], AFFINE), p),
     "points nowhere": lambda p: (p.unlink(), p.symlink_to("/nowhere/T1w.nii.gz")),
 }
 
@@ -148,7 +154,9 @@ def test_what_the_engine_refuses_is_told_in_its_own_words(
 ) -> None:
     monkeypatch.setenv("FAKE_ENGINE", "refuses")
     assert app() == 65
-    assert "cause: No source shows anything of a head.\n           try:   Look at the images." in capsys.readouterr().out
+    assert (
+        "cause: No source shows anything of a head.\n           try:   Look at the images." in capsys.readouterr().out
+    )
 
 
 def test_a_subject_that_another_process_holds_is_left_to_it(app: App, out: Path) -> None:
@@ -246,7 +254,41 @@ def test_invalid_bids_is_found_before_anything_is_written(app: App, dataset: Pat
     assert not out.exists()
 
 
-def test_processes_left_behind_there_are_none(app: App) -> None:
-    app()
-    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    assert "fake_engine" not in listed
+def test_a_defaced_head_is_written_inside_its_mask_only(
+    app: App, record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app("--participant-label", "02")
+    assert record("sub-02")["harmonization"]["job"]["masked"] is False
+    monkeypatch.setenv("FAKE_DEFACED", "1")
+    app("--participant-label", "02", "--reprocess", "--clean-workdir")
+    assert record("sub-02")["harmonization"]["job"]["masked"] is True
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_run_that_is_told_to_end_leaves_no_process_and_no_image(
+    app: App, out: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: int
+) -> None:
+    monkeypatch.setenv("FAKE_ENGINE", "sleeps")
+
+    def stop_when_it_sleeps() -> None:
+        while not engines():
+            time.sleep(0.1)
+        os.kill(os.getpid(), number)
+
+    watcher = threading.Thread(target=stop_when_it_sleeps)
+    watcher.start()
+    assert app("--participant-label", "02") == code
+    watcher.join()
+    assert engines() == []
+    assert images(out) == set()
+
+
+def engines() -> list[int]:
+    """Processes of the stand-in engine that this test's process started."""
+    children = psutil.Process().children(recursive=True)
+    found = []
+    for child in children:
+        with suppress(psutil.Error):
+            if "fake_engine" in child.cmdline():
+                found.append(child.pid)
+    return found

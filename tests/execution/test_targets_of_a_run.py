@@ -86,6 +86,17 @@ def test_an_encoded_target_is_taken_over_by_later_runs(app: App, monkeypatch: py
     assert app("--target", "sub-01", "--participant-label", "01") == 0
 
 
+def test_without_a_target_each_contrast_goes_to_its_reference_where_the_weights_bring_one(
+    app: App, tmp_path: Path, out: Path
+) -> None:
+    bids = make_dataset(tmp_path / "more", {"sub-01": ("PDw", "FLAIR")})
+    assert app(bids=bids) == 0
+    assert {path.name.split("_")[-1] for path in out.rglob("*desc-haca3_*.nii.gz")} == {"FLAIR.nii.gz"}
+    only = make_dataset(tmp_path / "only", {"sub-01": ("PDw",)})
+    assert app(bids=only, out=tmp_path / "none") == 64
+    assert not (tmp_path / "none").exists()
+
+
 def test_a_target_that_is_no_image_stops_the_run(app: App, tmp_path: Path, out: Path) -> None:
     save_volume(head().with_data(head().data * 0 + 3), tmp_path / "flat_T1w.nii.gz")
     assert app("--target", f"x={tmp_path / 'flat_T1w.nii.gz'}") == 65

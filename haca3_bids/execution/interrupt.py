@@ -1,0 +1,49 @@
+"""Stopping cleanly: a job that is told to end leaves no process behind."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+PATIENCE_S = 5.0
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came, as batch systems and container engines send it before they kill."""
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """While the block runs, SIGTERM raises Terminated; when it is left by an interrupt, all children are stopped."""
+    try:
+        before = signal.signal(signal.SIGTERM, _raise)
+    except ValueError:  # not in the main thread, where no signal arrives
+        yield
+        return
+    try:
+        yield
+    except KeyboardInterrupt:
+        stop_children()
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _raise(_number: int, _frame: FrameType | None) -> None:
+    raise Terminated
+
+
+def stop_children() -> None:
+    """Terminate every process that this one started, directly or not; kill those that do not heed it."""
+    import psutil
+
+    children = psutil.Process().children(recursive=True)
+    for child in children:
+        with suppress(psutil.NoSuchProcess):
+            child.terminate()
+    _, alive = psutil.wait_procs(children, timeout=PATIENCE_S)
+    for child in alive:
+        with suppress(psutil.NoSuchProcess):
+            child.kill()

@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from haca3_bids.errors import BadInput, CannotCreate, Haca3Error, InputOutputFailure, TemporaryFailure, UsageError
+from haca3_bids.execution.crash import error_from, read_crashes
+from haca3_bids.execution.environment import prepare_environment
+from haca3_bids.execution.outcome import DONE, FAILED, FINISHED, SKIPPED, Outcome, exit_code, summary
+from haca3_bids.execution.places import check_places, shareable_command, work_folder
+from haca3_bids.execution.resources import allowed_memory_gb, allowed_processors, plan_resources
+from haca3_bids.settings import ExecutionSettings, Settings
+
+
+def cgroup(root: Path, own: str, files: dict[str, str]) -> Path:
+    (root / "proc/self").mkdir(parents=True)
+    (root / "proc/self/cgroup").write_text(own)
+    for name, text in files.items():
+        path = root / "sys/fs/cgroup" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+def test_a_cgroup_of_version_2_limits_also_from_above(tmp_path: Path) -> None:
+    files = {"job/cpu.max": "max 100000", "cpu.max": "100000 100000", "job/memory.max": "3000000000"}
+    root = cgroup(tmp_path, "0::/job\n", files)
+    assert allowed_processors({}, root) == 1
+    assert allowed_memory_gb({}, root) == 3.0
+
+
+def test_a_cgroup_of_version_1_limits_and_its_huge_number_does_not(tmp_path: Path) -> None:
+    files = {
+        "cpu/job/cpu.cfs_quota_us": "100000",
+        "cpu/job/cpu.cfs_period_us": "100000",
+        "memory/job/memory.limit_in_bytes": "2000000000",
+        "memory/memory.limit_in_bytes": "9223372036854771712",
+    }
+    root = cgroup(tmp_path, "4:cpu,cpuacct:/job\n3:memory:/job\n", files)
+    assert allowed_processors({}, root) == 1
+    assert allowed_memory_gb({}, root) == 2.0
+
+
+def test_slurm_limits_what_the_host_has(tmp_path: Path) -> None:
+    assert allowed_processors({"SLURM_CPUS_PER_TASK": "1"}, tmp_path) == 1
+    assert allowed_memory_gb({"SLURM_MEM_PER_NODE": "1024"}, tmp_path) == pytest.approx(1.073741824)
+    by_cpu = {"SLURM_MEM_PER_CPU": "512", "SLURM_CPUS_ON_NODE": "1"}
+    assert allowed_memory_gb(by_cpu, tmp_path) == pytest.approx(0.536870912)
+
+
+def test_without_limits_the_affinity_counts(tmp_path: Path) -> None:
+    assert allowed_processors({}, tmp_path) == len(os.sched_getaffinity(0))
+
+
+def test_what_is_asked_for_comes_before_what_is_allowed() -> None:
+    planned = plan_resources(ExecutionSettings(nprocs=5, omp_nthreads=2, mem_gb=7.0))
+    assert (planned.nprocs, planned.threads, planned.memory_gb) == (5, 2, 7.0)
+    assert plan_resources(ExecutionSettings(nprocs=1, omp_nthreads=4)).threads == 1
+
+
+def test_a_home_that_is_missing_or_not_writable_is_replaced(tmp_path: Path) -> None:
+    for home in ({}, {"HOME": "/nonexistent"}, {"HOME": "/proc"}):
+        environ = dict(home)
+        prepare_environment(environ=environ)
+        assert os.access(environ["HOME"], os.W_OK)
+        assert Path(environ["MPLCONFIGDIR"]).is_dir()
+        assert environ["USER"]
+    environ = {"HOME": str(tmp_path)}
+    prepare_environment(environ=environ)
+    assert environ["HOME"] == str(tmp_path)
+
+
+def test_libraries_that_want_a_home_can_be_imported_without_one() -> None:
+    code = (
+        "from haca3_bids.execution.environment import prepare_environment; prepare_environment();"
+        "import bids.layout, nipype.pipeline.engine, matplotlib.pyplot; print('imported')"
+    )
+    environ = {key: value for key, value in os.environ.items() if key not in ("HOME", "USER", "LOGNAME")}
+    for home in ({}, {"HOME": "/nonexistent"}):
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environ | home, capture_output=True, text=True, check=False
+        )
+        assert done.stdout.strip() == "imported", done.stderr
+
+
+def places(tmp_path: Path, out: str, work: str | None = None) -> Settings:
+    bids = tmp_path / "bids"
+    bids.mkdir(exist_ok=True)
+    execution = ExecutionSettings(work_dir=None if work is None else tmp_path / work)
+    return Settings(bids, tmp_path / out, execution=execution)
+
+
+@pytest.mark.parametrize("out", ["bids", "bids/out", "bids/derivatives", "bids/sub-01/x", "."])
+def test_an_output_inside_or_around_the_input_is_refused(tmp_path: Path, out: str) -> None:
+    with pytest.raises(UsageError, match="inside"):
+        check_places(places(tmp_path, out))
+
+
+def test_the_input_s_own_derivatives_folder_is_where_bids_foresees_outputs(tmp_path: Path) -> None:
+    check_places(places(tmp_path, "bids/derivatives/haca3"))
+
+
+def test_scratch_inside_the_input_or_around_the_output_is_refused(tmp_path: Path) -> None:
+    for out, work in (("out", "bids/work"), ("work/out", "work"), ("out", "out")):
+        with pytest.raises(UsageError, match="scratch"):
+            check_places(places(tmp_path, out, work))
+
+
+def test_a_link_does_not_hide_that_the_output_lies_in_the_input(tmp_path: Path) -> None:
+    settings = places(tmp_path, "link/out")
+    (tmp_path / "link").symlink_to(tmp_path / "bids")
+    with pytest.raises(UsageError, match="inside"):
+        check_places(settings)
+
+
+def test_a_missing_input_is_a_usage_error_and_a_file_as_output_cannot_be_created(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no folder"):
+        check_places(Settings(tmp_path / "nowhere", tmp_path / "out"))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CannotCreate):
+        check_places(places(tmp_path, "file"))
+
+
+def test_the_scratch_folder_holds_the_version_and_is_one_an_output(tmp_path: Path) -> None:
+    one, other = (work_folder(places(tmp_path, out)) for out in ("a", "b"))
+    assert one != other
+    assert "haca3_bids-" in one.name
+    assert work_folder(places(tmp_path, "a", "w")).parent == tmp_path / "w"
+
+
+def test_a_shareable_command_holds_no_path_of_the_machine(tmp_path: Path) -> None:
+    settings = places(tmp_path, "out", "w")
+    words = [str(tmp_path / "bids"), str(tmp_path / "out"), "participant", "-w", str(tmp_path / "w")]
+    words += ["--target", f"x={tmp_path}/bids/sub-01/a_T1w.nii.gz", "/elsewhere/b_T2w.nii.gz", "T2w:0,0"]
+    assert shareable_command(words, settings) == (
+        "haca3-bids BIDS_DIR OUTPUT_DIR participant -w WORK_DIR "
+        "--target x=BIDS_DIR/sub-01/a_T1w.nii.gz b_T2w.nii.gz T2w:0,0"
+    )
+
+
+TRACEBACK = """Node: haca3_wf.sub_01_ses_1_wf.preprocess_wf.n4_T1w
+Traceback (most recent call last):
+\tTraceback (most recent call last):
+\t  File "x.py", line 1, in f
+\t    raise BadInput(...)
+\thaca3_bids.errors.BadInput: sub-01_T1w.nii.gz is 4D (3 volumes); one 3D volume is needed. Leave it out.
+"""
+
+
+def test_a_crash_file_gives_session_step_cause_and_hint(tmp_path: Path) -> None:
+    (tmp_path / "crash-1.txt").write_text(TRACEBACK)
+    (crash,) = read_crashes(tmp_path)
+    assert crash.concerns("sub_01_ses_1_wf")
+    assert not crash.concerns("sub_01_wf")
+    assert crash.step == "correcting the bias field"
+    assert isinstance(crash.error, BadInput)
+    assert crash.error.sentence == "sub-01_T1w.nii.gz is 4D (3 volumes); one 3D volume is needed."
+    assert crash.error.hint == "Leave it out."
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        ("OSError: [Errno 28] No space left on device: '/x'", InputOutputFailure),
+        ("MemoryError", TemporaryFailure),
+        ("numpy._core._exceptions._ArrayMemoryError: Unable to allocate 3 GiB", TemporaryFailure),
+        ("KeyError: 'x'", Haca3Error),
+    ],
+)
+def test_an_unexpected_error_is_told_by_its_last_line(line: str, kind: type[Haca3Error]) -> None:
+    assert type(error_from(f"Traceback\n  File x\n{line}\n")) is kind
+
+
+def outcome(status: str, error: Haca3Error | None = None) -> Outcome:
+    return Outcome("sub-01_ses-1", status, "harmonizing", error, Path("/out/logs/r/crash.txt"), "no image")
+
+
+def test_the_exit_code_is_the_class_s_own_only_where_all_fail_alike() -> None:
+    bad, full = outcome(FAILED, BadInput("x")), outcome(FAILED, InputOutputFailure("y"))
+    assert exit_code([outcome(DONE), outcome(FINISHED), outcome(SKIPPED)]) == 0
+    assert exit_code([bad, bad]) == 65
+    assert exit_code([bad, outcome(SKIPPED)]) == 65
+    assert exit_code([bad, full]) == 1
+    assert exit_code([bad, outcome(DONE)]) == 1
+
+
+def test_the_last_block_says_everything_once() -> None:
+    said = summary(
+        [outcome(DONE), outcome(SKIPPED), outcome(FAILED, BadInput("It is 4D.", "Pick one."))], Path("/out"), 60
+    )
+    for words in ("1 done, 1 skipped, 1 failed", "sub-01, ses-1, while harmonizing", "It is 4D.", "Pick one."):
+        assert words in said
+    assert "logs/r/crash.txt" in said
+    assert "Exit code 1." in said
