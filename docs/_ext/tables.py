@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
@@ -55,8 +58,21 @@ class Table(SphinxDirective):
         return self.parse_text_to_nodes("\n".join(type(self).lines()))
 
 
+class Toolbox(SphinxDirective):
+    """What ``haca3 COMMAND --help`` prints."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        command = [sys.executable, "-m", "haca3_bids.cli.toolbox", *self.arguments, "--help"]
+        environment = os.environ | {"COLUMNS": "100"}
+        done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+        return [nodes.literal_block(done.stdout, done.stdout, language="text")]
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Make the directives known to Sphinx."""
     for name, lines in (("options", option_lines), ("exit-codes", exit_code_lines), ("choice-rule", rule_lines)):
         app.add_directive(name, type(name, (Table,), {"lines": staticmethod(lines)}))
+    app.add_directive("toolbox", Toolbox)
     return {"parallel_read_safe": True}

@@ -87,6 +87,7 @@ def _description(
         "GeneratedBy": [tool, *[one for one in old.get("GeneratedBy", []) if one.get("Name") != APP]],
         "SourceDatasets": [{"URL": link}],
         "DatasetLinks": {"raw": link},
+        **({"HowToAcknowledge": source["HowToAcknowledge"]} if "HowToAcknowledge" in source else {}),
         "Haca3": {"Weights": dict(weights), "Targets": old.get("Haca3", {}).get("Targets", {})},
     }
 

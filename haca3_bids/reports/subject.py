@@ -43,6 +43,7 @@ def write_subject_page(output_dir: Path, subject: str) -> Path:
         "subject.html.j2",
         subject=label,
         version=haca3_bids.__version__,
+        acknowledgement=_description(output_dir).get("HowToAcknowledge"),
         sessions=[_view(output_dir, record) for record in records],
         methods=_methods(records),
     )
@@ -56,6 +57,11 @@ def read_records(output_dir: Path, subject: str) -> list[dict[str, Any]]:
     """The records of the subject's sessions in the order of their names."""
     paths = sorted((output_dir / subject).rglob(f"{subject}*_desc-haca3_qc.json"))
     return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+
+
+def _description(output_dir: Path) -> Record:
+    path = output_dir / "dataset_description.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def _view(output_dir: Path, record: Record) -> SessionView:

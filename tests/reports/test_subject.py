@@ -92,6 +92,12 @@ def test_figures_are_inside_the_page_and_a_missing_one_is_named(dataset: Dataset
     assert "The figure sub-01/figures/gone.svg is missing." in page
 
 
+def test_what_the_input_asks_to_acknowledge_stands_on_top(dataset: Dataset) -> None:
+    output_dir = dataset({})
+    (output_dir / "dataset_description.json").write_text('{"HowToAcknowledge": "Simulated from the built-in head."}')
+    assert "Simulated from the built-in head." in words(write_subject_page(output_dir, "01"))
+
+
 def test_writing_the_page_again_gives_the_same_bytes(dataset: Dataset) -> None:
     output_dir = dataset({})
     first = write_subject_page(output_dir, "01").read_bytes()
