@@ -18,6 +18,7 @@ from haca3_bids.reports.planes import PLANES, Picture, cut, head_centre_mm, whit
 from haca3_bids.volumes.volume import Volume
 
 MNI_POINT_MM = (-6.0, -18.0, 12.0)  # beside the midline, through thalamus and ventricles
+BESIDE_MIDLINE_MM = np.array([-6.0, 0.0, 0.0])  # a cut between the hemispheres would show little of a brain
 REGISTRATION_CUTS_MM = {"sagittal": (-36, -12, 12, 36), "coronal": (-60, -30, 0, 30), "axial": (-20, 4, 28, 52)}
 INCH_PER_MM = 0.0115  # of a picture in a figure
 LABEL_INCH = 0.3  # the strip above a row in which its name stands
@@ -38,7 +39,7 @@ class Row:
 def draw_before_after(before: Volume, after: Volume, title: str, path: str | os.PathLike[str]) -> None:
     """A raw scan on its own grid above the same scan on the template grid, three planes each."""
     rows = [
-        _row("as found", before, head_centre_mm(before)),
+        _row("as found", before, head_centre_mm(before) + BESIDE_MIDLINE_MM),
         _row("bias-corrected, registered, scaled", after, MNI_POINT_MM),
     ]
     _save(_mosaic(rows, title), path)
