@@ -9,6 +9,8 @@ from collections.abc import MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import haca3_bids
+
 if TYPE_CHECKING:
     from haca3_bids.settings import Settings
 
@@ -36,6 +38,14 @@ def set_threads(threads: int, environ: MutableMapping[str, str] = os.environ) ->
     """Hold the numerical libraries of this process and its children to ``threads`` threads."""
     for variable in ("OMP_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "OPENBLAS_NUM_THREADS"):
         environ[variable] = str(threads)
+
+
+def child_environment(threads: int = 0) -> dict[str, str]:
+    """The surroundings of a process of our own: it finds this package where this process found it."""
+    here = str(Path(haca3_bids.__file__).parents[1])
+    found = os.environ.get("PYTHONPATH", "")
+    environment = os.environ | {"PYTHONPATH": f"{here}{os.pathsep}{found}" if found else here}
+    return environment | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
 
 
 def _writable_home(environ: MutableMapping[str, str]) -> Path:

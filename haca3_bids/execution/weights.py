@@ -15,6 +15,7 @@ from typing import Any
 from haca3_bids import errors
 from haca3_bids.checkpoints.registry import resolve
 from haca3_bids.errors import Haca3Error, UsageError
+from haca3_bids.execution.environment import child_environment
 from haca3_bids.settings import HarmonizationSettings
 
 MEDIAN = "median"
@@ -79,6 +80,7 @@ def _ask(asked: Mapping[str, str | None]) -> dict[str, Any]:
         capture_output=True,
         text=True,
         check=False,
+        env=child_environment(),
         stdin=subprocess.DEVNULL,
     )
     try:

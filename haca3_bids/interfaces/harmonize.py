@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ from nipype.interfaces.base import BaseInterface, BaseInterfaceInputSpec, File, 
 
 from haca3_bids import errors
 from haca3_bids.errors import Haca3Error, TemporaryFailure
+from haca3_bids.execution.environment import child_environment
 
 ENGINE = "haca3_bids.harmonization"
 KILLED = "It was probably out of memory: give --mem, or a smaller --batch-size, or more memory to the job."
@@ -122,13 +122,12 @@ def run_engine(job: dict[str, Any], folder: Path, inputs: Any) -> dict[str, Any]
     file = folder / "job.json"
     file.write_text(json.dumps(job | {"settings": settings, "out_dir": str(out)}, indent=1))
     (out / "result.json").unlink(missing_ok=True)
-    environment = os.environ | {"OMP_NUM_THREADS": str(inputs.threads)} if inputs.threads else dict(os.environ)
     done = subprocess.run(
         [sys.executable, "-m", ENGINE, str(file)],
         capture_output=True,
         text=True,
         check=False,
-        env=environment,
+        env=child_environment(inputs.threads),
         stdin=subprocess.DEVNULL,
     )
     (folder / "engine.log").write_text(done.stdout + done.stderr)

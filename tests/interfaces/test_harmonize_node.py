@@ -15,16 +15,16 @@ from haca3_bids.networks.haca3 import Haca3, Haca3Config
 from haca3_bids.settings import HarmonizationSettings
 from haca3_bids.volumes.volume import Volume, load_volume, save_volume
 
-SHAPE = (40, 44, 40)
+SHAPE = (14, 16, 14)
 
 
 @pytest.fixture
 def inputs(tmp_path: Path) -> dict[str, object]:
-    """A ball of 80 mm in two contrasts, and networks of a few channels."""
+    """A ball of 20 mm in two contrasts, and networks of a few channels."""
     grid = np.stack(np.meshgrid(*[np.linspace(-1, 1, n) for n in SHAPE], indexing="ij"))
     ball = ((grid**2).sum(axis=0) < 0.6).astype(np.float32)
     affine = np.diag([-2.0, -2, 2, 1])
-    affine[:3, 3] = (40, 44, -40)
+    affine[:3, 3] = (14, 16, -14)
     rng = np.random.default_rng(0)
     paths = []
     for contrast in ("T1w", "T2w"):
