@@ -8,14 +8,15 @@ from pathlib import Path
 
 from haca3_bids import errors
 from haca3_bids.errors import Haca3Error, InputOutputFailure, TemporaryFailure
+from haca3_bids.settings import CONTRASTS
 
 STEPS = {
     "read": "reading the scan",
     "n4": "correcting the bias field",
-    "bias": "correcting the bias field",
     "register": "registering to the template",
     "coregister": "registering the contrasts to each other",
     "resample": "resampling to the template",
+    "masks": "finding head, brain and white matter",
     "white_matter": "finding the white-matter peak",
     "harmonize": "harmonizing",
     "encode": "encoding the target",
@@ -41,11 +42,11 @@ class Crash:
     @property
     def step(self) -> str:
         """The step in words."""
-        name = re.sub(r"\d+$", "", self.node.rpartition(".")[2]).strip("_").lower()
-        for key, words in STEPS.items():
-            if name == key or name.startswith(f"{key}_"):
-                return words
-        return name.replace("_", " ")
+        name = self.node.rpartition(".")[2].strip("_")
+        contrast = next((one for one in CONTRASTS if name.endswith(f"_{one}")), "")
+        name = re.sub(r"\d+$", "", name.removesuffix(f"_{contrast}"))
+        words = STEPS.get(name, name.replace("_", " "))
+        return f"{words} ({contrast})" if contrast else words
 
     def concerns(self, workflow: str) -> bool:
         """Whether the step belongs to the workflow of that name."""

@@ -79,7 +79,15 @@ def process(run: Run, selection: Selection, stack: ExitStack) -> list[Outcome]:
     """Process the sessions and return how each ended; ``stack`` keeps the subjects' locks until the run ends."""
     from haca3_bids.workflows.participant import init_participant_wf
 
-    set_threads(run.resources.threads)
+    resources = run.resources
+    LOGGER.info(
+        "Up to %d processes, %d threads each, %.1f GB; scratch in %s",
+        resources.nprocs,
+        resources.threads,
+        resources.memory_gb,
+        run.work,
+    )
+    set_threads(resources.threads)
     run = dataclasses.replace(run, settings=_threaded(run))
     configure_nipype(run.settings, run.logs)
     targets = encode_targets(run)

@@ -156,7 +156,7 @@ def test_a_crash_file_gives_session_step_cause_and_hint(tmp_path: Path) -> None:
     (crash,) = read_crashes(tmp_path)
     assert crash.concerns("sub_01_ses_1_wf")
     assert not crash.concerns("sub_01_wf")
-    assert crash.step == "correcting the bias field"
+    assert crash.step == "correcting the bias field (T1w)"
     assert isinstance(crash.error, BadInput)
     assert crash.error.sentence == "sub-01_T1w.nii.gz is 4D (3 volumes); one 3D volume is needed."
     assert crash.error.hint == "Leave it out."

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from haca3_bids.bids.derivatives import Context
+from haca3_bids.bids.discover import Session, SourceImage
+from haca3_bids.settings import OutputSettings, Settings
+from haca3_bids.workflows.harmonize import EngineNeeds
+from haca3_bids.workflows.participant import SessionPlan, init_participant_wf, methods, workflow_name
+
+NEEDS = EngineNeeds("x", threads=2, use_gpu=False)
+TARGET = {"name": "", "contrast": "T1w", "theta": [0, 0], "eta": [0, 0], "scale": 1.0, "origin": "x"}
+
+
+def plan(tmp_path: Path, label: str, *contrasts: str) -> SessionPlan:
+    images = {}
+    for contrast in contrasts:
+        path = tmp_path / f"sub-{label}_{contrast}.nii.gz"
+        path.touch()
+        images[contrast] = SourceImage(contrast, path, {}, "")
+    session = Session(label, None, images)
+    context = Context(session, tmp_path, tmp_path / "out", "MNI152NLin2009cSym", "1", "f", "haca3-bids")
+    return SessionPlan(context, [TARGET], {})
+
+
+def graph(tmp_path: Path, settings: Settings, needs: EngineNeeds = NEEDS) -> Any:
+    plans = [plan(tmp_path, "01", "T1w", "T2w"), plan(tmp_path, "02", "FLAIR")]
+    return init_participant_wf(plans, settings, needs)._create_flat_graph()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(tmp_path, tmp_path / "out")
+
+
+def test_nothing_connects_one_session_with_another(tmp_path: Path, settings: Settings) -> None:
+    flat = graph(tmp_path, settings)
+    for source, target in flat.edges():
+        assert source.fullname.split(".")[1] == target.fullname.split(".")[1]
+    assert {node.fullname.split(".")[1] for node in flat.nodes()} == {"sub_01_wf", "sub_02_wf"}
+
+
+def test_the_native_grid_is_a_step_of_its_own_on_request_only(tmp_path: Path, settings: Settings) -> None:
+    def names(made: Settings) -> set[str]:
+        return {node.name for node in graph(tmp_path, made).nodes()}
+
+    with_native = Settings(tmp_path, tmp_path / "out", outputs=OutputSettings(("template", "native")))
+    assert names(with_native) - names(settings) == {"native"}
+
+
+def test_on_a_gpu_the_networks_take_one_slot_and_no_more(tmp_path: Path, settings: Settings) -> None:
+    def engines(needs: EngineNeeds) -> list[Any]:
+        return [node for node in graph(tmp_path, settings, needs).nodes() if node.name == "harmonize"]
+
+    for node in engines(EngineNeeds("x", threads=4, use_gpu=True)):
+        assert (node.n_procs, node.is_gpu_node()) == (1, True)
+    for node in engines(EngineNeeds("x", threads=4, use_gpu=False)):
+        assert (node.n_procs, bool(node.is_gpu_node())) == (4, False)
+
+
+def test_placing_the_networks_elsewhere_does_not_make_the_step_another(tmp_path: Path, settings: Settings) -> None:
+    def digest(needs: EngineNeeds) -> str:
+        (node,) = [
+            one for one in graph(tmp_path, settings, needs).nodes() if "02" in one.fullname and one.name == "harmonize"
+        ]
+        _, value = node.inputs.get_hashval(hash_method="content")
+        return str(value)
+
+    assert digest(NEEDS) == digest(EngineNeeds("x", threads=7, use_gpu=True))
+    assert digest(NEEDS) != digest(EngineNeeds("y", threads=2, use_gpu=False))
+
+
+def test_names_and_methods(tmp_path: Path) -> None:
+    session = Session("01", "1", {})
+    assert workflow_name(session) == "sub_01_ses_1_wf"
+    assert any("[@haca3]" in sentence for sentence in methods())
