@@ -44,8 +44,8 @@ class Crash:
         """The step in words."""
         name = self.node.rpartition(".")[2].strip("_")
         contrast = next((one for one in CONTRASTS if name.endswith(f"_{one}")), "")
-        name = re.sub(r"\d+$", "", name.removesuffix(f"_{contrast}"))
-        words = STEPS.get(name, name.replace("_", " "))
+        name = name.removesuffix(f"_{contrast}")
+        words = STEPS.get(name) or STEPS.get(re.sub(r"\d+$", "", name), name.replace("_", " "))
         return f"{words} ({contrast})" if contrast else words
 
     def concerns(self, workflow: str) -> bool:
