@@ -16,7 +16,7 @@ from haca3_bids.networks.haca3 import Haca3, Haca3Config
 from haca3_bids.settings import HarmonizationSettings
 from haca3_bids.volumes.volume import Volume
 
-SIDE = 96  # voxels: a head small enough that the whole file takes some minutes on two cores
+SIDE = 24  # voxels: a small head, so that the whole file takes some minutes on two cores
 FASTER, SAME = 0.9, 1.1
 
 
