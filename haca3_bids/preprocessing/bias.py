@@ -13,6 +13,7 @@ from scipy.interpolate import make_interp_spline
 from haca3_bids.preprocessing.ants_bridge import from_ants, seeded_ants, to_ants
 from haca3_bids.preprocessing.head import head_mask
 from haca3_bids.preprocessing.resampling import shrink
+from haca3_bids.preprocessing.transforms import inverse
 from haca3_bids.settings import PreprocessingSettings
 from haca3_bids.volumes.volume import Volume
 
@@ -22,18 +23,22 @@ SPLINE_MM = 200  # distance of the control points at the first level; it is halv
 ITERATIONS = [30, 30, 30]  # a fourth level (25 mm) takes contrast of tissue for bias, on simulated heads
 ROUGH_ITERATIONS = [20, 20]
 TOLERANCE = 1e-3  # change of the field at which a level ends
+SMALLEST_MASK = 100  # coarse voxels: in fewer there is no field to be found
 DARK_SHARE = 0.3  # of the median: what is darker does not count
 
 
 def correct_bias(volume: Volume, settings: PreprocessingSettings, mask: NDArray[np.bool_] | None = None) -> Volume:
     """The image with its bias field divided out, on its own grid; mean brightness inside ``mask`` stays."""
-    return volume.with_data(volume.data / bias_field(volume, settings, mask))
+    return without_field(volume, log_field(volume, settings, mask))
 
 
-def bias_field(
-    volume: Volume, settings: PreprocessingSettings, mask: NDArray[np.bool_] | None = None
-) -> NDArray[np.float32]:
-    """The multiplicative field on the grid of ``volume``; its geometric mean in ``mask`` is 1.
+def without_field(volume: Volume, field: Volume) -> Volume:
+    """The image divided by the field whose logarithm, on a coarse grid with the same axes, is ``field``."""
+    return volume.with_data(volume.data / np.exp(_refined(field.data, field, volume)))
+
+
+def log_field(volume: Volume, settings: PreprocessingSettings, mask: NDArray[np.bool_] | None = None) -> Volume:
+    """The logarithm of the field on a coarse grid about the mask; its mean in ``mask`` is 0.
 
     ``mask`` is the brain; without one a rough field is found in the head, to register by. Beyond the mask the field
     stays within the range that it has inside.
@@ -42,8 +47,8 @@ def bias_field(
     voxel_mm = ROUGH_MM if rough else ESTIMATE_MM
     coarse = shrink(volume, voxel_mm)
     inside = head_mask(coarse) if mask is None else shrink(volume.with_data(mask), voxel_mm).data >= 0.5
-    if not inside.any():
-        return np.ones(volume.shape, np.float32)
+    if inside.sum() < SMALLEST_MASK:
+        return coarse.with_data(np.zeros(coarse.shape))
     coarse, inside = _cropped(coarse, _without_dark(coarse.data, inside))
     top = np.percentile(coarse.data[inside], 99.5)  # a vessel or a fat lobule must not steer the field
     positive = coarse.with_data(np.clip(coarse.data, 1e-3 * top, top))
@@ -56,10 +61,10 @@ def bias_field(
             spline_param=SPLINE_MM,
             return_bias_field=True,
         )
-        log_field = np.log(np.maximum(from_ants(estimate), 1e-6))
-    known = log_field[inside]
-    log_field = np.clip(log_field, known.min(), known.max()) - known.mean(dtype=np.float64).astype(np.float32)
-    return np.exp(_refined(log_field, coarse, volume))
+        field = np.log(np.maximum(from_ants(estimate), 1e-6))
+    known = field[inside]
+    field = np.clip(field, known.min(), known.max()) - known.mean(dtype=np.float64).astype(np.float32)
+    return coarse.with_data(field)
 
 
 def _without_dark(data: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -83,7 +88,7 @@ def _cropped(volume: Volume, mask: NDArray[np.bool_]) -> tuple[Volume, NDArray[n
 
 def _refined(data: NDArray[np.float32], coarse: Volume, fine: Volume) -> NDArray[np.float32]:
     """A smooth map on a finer grid with the same axes, by cubic splines along one axis after the other."""
-    to_coarse = np.linalg.inv(coarse.affine) @ fine.affine
+    to_coarse = inverse(coarse.affine) @ fine.affine
     for axis in range(3):
         size = data.shape[axis]
         index = np.clip(np.arange(fine.shape[axis]) * to_coarse[axis, axis] + to_coarse[axis, 3], 0, size - 1)

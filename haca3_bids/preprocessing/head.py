@@ -8,6 +8,7 @@ from scipy import ndimage
 from skimage.filters import threshold_otsu
 
 from haca3_bids.preprocessing.resampling import shrink
+from haca3_bids.preprocessing.transforms import inverse
 from haca3_bids.volumes.volume import Volume
 
 WORK_MM = 3.0  # voxel size at which the mask is made
@@ -76,7 +77,7 @@ def closed(mask: NDArray[np.bool_], zooms_mm: NDArray[np.float64], radius_mm: fl
 def _on_fine_grid(mask: NDArray[np.bool_], coarse: Volume, fine: Volume) -> NDArray[np.bool_]:
     if mask.shape == fine.shape:
         return mask
-    to_coarse = np.linalg.inv(coarse.affine) @ fine.affine
+    to_coarse = inverse(coarse.affine) @ fine.affine
     out = mask.astype(np.float32)
     for axis in range(3):  # the grids share their axes
         index = np.arange(fine.shape[axis]) * to_coarse[axis, axis] + to_coarse[axis, 3]
@@ -90,4 +91,4 @@ def _interpolated(data: NDArray[np.float32], index: NDArray[np.float64], axis: i
     shape = [1, 1, 1]
     shape[axis] = -1
     weight = (index - low).astype(np.float32).reshape(shape)
-    return data.take(low, axis) * (1 - weight) + data.take(high, axis) * weight
+    return np.asarray(data.take(low, axis) * (1 - weight) + data.take(high, axis) * weight, np.float32)

@@ -58,4 +58,4 @@ def refined(
     lps = np.eye(4)
     lps[:3, :3] = numbers[:9].reshape(3, 3)
     lps[:3, 3] = numbers[9:12] + centre - lps[:3, :3] @ centre
-    return RAS_TO_LPS @ lps @ RAS_TO_LPS
+    return np.asarray(RAS_TO_LPS @ lps @ RAS_TO_LPS, np.float64)

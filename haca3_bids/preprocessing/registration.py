@@ -17,7 +17,7 @@ from haca3_bids.preprocessing.resampling import isotropic_grid, resample, resamp
 from haca3_bids.preprocessing.search import Start, best, improved, rotation_grid, starts
 from haca3_bids.preprocessing.similarity import Comparison, compare
 from haca3_bids.preprocessing.template import Template
-from haca3_bids.preprocessing.transforms import Matrix, rigid_part, scales
+from haca3_bids.preprocessing.transforms import Matrix, inverse, rigid_part, scales
 from haca3_bids.settings import PreprocessingSettings
 from haca3_bids.volumes.volume import Volume
 
@@ -38,21 +38,20 @@ class TemplateAlignment:
     affine: Matrix  # what the template's brain and white matter are brought to the subject by
 
 
-def register_to_template(
-    reference: Volume, template: Template, settings: PreprocessingSettings
-) -> TemplateAlignment:
+def register_to_template(reference: Volume, template: Template, settings: PreprocessingSettings) -> TemplateAlignment:
     """Where the template's points lie in the reference; found from any position within about 75 degrees."""
-    brain_centre = centre_of(template.brain, template.brain.data > 0.5)
-    start = _search_template(reference, template, brain_centre, settings)
-    grid = isotropic_grid(template.head, FINE_MM)
-    fixed = resample(template.head, grid, np.eye(4), order=1)
-    brain = resample_mask(template.brain, grid, np.eye(4))
-    rim = BRAIN_RIM_MM if template.has_skull else 0.0
-    mask = dilated(brain, grid.zooms_mm, rim) if rim else brain
-    moving = shrink(reference, FINE_MM)
-    similarity = _believed(refined(fixed, mask, moving, start.pull, "Similarity", settings), start.pull)
-    affine = _believed(refined(fixed, mask, moving, similarity, "Affine", settings), similarity)
-    return TemplateAlignment(rigid_part(similarity, brain_centre), affine)
+    centre = centre_of(template.brain, template.brain.data > 0.5)
+    start = _search_template(reference, template, centre, settings).pull
+    similarity = _refined_in_brain(reference, template, start, "Similarity", settings)
+    affine = _refined_in_brain(reference, template, similarity, "Affine", settings)
+    return TemplateAlignment(rigid_part(similarity, centre), affine)
+
+
+def align_prior(
+    reference: Volume, template: Template, given: Matrix, settings: PreprocessingSettings
+) -> TemplateAlignment:
+    """The alignment with a rigid transform that is known already: only the affine one is estimated."""
+    return TemplateAlignment(given, _refined_in_brain(reference, template, given, "Affine", settings))
 
 
 def coregister(moving: Volume, reference: Volume, settings: PreprocessingSettings) -> Matrix:
@@ -68,7 +67,9 @@ def coregister(moving: Volume, reference: Volume, settings: PreprocessingSetting
     others = list(starts(rotation_grid(40.0, 20.0), centre, _centres(moving)))
     kept = [as_scanned, *best([as_scanned, *others], coarse, 2 if settings.sloppy else 5)]
     tuned = [improved(start, coarse, scaled=False, step_mm=5.0, evaluations=250) for start in kept]
-    tuned = [improved(start, middle, scaled=False, step_mm=2.0, evaluations=200) for start in best(tuned, middle, 2, 5.0)]
+    tuned = [
+        improved(start, middle, scaled=False, step_mm=2.0, evaluations=200) for start in best(tuned, middle, 2, 5.0)
+    ]
     start = best(tuned, middle, 1)[0]
     grid = isotropic_grid(reference, FINE_MM)
     fixed = resample(reference, grid, np.eye(4), order=1)
@@ -79,7 +80,7 @@ def coregister(moving: Volume, reference: Volume, settings: PreprocessingSetting
 
 def resample_to_native(image_on_template: Volume, native_reference: Volume, to_template: Matrix) -> Volume:
     """An image on the template grid, brought to the reference's own grid: ``to_template`` is inverted."""
-    return resample(image_on_template, native_reference, np.linalg.inv(to_template))
+    return resample(image_on_template, native_reference, inverse(to_template))
 
 
 def centre_of(volume: Volume, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -106,9 +107,20 @@ def _search_template(
     return best(tuned, middle, 1)[0]
 
 
-def _comparison(
-    fixed: Volume, mask: NDArray[np.bool_], moving: Volume, voxel_mm: float, points: int
-) -> Comparison:
+def _refined_in_brain(
+    reference: Volume, template: Template, start: Matrix, kind: str, settings: PreprocessingSettings
+) -> Matrix:
+    """ANTs' refinement about the template's brain; ``start`` again where the result stretches as no head does."""
+    grid = isotropic_grid(template.head, FINE_MM)
+    fixed = resample(template.head, grid, np.eye(4), order=1)
+    brain = resample_mask(template.brain, grid, np.eye(4))
+    mask = dilated(brain, grid.zooms_mm, BRAIN_RIM_MM) if template.has_skull else brain
+    found = refined(fixed, mask, shrink(reference, FINE_MM), start, kind, settings)
+    factors = scales(found)  # slabs leave an axis undetermined
+    return found if SCALE_RANGE[0] < factors.min() and factors.max() < SCALE_RANGE[1] else start
+
+
+def _comparison(fixed: Volume, mask: NDArray[np.bool_], moving: Volume, voxel_mm: float, points: int) -> Comparison:
     small = shrink(fixed, voxel_mm)
     small_mask = shrink(fixed.with_data(mask), voxel_mm).data >= 0.5
     coarse = shrink(moving, voxel_mm)
@@ -123,9 +135,3 @@ def _centres(moving: Volume) -> list[NDArray[np.float64]]:
     where = np.argwhere(mask) if mask.any() else np.argwhere(np.ones_like(mask))
     middle = (where.min(axis=0) + where.max(axis=0)) / 2.0
     return [centre_of(coarse, mask), np.asarray(coarse.affine[:3, :3] @ middle + coarse.affine[:3, 3])]
-
-
-def _believed(found: Matrix, otherwise: Matrix) -> Matrix:
-    """``found``, unless it stretches or squeezes as no head does: slabs leave an axis undetermined."""
-    factors = scales(found)
-    return found if SCALE_RANGE[0] < factors.min() and factors.max() < SCALE_RANGE[1] else otherwise

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from haca3_bids.preprocessing.transforms import Matrix
+from haca3_bids.preprocessing.transforms import Matrix, inverse
 from haca3_bids.volumes.volume import Volume
 
 FWHM_TO_SIGMA = 1.0 / np.sqrt(8.0 * np.log(2.0))
@@ -19,9 +19,15 @@ def resample(moving: Volume, grid: Volume, pull: Matrix, *, order: int = 3) -> V
     axes on which the new grid is coarser, the image is smoothed to the new voxel size first, so that nothing aliases.
     """
     data = _without_finer_detail(moving, grid)
-    to_voxels = np.linalg.inv(moving.affine) @ pull @ grid.affine
+    to_voxels = inverse(moving.affine) @ pull @ grid.affine
     out = ndimage.affine_transform(
-        data, to_voxels[:3, :3], to_voxels[:3, 3], output_shape=grid.shape, output=np.float32, order=order, mode="mirror"
+        data,
+        to_voxels[:3, :3],
+        to_voxels[:3, 3],
+        output_shape=grid.shape,
+        output=np.float32,
+        order=order,
+        mode="mirror",
     )
     np.clip(out, moving.data.min(), moving.data.max(), out=out)
     out[~field_of_view(moving, grid, pull)] = 0
@@ -30,12 +36,15 @@ def resample(moving: Volume, grid: Volume, pull: Matrix, *, order: int = 3) -> V
 
 def field_of_view(moving: Volume, grid: Volume, pull: Matrix) -> NDArray[np.bool_]:
     """The voxels of ``grid`` whose centres lie in a voxel of ``moving``: boolean, shape of ``grid``."""
-    to_voxels = np.linalg.inv(moving.affine) @ pull @ grid.affine
+    to_voxels = inverse(moving.affine) @ pull @ grid.affine
     inside = np.ones(grid.shape, np.bool_)
     along = [np.arange(n, dtype=np.float64) for n in grid.shape]
     for row, size in zip(to_voxels[:3], moving.shape, strict=True):
         index = (
-            row[0] * along[0][:, None, None] + row[1] * along[1][None, :, None] + row[2] * along[2][None, None, :] + row[3]
+            row[0] * along[0][:, None, None]
+            + row[1] * along[1][None, :, None]
+            + row[2] * along[2][None, None, :]
+            + row[3]
         )
         inside &= (index >= -0.5) & (index <= size - 0.5)
     return inside
@@ -43,11 +52,11 @@ def field_of_view(moving: Volume, grid: Volume, pull: Matrix) -> NDArray[np.bool
 
 def resample_mask(mask: Volume, grid: Volume, pull: Matrix, *, threshold: float = 0.5) -> NDArray[np.bool_]:
     """A mask or probability map on another grid, linearly interpolated and cut at ``threshold``."""
-    to_voxels = np.linalg.inv(mask.affine) @ pull @ grid.affine
+    to_voxels = inverse(mask.affine) @ pull @ grid.affine
     out = ndimage.affine_transform(
         mask.data, to_voxels[:3, :3], to_voxels[:3, 3], output_shape=grid.shape, output=np.float32, order=1
     )
-    return out >= threshold
+    return np.asarray(out >= threshold, np.bool_)
 
 
 def shrink(volume: Volume, voxel_mm: float) -> Volume:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from haca3_bids.preprocessing.similarity import Comparison
-from haca3_bids.preprocessing.transforms import Matrix, similarity_matrix
+from haca3_bids.preprocessing.transforms import Matrix, inverse, similarity_matrix
 
 MM_PER_RADIAN = 60.0  # a turn of one radian moves the cortex about so far: one step size for turns and shifts
 SCALE_SPREAD = 0.12  # of heads and brains about the template's, as a logarithm
@@ -38,7 +38,7 @@ def rotation_grid(limit_deg: float, step_deg: float) -> NDArray[np.float64]:
     grid = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1).reshape(-1, 3)
     length = np.linalg.norm(grid, axis=1)
     kept = grid[length <= limit_deg + 1e-9]
-    return np.radians(kept[np.argsort(np.linalg.norm(kept, axis=1), kind="stable")])
+    return np.asarray(np.radians(kept[np.argsort(np.linalg.norm(kept, axis=1), kind="stable")]))
 
 
 def starts(
@@ -67,7 +67,7 @@ def best(candidates: Sequence[Start], comparison: Comparison, keep: int, apart_m
 
 def distance_mm(one: Start, other: Start) -> float:
     """How far apart two guesses bring the points of a head, in millimetres (root mean square of a 60 mm ball)."""
-    change = np.linalg.inv(one.pull) @ other.pull
+    change = inverse(one.pull) @ other.pull
     moved = change[:3, :3] @ one.centre + change[:3, 3] - one.centre
     stretch = MM_PER_RADIAN * np.linalg.norm(change[:3, :3] - np.eye(3)) / np.sqrt(3.0)
     return float(np.hypot(np.linalg.norm(moved), stretch))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from haca3_bids.preprocessing.transforms import Matrix
+from haca3_bids.preprocessing.transforms import Matrix, inverse
 from haca3_bids.volumes.volume import Volume
 
 BINS = 32  # of each image: Mattes' usual number is 32 to 50
@@ -28,7 +28,9 @@ class Comparison:
         """Joint distribution (BINS, BINS) of both intensities under ``pull``, and the share of points covered."""
         matrix = self.to_moving_voxels @ pull
         index = self.points @ matrix[:3, :3].T + matrix[:3, 3]
-        values = ndimage.map_coordinates(self.moving, index.T, order=1, mode="constant", cval=OUTSIDE, output=np.float64)
+        values = ndimage.map_coordinates(
+            self.moving, index.T, order=1, mode="constant", cval=OUTSIDE, output=np.float64
+        )
         inside = values > 0.5 * OUTSIDE
         count = int(inside.sum())
         if count == 0:
@@ -71,7 +73,7 @@ def compare(
     values = fixed.data[tuple(index.T)]
     fixed_bins = np.minimum(_scaled(values, values).astype(np.intp), BINS - 1)
     scaled = _scaled(moving.data, moving.data[moving_mask]).astype(np.float32)
-    return Comparison(points, fixed_bins, scaled, np.linalg.inv(moving.affine))
+    return Comparison(points, fixed_bins, scaled, inverse(moving.affine))
 
 
 def _scaled(values: NDArray[np.float32], reference: NDArray[np.float32]) -> NDArray[np.float64]:

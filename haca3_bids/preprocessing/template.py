@@ -19,7 +19,7 @@ NAMES = (DEFAULT, BUILTIN)
 SPACES = {DEFAULT: "MNI152NLin2009cSym", BUILTIN: "MNI152NLin2009aSym"}  # the space- label of files
 RESOLUTION = "1"  # the res- label: 1 mm, the resolution of the networks
 BRAIN_THRESHOLD = 0.1  # of the built-in, skull-stripped template's maximum: above is brain
-FILES = {  # TemplateFlow's description of each image that is needed
+FILES: dict[str, dict[str, str | None]] = {  # TemplateFlow's description of each image that is needed
     "head": {"desc": None, "suffix": "T1w"},
     "brain": {"desc": "brain", "suffix": "mask"},
     "white": {"label": "WM", "suffix": "probseg"},
@@ -67,7 +67,7 @@ def check_template(name: str) -> dict[str, Path]:
         raise Unavailable(f"There is no template {name!r}.", f"Choose one of {', '.join(NAMES)}.")
     if name == BUILTIN:
         return {}
-    return {part: _fetched(name, part, dict(query)) for part, query in FILES.items()}
+    return {part: _fetched(name, part, query) for part, query in FILES.items()}
 
 
 def _fetched(name: str, part: str, query: dict[str, str | None]) -> Path:
@@ -88,7 +88,9 @@ def _fetched(name: str, part: str, query: dict[str, str | None]) -> Path:
         cause = f"{paths[0].name} is an empty stub: it was listed, but never fetched"
     elif usable:
         cause = f"{len(usable)} files answer to the same description"
-    raise Unavailable(f"The {part} image of the template {name} is neither cached nor can it be fetched ({cause}).", HINT)
+    raise Unavailable(
+        f"The {part} image of the template {name} is neither cached nor can it be fetched ({cause}).", HINT
+    )
 
 
 def _ensure_home() -> None:

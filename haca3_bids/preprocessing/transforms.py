@@ -29,8 +29,13 @@ def similarity_matrix(
     return matrix
 
 
+def inverse(matrix: Matrix) -> Matrix:
+    """The transform back."""
+    return np.asarray(np.linalg.inv(matrix), np.float64)
+
+
 def rigid_part(matrix: Matrix, centre: ArrayLike) -> Matrix:
-    """The rigid transform nearest to an affine one that maps ``centre`` to the same point: the subject keeps its size."""
+    """The rigid transform nearest to an affine one that maps ``centre`` to the same point: size is kept."""
     left, _, right = np.linalg.svd(matrix[:3, :3])
     rotation = left @ np.diag([1.0, 1.0, np.linalg.det(left @ right)]) @ right
     centre = np.asarray(centre, np.float64)
@@ -42,7 +47,7 @@ def rigid_part(matrix: Matrix, centre: ArrayLike) -> Matrix:
 
 def scales(matrix: Matrix) -> NDArray[np.float64]:
     """The three principal scale factors, shape (3,), descending: ones where the matrix is rigid."""
-    return np.linalg.svd(matrix[:3, :3], compute_uv=False)
+    return np.asarray(np.linalg.svd(matrix[:3, :3], compute_uv=False), np.float64)
 
 
 def rotation_deg(matrix: Matrix) -> float:
@@ -91,7 +96,7 @@ def read_itk(path: str | os.PathLike[str]) -> Matrix:
     lps = np.eye(4)
     lps[:3, :3] = linear
     lps[:3, 3] = translation + centre - linear @ centre
-    return RAS_TO_LPS @ lps @ RAS_TO_LPS
+    return np.asarray(RAS_TO_LPS @ lps @ RAS_TO_LPS, np.float64)
 
 
 def _linear_part(kind: str, numbers: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

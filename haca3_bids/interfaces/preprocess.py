@@ -1,0 +1,346 @@
+"""Nodes of the preprocessing: load, call, save. Each says what it found in ``facts``, a piece of the record."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nipype.interfaces.base import BaseInterfaceInputSpec, File, SimpleInterface, TraitedSpec, isdefined, traits
+
+from haca3_bids.preprocessing import session
+from haca3_bids.preprocessing.registration import TemplateAlignment, resample_to_native
+from haca3_bids.preprocessing.template import load_template
+from haca3_bids.preprocessing.transforms import inverse, read_itk, write_itk
+from haca3_bids.settings import PreprocessingSettings
+from haca3_bids.volumes.volume import load_volume, save_volume
+
+
+class StepInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
+    """What every step needs."""
+
+    contrast = traits.Str("", usedefault=True, desc="contrast of the scan; empty for a step of the whole session")
+    template = traits.Str("MNI152NLin2009cSym", usedefault=True, desc="name of the template")
+    sloppy = traits.Bool(False, usedefault=True, desc="coarse and fast")
+    seed = traits.Int(0, usedefault=True, desc="seed of ITK's samplers")
+    threads = traits.Int(1, usedefault=True, nohash=True, desc="threads of ITK")
+
+
+class StepOutputSpec(TraitedSpec):  # type: ignore[misc]
+    """What every step says."""
+
+    facts = traits.Str(desc="a piece of the record, as JSON")
+
+
+class Step(SimpleInterface):  # type: ignore[misc]
+    """A node whose work is ``_work``, which returns the facts it found; seconds are added to them."""
+
+    input_spec = StepInputSpec
+    output_spec = StepOutputSpec
+    name_in_record = ""
+
+    def _run_interface(self, runtime: Any) -> Any:
+        begun = time.perf_counter()
+        facts = self._work(Path(runtime.cwd))
+        seconds = {self.name_in_record: round(time.perf_counter() - begun, 2)}
+        self._results["facts"] = json.dumps({"contrast": self.inputs.contrast, "seconds": seconds, **facts})
+        return runtime
+
+    def _work(self, folder: Path) -> dict[str, Any]:
+        raise NotImplementedError
+
+    @property
+    def _settings(self) -> PreprocessingSettings:
+        inputs = self.inputs
+        return PreprocessingSettings(inputs.template, inputs.sloppy, inputs.seed, inputs.threads)
+
+    def _out(self, key: str, path: Path) -> Path:
+        self._results[key] = str(path)
+        return path
+
+
+class ReadInputSpec(StepInputSpec):
+    """Inputs of ``Read``."""
+
+    in_file = File(exists=True, mandatory=True, desc="raw scan")
+
+
+class VolumeOutputSpec(StepOutputSpec):
+    """Outputs of a step that makes one image."""
+
+    out_file = File(exists=True, desc="the image")
+
+
+class Read(Step):
+    """A copy of a raw scan with voxels of about 2 mm and a rough bias correction: what registrations look at."""
+
+    input_spec = ReadInputSpec
+    output_spec = VolumeOutputSpec
+    name_in_record = "read"
+
+    def _work(self, folder: Path) -> dict[str, Any]:
+        copy = session.for_registration(load_volume(self.inputs.in_file), self._settings)
+        save_volume(copy, self._out("out_file", folder / "coarse.nii.gz"))
+        return {}
+
+
+class RegisterInputSpec(StepInputSpec):
+    """Inputs of ``Register``."""
+
+    reference = File(exists=True, mandatory=True, desc="coarse copy of the session's reference")
+    to_template = File(exists=True, desc="ITK file that is known already")
+
+
+class RegisterOutputSpec(StepOutputSpec):
+    """Outputs of ``Register``."""
+
+    to_template = File(exists=True, desc="rigid, ITK text")
+    from_template = File(exists=True, desc="its inverse")
+    affine = File(exists=True, desc="affine, ITK text: serves the prior only")
+
+
+class Register(Step):
+    """Register the reference to the template; a failed registration is a failed node."""
+
+    input_spec = RegisterInputSpec
+    output_spec = RegisterOutputSpec
+    name_in_record = "register"
+
+    def _work(self, folder: Path) -> dict[str, Any]:
+        given = read_itk(self.inputs.to_template) if isdefined(self.inputs.to_template) else None
+        reference = load_volume(self.inputs.reference)
+        found, facts = session.registered(reference, load_template(self.inputs.template), self._settings, given)
+        write_itk(found.rigid, self._out("to_template", folder / "to_template.txt"))
+        write_itk(inverse(found.rigid), self._out("from_template", folder / "from_template.txt"))
+        write_itk(found.affine, self._out("affine", folder / "affine.txt"))
+        return {"registration": facts}
+
+
+class CoregisterInputSpec(StepInputSpec):
+    """Inputs of ``Coregister``."""
+
+    reference = File(exists=True, mandatory=True, desc="coarse copy of the session's reference")
+    moving = File(exists=True, desc="coarse copy of another contrast; none for the reference itself")
+
+
+class CoregisterOutputSpec(StepOutputSpec):
+    """Outputs of ``Coregister``."""
+
+    to_reference = File(exists=True, desc="rigid, ITK text; identity for the reference itself")
+
+
+class Coregister(Step):
+    """Register another contrast of the session to the reference."""
+
+    input_spec = CoregisterInputSpec
+    output_spec = CoregisterOutputSpec
+    name_in_record = "coregister"
+
+    def _work(self, folder: Path) -> dict[str, Any]:
+        path = self._out("to_reference", folder / "to_reference.txt")
+        if not isdefined(self.inputs.moving):
+            write_itk(np.eye(4), path)
+            return {"registration_similarity": 1.0}
+        moving, reference = load_volume(self.inputs.moving), load_volume(self.inputs.reference)
+        pull, similarity = session.coregistered(moving, reference, self._settings, self.inputs.contrast)
+        write_itk(pull, path)
+        return {"registration_similarity": similarity}
+
+
+class AlignedInputSpec(StepInputSpec):
+    """What steps need that know where the subject lies."""
+
+    to_template = File(exists=True, mandatory=True, desc="rigid, ITK text")
+    affine = File(exists=True, mandatory=True, desc="affine, ITK text")
+
+
+class EstimateBiasInputSpec(AlignedInputSpec):
+    """Inputs of ``EstimateBias``."""
+
+    in_file = File(exists=True, mandatory=True, desc="raw scan")
+    to_reference = File(exists=True, mandatory=True, desc="rigid, ITK text")
+    brain_mask = File(exists=True, desc="brain on the reference's grid that is known already")
+
+
+class EstimateBias(Step):
+    """The logarithm of the bias field, estimated in the brain, on a coarse grid."""
+
+    input_spec = EstimateBiasInputSpec
+    output_spec = VolumeOutputSpec
+    name_in_record = "n4"
+
+    def _work(self, folder: Path) -> dict[str, Any]:
+        inputs = self.inputs
+        given = load_volume(inputs.brain_mask, may_be_constant=True) if isdefined(inputs.brain_mask) else None
+        field = session.field_in_brain(
+            load_volume(inputs.in_file),
+            load_template(inputs.template),
+            _alignment(inputs),
+            read_itk(inputs.to_reference),
+            self._settings,
+            given,
+        )
+        save_volume(field, self._out("out_file", folder / "log_field.nii.gz"))
+        return {}
+
+
+class ResampleInputSpec(StepInputSpec):
+    """Inputs of ``Resample``."""
+
+    in_file = File(exists=True, mandatory=True, desc="raw scan")
+    field = File(exists=True, mandatory=True, desc="logarithm of its bias field")
+    to_reference = File(exists=True, mandatory=True, desc="rigid, ITK text")
+    to_template = File(exists=True, mandatory=True, desc="rigid, ITK text")
+
+
+class ResampleOutputSpec(VolumeOutputSpec):
+    """Outputs of ``Resample``."""
+
+    coverage = File(exists=True, desc="field of view on the template grid")
+
+
+class Resample(Step):
+    """A scan without bias on the template grid, through all transforms in one interpolation."""
+
+    input_spec = ResampleInputSpec
+    output_spec = ResampleOutputSpec
+    name_in_record = "resample"
+
+    def _work(self, folder: Path) -> dict[str, Any]:
+        inputs = self.inputs
+        pull = read_itk(inputs.to_reference) @ read_itk(inputs.to_template)
+        raw, field = load_volume(inputs.in_file), load_volume(inputs.field)
+        image, covered = session.on_template_grid(raw, field, load_template(inputs.template).head, pull, self._settings)
+        save_volume(image, self._out("out_file", folder / "unscaled.nii"), in_template=True)
+        save_volume(covered, self._out("coverage", folder / "coverage.nii.gz"), in_template=True, dtype=np.uint8)
+        return {"coverage": float(covered.data.mean())}
+
+
+class MasksInputSpec(AlignedInputSpec):
+    """Inputs of ``Masks``."""
+
+    reference = File(exists=True, mandatory=True, desc="reference on the template grid")
+    coverage = File(exists=True, mandatory=True, desc="its field of view there")
+    native = File(exists=True, mandatory=True, desc="coarse copy of the reference on its own grid")
+
+
+class MasksOutputSpec(StepOutputSpec):
+    """Outputs of ``Masks``."""
+
+    head_mask = File(exists=True, desc="head of the reference")
+    brain_mask = File(exists=True, desc="the template's brain, stretched to the subject's")
+    white_matter = File(exists=True, desc="core in which the peak is found")
+    defaced = traits.Bool(desc="whether the reference has no face")
+
+
+class Masks(Step):
+    """Head, brain and white-matter core on the template grid, and whether the face has been removed."""
+
+    input_spec = MasksInputSpec
+    output_spec = MasksOutputSpec
+    name_in_record = "masks"
+
+    def _work(self, folder: Path) -> dict[str, Any]:
+        inputs = self.inputs
+        reference, covered = load_volume(inputs.reference), load_volume(inputs.coverage, may_be_constant=True)
+        template, alignment = load_template(inputs.template), _alignment(inputs)
+        masks = session.masks(reference, covered.data > 0.5, template, alignment)
+        for key in ("head_mask", "brain_mask", "white_matter"):
+            mask = reference.with_data(getattr(masks, key))
+            save_volume(mask, self._out(key, folder / f"{key}.nii.gz"), in_template=True, dtype=np.uint8)
+        self._results["defaced"] = masks.defaced
+        cut = session.cut_share(load_volume(inputs.native), template.head, alignment.rigid)
+        return {"defaced": masks.defaced, "cut_share": cut, "template": template.space}
+
+
+class ScaleInputSpec(StepInputSpec):
+    """Inputs of ``Scale``."""
+
+    in_file = File(exists=True, mandatory=True, desc="image on the template grid")
+    coverage = File(exists=True, mandatory=True, desc="its field of view")
+    white_matter = File(exists=True, mandatory=True, desc="core in which the peak is found")
+    head_mask = File(exists=True, mandatory=True, desc="head of the reference")
+    defaced = traits.Bool(mandatory=True, desc="whether nothing outside the head mask may be written")
+    is_reference = traits.Bool(mandatory=True, desc="whether this is the reference itself")
+
+
+class Scale(Step):
+    """The image with its white-matter peak at 1000."""
+
+    input_spec = ScaleInputSpec
+    output_spec = VolumeOutputSpec
+    name_in_record = "white_matter"
+
+    def _work(self, folder: Path) -> dict[str, Any]:
+        inputs = self.inputs
+        core = (load_volume(inputs.white_matter, may_be_constant=True).data > 0.5) & (
+            load_volume(inputs.coverage, may_be_constant=True).data > 0.5
+        )
+        head = load_volume(inputs.head_mask, may_be_constant=True).data > 0.5
+        limit_to = head if inputs.defaced and not inputs.is_reference else None
+        image, raw_peak, peak = session.scaled(load_volume(inputs.in_file), core, limit_to)
+        save_volume(image, self._out("out_file", folder / f"preproc_{inputs.contrast}.nii.gz"), in_template=True)
+        return {"white_matter_peak_raw": raw_peak, "white_matter_peak": peak}
+
+
+class CollectInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
+    """Inputs of ``Collect``."""
+
+    reference = traits.Str(mandatory=True, desc="contrast of the reference")
+    facts = traits.List(traits.Str, mandatory=True, desc="what the steps found")
+
+
+class CollectOutputSpec(TraitedSpec):  # type: ignore[misc]
+    """Outputs of ``Collect``."""
+
+    record = File(exists=True, desc="all of it in one JSON file")
+
+
+class Collect(SimpleInterface):  # type: ignore[misc]
+    """The record of a session's preprocessing."""
+
+    input_spec = CollectInputSpec
+    output_spec = CollectOutputSpec
+
+    def _run_interface(self, runtime: Any) -> Any:
+        pieces = [json.loads(piece) for piece in self.inputs.facts]
+        path = Path(runtime.cwd) / "record.json"
+        path.write_text(json.dumps(session.record(self.inputs.reference, pieces), indent=2, sort_keys=True))
+        self._results["record"] = str(path)
+        return runtime
+
+
+class ToNativeInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
+    """Inputs of ``ToNative``."""
+
+    image = File(exists=True, mandatory=True, desc="image on the template grid")
+    reference = File(exists=True, mandatory=True, desc="raw scan whose grid is wanted")
+    to_template = File(exists=True, mandatory=True, desc="rigid, ITK text: reference to template")
+
+
+class ToNativeOutputSpec(TraitedSpec):  # type: ignore[misc]
+    """Outputs of ``ToNative``."""
+
+    out_file = File(exists=True, desc="the image on the reference's grid")
+
+
+class ToNative(SimpleInterface):  # type: ignore[misc]
+    """Bring an image from the template grid to the grid of the session's reference scan."""
+
+    input_spec = ToNativeInputSpec
+    output_spec = ToNativeOutputSpec
+
+    def _run_interface(self, runtime: Any) -> Any:
+        inputs = self.inputs
+        native = load_volume(inputs.reference)
+        image = resample_to_native(load_volume(inputs.image), native, read_itk(inputs.to_template))
+        path = Path(runtime.cwd) / f"native_{Path(inputs.image).name}"
+        save_volume(image, path)
+        self._results["out_file"] = str(path)
+        return runtime
+
+
+def _alignment(inputs: Any) -> TemplateAlignment:
+    return TemplateAlignment(read_itk(inputs.to_template), read_itk(inputs.affine))

@@ -1,0 +1,51 @@
+"""Whether a face has been removed, so that no other contrast of the session gives it back."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haca3_bids.preprocessing.transforms import Matrix, inverse
+from haca3_bids.preprocessing.transforms import apply as move
+from haca3_bids.volumes.volume import Volume
+
+FACE_MM = ((-33.0, 58.0, -42.0), (33.0, 58.0, -42.0), (0.0, 68.0, -45.0))  # both eyes, root of the nose, in MNI space
+RADIUS_MM = 8.0
+SPACING_MM = 2.0
+SEEN = 0.5  # share of a ball that the field of view must hold to say anything about it
+PRESENT = 0.5  # share of what is seen that must be head, for a face that is there
+
+
+def looks_defaced(head: NDArray[np.bool_], covered: NDArray[np.bool_], grid: Volume, to_grid: Matrix) -> bool:
+    """Whether eyes and root of the nose lie in the field of view, but most of what is there is not head.
+
+    ``head`` and ``covered`` are on ``grid``; ``to_grid`` maps MNI millimetres to millimetres of the grid, so that a
+    small head has its eyes where a small head has them.
+    """
+    missing = 0
+    seen = 0
+    for centre in FACE_MM:
+        index = _voxels(move(to_grid, _ball(np.asarray(centre))), grid)
+        within = np.all((index >= 0) & (index < grid.shape), axis=1)
+        index = index[within].T
+        in_view = covered[tuple(index)]
+        if in_view.sum() < SEEN * len(within):
+            continue
+        seen += 1
+        missing += int(head[tuple(index)][in_view].mean() < PRESENT)
+    return seen > 0 and 2 * missing > seen
+
+
+def without_face(image: Volume, head: NDArray[np.bool_]) -> Volume:
+    """The image with nothing left outside the head mask of the defaced reference."""
+    return image.with_data(np.where(head, image.data, np.float32(0)))
+
+
+def _ball(centre: NDArray[np.float64]) -> NDArray[np.float64]:
+    steps = np.arange(-RADIUS_MM, RADIUS_MM + 1e-6, SPACING_MM)
+    offsets = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1).reshape(-1, 3)
+    return np.asarray(centre + offsets[(offsets**2).sum(axis=1) <= RADIUS_MM**2])
+
+
+def _voxels(points: NDArray[np.float64], grid: Volume) -> NDArray[np.intp]:
+    return np.rint(move(inverse(grid.affine), points)).astype(np.intp)

@@ -1,0 +1,43 @@
+"""What the template knows, brought to the subject: its brain, and the core of its white matter."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haca3_bids.preprocessing.head import eroded
+from haca3_bids.preprocessing.registration import TemplateAlignment
+from haca3_bids.preprocessing.resampling import resample_mask
+from haca3_bids.preprocessing.template import Template
+from haca3_bids.preprocessing.transforms import Matrix, inverse
+from haca3_bids.volumes.volume import Volume
+
+CERTAIN = 0.8  # probability above which a voxel of the template counts as white matter
+CORE_MM = (2.0, 1.0, 0.0)  # depth of the core, tried in turn
+ENOUGH = 20_000  # voxels (mm³) that a core should have
+
+
+def brain_on_template_grid(template: Template, alignment: TemplateAlignment) -> NDArray[np.bool_]:
+    """The template's brain, stretched to the subject's, on the template grid where the subject lies rigidly."""
+    return resample_mask(template.brain, template.head, prior_pull(alignment))
+
+
+def brain_on_native_grid(template: Template, alignment: TemplateAlignment, image: Volume, to_image: Matrix) -> Volume:
+    """The same brain on a scan's own grid; ``to_image`` pulls reference to scan millimetres."""
+    pull = inverse(to_image @ alignment.affine)
+    return image.with_data(resample_mask(template.brain, image, pull))
+
+
+def white_matter_core(template: Template, alignment: TemplateAlignment) -> NDArray[np.bool_]:
+    """The certain white matter away from every border, on the template grid: where the peak is looked for."""
+    white = resample_mask(template.white_matter, template.head, prior_pull(alignment), threshold=CERTAIN)
+    for depth_mm in CORE_MM:
+        core = eroded(white, template.head.zooms_mm, depth_mm) if depth_mm else white
+        if core.sum() >= ENOUGH:
+            break
+    return core
+
+
+def prior_pull(alignment: TemplateAlignment) -> Matrix:
+    """The matrix that pulls points of the grid (the subject, rigid) to points of the template as it is."""
+    return inverse(alignment.affine) @ alignment.rigid

@@ -1,0 +1,124 @@
+"""Is the registration right? Measured on the result by figures that the search did not maximise.
+
+The similarity is the correlation of edges (ranks of gradient magnitudes), which asks nothing about contrasts. How
+high it gets depends on the scan; that it falls when the alignment is moved is what a right one has in common. So the
+*distinctness*, similarity minus its mean over a ring of displaced alignments, is demanded as well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from haca3_bids.preprocessing.head import dilated, head_mask
+from haca3_bids.preprocessing.resampling import field_of_view, isotropic_grid, resample, resample_mask, shrink
+from haca3_bids.preprocessing.template import Template
+from haca3_bids.preprocessing.transforms import Matrix, inverse, similarity_matrix
+from haca3_bids.volumes.volume import Volume
+
+VOXEL_MM = 3.0
+EDGE_SIGMA_MM = 3.0  # scale of the edges that are compared: ventricles, the fissure, the brain's surface
+RIM_MM = 6.0  # about the template's brain: its surface belongs to the edges
+RING_MM = 12.0  # how far the displaced alignments lie
+RING_RADIANS = 0.3
+SMALLEST = 100  # points: fewer say nothing
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Figures of one alignment; ``brain_*`` are shares of the template's brain (0..1)."""
+
+    similarity: float
+    distinctness: float
+    brain_in_head: float
+    brain_covered: float
+
+
+@dataclass(frozen=True)
+class EdgeComparison:
+    """Points of a fixed image, its edges there, and the edges of a moving image."""
+
+    points: NDArray[np.float64]  # (n, 3), mm
+    fixed_edges: NDArray[np.float32]  # (n,)
+    moving_edges: Volume
+
+    def at(self, pull: Matrix) -> float:
+        """Correlation of the ranks of both edges under ``pull``, where the moving image reaches."""
+        matrix = inverse(self.moving_edges.affine) @ pull
+        index = (self.points @ matrix[:3, :3].T + matrix[:3, 3]).T
+        values = ndimage.map_coordinates(self.moving_edges.data, index, order=1, mode="constant", cval=-1.0)
+        inside = values >= 0
+        if inside.sum() < SMALLEST:
+            return 0.0
+        ranks = np.stack([_ranks(self.fixed_edges[inside]), _ranks(values[inside])])
+        return float(np.corrcoef(ranks)[0, 1])
+
+    def distinctness(self, pull: Matrix, centre: NDArray[np.float64]) -> float:
+        """How much the correlation exceeds its mean over displaced alignments."""
+        ring = [self.at(pull @ moved) for moved in _ring(centre)]
+        return self.at(pull) - float(np.mean(ring))
+
+
+def registration_quality(reference: Volume, template: Template, affine: Matrix) -> Quality:
+    """The quality of an alignment of the template (with its scales) to the reference."""
+    grid = isotropic_grid(template.head, VOXEL_MM)
+    brain = resample_mask(template.brain, grid, np.eye(4))
+    covered = field_of_view(reference, grid, affine)
+    head = resample_mask(reference.with_data(head_mask(reference)), grid, affine)
+    inside = brain & covered
+    if inside.sum() < SMALLEST:
+        return Quality(0.0, 0.0, 0.0, float(inside.sum() / brain.sum()))
+    rim = dilated(brain, grid.zooms_mm, RIM_MM) if template.has_skull else brain
+    fixed = resample(template.head, grid, np.eye(4), order=1)
+    edges = compare_edges(fixed, rim, reference)
+    return Quality(
+        edges.at(affine),
+        edges.distinctness(affine, edges.points.mean(axis=0)),
+        float(head[inside].mean()),
+        float(inside.sum() / brain.sum()),
+    )
+
+
+def coregistration_quality(moving: Volume, reference: Volume, pull: Matrix) -> tuple[float, float]:
+    """Similarity and distinctness of another contrast and the reference, within the reference's head."""
+    grid = isotropic_grid(reference, VOXEL_MM)
+    fixed = resample(reference, grid, np.eye(4), order=1)
+    head = resample_mask(reference.with_data(head_mask(reference)), grid, np.eye(4))
+    edges = compare_edges(fixed, head, moving)
+    return edges.at(pull), edges.distinctness(pull, edges.points.mean(axis=0))
+
+
+def compare_edges(fixed: Volume, mask: NDArray[np.bool_], moving: Volume) -> EdgeComparison:
+    """A comparison of edges at the voxels of a mask of the fixed image."""
+    index = np.argwhere(mask)
+    points = index @ fixed.affine[:3, :3].T + fixed.affine[:3, 3]
+    return EdgeComparison(points, edges_of(fixed).data[tuple(index.T)], edges_of(shrink(moving, VOXEL_MM)))
+
+
+def edges_of(image: Volume) -> Volume:
+    """Gradient magnitude at a scale of EDGE_SIGMA_MM; negative (nothing known) at the borders of the image."""
+    along = [
+        ndimage.gaussian_filter(image.data, EDGE_SIGMA_MM / image.zooms_mm, order=[int(a == axis) for a in range(3)])
+        / image.zooms_mm[axis]
+        for axis in range(3)
+    ]
+    magnitude = np.sqrt(sum(np.square(part) for part in along))
+    width = np.ceil(EDGE_SIGMA_MM / image.zooms_mm).astype(int)
+    inner = tuple(slice(int(w), -int(w)) for w in width)
+    out = np.full(image.shape, -100.0, np.float32)
+    out[inner] = magnitude[inner]
+    return image.with_data(out)
+
+
+def _ring(centre: NDArray[np.float64]) -> list[Matrix]:
+    """Twelve displacements: to both sides along each axis, and turned both ways about each axis."""
+    steps = [sign * np.eye(3)[axis] for axis in range(3) for sign in (-1.0, 1.0)]
+    shifts = [similarity_matrix(np.zeros(3), RING_MM * step, 0.0, centre) for step in steps]
+    return shifts + [similarity_matrix(RING_RADIANS * step, np.zeros(3), 0.0, centre) for step in steps]
+
+
+def _ranks(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    return np.argsort(np.argsort(values, kind="stable"), kind="stable").astype(np.float64)

@@ -1,0 +1,184 @@
+"""The steps of one session's preprocessing, as its nodes call them: volumes and matrices in, the same out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haca3_bids.errors import BadInput
+from haca3_bids.intensity.white_matter import white_matter_peak
+from haca3_bids.preprocessing.bias import correct_bias, log_field, without_field
+from haca3_bids.preprocessing.defacing import looks_defaced, without_face
+from haca3_bids.preprocessing.head import head_mask
+from haca3_bids.preprocessing.prior import brain_on_native_grid, brain_on_template_grid, prior_pull, white_matter_core
+from haca3_bids.preprocessing.quality import Quality, coregistration_quality, registration_quality
+from haca3_bids.preprocessing.registration import (
+    FINE_MM,
+    TemplateAlignment,
+    align_prior,
+    centre_of,
+    coregister,
+    register_to_template,
+)
+from haca3_bids.preprocessing.resampling import field_of_view, resample, resample_mask, shrink
+from haca3_bids.preprocessing.template import Template
+from haca3_bids.preprocessing.transforms import Matrix, displacement_mm, inverse, rotation_deg
+from haca3_bids.settings import WHITE_MATTER_PEAK, PreprocessingSettings
+from haca3_bids.volumes.volume import Volume
+
+SIMILARITY_LIMIT = 0.25  # of edges: below, the session fails
+DISTINCTNESS_LIMIT = 0.12  # of the similarity against displaced alignments
+IN_HEAD_LIMIT = 0.90  # share of the template's brain that must lie in the head
+COVERED_LIMIT = 0.25  # share of the template's brain that the reference must reach
+
+
+def for_registration(raw: Volume, settings: PreprocessingSettings) -> Volume:
+    """A copy with voxels of about 2 mm and its grossest bias removed."""
+    return correct_bias(shrink(raw, FINE_MM), settings)
+
+
+def registered(
+    reference: Volume, template: Template, settings: PreprocessingSettings, given: Matrix | None = None
+) -> tuple[TemplateAlignment, dict[str, Any]]:
+    """Where the template lies in the reference, and what is known of its quality; raises BadInput when it is poor.
+
+    ``given`` is a rigid transform that is known already: then only the prior is aligned.
+    """
+    if given is None:
+        alignment = register_to_template(reference, template, settings)
+    else:
+        alignment = align_prior(reference, template, given, settings)
+    quality = registration_quality(reference, template, alignment.affine)
+    centre = centre_of(template.brain, template.brain.data > 0.5)
+    _demand_quality(quality)
+    return alignment, {
+        "similarity": quality.similarity,
+        "limit": SIMILARITY_LIMIT,
+        "distinctness": quality.distinctness,
+        "distinctness_limit": DISTINCTNESS_LIMIT,
+        "passed": True,
+        "given": given is not None,
+        "brain_in_head": quality.brain_in_head,
+        "brain_covered": quality.brain_covered,
+        "rotation_deg": rotation_deg(alignment.rigid),
+        "translation_mm": displacement_mm(alignment.rigid, centre),
+    }
+
+
+def coregistered(
+    moving: Volume, reference: Volume, settings: PreprocessingSettings, contrast: str
+) -> tuple[Matrix, float]:
+    """The rigid matrix from reference to another contrast, and its quality; raises BadInput when it is poor."""
+    pull = coregister(moving, reference, settings)
+    similarity, distinctness = coregistration_quality(moving, reference, pull)
+    if similarity < SIMILARITY_LIMIT or distinctness < DISTINCTNESS_LIMIT:
+        raise BadInput(
+            f"The {contrast} could not be registered to the session's reference: {_edges(similarity, distinctness)}.",
+            "Look at both scans; leave one out with --modalities or --bids-filter-file.",
+        )
+    return pull, similarity
+
+
+def field_in_brain(
+    raw: Volume,
+    template: Template,
+    alignment: TemplateAlignment,
+    to_scan: Matrix,
+    settings: PreprocessingSettings,
+    given_brain: Volume | None = None,
+) -> Volume:
+    """The logarithm of a raw scan's bias field on a coarse grid; ``given_brain`` is on the reference's grid."""
+    if given_brain is not None:
+        brain = resample_mask(given_brain, raw, inverse(to_scan))
+    else:
+        brain = brain_on_native_grid(template, alignment, raw, to_scan).data > 0.5
+    return log_field(raw, settings, brain)
+
+
+def on_template_grid(
+    raw: Volume, field: Volume, grid: Volume, pull: Matrix, settings: PreprocessingSettings
+) -> tuple[Volume, Volume]:
+    """The scan without its bias, interpolated once, and its field of view (0 or 1), both on the template grid."""
+    image = resample(without_field(raw, field), grid, pull, order=1 if settings.sloppy else 3)
+    return image, grid.with_data(field_of_view(raw, grid, pull))
+
+
+@dataclass(frozen=True)
+class SessionMasks:
+    """Boolean, on the template grid."""
+
+    head_mask: NDArray[np.bool_]
+    brain_mask: NDArray[np.bool_]
+    white_matter: NDArray[np.bool_]
+    defaced: bool
+
+
+def masks(
+    reference: Volume, covered: NDArray[np.bool_], template: Template, alignment: TemplateAlignment
+) -> SessionMasks:
+    """Head, brain and white-matter core of the session, from its reference on the template grid."""
+    head = head_mask(reference) & covered
+    to_grid = inverse(prior_pull(alignment))
+    return SessionMasks(
+        head,
+        brain_on_template_grid(template, alignment),
+        white_matter_core(template, alignment),
+        looks_defaced(head, covered, reference, to_grid),
+    )
+
+
+def scaled(image: Volume, core: NDArray[np.bool_], limit_to: NDArray[np.bool_] | None) -> tuple[Volume, float, float]:
+    """The image with its white-matter peak at 1000, the peak before, and the peak after as measured anew."""
+    before = white_matter_peak(image.data, core)
+    out = image.with_data(image.data * np.float32(WHITE_MATTER_PEAK / before))
+    if limit_to is not None:
+        out = without_face(out, limit_to)
+    return out, before, white_matter_peak(out.data, core)
+
+
+def cut_share(native: Volume, grid: Volume, rigid: Matrix) -> float:
+    """Share of the reference's head that lies beyond the template grid: neck, mostly."""
+    head = head_mask(native)
+    inside = field_of_view(grid, native, inverse(rigid))
+    return float((head & ~inside).sum() / max(int(head.sum()), 1))
+
+
+def record(reference: str, pieces: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """What the steps found, in one: facts of each contrast under ``contrasts``, those of the session at the top."""
+    whole: dict[str, Any] = {"reference": reference, "contrasts": {}, "seconds": {}}
+    for piece in pieces:
+        contrast = piece.get("contrast", "")
+        place = whole["contrasts"].setdefault(contrast, {"seconds": {}}) if contrast else whole
+        place["seconds"] |= piece.get("seconds", {})
+        place |= {key: value for key, value in piece.items() if key not in ("contrast", "seconds")}
+    return whole
+
+
+def _demand_quality(quality: Quality) -> None:
+    hint = "Look at the scan: is it a head, upright, not cut through the brain? Leave it out with --bids-filter-file."
+    if quality.brain_covered < COVERED_LIMIT:
+        raise BadInput(
+            f"The registration to the template failed: the scan reaches {100 * quality.brain_covered:.0f} % of the "
+            f"template's brain, and {100 * COVERED_LIMIT:.0f} % are needed.",
+            hint,
+        )
+    if quality.brain_in_head < IN_HEAD_LIMIT:
+        raise BadInput(
+            f"The registration to the template failed: {100 * quality.brain_in_head:.0f} % of the template's brain "
+            f"lie in the head, and {100 * IN_HEAD_LIMIT:.0f} % are needed.",
+            hint,
+        )
+    if quality.similarity < SIMILARITY_LIMIT or quality.distinctness < DISTINCTNESS_LIMIT:
+        edges = _edges(quality.similarity, quality.distinctness)
+        raise BadInput(f"The registration to the template failed: {edges}.", hint)
+
+
+def _edges(similarity: float, distinctness: float) -> str:
+    return (
+        f"edges correlate by {similarity:.2f} ({SIMILARITY_LIMIT:.2f} is needed), and by {distinctness:.2f} more than "
+        f"in displaced positions ({DISTINCTNESS_LIMIT:.2f} is needed)"
+    )

@@ -1,0 +1,152 @@
+"""The graph that brings the raw scans of one session to the template grid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nipype.interfaces import utility
+from nipype.pipeline import engine as pe
+
+from haca3_bids.interfaces import preprocess as steps
+from haca3_bids.settings import CONTRASTS, REFERENCE_ORDER, PreprocessingSettings
+
+OUTPUTS = (
+    "contrasts",
+    "preproc",
+    "coverage",
+    "white_matter",
+    "head_mask",
+    "brain_mask",
+    "to_reference",
+    "to_template",
+    "from_template",
+    "record",
+)
+METHODS = (
+    "The scans of each session were corrected for intensity non-uniformity with N4 [@n4] as implemented in ANTs "
+    "[@ants]; the field was estimated inside the brain on a copy with voxels of 4 mm. The reference (T1w, else T2w, "
+    "FLAIR, PDw) was registered to the template rigidly (6 parameters) by mutual information from many starting "
+    "positions, the other contrasts to the reference likewise, and every scan was interpolated once, by B-splines, "
+    "on the 1 mm grid of the template. Intensities were scaled so that the white-matter peak, the mode inside the "
+    "eroded white-matter prior of the template, is 1000."
+)
+MEMORY_GB = {  # measured on a scan of 40 million voxels, rounded up
+    "read": 0.8,
+    "register": 1.0,
+    "coregister": 0.8,
+    "n4": 1.0,
+    "resample": 1.5,
+    "masks": 0.8,
+    "white_matter": 0.6,
+}
+WITH_ITK = ("read", "register", "coregister", "n4")  # steps that use the threads they are given
+
+
+def init_preprocess_wf(
+    images: Mapping[str, Path],
+    settings: PreprocessingSettings,
+    *,
+    name: str = "preprocess_wf",
+    given: Mapping[str, Path] | None = None,
+) -> pe.Workflow:
+    """N4, rigid registration, one interpolation and white-matter scaling of the scans of one session.
+
+    ``images`` holds a raw scan for each contrast. ``given`` may hold ``to_template`` (ITK file, reference to template)
+    and ``brain_mask`` (on the reference's own grid), which are then used instead of estimates. Outputs
+    (``outputnode``), lists in the order of ``contrasts``: ``preproc``, ``coverage`` (field of view), ``to_reference``;
+    and for the session ``white_matter``, ``head_mask``, ``brain_mask``, ``to_template``, ``from_template``, ``record``.
+    """
+    given = given or {}
+    contrasts = [contrast for contrast in CONTRASTS if contrast in images]
+    reference = next(contrast for contrast in REFERENCE_ORDER if contrast in images)
+    workflow = pe.Workflow(name=name)
+    output = pe.Node(utility.IdentityInterface(fields=list(OUTPUTS)), name="outputnode")
+    output.inputs.contrasts = contrasts
+    register = _node(steps.Register, "register", settings)
+    if "to_template" in given:
+        register.inputs.to_template = str(Path(given["to_template"]).absolute())
+    masks = _node(steps.Masks, "masks", settings)
+    collect = pe.Node(steps.Collect(reference=reference), name="collect", mem_gb=0.1)
+    chains = {contrast: _chain(contrast, images[contrast], settings, given) for contrast in contrasts}
+    first = chains[reference]
+    workflow.connect(
+        [
+            (first["read"], register, [("out_file", "reference")]),
+            (first["read"], masks, [("out_file", "native")]),
+            (first["resample"], masks, [("out_file", "reference"), ("coverage", "coverage")]),
+            (register, masks, [("to_template", "to_template"), ("affine", "affine")]),
+            (register, output, [("to_template", "to_template"), ("from_template", "from_template")]),
+            (masks, output, [(key, key) for key in ("head_mask", "brain_mask", "white_matter")]),
+            (collect, output, [("record", "record")]),
+        ]
+    )
+    for contrast, chain in chains.items():
+        _connect_chain(workflow, chain, first, register, masks)
+        chain["white_matter"].inputs.is_reference = contrast == reference
+    _merge(workflow, "preproc", [chain["white_matter"] for chain in chains.values()], "out_file", output)
+    _merge(workflow, "coverage", [chain["resample"] for chain in chains.values()], "coverage", output)
+    _merge(workflow, "to_reference", [chain["coregister"] for chain in chains.values()], "to_reference", output)
+    every = [register, masks, *(node for chain in chains.values() for node in chain.values())]
+    _merge(workflow, "facts", every, "facts", collect)
+    return workflow
+
+
+def _chain(contrast: str, path: Path, settings: PreprocessingSettings, given: Mapping[str, Path]) -> dict[str, pe.Node]:
+    """The nodes that a scan goes through, by the names of their steps."""
+    kinds = {
+        "read": steps.Read,
+        "coregister": steps.Coregister,
+        "n4": steps.EstimateBias,
+        "resample": steps.Resample,
+        "white_matter": steps.Scale,
+    }
+    chain = {step: _node(kind, step, settings, contrast) for step, kind in kinds.items()}
+    for step in ("read", "n4", "resample"):
+        chain[step].inputs.in_file = str(Path(path).absolute())
+    if "brain_mask" in given:
+        chain["n4"].inputs.brain_mask = str(Path(given["brain_mask"]).absolute())
+    return chain
+
+
+def _connect_chain(
+    workflow: pe.Workflow, chain: Mapping[str, pe.Node], first: Mapping[str, pe.Node], register: pe.Node, masks: pe.Node
+) -> None:
+    """Read, co-register, estimate the bias, resample, scale."""
+    if chain is not first:
+        workflow.connect(chain["read"], "out_file", chain["coregister"], "moving")
+    from_masks = [(key, key) for key in ("white_matter", "head_mask", "defaced")]
+    workflow.connect(
+        [
+            (first["read"], chain["coregister"], [("out_file", "reference")]),
+            (register, chain["n4"], [("to_template", "to_template"), ("affine", "affine")]),
+            (chain["coregister"], chain["n4"], [("to_reference", "to_reference")]),
+            (chain["n4"], chain["resample"], [("out_file", "field")]),
+            (chain["coregister"], chain["resample"], [("to_reference", "to_reference")]),
+            (register, chain["resample"], [("to_template", "to_template")]),
+            (chain["resample"], chain["white_matter"], [("out_file", "in_file"), ("coverage", "coverage")]),
+            (masks, chain["white_matter"], from_masks),
+        ]
+    )
+
+
+def _node(interface: Any, step: str, settings: PreprocessingSettings, contrast: str = "") -> pe.Node:
+    """A node for one step, with the processors and the memory that it takes."""
+    made = interface(
+        contrast=contrast,
+        template=settings.template,
+        sloppy=settings.sloppy,
+        seed=settings.seed,
+        threads=settings.threads,
+    )
+    threads = max(1, settings.threads) if step in WITH_ITK else 1
+    return pe.Node(made, name=f"{step}_{contrast}" if contrast else step, n_procs=threads, mem_gb=MEMORY_GB[step])
+
+
+def _merge(workflow: pe.Workflow, name: str, nodes: list[pe.Node], field: str, to: pe.Node) -> None:
+    """A list of one output of several nodes, in their order."""
+    merge = pe.Node(utility.Merge(len(nodes)), name=f"merge_{name}", run_without_submitting=True)
+    for number, node in enumerate(nodes, 1):
+        workflow.connect(node, field, merge, f"in{number}")
+    workflow.connect(merge, "out", to, name)
