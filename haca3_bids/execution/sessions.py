@@ -18,7 +18,7 @@ from haca3_bids.bids.derivatives import Context
 from haca3_bids.bids.describe import claim_targets, known_targets
 from haca3_bids.bids.discover import Session
 from haca3_bids.bids.given import find_given
-from haca3_bids.bids.record import is_finished, write_failure
+from haca3_bids.bids.record import is_finished, record_path, write_failure
 from haca3_bids.errors import Haca3Error, TemporaryFailure
 from haca3_bids.execution.crash import Crash
 from haca3_bids.execution.environment import set_threads
@@ -105,8 +105,9 @@ def process(run: Run, selection: Selection, stack: ExitStack) -> list[Outcome]:
         plans = [_plan(run, session, targets) for session in waiting]
         workflow = init_participant_wf(plans, run.settings, engine_needs(run))
         workflow.base_dir = str(run.work)
+        before = {session.name: _written(run, session) for session in waiting}
         crashes = run_graph(workflow, run.settings, run.resources, run.logs)
-        outcomes += [_outcome(run, session, crashes, targets) for session in waiting]
+        outcomes += [_outcome(run, one, crashes, targets, _written(run, one) != before[one.name]) for one in waiting]
     _leave_failures(run, selection, outcomes)
     write_pages(run.settings, list(dict.fromkeys(session.subject for session in (*free, *selection.failed))))
     return outcomes
@@ -223,7 +224,13 @@ def _engine_target(target: Mapping[str, Any]) -> Target:
     return {key: value for key, value in target.items() if key != "fingerprint"}
 
 
-def _outcome(run: Run, session: Session, crashes: Sequence[Crash], targets: Sequence[Target]) -> Outcome:
+def _written(run: Run, session: Session) -> int:
+    """When the session's record was written, in nanoseconds; 0 where there is none."""
+    path = record_path(run.settings.output_dir, session)
+    return path.stat().st_mtime_ns if path.exists() else 0
+
+
+def _outcome(run: Run, session: Session, crashes: Sequence[Crash], targets: Sequence[Target], written: bool) -> Outcome:
     from haca3_bids.workflows.participant import workflow_name
 
     name = workflow_name(session)
@@ -231,7 +238,7 @@ def _outcome(run: Run, session: Session, crashes: Sequence[Crash], targets: Sequ
     wanted = targets or default_targets(session, run.weights)
     if own:
         return Outcome(session.name, FAILED, own[0].step, own[0].error, own[0].file)
-    if not is_finished(run.settings.output_dir, session, run.fingerprint, wanted):
+    if not written or not is_finished(run.settings.output_dir, session, run.fingerprint, wanted):
         error = Haca3Error(STOPPED, "Run the same command again.")
         return Outcome(session.name, FAILED, "", error, run.logs / "log.txt")
     if not (run.settings.execution.keep_work or run.settings.execution.debug):

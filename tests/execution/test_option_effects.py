@@ -193,6 +193,12 @@ def test_stop_on_first_crash_leaves_the_others(
     monkeypatch.setenv("FAKE_ENGINE", "refuses")
     app("--nprocs", "1", "--stop-on-first-crash")
     assert "stopped before this session" in capsys.readouterr().out
+    monkeypatch.setenv("FAKE_ENGINE", "")
+    app()
+    monkeypatch.setenv("FAKE_ENGINE", "refuses")
+    capsys.readouterr()
+    app("--nprocs", "1", "--stop-on-first-crash", "--reprocess")
+    assert "0 done, 0 skipped, 2 failed" in capsys.readouterr().out
 
 
 def test_the_graph_and_the_resources_are_written_on_request(app: App, out: Path) -> None:
