@@ -15,7 +15,9 @@ from haca3_bids.settings import CONTRASTS, HarmonizationSettings
 
 if TYPE_CHECKING:
     from haca3_bids.checkpoints.formats import Checkpoint
+    from haca3_bids.harmonization.engine import Harmonized
     from haca3_bids.harmonization.target import Target
+    from haca3_bids.networks.fusion import FusionNet
 
 DEFAULTS = HarmonizationSettings()
 IMAGE_SUFFIXES = (".nii.gz", ".nii")
@@ -52,14 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> int:
     """Harmonize, and write the image with its sidecar."""
     logging.basicConfig(level=logging.INFO if options.verbose else logging.WARNING, format="%(message)s")
-    sources = _distinct(options.source, "--source")
-    stem = _checked_output(options.out, sources)
-    if options.eta and not options.theta:
-        raise UsageError("--eta goes with --theta.", "An image and a built-in reference have an eta of their own.")
+    _check(options)
     from haca3_bids.harmonization import job
     from haca3_bids.harmonization.device import choose_device, keep_freed_memory
-    from haca3_bids.harmonization.engine import harmonize
-    from haca3_bids.volumes.volume import load_volume, save_volume
 
     keep_freed_memory()
     start = time.monotonic()
@@ -67,26 +64,66 @@ def main(options: argparse.Namespace) -> int:
     choose_device(settings.device)
     checkpoint, fusion, weights = job.load_networks(settings)
     target = _target(options, checkpoint, settings)
+    image = _harmonized(options, target, checkpoint, fusion, settings)
+    facts = job.described(image) | weights | job.facts(image, settings, start)
+    _write(image, facts | {"source_files": {contrast: path.name for contrast, path in options.source}}, options.out)
+    return 0
+
+
+def _check(options: argparse.Namespace) -> None:
+    """What cannot be is refused before anything is computed."""
+    for pairs, option in ((options.source, "--source"), (options.coverage, "--coverage")):
+        if len(dict(pairs)) < len(pairs):
+            raise UsageError(f"{option} names one contrast twice.", "A session has one image of a contrast.")
+    if options.eta and not options.theta:
+        raise UsageError("--eta goes with --theta.", "An image and a built-in reference have an eta of their own.")
+    out: Path = options.out
+    if not out.name.endswith(IMAGE_SUFFIXES):
+        raise UsageError(f"--out {out.name} is no name of a NIfTI file.", "Let it end in .nii or .nii.gz.")
+    if not out.parent.is_dir():
+        raise CannotCreate(f"The folder {out.parent} of --out does not exist.", "Make it first.")
+    if any(out.exists() and path.exists() and out.samefile(path) for _, path in options.source):
+        raise UsageError(f"--out {out.name} is one of the sources.", "Choose another name.")
+
+
+def _harmonized(
+    options: argparse.Namespace,
+    target: Target,
+    checkpoint: Checkpoint,
+    fusion: FusionNet | None,
+    settings: HarmonizationSettings,
+) -> Harmonized:
+    from haca3_bids.harmonization.engine import harmonize
+    from haca3_bids.harmonization.job import load_mask
+    from haca3_bids.volumes.volume import load_volume
+
     (image,) = harmonize(
-        {contrast: load_volume(path) for contrast, path in sources.items()},
+        {contrast: load_volume(path) for contrast, path in options.source},
         [target],
         checkpoint,
         fusion,
         settings,
-        coverage={contrast: load_volume(path) for contrast, path in _distinct(options.coverage, "--coverage").items()},
-        white_matter=job.load_mask(options.white_matter),
-        head_mask=job.load_mask(options.head_mask),
+        coverage={contrast: load_volume(path) for contrast, path in options.coverage},
+        white_matter=load_mask(options.white_matter),
+        head_mask=load_mask(options.head_mask),
     )
-    sidecar = job.described(image) | weights | job.facts(image, settings, start)
-    sidecar |= {"source_files": {contrast: Path(path).name for contrast, path in sources.items()}}
+    return image
+
+
+def _write(image: Harmonized, sidecar: dict[str, Any], out: Path) -> None:
+    """The image, its sidecar and, where there is one, the map of deviations: each appears whole or not at all."""
+    from haca3_bids.harmonization.job import write_json
+    from haca3_bids.volumes.volume import save_volume
+
+    suffix = next(suffix for suffix in IMAGE_SUFFIXES if out.name.endswith(suffix))
+    stem = out.name.removesuffix(suffix)
     try:
         if image.std is not None:
-            save_volume(image.std, options.out.with_name(f"{stem}_std.nii.gz"))
-        save_volume(image.image, options.out)
-        job.write_json(sidecar, options.out.with_name(f"{stem}.json"))
+            save_volume(image.std, out.with_name(f"{stem}_std{suffix}"))
+        save_volume(image.image, out)
+        write_json(sidecar, out.with_name(f"{stem}.json"))
     except OSError as error:
-        raise CannotCreate(f"{options.out} cannot be written ({error.strerror}).", "Is the disk full?") from error
-    return 0
+        raise CannotCreate(f"{out} cannot be written ({error.strerror}).", "Is the disk full?") from error
 
 
 def _settings(options: argparse.Namespace) -> HarmonizationSettings:
@@ -108,18 +145,6 @@ def _target(options: argparse.Namespace, checkpoint: Checkpoint, settings: Harmo
     return encode_target(load_volume(path), contrast, checkpoint, settings, origin=f"the image {path.name}")
 
 
-def _checked_output(out: Path, sources: dict[str, Path]) -> str:
-    """The name of the output without its suffix; an output that cannot be is refused before anything is computed."""
-    suffix = next((suffix for suffix in IMAGE_SUFFIXES if out.name.endswith(suffix)), None)
-    if suffix is None:
-        raise UsageError(f"--out {out.name} is no name of a NIfTI file.", "Let it end in .nii or .nii.gz.")
-    if not out.parent.is_dir():
-        raise CannotCreate(f"The folder {out.parent} of --out does not exist.", "Make it first.")
-    if any(out.exists() and Path(path).exists() and out.samefile(path) for path in sources.values()):
-        raise UsageError(f"--out {out.name} is one of the sources.", "Choose another name.")
-    return out.name.removesuffix(suffix)
-
-
 def _pair(text: str) -> tuple[str, Path]:
     contrast, equals, path = text.partition("=")
     if contrast not in CONTRASTS or not equals or not path:
@@ -132,10 +157,3 @@ def _positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a whole number above zero")
     return number
-
-
-def _distinct(pairs: list[tuple[str, Path]], option: str) -> dict[str, Path]:
-    files = dict(pairs)
-    if len(files) < len(pairs):
-        raise UsageError(f"{option} names one contrast twice.", "A session has one image of a contrast.")
-    return files

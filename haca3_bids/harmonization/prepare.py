@@ -12,7 +12,15 @@ from haca3_bids.errors import BadInput
 from haca3_bids.intensity.background import closed, head_mask
 from haca3_bids.intensity.percentile import Array, Mask, estimated_coverage, scaled, upper_percentile
 from haca3_bids.settings import HarmonizationSettings
-from haca3_bids.volumes.canvas import AUTHORS_GRID, CANVAS, Canvas, authors_window, fit_canvas, needs_content
+from haca3_bids.volumes.canvas import (
+    AUTHORS_GRID,
+    CANVAS,
+    SIZE_TOLERANCE,
+    Canvas,
+    authors_window,
+    fit_canvas,
+    needs_content,
+)
 from haca3_bids.volumes.volume import Volume, reorient
 
 SIGNAL = {"haca3": 1e-6, "haca3plus": 1e-2}  # scaled intensity above which a voxel counts as seen
@@ -103,8 +111,8 @@ def _whole_head(images: Mapping[str, Volume]) -> Mask:
 
 
 def _require_authors_grid(grid: Volume) -> None:
-    stored = all(np.argmax(np.abs(grid.affine[:3, axis])) == axis for axis in range(3))
-    if grid.shape == AUTHORS_GRID and stored and np.allclose(reorient(grid).affine, grid.affine):
+    upright = np.allclose(reorient(grid).affine, grid.affine)
+    if grid.shape == AUTHORS_GRID and upright and np.allclose(grid.zooms_mm, 1, atol=SIZE_TOLERANCE):
         return
     wanted = " x ".join(map(str, AUTHORS_GRID))
     raise BadInput(

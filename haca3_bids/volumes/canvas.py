@@ -117,8 +117,7 @@ def fit_canvas(grid: Volume, content: Mask | None = None) -> Canvas:
 
 def needs_content(grid: Volume) -> bool:
     """Whether some axis of the grid is longer than the canvas."""
-    extent_mm = np.asarray(grid.shape) * grid.zooms_mm
-    return bool((extent_mm > CANVAS - 4).any())
+    return max(fit_canvas(grid).upright_shape) > CANVAS
 
 
 def authors_window() -> tuple[slice, slice, slice]:

@@ -123,7 +123,7 @@ def _truncated(source, path):
 
 
 def test_a_truncated_file_is_a_sentence(authors_file, checkpoint, tmp_path):
-    with pytest.raises(Unavailable, match="short.pt cannot be read as a PyTorch checkpoint"):
+    with pytest.raises(Unavailable, match=r"short.pt cannot be read as a PyTorch checkpoint"):
         load_checkpoint(_truncated(authors_file, tmp_path / "short.pt"))
     save_checkpoint(tmp_path / "own.safetensors", checkpoint.model, references={}, card={})
     with pytest.raises(Unavailable, match="cannot be read as safetensors"):
@@ -147,7 +147,7 @@ class Outsider:
 
 def test_a_file_with_code_in_it_is_refused(tmp_path):
     torch.save({"beta_encoder": Outsider()}, tmp_path / "code.pt")
-    with pytest.raises(Unavailable, match="code.pt"):
+    with pytest.raises(Unavailable, match=r"code.pt"):
         load_checkpoint(tmp_path / "code.pt")
 
 

@@ -68,14 +68,14 @@ def test_a_damaged_copy_is_fetched_again(server, home):
 
 
 def test_a_wrong_hash_says_what_was_expected_and_found_and_leaves_nothing(server, home):
-    with pytest.raises(Unavailable, match="expected 1280000 bytes with 000.*has changed") as caught:
+    with pytest.raises(Unavailable, match=r"expected 1280000 bytes with 000.*has changed") as caught:
         fetch("toy", entry(server, sha256="0" * 64))
     assert hashlib.sha256(CONTENT).hexdigest() in caught.value.sentence
     assert not list(home.iterdir())
 
 
 def test_a_download_that_broke_off_is_told_apart(server, home):
-    with pytest.raises(Unavailable, match="gave 1000 bytes.*broke off"):
+    with pytest.raises(Unavailable, match=r"gave 1000 bytes.*broke off"):
         fetch("toy", entry(server, "short.pt"))
     assert not list(home.iterdir())
 
@@ -102,7 +102,7 @@ def test_names_and_files_resolve(home, tmp_path, monkeypatch):
     monkeypatch.setattr(registry, "fetch", lambda name: home / name)
     assert resolve("haca3plus") == home / "haca3plus"
     assert resolve("fusion", "fusion") == home / "fusion"
-    with pytest.raises(Unavailable, match="fusion holds fusion weights.*builtin, haca3, haca3plus"):
+    with pytest.raises(Unavailable, match=r"fusion holds fusion weights.*builtin, haca3, haca3plus"):
         resolve("fusion")
     with pytest.raises(Unavailable, match=f"one of the names builtin, {', '.join(entries)}"):
         resolve("haca4")

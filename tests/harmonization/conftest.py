@@ -75,15 +75,59 @@ def phantoms(golden_inputs):
 
 
 @pytest.fixture(scope="session")
-def small_heads(golden_inputs):
-    """The middle 40 mm of the phantoms along each axis, smoothed off: few slices, for tests of the whole engine."""
-    heads = {}
-    for name in ("T1w", "T2w", "FLAIR"):
-        data = golden_inputs["phantom"](name)[60:100, 92:132, 76:116].copy()
-        x, y, z = np.indices(data.shape) - 19.5
-        data[x**2 + y**2 + z**2 > 17**2] = 0
-        heads[name] = Volume(data, AUTHORS_AFFINE @ np.diag([1, 1, 1, 1]))
-    return heads
+def small_heads(phantoms):
+    """A ball of 34 mm out of each phantom."""
+    return {name: Volume(_ball(phantoms[name].data, 17), AUTHORS_AFFINE) for name in phantoms}
+
+
+@pytest.fixture(scope="session")
+def tiny_heads(phantoms):
+    """Twelve slices in each orientation."""
+    return {name: Volume(_ball(phantoms[name].data, 6), AUTHORS_AFFINE) for name in phantoms}
+
+
+def _ball(data, radius):
+    half = radius + 3
+    data = data[80 - half : 80 + half, 112 - half : 112 + half, 96 - half : 96 + half].copy()
+    x, y, z = np.indices(data.shape) - (half - 0.5)
+    data[x**2 + y**2 + z**2 > radius**2] = 0
+    return data
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """Narrow networks of random weights, for tests of what happens around them."""
+    return tiny_checkpoint("haca3")
+
+
+@pytest.fixture(scope="session")
+def tiny_plus():
+    return tiny_checkpoint("haca3plus")
+
+
+def tiny_checkpoint(variant):
+    torch.manual_seed(0)
+    model = Haca3(Haca3Config(variant=variant))
+    model.beta_encoder = torch.nn.Conv2d(1, 5, 3, padding=1)
+    model.theta_encoder = Moments(pair=True)
+    model.eta_encoder = Moments(pair=False)
+    model.decoder = torch.nn.Sequential(torch.nn.Conv2d(3, 1, 3, padding=1), torch.nn.LeakyReLU(0.1), torch.nn.ReLU())
+    model = model.eval().requires_grad_(False)
+    model.decoder[0].weight.abs_()
+    model.decoder[0].bias.fill_(3)
+    return Checkpoint(model, "tiny", "1" * 64, {}, {})
+
+
+class Moments(torch.nn.Module):
+    """Mean and standard deviation of each image in the place of a contrast or artifact encoder."""
+
+    def __init__(self, pair):
+        super().__init__()
+        self.pair = pair
+
+    def forward(self, x):
+        moments = 10 * torch.stack([x.mean(dim=(1, 2, 3)), x.std(dim=(1, 2, 3))], dim=1)
+        return (moments, moments) if self.pair else moments
 
 
 @pytest.fixture

@@ -1,0 +1,238 @@
+import dataclasses
+import sys
+import types
+
+import numpy as np
+import pytest
+import torch
+
+from haca3_bids.errors import BadInput, TemporaryFailure, UsageError
+from haca3_bids.harmonization import engine
+from haca3_bids.harmonization.engine import harmonize
+from haca3_bids.harmonization.target import Target
+from haca3_bids.volumes.volume import reorient, reorient_like
+
+TARGET = Target("", "T2w", (-0.4, -0.8), (-1.8, 1.7), 900.0, "numbers")
+OTHER = Target("siteB", "T1w", (2.0, 1.0), (0.3, 0.5), 1000.0, "numbers")
+
+
+@pytest.fixture(scope="module")
+def pair(tiny_heads):
+    return {name: tiny_heads[name] for name in ("T1w", "T2w")}
+
+
+@pytest.fixture(scope="module")
+def usual(pair, tiny):
+    """Both targets at once, with all extras: what the tests below compare with."""
+    from haca3_bids.settings import HarmonizationSettings
+
+    settings = HarmonizationSettings(device="cpu", threads=1)
+    return harmonize(pair, [TARGET, OTHER], tiny, None, settings, extras=("attention", "beta"))
+
+
+@pytest.fixture
+def settings(settings):
+    return dataclasses.replace(settings, threads=1)
+
+
+def test_the_same_sources_give_the_same_voxels_in_any_order_and_with_any_other_target(pair, tiny, settings, usual):
+    turned = dict(reversed(pair.items()))
+    (again,) = harmonize(turned, [TARGET], tiny, None, settings)
+    assert np.array_equal(again.image.data, usual[0].image.data)
+    assert again.sources == usual[0].sources
+    assert not np.array_equal(usual[0].image.data, usual[1].image.data)
+
+
+@pytest.mark.parametrize("size", [1, 5])
+def test_the_batch_size_changes_next_to_nothing(pair, tiny, settings, usual, size):
+    (found,) = harmonize(pair, [TARGET], tiny, None, dataclasses.replace(settings, batch_size=size))
+    wanted = usual[0].image.data
+    changed = np.abs(found.image.data - wanted) > 1e-3 * np.percentile(wanted, 95)
+    assert changed.mean() < 1e-3
+
+
+def test_the_output_lies_on_the_grid_of_the_sources_however_they_are_stored(pair, tiny, settings, usual):
+    turned = {name: reorient(volume, ("S", "R", "A")) for name, volume in pair.items()}
+    (found,) = harmonize(turned, [TARGET], tiny, None, settings)
+    assert found.image.has_grid_of(turned["T1w"])
+    assert np.array_equal(reorient_like(found.image, pair["T1w"]).data, usual[0].image.data)
+    assert found.image.data.dtype == np.float32
+
+
+def test_every_source_is_reported_with_theta_eta_and_attention(usual):
+    for image in usual:
+        assert list(image.sources) == ["T1w", "T2w"]
+        assert sum(report.attention for report in image.sources.values()) == pytest.approx(1, abs=1e-5)
+        assert np.isfinite([[*report.theta, *report.eta] for report in image.sources.values()]).all()
+    assert usual[0].scale == 900
+    assert usual[0].cut_share == 0
+    assert usual[0].covered_share == 1
+
+
+def test_attention_maps_add_up_to_one_in_the_head_and_levels_lie_between_one_and_five(usual):
+    total = sum(volume.data for volume in usual[0].attention_maps.values())
+    inside = usual[0].beta.data > 0
+    assert inside.sum() > 500
+    np.testing.assert_allclose(total[inside], 1, atol=1e-5)
+    assert not total[~inside].any()
+    assert usual[0].beta.data.max() <= 5
+
+
+def test_a_source_has_no_say_where_it_does_not_cover_the_head(pair, tiny, settings):
+    half = pair["T2w"].data.copy()
+    half[:, :, 8:] = 0
+    cover = np.ones_like(half)
+    cover[:, :, 8:] = 0
+    sources = {"T1w": pair["T1w"], "T2w": pair["T2w"].with_data(half)}
+    coverage = {"T2w": pair["T2w"].with_data(cover)}
+    (found,) = harmonize(sources, [TARGET], tiny, None, settings, coverage=coverage, extras=["attention"])
+    (guessed,) = harmonize(sources, [TARGET], tiny, None, settings)
+    assert not found.attention_maps["T2w"].data[:, :, 8:].any()
+    assert found.attention_maps["T2w"].data[:, :, :8].any()
+    inside = found.attention_maps["T1w"].data[:, :, 8:] > 0
+    assert found.image.data[:, :, 8:][inside].min() > 0  # no dark slab
+    assert np.array_equal(guessed.image.data, found.image.data)
+
+
+def test_slices_without_head_never_reach_the_networks(pair, tiny, settings, monkeypatch):
+    seen = []
+    forward = tiny.model.beta_encoder.forward
+    monkeypatch.setattr(tiny.model.beta_encoder, "forward", lambda x: (seen.append(len(x)), forward(x))[1])
+    harmonize({"T1w": pair["T1w"]}, [TARGET, OTHER], tiny, None, settings)
+    assert sum(seen) == 3 * 12
+
+
+def test_an_anatomy_drawn_at_random_is_reproducible_and_comes_with_its_deviation(pair, tiny, settings):
+    drawn = dataclasses.replace(settings, beta="sample", samples=4, seed=3)
+    one = {"T1w": pair["T1w"]}
+    (first,) = harmonize(one, [TARGET], tiny, None, drawn)
+    (again,) = harmonize(one, [TARGET], tiny, None, dataclasses.replace(drawn, batch_size=5))
+    (other,) = harmonize(one, [TARGET], tiny, None, dataclasses.replace(drawn, seed=4))
+    limit = 1e-3 * np.percentile(first.image.data, 95)
+    assert (np.abs(first.image.data - again.image.data) > limit).mean() < 1e-3
+    assert (np.abs(first.std.data - again.std.data) > limit).mean() < 1e-3
+    assert (np.abs(first.image.data - other.image.data) > limit).mean() > 0.05
+    assert first.std.data.max() > 0
+
+
+def test_mean_and_deviation_are_those_of_the_images_drawn():
+    chance = np.random.default_rng(0)
+    images = [chance.random((3, 4, 5), dtype=np.float32) for _ in range(5)]
+    gathered = engine._Image()
+    for image in images:
+        gathered.add(image.copy(), None)
+    np.testing.assert_allclose(gathered.mean, np.mean(images, axis=0), atol=1e-6)
+    np.testing.assert_allclose(gathered.std(), np.std(images, axis=0, ddof=1), atol=1e-6)
+
+
+def test_a_single_draw_has_no_deviation(pair, tiny, settings, usual):
+    assert usual[0].std is None
+
+
+def test_the_output_is_brought_back_to_a_white_matter_peak_of_1000(pair, tiny, settings, usual, monkeypatch):
+    peak = types.ModuleType("haca3_bids.intensity.white_matter")
+    peak.white_matter_peak = lambda image, mask: float(np.median(image[mask]))
+    monkeypatch.setitem(sys.modules, "haca3_bids.intensity.white_matter", peak)
+    white = usual[0].beta.with_data(usual[0].beta.data > 0)
+    (found,) = harmonize(pair, [TARGET], tiny, None, settings, white_matter=white)
+    assert np.median(found.image.data[white.data > 0]) == pytest.approx(1000, rel=1e-5)
+    assert found.scale * found.white_matter_peak == pytest.approx(900 * 1000)
+    peak.white_matter_peak = lambda image, mask: 0.0
+    with pytest.raises(BadInput, match="no white-matter peak"):
+        harmonize(pair, [TARGET], tiny, None, settings, white_matter=white)
+
+
+def test_nothing_is_written_outside_the_head_mask(pair, tiny, settings):
+    inside = np.zeros(pair["T1w"].shape, np.float32)
+    inside[:, :9] = 1
+    (found,) = harmonize(pair, [TARGET], tiny, None, settings, head_mask=pair["T1w"].with_data(inside))
+    assert not found.image.data[:, 9:].any()
+    assert found.image.data[:, :9].any()
+
+
+def test_the_fusion_network_and_the_median_are_both_at_hand(pair, tiny, fusion_net, settings, usual, monkeypatch):
+    monkeypatch.setattr(engine, "fuse_in_slabs", lambda net, stacks, device, slab: stacks[0] * 0 + 2)
+    (found,) = harmonize({"T1w": pair["T1w"]}, [TARGET], tiny, fusion_net, settings)
+    assert np.array_equal(found.image.data, np.full(found.image.shape, np.float32(1800)))
+
+
+def test_the_plus_variant_smooths_attention(pair, tiny_plus, settings, usual):
+    (found,) = harmonize(pair, [TARGET], tiny_plus, None, settings, extras=["attention"])
+    total = sum(volume.data for volume in found.attention_maps.values())
+    assert total.max() == pytest.approx(1, abs=1e-5)
+
+
+def test_bfloat16_gives_nearly_the_same_image(pair, tiny, settings, usual):
+    (found,) = harmonize({"T1w": pair["T1w"]}, [TARGET], tiny, None, dataclasses.replace(settings, precision="bf16"))
+    (wanted,) = harmonize({"T1w": pair["T1w"]}, [TARGET], tiny, None, settings)
+    assert found.precision == "bf16"
+    assert np.corrcoef(found.image.data.ravel(), wanted.image.data.ravel())[0, 1] > 0.95
+
+
+def _failing(tiny, monkeypatch, limit, times):
+    left = [times]
+    forward = tiny.model.beta_encoder.forward
+
+    def fail_when_large(x):
+        if len(x) > limit and left[0]:
+            left[0] -= 1
+            raise torch.OutOfMemoryError
+        return forward(x)
+
+    monkeypatch.setattr(tiny.model.beta_encoder, "forward", fail_when_large)
+
+
+def test_out_of_memory_is_answered_with_smaller_batches(pair, tiny, settings, usual, monkeypatch):
+    _failing(tiny, monkeypatch, limit=2, times=-1)
+    (found,) = harmonize(pair, [TARGET], tiny, None, settings)
+    changed = np.abs(found.image.data - usual[0].image.data) > 0.9
+    assert changed.mean() < 1e-3
+
+
+def test_a_full_gpu_is_left_for_the_cpu_only_if_auto(pair, tiny, settings, usual, monkeypatch):
+    one = dataclasses.replace(settings, batch_size=1)
+    _failing(tiny, monkeypatch, limit=0, times=1)
+    (found,) = harmonize(pair, [TARGET], tiny, None, dataclasses.replace(one, device="auto"))
+    assert found.device == "cpu"
+    monkeypatch.undo()
+    _failing(tiny, monkeypatch, limit=0, times=1)
+    with pytest.raises(TemporaryFailure, match="memory of cpu ran out"):
+        harmonize(pair, [TARGET], tiny, None, one)
+
+
+def test_images_on_different_grids_are_refused(pair, small_heads, tiny, settings):
+    with pytest.raises(BadInput, match=r"T2w .* does not share the grid of T1w"):
+        harmonize({"T1w": pair["T1w"], "T2w": small_heads["T2w"]}, [TARGET], tiny, None, settings)
+    with pytest.raises(BadInput, match="head mask"):
+        harmonize(pair, [TARGET], tiny, None, settings, head_mask=small_heads["T2w"])
+
+
+def test_an_empty_source_is_refused(pair, tiny, settings):
+    empty = pair["T1w"].with_data(np.zeros(pair["T1w"].shape))
+    with pytest.raises(BadInput, match="95th percentile of T1w is 0"):
+        harmonize({"T1w": empty}, [TARGET], tiny, None, settings)
+
+
+def test_nonsense_is_a_usage_error(pair, tiny, settings):
+    with pytest.raises(UsageError):
+        harmonize({}, [TARGET], tiny, None, settings)
+    with pytest.raises(UsageError):
+        harmonize(pair, [], tiny, None, settings)
+    with pytest.raises(UsageError, match="beta mean"):
+        harmonize(pair, [TARGET], tiny, None, dataclasses.replace(settings, beta="mean"))
+
+
+def test_the_authors_arithmetic_refuses_any_other_grid(pair, tiny, settings):
+    with pytest.raises(BadInput, match="--like-authors"):
+        harmonize(pair, [TARGET], tiny, None, dataclasses.replace(settings, like_authors=True))
+
+
+def test_like_the_authors_the_first_source_given_sets_the_mask(phantoms, tiny, settings):
+    sources = {"T2w": phantoms["T2w"], "T1w": phantoms["T1w"]}
+    authors = dataclasses.replace(settings, like_authors=True, background="none")
+    canvas = engine.fit_images(sources, engine.Rim({}), authors)
+    session = engine._session(sources, canvas, engine.Rim({}), authors, "haca3")
+    assert list(session.sources) == ["T2w", "T1w"]
+    assert np.array_equal(session.mask, session.sources["T2w"].values > 1e-6)
+    plus = engine._session(sources, canvas, engine.Rim({}), authors, "haca3plus")
+    assert np.array_equal(plus.mask, plus.sources["T2w"].votes | plus.sources["T1w"].votes)

@@ -1,0 +1,85 @@
+"""The authors' numbers, through this project's own geometry, scaling and target, in the authors' arithmetic."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from haca3_bids.harmonization.device import Batches
+from haca3_bids.harmonization.prepare import Rim, fit_images, prepare
+from haca3_bids.harmonization.stream import Session, Stream
+from haca3_bids.harmonization.target import Target, encode_target
+from haca3_bids.volumes.slices import ORIENTATIONS, cut
+from haca3_bids.volumes.volume import Volume, reorient
+
+SPREAD = 224 // 32  # golden.npz keeps every 7th row and column
+
+
+@pytest.fixture
+def authors(settings):
+    return dataclasses.replace(settings, like_authors=True, background="none")
+
+
+@pytest.fixture(scope="module")
+def prepared(phantoms, golden):
+    from haca3_bids.settings import HarmonizationSettings
+
+    settings = HarmonizationSettings(device="cpu", like_authors=True, background="none")
+    canvas = fit_images(phantoms, Rim({}), settings)
+    return {name: prepare(name, volume, canvas, Rim({}), settings, "haca3") for name, volume in phantoms.items()}
+
+
+def thinned(slices, like):
+    step = 224 // like.shape[-1]
+    return slices[..., ::step, ::step]
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_slices_are_those_of_the_authors(prepared, golden, orientation):
+    for number, source in enumerate(prepared.values()):
+        slices = cut(source.values, orientation)
+        wanted = golden[f"slices_{orientation}"][number]
+        np.testing.assert_allclose(thinned(slices[golden["slice_index"]], wanted), wanted, rtol=0, atol=1e-6)
+        total = slices[100].sum(dtype=np.float64)
+        assert total == pytest.approx(golden[f"slices_{orientation}_sum"][number], rel=1e-6)
+
+
+@pytest.fixture(scope="module")
+def target_image(golden_inputs, phantoms):
+    return phantoms["T2w"].with_data(golden_inputs["phantom"]("T2w", seed=1))
+
+
+def test_the_target_is_that_of_the_authors(target_image, checkpoint, golden, authors):
+    target = encode_target(target_image, "T2w", checkpoint, authors)
+    np.testing.assert_allclose(target.theta, golden["target_theta"], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(target.eta, golden["target_eta"], rtol=0, atol=1e-4)
+    assert target.scale == pytest.approx(float(golden["target_p95"]), rel=1e-6)
+
+
+@pytest.mark.parametrize("axes", [("R", "A", "S"), ("I", "P", "L")])
+def test_in_the_default_mode_the_same_target_comes_from_any_storage(target_image, checkpoint, golden, settings, axes):
+    turned = reorient(target_image, axes)
+    target = encode_target(turned, "T2w", checkpoint, dataclasses.replace(settings, background="none"))
+    np.testing.assert_allclose(target.theta, golden["target_theta"], rtol=0, atol=1e-5)
+    assert target.scale == pytest.approx(float(golden["target_p95"]), rel=1e-6)
+
+
+def test_in_the_default_mode_a_wider_grid_does_not_change_the_target(target_image, checkpoint, golden, settings):
+    wide = np.pad(target_image.data, 20)
+    affine = target_image.affine.copy()
+    affine[:3, 3] -= affine[:3, :3] @ (20, 20, 20)
+    target = encode_target(Volume(wide, affine), "T2w", checkpoint, settings)
+    np.testing.assert_allclose(target.theta, golden["target_theta"], rtol=0, atol=1e-4)
+    assert target.scale == pytest.approx(float(golden["target_p95"]), rel=1e-6)
+
+
+def test_attention_is_that_of_the_authors(prepared, checkpoint, golden, authors):
+    target = Target("", "T2w", tuple(golden["target_theta"]), tuple(golden["target_eta"]), 1000.0, "golden")
+    mask = prepared["T1w"].votes
+    batches = Batches(2)
+    stream = Stream(Session(prepared, mask), checkpoint.model, authors, torch.device("cpu"), batches)
+    with torch.inference_mode():
+        encoded = stream._encode(golden["slice_index"], "axial")
+        alpha = stream._attention(encoded, target)
+    np.testing.assert_allclose(alpha[:, :, 0, 0], golden["attention_t5"], rtol=0, atol=1e-5)

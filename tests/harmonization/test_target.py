@@ -1,0 +1,54 @@
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from haca3_bids.errors import BadInput, UsageError
+from haca3_bids.harmonization.target import Target, encode_target, target_from_numbers, target_from_reference
+from haca3_bids.volumes.volume import Volume
+
+
+def test_a_target_survives_json():
+    target = Target("siteA", "T2w", (1.0, -2.5), (0.3, 0.5), 870.0, "an image")
+    assert Target.from_json(target.to_json()) == target
+
+
+def test_numbers_take_the_authors_eta_and_scale():
+    target = target_from_numbers("T1w", (10, 20))
+    assert target == Target("", "T1w", (10.0, 20.0), (0.3, 0.5), 1000.0, target.origin)
+    assert target_from_numbers("T1w", (10, 20), (0.1, 0.2)).eta == (0.1, 0.2)
+
+
+def test_a_built_in_reference_belongs_to_its_weights(checkpoint):
+    target = target_from_reference("T2w", checkpoint)
+    assert (target.theta, target.scale, target.name) == ((-0.4, -0.8), 900.0, "")
+    with pytest.raises(UsageError, match="golden have no built-in reference for T1w"):
+        target_from_reference("T1w", checkpoint)
+
+
+@pytest.mark.parametrize("change", [{"theta": (1.0, math.nan)}, {"scale": 0.0}, {"eta": (1.0,)}, {"name": "a_b"}])
+def test_impossible_targets_are_refused(change):
+    fields = {"name": "", "contrast": "T1w", "theta": (0.0, 0.0), "eta": (0.0, 0.0), "scale": 1.0, "origin": ""}
+    with pytest.raises(UsageError):
+        Target(**(fields | change))
+
+
+def test_a_target_away_from_the_middle_is_read_where_it_is(small_heads, checkpoint, settings):
+    head = small_heads["T2w"]
+    data = np.zeros((42, 100, 42), np.float32)
+    data[1:41, 58:98, 1:41] = head.data
+    target = encode_target(Volume(data, head.affine), "T2w", checkpoint, settings)
+    assert np.isfinite(target.theta).all()
+    assert target.scale > 0
+
+
+def test_an_image_without_signal_in_its_field_of_view_is_refused(small_heads, checkpoint, settings):
+    empty = small_heads["T2w"].with_data(np.zeros((40, 40, 40)))
+    with pytest.raises(BadInput, match="95th percentile of T2w"):
+        encode_target(empty, "T2w", checkpoint, settings)
+
+
+def test_the_authors_arithmetic_refuses_other_grids(small_heads, checkpoint, settings):
+    with pytest.raises(BadInput, match="needs 192 x 224 x 192"):
+        encode_target(small_heads["T2w"], "T2w", checkpoint, dataclasses.replace(settings, like_authors=True))
