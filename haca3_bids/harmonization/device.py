@@ -19,6 +19,7 @@ from haca3_bids.errors import TemporaryFailure, Unavailable, UsageError
 logger = logging.getLogger(__name__)
 
 PRECISIONS = ("fp32", "bf16")
+CPU_BATCH = 4  # slices; measured: 4 and 8 take the same time for each slice, 8 takes 300 MB more
 M_MMAP_THRESHOLD, M_TRIM_THRESHOLD = -3, -1  # glibc, malloc.h
 Indices = NDArray[np.intp]
 Network = TypeVar("Network", bound=nn.Module)
@@ -86,10 +87,13 @@ def half_precision(device: torch.device, precision: str) -> torch.autocast:
 
 
 class Batches:
-    """Runs a step over batches of slices; when the GPU's memory runs out, the batch is halved and the step repeated."""
+    """Runs a step over batches of slices; when the GPU's memory runs out, the batch is halved and the step repeated.
 
-    def __init__(self, size: int) -> None:
-        self.size = max(1, size)
+    On a CPU a batch is never larger than CPU_BATCH: from there on it costs memory and saves no time.
+    """
+
+    def __init__(self, size: int, device: torch.device) -> None:
+        self.size = min(max(1, size), CPU_BATCH) if device.type == "cpu" else max(1, size)
 
     def run(self, indices: Indices, step: Callable[[Indices], None]) -> None:
         """Call ``step`` on all indices in turn; torch.OutOfMemoryError when not even one slice fits."""

@@ -152,7 +152,7 @@ def _session(
 
 
 def _run(task: _Task, device: torch.device) -> list[Harmonized]:
-    settings, batches = task.settings, Batches(task.settings.batch_size)
+    settings, batches = task.settings, Batches(task.settings.batch_size, device)
     with inference(settings.precision, settings.threads):
         stream = Stream(task.session, made_lean(task.checkpoint.model, device), settings, device, batches)
         images: list[_Image] = [_Image() for _ in task.targets]

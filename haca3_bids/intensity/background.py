@@ -17,7 +17,7 @@ def head_mask(image: Array, within: Mask | None = None, radius: int = CLOSING_RA
     values = image if within is None else image[within]
     if not values.size or values.min() == values.max():
         return image > 0
-    return closed(image > float(threshold_otsu(values)), radius)  # type: ignore[no-untyped-call]
+    return closed(image > float(threshold_otsu(values)), radius)
 
 
 def closed(mask: Mask, radius: int = CLOSING_RADIUS) -> Mask:

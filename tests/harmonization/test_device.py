@@ -3,7 +3,9 @@ import pytest
 import torch
 
 from haca3_bids.errors import Unavailable, UsageError
-from haca3_bids.harmonization.device import Batches, choose_device, half_precision, inference
+from haca3_bids.harmonization.device import CPU_BATCH, Batches, choose_device, half_precision, inference
+
+GPU = torch.device("cuda")
 
 
 def test_an_absent_gpu_that_was_asked_for_fails_at_once_with_the_hint():
@@ -35,10 +37,16 @@ def test_out_of_memory_halves_the_batch_and_misses_no_slice():
             raise torch.OutOfMemoryError
         done.extend(batch)
 
-    batches = Batches(8)
+    batches = Batches(8, GPU)
     batches.run(np.arange(20), step)
     assert done == list(range(20))
     assert batches.size == 2
+
+
+def test_a_cpu_takes_small_batches_only():
+    assert Batches(64, torch.device("cpu")).size == CPU_BATCH
+    assert Batches(2, torch.device("cpu")).size == 2
+    assert Batches(64, GPU).size == 64
 
 
 def test_out_of_memory_for_a_single_slice_is_passed_on():
@@ -46,7 +54,7 @@ def test_out_of_memory_for_a_single_slice_is_passed_on():
         raise torch.OutOfMemoryError
 
     with pytest.raises(torch.OutOfMemoryError):
-        Batches(4).run(np.arange(3), step)
+        Batches(4, GPU).run(np.arange(3), step)
 
 
 def test_threads_are_set_for_the_inference_only():

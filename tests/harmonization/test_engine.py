@@ -43,7 +43,7 @@ def test_the_same_sources_give_the_same_voxels_in_any_order_and_with_any_other_t
     assert not np.array_equal(usual[0].image.data, usual[1].image.data)
 
 
-@pytest.mark.parametrize("size", [1, 5])
+@pytest.mark.parametrize("size", [1, 3])
 def test_the_batch_size_changes_next_to_nothing(pair, tiny, settings, usual, size):
     (found,) = harmonize(pair, [TARGET], tiny, None, dataclasses.replace(settings, batch_size=size))
     wanted = usual[0].image.data
@@ -99,14 +99,14 @@ def test_slices_without_head_never_reach_the_networks(pair, tiny, settings, monk
     forward = tiny.model.beta_encoder.forward
     monkeypatch.setattr(tiny.model.beta_encoder, "forward", lambda x: (seen.append(len(x)), forward(x))[1])
     harmonize({"T1w": pair["T1w"]}, [TARGET, OTHER], tiny, None, settings)
-    assert sum(seen) == 3 * 12
+    assert 30 < sum(seen) <= 3 * 12  # of 3 * 224
 
 
 def test_an_anatomy_drawn_at_random_is_reproducible_and_comes_with_its_deviation(pair, tiny, settings):
     drawn = dataclasses.replace(settings, beta="sample", samples=4, seed=3)
     one = {"T1w": pair["T1w"]}
     (first,) = harmonize(one, [TARGET], tiny, None, drawn)
-    (again,) = harmonize(one, [TARGET], tiny, None, dataclasses.replace(drawn, batch_size=5))
+    (again,) = harmonize(one, [TARGET], tiny, None, dataclasses.replace(drawn, batch_size=3))
     (other,) = harmonize(one, [TARGET], tiny, None, dataclasses.replace(drawn, seed=4))
     limit = 1e-3 * np.percentile(first.image.data, 95)
     assert (np.abs(first.image.data - again.image.data) > limit).mean() < 1e-3

@@ -77,7 +77,7 @@ def test_in_the_default_mode_a_wider_grid_does_not_change_the_target(target_imag
 def test_attention_is_that_of_the_authors(prepared, checkpoint, golden, authors):
     target = Target("", "T2w", tuple(golden["target_theta"]), tuple(golden["target_eta"]), 1000.0, "golden")
     mask = prepared["T1w"].votes
-    batches = Batches(2)
+    batches = Batches(2, torch.device("cpu"))
     stream = Stream(Session(prepared, mask), checkpoint.model, authors, torch.device("cpu"), batches)
     with torch.inference_mode():
         encoded = stream._encode(golden["slice_index"], "axial")

@@ -1,7 +1,7 @@
 import json
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -66,8 +66,8 @@ def test_a_job_leaves_images_and_a_result(files, narrow, settings, tmp_path):
 
 
 def test_a_deviation_is_written_on_request(files, narrow, settings, tmp_path):
-    fields = asdict(settings) | {"beta": "sample", "samples": 2}
-    file = job_file(tmp_path, settings, settings=fields, sources=files, targets=[TARGET.to_json()], extras=["std"])
+    drawn = replace(settings, beta="sample", samples=2)
+    file = job_file(tmp_path, drawn, sources=files, targets=[TARGET.to_json()], extras=["std"])
     assert run_job(file) == 0
     assert load_volume(tmp_path / "out" / result_of(tmp_path)["images"][0]["std"]).data.min() >= 0
 
@@ -107,12 +107,11 @@ def test_the_process_of_its_own_runs_a_job_with_weights_from_a_file(tiny_heads, 
     model = Haca3(Haca3Config(beta_base=2, decoder_base=2))
     model.decoder.out_conv[2].bias.data += 0.5
     save_checkpoint(tmp_path / "weights.safetensors", model, references={}, card={})
-    small = tiny_heads["T1w"].data.copy()
-    small[:, :, :8] = small[:, :, 10:] = small[:, :8] = small[:, 10:] = small[:8] = small[10:] = 0
-    save_volume(tiny_heads["T1w"].with_data(small[6:12, 6:12, 6:12]), tmp_path / "T1w.nii.gz")
-    fields = asdict(settings) | {"weights": str(tmp_path / "weights.safetensors"), "background": "none"}
+    core = tiny_heads["T1w"].data[7:11, 7:11, 7:11]  # four slices in each orientation
+    save_volume(tiny_heads["T1w"].with_data(core), tmp_path / "T1w.nii.gz")
+    own = replace(settings, weights=str(tmp_path / "weights.safetensors"), background="none")
     sources = {"T1w": str(tmp_path / "T1w.nii.gz")}
-    file = job_file(tmp_path, settings, settings=fields, sources=sources, targets=[TARGET.to_json()])
+    file = job_file(tmp_path, own, sources=sources, targets=[TARGET.to_json()])
     command = [sys.executable, "-m", "haca3_bids.harmonization", str(file)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
