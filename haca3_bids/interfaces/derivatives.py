@@ -148,7 +148,7 @@ def _paths(contrasts: list[str], files: list[str]) -> dict[str, Path]:
 def _seconds(preprocessing: dict[str, Any], result: dict[str, Any]) -> dict[str, float]:
     """Seconds of each step, those of preprocessing summed over the contrasts."""
     seconds: dict[str, float] = {}
-    for own in preprocessing.get("contrasts", {}).values():
+    for own in (preprocessing, *preprocessing.get("contrasts", {}).values()):
         for step, value in own.get("seconds", {}).items():
             seconds[step] = seconds.get(step, 0.0) + float(value)
     return seconds | {"harmonization": float(result.get("seconds", 0.0))}
