@@ -30,17 +30,20 @@ class Anatomy:
     @property
     def head(self) -> Mask:
         """Voxels that are not air."""
-        return self.shares.sum(axis=0, dtype=np.uint16) > FULL // 2
+        out: Mask = self.shares.sum(axis=0, dtype=np.uint16) > FULL // 2
+        return out
 
     @property
     def brain(self) -> Mask:
         """Voxels that are mostly brain or cerebrospinal fluid."""
         rows = [TISSUES.index(name) for name in BRAIN]
-        return self.shares[rows].sum(axis=0, dtype=np.uint16) > FULL // 2
+        out: Mask = self.shares[rows].sum(axis=0, dtype=np.uint16) > FULL // 2
+        return out
 
     def share_of(self, tissue: str) -> NDArray[np.float32]:
         """The share of one tissue, 0..1, (192, 224, 192)."""
-        return self.shares[TISSUES.index(tissue)].astype(np.float32) / FULL
+        out: NDArray[np.float32] = self.shares[TISSUES.index(tissue)].astype(np.float32) / FULL
+        return out
 
 
 def builtin_head(icbm: Mapping[str, Volume]) -> Anatomy:

@@ -32,7 +32,7 @@ COARSE = 4  # voxels a step where an upright position is sought
 
 
 def from_brainweb(labels: Volume, name: str = "") -> Anatomy:
-    """A BrainWeb crisp map of 0.5 mm (Aubert-Broche et al. 2006): blocks of 2 x 2 x 2 give true partial volume at 1 mm."""
+    """A BrainWeb crisp map of 0.5 mm (Aubert-Broche et al. 2006); blocks of 2 x 2 x 2 give partial volume at 1 mm."""
     labels = reorient(labels)
     crisp = labels.data.astype(np.uint8)[tuple(slice(0, n - n % 2) for n in labels.shape)]
     first_block_mm = labels.affine @ [0.5, 0.5, 0.5, 1]
@@ -46,7 +46,8 @@ def from_brainweb(labels: Volume, name: str = "") -> Anatomy:
 
 def _halved(mask: Mask) -> NDArray[np.float32]:
     nx, ny, nz = (n // 2 for n in mask.shape)
-    return mask.reshape(nx, 2, ny, 2, nz, 2).mean(axis=(1, 3, 5), dtype=np.float32)
+    out: NDArray[np.float32] = mask.reshape(nx, 2, ny, 2, nz, 2).mean(axis=(1, 3, 5), dtype=np.float32)
+    return out
 
 
 def from_freesurfer(labels: Volume, template_brain: Mask, name: str = "") -> Anatomy:
@@ -76,7 +77,7 @@ def _with_sulci(crisp: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _with_scalp_fat(crisp: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Skin below SKIN_MM becomes fat; the soft tissue of face and neck is parted into muscle and fat, by fixed chance."""
+    """Skin below SKIN_MM becomes fat; the soft tissue of face and neck is parted into muscle and fat at random."""
     skin, muscle, fat = (TISSUES.index(name) + 1 for name in ("skin", "muscle", "fat"))
     deep = (crisp == skin) & (ndimage.distance_transform_edt(crisp > 0) > SKIN_MM)
     noise = ndimage.gaussian_filter(np.random.default_rng(0).standard_normal(crisp.shape, np.float32), 3)

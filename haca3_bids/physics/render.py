@@ -19,15 +19,17 @@ TEXTURE_CELLS = (12, 60)  # periods of the smooth and of the fine texture along 
 def tissue_weights(protocol: Protocol, deviations: Array) -> Array:
     """Signal and its slopes of every tissue of one person, white matter = 1: shape (4, tissues)."""
     rows = signal_and_slopes(protocol, deviate(mean_tissues(protocol.field_t), deviations))
-    return (rows / rows[0, WHITE]).astype(np.float32)
+    out: Array = (rows / rows[0, WHITE]).astype(np.float32)
+    return out
 
 
 def texture(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
     """Local logarithmic deviations of T1, T2 and proton density, shape (3, *shape)."""
     fields = [sum(smooth_field(shape, cells, rng) for cells in TEXTURE_CELLS) / 2**0.5 for _ in range(3)]
-    return (SPREAD_WITHIN_TISSUE * np.stack(fields) * np.array([1, 1, 0.5]).reshape(3, *[1] * len(shape))).astype(
+    out: Array = (SPREAD_WITHIN_TISSUE * np.stack(fields) * np.array([1, 1, 0.5]).reshape(3, *[1] * len(shape))).astype(
         np.float32
     )
+    return out
 
 
 def render(shares: NDArray[np.uint8] | Array, weights: Array, local: Array | None = None) -> Array:
@@ -39,4 +41,5 @@ def render(shares: NDArray[np.uint8] | Array, weights: Array, local: Array | Non
     if np.issubdtype(shares.dtype, np.integer):
         parts /= FULL
     image = parts[0] if local is None else parts[0] + (parts[1:] * local).sum(axis=0)
-    return np.maximum(image, 0).astype(np.float32)
+    out: Array = np.maximum(image, 0).astype(np.float32)
+    return out

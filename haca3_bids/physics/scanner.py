@@ -1,4 +1,4 @@
-"""What a scanner does to an image: receive bias, noise, motion, ghosts, thick slices. Chance is drawn first, then applied.
+"""What a scanner does to an image: bias, noise, motion, ghosts, thick slices. Chance is drawn first, then applied.
 
 Images are arrays of two or three axes in units where white matter is about one.
 """
@@ -33,7 +33,7 @@ class Imperfections:
 
     @property
     def severity(self) -> float:
-        """How bad the artifacts of noise, motion and ghosting are together; about one where a scan would be repeated."""
+        """How bad noise, motion and ghosting are together; about one where a scan would be repeated."""
         motion = self.motion_voxels * min(self.motion_events, 4) / 12
         return float(np.sqrt((self.noise / 0.12) ** 2 + motion**2 + (self.ghost / 0.6) ** 2))
 
@@ -100,7 +100,8 @@ def rician(image: Array, std: float, rng: np.random.Generator) -> Array:
     """The magnitude of the image with Gaussian noise in both channels (Gudbjartsson and Patz, MRM 34:910, 1995)."""
     real = image + std * rng.standard_normal(image.shape, np.float32)
     imaginary = std * rng.standard_normal(image.shape, np.float32)
-    return np.hypot(real, imaginary).astype(np.float32)
+    out: Array = np.hypot(real, imaginary).astype(np.float32)
+    return out
 
 
 def thick_slices(image: Array, axis: int, thickness_voxels: float) -> Array:
@@ -119,7 +120,8 @@ def _interpolate(image: Array, axis: int, positions: NDArray[np.float64]) -> Arr
     positions = np.clip(positions, 0, last)
     low = np.minimum(positions.astype(int), last - 1)
     weight = (positions - low).astype(np.float32).reshape([-1 if a == axis else 1 for a in range(image.ndim)])
-    return np.take(image, low, axis) * (1 - weight) + np.take(image, low + 1, axis) * weight
+    out: Array = np.take(image, low, axis) * (1 - weight) + np.take(image, low + 1, axis) * weight
+    return out
 
 
 def moved(image: Array, largest_voxels: float, events: int, phase_axis: int, rng: np.random.Generator) -> Array:

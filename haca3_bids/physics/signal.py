@@ -1,4 +1,4 @@
-"""Signal equations in closed form: tissue values and a protocol in, signal out. Times in milliseconds, angles in degrees.
+"""Signal equations in closed form: tissue values and a protocol in, signal out. Times in ms, angles in degrees.
 
 All functions take arrays or numbers and return the magnitude of the transverse magnetization at the echo, in units of
 proton density.
@@ -21,19 +21,22 @@ def spin_echo(pd: Array, t1: Array, t2: Array, *, tr: float, te: float, train: f
 
     Bernstein, King, Zhou, Handbook of MRI Pulse Sequences (2004), eq. 14.55 and section 16.4.
     """
-    return pd * (1 - np.exp(-(tr - train) / t1)) * np.exp(-te / t2)
+    out: Array = pd * (1 - np.exp(-(tr - train) / t1)) * np.exp(-te / t2)
+    return out
 
 
 def flair(pd: Array, t1: Array, t2: Array, *, tr: float, te: float, ti: float, train: float = 0.0) -> Array:
     """Inversion recovery turbo spin echo. Bernstein et al. (2004), eq. 14.58 (magnitude)."""
     longitudinal = 1 - 2 * np.exp(-ti / t1) + np.exp(-(tr - train) / t1)
-    return pd * np.abs(longitudinal) * np.exp(-te / t2)
+    out: Array = pd * np.abs(longitudinal) * np.exp(-te / t2)
+    return out
 
 
 def spgr(pd: Array, t1: Array, t2star: Array, *, tr: float, te: float, flip: float) -> Array:
     """Spoiled gradient echo in steady state (Ernst and Anderson 1966; Bernstein et al. 2004, eq. 14.19)."""
     e1, angle = np.exp(-tr / t1), np.deg2rad(flip)
-    return pd * np.sin(angle) * (1 - e1) / (1 - np.cos(angle) * e1) * np.exp(-te / t2star)
+    out: Array = pd * np.sin(angle) * (1 - e1) / (1 - np.cos(angle) * e1) * np.exp(-te / t2star)
+    return out
 
 
 def mprage(
@@ -58,7 +61,8 @@ def mprage(
     b = 1 - e_before - e_before * (1 - e_after)
     start = (a * driven * (1 - half**2) + b) / (1 - a * half**2)
     centre = driven + (start - driven) * half
-    return pd * np.sin(angle) * np.abs(centre) * np.exp(-te / t2star)
+    out: Array = pd * np.sin(angle) * np.abs(centre) * np.exp(-te / t2star)
+    return out
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,12 @@ from haca3_bids.physics.anatomy import Anatomy
 from haca3_bids.physics.protocols import draw_site
 from haca3_bids.physics.scanner import draw_acquisition, draw_artifacts
 from haca3_bids.settings import CONTRASTS
-from haca3_bids.training.losses import severity_margin
 from haca3_bids.training.loop import Batch, Losses
+from haca3_bids.training.losses import severity_margin
 from haca3_bids.training.simulated import SimulatedSlices
 
 MAX_SEVERITY = 2.0
+MARGIN = 0.2  # weight of the margin loss
 
 
 class ArtifactTriplets(SimulatedSlices):
@@ -33,13 +34,18 @@ class ArtifactTriplets(SimulatedSlices):
         good, bad = draw_acquisition(rng, axes=2), draw_artifacts(rng, axes=2)
         first, second = self.view(person, rng), self.view(person, rng)
         images = [first.acquired(protocol, good), second.acquired(protocol, good), first.acquired(protocol, bad)]
-        severity = min(max(bad.severity - good.severity, 0.05), MAX_SEVERITY)
+        severity = [good.severity, good.severity, min(bad.severity, MAX_SEVERITY)]
         return {"images": torch.from_numpy(np.stack(images)), "severity": torch.tensor(severity)}
 
 
 def artifact_step(encoder: ArtifactEncoder, batch: Batch) -> Losses:
-    """The triplet loss of one batch of ArtifactTriplets."""
-    images = batch["images"]  # (batch, 3, 224, 224)
+    """The losses of one batch of ArtifactTriplets.
+
+    The margin alone starts slowly, so eta's first number is also told the severity that the simulator knows.
+    """
+    images, severity = batch["images"], batch["severity"]  # (batch, 3, 224, 224), (batch, 3)
     eta = encoder(images.flatten(0, 1)[:, None]).unflatten(0, images.shape[:2])
-    total = severity_margin(eta[:, 0], eta[:, 1], eta[:, 2], batch["severity"])
-    return {"total": total, "clean_norm": eta[:, 0].norm(dim=1).mean(), "gap": (eta[:, 0] - eta[:, 2]).norm(dim=1).mean()}
+    worse = (severity[:, 2] - severity[:, 0]).clamp_min(0)
+    margin = severity_margin(eta[:, 0], eta[:, 1], eta[:, 2], worse)
+    told = (eta[..., 0] - severity).abs().mean() + 0.1 * eta[..., 1].abs().mean()
+    return {"total": MARGIN * margin + told, "margin": margin, "told": told}

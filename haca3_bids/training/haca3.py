@@ -14,11 +14,12 @@ from torch.nn import functional
 
 from haca3_bids.networks.attention import TRAINING_TEMPERATURE
 from haca3_bids.networks.haca3 import Haca3, argmax_beta, fuse, one_channel
-from haca3_bids.training.losses import kl_to_standard_normal, masked_l1, patch_nce, structural
 from haca3_bids.training.loop import Batch, Losses
+from haca3_bids.training.losses import kl_to_standard_normal, masked_l1, patch_nce, structural
 
 RECONSTRUCTION, STRUCTURE, KL, CONTRASTIVE = 10.0, 5.0, 1e-5, 0.5  # weights of the losses; paper and released program
 CYCLE, CYCLE_BETA = 5e-2, 5e-2
+CODES = 0.2  # of the auxiliary contrast codes, relative to the tissue labels
 PATCH_IN_HEAD = 0.2  # least share of head in a patch of the contrastive loss
 
 
@@ -33,14 +34,15 @@ class Stage:
     labels_end: float
     hard: float  # share of straight-through argmax in beta at the start of the stage; the rest is soft
     hard_end: float
+    told: bool = False  # the decoder is given the true levels and contrast codes instead of beta and theta
     cycle: bool = False
 
 
-CURRICULUM = (
-    Stage(0.40, 4, 16, labels=2.0, labels_end=1.0, hard=0.0, hard_end=0.2),
-    Stage(0.60, 2, 8, labels=1.0, labels_end=0.5, hard=0.2, hard_end=0.8),
-    Stage(0.80, 2, 8, labels=0.5, labels_end=0.1, hard=0.8, hard_end=1.0),
-    Stage(1.00, 1, 4, labels=0.1, labels_end=0.02, hard=1.0, hard_end=1.0, cycle=True),
+CURRICULUM = (  # small batches: the decoder needs many steps, not many images, to find out what theta is for
+    Stage(0.44, 4, 4, labels=1.0, labels_end=1.0, hard=0.0, hard_end=0.0, told=True),
+    Stage(0.61, 4, 4, labels=1.0, labels_end=0.5, hard=0.0, hard_end=0.7),
+    Stage(0.89, 2, 3, labels=0.5, labels_end=0.1, hard=0.7, hard_end=1.0),
+    Stage(1.00, 1, 2, labels=0.1, labels_end=0.05, hard=1.0, hard_end=1.0, cycle=True),
 )
 
 
@@ -69,7 +71,10 @@ def haca3_losses(model: Haca3, batch: Batch, progress: float) -> Losses:
     spread[available] = logits
     hard = stage.hard + (stage.hard_end - stage.hard) * inside
     beta = partly_hard(fuse(spread, alpha), hard)
-    image = model.decode(one_channel(beta), drawn) * mask
+    anatomy, contrast = one_channel(beta), drawn
+    if stage.told:
+        anatomy, contrast = _pooled(batch["level"][:, None] / beta.shape[1], stage.pool), batch["code"]
+    image = model.decode(anatomy, contrast / stage.pool) * mask  # a coarse plane has relatively more border
     truth = _pooled(batch["truth"][:, None], stage.pool) * mask
     labels = stage.labels + (stage.labels_end - stage.labels) * inside
     losses = {
@@ -77,6 +82,7 @@ def haca3_losses(model: Haca3, batch: Batch, progress: float) -> Losses:
         "structure": STRUCTURE * structural(image, truth, mask),
         "kl": KL * kl_to_standard_normal(theta, logvar),
         "labels": labels * _label_loss(logits, batch, stage.pool),
+        "codes": CODES * labels * (theta - batch["code"]).abs().mean(),
         "contrastive": CONTRASTIVE * _contrastive(model, spread, batch, mask, stage.pool),
     }
     if stage.cycle:
@@ -92,7 +98,7 @@ def partly_hard(logits: Tensor, hard: float) -> Tensor:
 
 
 def _pooled(images: Tensor, pool: int) -> Tensor:
-    """Means over pool x pool pixels; at 4 mm the plane is first padded to 256, a multiple the U-Net can halve four times."""
+    """Means over pool x pool pixels; at 4 mm the plane is first padded to 256, which the U-Net can halve four times."""
     if pool == 4:
         images = functional.pad(images, [16] * 4)
     return functional.avg_pool2d(images, pool) if pool > 1 else images
@@ -145,7 +151,8 @@ def _contrastive(model: Haca3, spread: Tensor, batch: Batch, mask: Tensor, pool:
         return spread.new_zeros(())
 
     def features(images: Tensor) -> Tensor:  # (sessions, 1, h, w) -> (patches in heads, 128)
-        return model.patchifier(images).flatten(2).transpose(1, 2).flatten(0, 1)[in_head]
+        out: Tensor = model.patchifier(images).flatten(2).transpose(1, 2).flatten(0, 1)[in_head]
+        return out
 
     query = features(one_channel(spread[rows, first].softmax(dim=1)))
     positive = features(one_channel(spread[rows, last].softmax(dim=1)))
@@ -159,4 +166,5 @@ def _cycle(model: Haca3, image: Tensor, theta: Tensor, eta: Tensor, beta: Tensor
     theta_loss = (model.theta_encoder(image)[0] - theta.detach()).abs().mean()
     eta_loss = (model.eta_encoder(image) - eta.detach()).abs().mean() if bool((eta != 0).any()) else theta.new_zeros(())
     beta_loss = (model.beta_encoder(image).softmax(dim=1) - beta.detach()).abs().mean()
-    return CYCLE * (theta_loss + eta_loss + CYCLE_BETA * beta_loss)
+    out: Tensor = CYCLE * (theta_loss + eta_loss + CYCLE_BETA * beta_loss)
+    return out

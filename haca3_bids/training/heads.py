@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ def load_heads(labels: Sequence[Path], cache: Path) -> list[Anatomy]:
     heads = [builtin]
     for path in labels:
         name = path.name.split(".")[0]
-        heads.append(_cached(cache / f"{name}.npy", lambda p=path, n=name: head_from_labels(p, builtin, n)))  # type: ignore[misc]
+        heads.append(_cached(cache / f"{name}.npy", partial(head_from_labels, path, builtin, name)))
     return heads
 
 
@@ -44,10 +45,10 @@ def find_label_maps(folder: Path) -> list[Path]:
     return found
 
 
-def _cached(path: Path, make) -> Anatomy:  # type: ignore[no-untyped-def]
+def _cached(path: Path, make: Callable[[], Anatomy]) -> Anatomy:
     if not path.exists():
         LOG.info("making head %s", path.stem)
-        partial = path.with_suffix(".part.npy")
-        np.save(partial, make().shares)
-        partial.rename(path)
+        unfinished = path.with_suffix(".part.npy")
+        np.save(unfinished, make().shares)
+        unfinished.rename(path)
     return Anatomy(np.load(path, mmap_mode="r"), path.stem)

@@ -15,7 +15,7 @@ def masked_l1(image: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
 
 
 def structural(image: Tensor, truth: Tensor, mask: Tensor, scales: int = 3) -> Tensor:
-    """Differences of gradients at several scales: stands in for the paper's perceptual loss where VGG16 is not at hand."""
+    """Differences of gradients at several scales; stands in for the perceptual loss where VGG16 is not at hand."""
     total = image.new_zeros(())
     for _ in range(scales):
         for axis in (-2, -1):
@@ -32,7 +32,7 @@ def _inner(mask: Tensor, axis: int) -> Tensor:
 
 
 def kl_to_standard_normal(mean: Tensor, logvar: Tensor) -> Tensor:
-    """KL divergence of theta's distribution from N(0, 1), mean over the batch. Kingma and Welling (2014), appendix B."""
+    """KL divergence of theta's distribution from N(0, 1), mean over the batch (Kingma and Welling 2014, appendix B)."""
     return -0.5 * (1 + logvar - mean**2 - logvar.exp()).sum(dim=1).mean()
 
 
@@ -42,7 +42,9 @@ def patch_nce(query: Tensor, positive: Tensor, negatives: Tensor) -> Tensor:
     ``query`` (patches, features), ``positive`` likewise, ``negatives`` (patches, N, features); positives and negatives
     carry no gradient, as in the released program.
     """
-    query, positive, negatives = (functional.normalize(x, dim=-1) for x in (query, positive.detach(), negatives.detach()))
+    query, positive, negatives = (
+        functional.normalize(x, dim=-1) for x in (query, positive.detach(), negatives.detach())
+    )
     alike = (query * positive).sum(dim=-1, keepdim=True)
     unlike = torch.einsum("pf,pnf->pn", query, negatives)
     logits = torch.cat([alike, unlike], dim=1) / NCE_TEMPERATURE
@@ -56,4 +58,5 @@ def severity_margin(anchor: Tensor, positive: Tensor, negative: Tensor, severity
     """
     near = (anchor - positive).norm(dim=1)
     far = (anchor - negative).norm(dim=1)
-    return functional.relu(near - far + severity).mean() + 0.1 * near.mean()
+    out: Tensor = functional.relu(near - far + severity).mean() + 0.1 * near.mean()
+    return out

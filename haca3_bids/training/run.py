@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +20,14 @@ from haca3_bids.training.simulated import SimulatedSlices
 from haca3_bids.training.validation import draw_figure, score
 
 ARTIFACT_BATCH = 2
+THETA_GAIN, THETA_LOGVAR = 25.0, -2.0
 VALIDATION_SEED = 1_000_003
 VALIDATION_SAMPLES = 24
 
 
-def train_artifact(heads: Sequence[Anatomy], folder: Path, plan: Plan, seed: int = 0, workers: int = 1) -> ArtifactEncoder:
+def train_artifact(
+    heads: Sequence[Anatomy], folder: Path, plan: Plan, seed: int = 0, workers: int = 1
+) -> ArtifactEncoder:
     """The artifact encoder, trained on simulated triplets; resumes from ``folder``."""
     torch.manual_seed(seed)
     encoder = ArtifactEncoder()
@@ -48,7 +51,9 @@ def train_haca3(
 ) -> Haca3:
     """HACA3 with the given artifact encoder frozen, trained through the curriculum; resumes from ``folder``."""
     torch.manual_seed(seed)
-    model = Haca3(Haca3Config()).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = Haca3(Haca3Config())
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    _enlarge_theta(model)
     model.eta_encoder.load_state_dict(encoder.state_dict())
     model.eta_encoder.requires_grad_(False)
     data = SimulatedSlices(heads, seed)
@@ -67,14 +72,26 @@ def train_haca3(
         folder,
         validate if held_out else None,
     )
-    return model.eval()
+    model.eval()
+    return model
+
+
+def _enlarge_theta(model: Haca3) -> None:
+    """Begin with a theta of some tens and little noise: a small one is lost in the decoder's instance norms."""
+    encoder = model.theta_encoder
+    with torch.no_grad():
+        for name, parameter in encoder.named_parameters():
+            if name == "mean_conv.3.weight":
+                parameter.mul_(THETA_GAIN)
+            elif name == "logvar_conv.3.bias":
+                parameter.fill_(THETA_LOGVAR)
 
 
 def _batches(
-    data: Dataset[dict[str, torch.Tensor | int]], size: object, first: int, steps: int, workers: int
+    data: Dataset[dict[str, torch.Tensor | int]], size: Callable[[int], int], first: int, steps: int, workers: int
 ) -> Iterator[Batch]:
     """Batches of consecutive items; batch sizes may change with the step, the items of a step are always the same."""
-    sizes = [size(step) for step in range(steps)]  # type: ignore[operator]
+    sizes = [size(step) for step in range(steps)]
     starts = np.concatenate([[0], np.cumsum(sizes)])
     index_lists = [range(starts[step], starts[step + 1]) for step in range(first, steps)]
     loader = DataLoader(
@@ -89,5 +106,3 @@ def _batches(
 
 def _one_thread(_: int) -> None:
     torch.set_num_threads(1)
-
-

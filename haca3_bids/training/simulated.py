@@ -5,6 +5,7 @@ Theta and eta of the target come from another person's scan at the target site, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -19,8 +20,8 @@ from haca3_bids.physics.anatomy import FULL, Anatomy
 from haca3_bids.physics.protocols import draw_site
 from haca3_bids.physics.render import render, texture, tissue_weights
 from haca3_bids.physics.scanner import Imperfections, acquire, draw_acquisition, draw_artifacts
-from haca3_bids.physics.signal import Protocol
-from haca3_bids.physics.tissues import BRAIN, TISSUES, person_deviations
+from haca3_bids.physics.signal import Protocol, signal
+from haca3_bids.physics.tissues import BRAIN, TISSUES, mean_tissues, person_deviations
 from haca3_bids.settings import CONTRASTS
 
 Array = NDArray[np.float32]
@@ -50,6 +51,7 @@ class Sample:
     mask: Tensor  # (224, 224), bool: the head
     level: Tensor  # (224, 224), int64: the tissue level of LEVEL_OF
     contrast: int  # of the target
+    code: Tensor  # (2,): the contrast of the target in numbers, see ``contrast_code``
 
     def as_dict(self) -> dict[str, Tensor | int]:
         """For a loader that stacks samples."""
@@ -87,6 +89,7 @@ class SimulatedSlices(torch.utils.data.Dataset[dict[str, Tensor | int]]):
             mask=torch.from_numpy(view.mask),
             level=torch.from_numpy(_levels(view.shares)),
             contrast=contrast,
+            code=torch.tensor(contrast_code(target), dtype=torch.float32),
         ).as_dict()
 
     def view(self, person: int, rng: np.random.Generator) -> View:
@@ -94,8 +97,9 @@ class SimulatedSlices(torch.utils.data.Dataset[dict[str, Tensor | int]]):
         orientation = ORIENTATIONS[rng.integers(3)]
         index = int(rng.choice(self.inside[person][orientation]))
         shares = _deformed(cut_shares(self.heads[person], orientation, index), rng)
-        if rng.uniform() < 0.1:
-            shares = shares * _BRAIN_ROWS
+        brain = shares * _BRAIN_ROWS
+        if rng.uniform() < 0.1 and brain.sum() > 0.03 * PLANE**2:
+            shares = brain
         return self._view(person, shares, person_deviations(rng), rng)
 
     def _view(self, person: int, shares: Array, deviations: Array, rng: np.random.Generator) -> View:
@@ -136,13 +140,15 @@ class View:
         """The noise-free slice, scaled, (224, 224)."""
         weights = tissue_weights(protocol, self.deviations)
         image = render(self.shares, weights, self.local) * self.mask
-        return np.clip(image / self._scale(weights), 0, CLIP).astype(np.float32)
+        out: Array = np.clip(image / self._scale(weights), 0, CLIP).astype(np.float32)
+        return out
 
     def acquired(self, protocol: Protocol, how: Imperfections) -> Array:
         """The slice as a scanner gives it, scaled, (224, 224)."""
         weights = tissue_weights(protocol, self.deviations)
         image = acquire(render(self.shares, weights, self.local), how) * self.mask
-        return np.clip(image / self._scale(weights), 0, CLIP).astype(np.float32)
+        out: Array = np.clip(image / self._scale(weights), 0, CLIP).astype(np.float32)
+        return out
 
     def sources(
         self, site: dict[str, Protocol], available: NDArray[np.bool_], rng: np.random.Generator
@@ -176,9 +182,22 @@ def cut_shares(head: Anatomy, orientation: str, index: int) -> Array:
     return out
 
 
+def contrast_code(protocol: Protocol) -> tuple[float, float]:
+    """Where theta may begin: signal of grey (logarithmic) and of fluid relative to white matter, scaled to some tens.
+
+    The decoder's instance norms remove what is constant over the plane, so theta only acts through the plane's borders
+    and must be large to be felt; the released weights use values between -20 and 20 as well.
+    """
+    signals = dict(zip(TISSUES, signal(protocol, mean_tissues(protocol.field_t)).tolist(), strict=True))
+    grey = 20 * math.log(signals["grey"] / signals["white"])
+    fluid = 8 * signals["csf"] / signals["white"] - 10
+    return max(-20.0, min(20.0, grey)), max(-20.0, min(20.0, fluid))
+
+
 def _coarse(head: Anatomy) -> Array:
     coarse = head.shares[:, ::COARSE, ::COARSE, ::COARSE].astype(np.float32) / FULL
-    return coarse.reshape(len(coarse), -1)
+    out: Array = coarse.reshape(len(coarse), -1)
+    return out
 
 
 def _slices_with_head(head: Anatomy) -> dict[str, NDArray[np.int_]]:
@@ -216,7 +235,7 @@ def _closed(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _draw_available(rng: np.random.Generator, target: int) -> NDArray[np.bool_]:
-    """Which contrasts the session has: one to three, the target's own left out in four of five steps (contrast dropout)."""
+    """Which contrasts the session has: one to three; the target's own is left out in four of five steps (dropout)."""
     available = np.zeros(len(CONTRASTS), bool)
     count = rng.choice([1, 2, 3], p=[0.5, 0.35, 0.15])
     order = rng.permutation(len(CONTRASTS))
@@ -234,4 +253,5 @@ def _levels(shares: Array) -> NDArray[np.int64]:
     """The level with the largest share; air is level 0."""
     by_level = np.stack([shares[level == _LEVELS].sum(axis=0) for level in range(_LEVELS.max() + 1)])
     by_level[0] += np.clip(1 - shares.sum(axis=0), 0, 1)
-    return by_level.argmax(axis=0)
+    out: NDArray[np.int64] = by_level.argmax(axis=0)
+    return out

@@ -48,7 +48,7 @@ def score(model: Haca3, samples: Sequence[Sample], contrasts: Sequence[str]) -> 
             rows.setdefault(f"{name}_{contrast}", []).append(value)
             rows.setdefault(name, []).append(value)
     model.train()
-    return {name: float(np.mean(values)) for name, values in sorted(rows.items())}
+    return {name: float(np.nanmean(values)) for name, values in sorted(rows.items())}
 
 
 def draw_figure(model: Haca3, samples: Sequence[Sample], path: Path) -> None:

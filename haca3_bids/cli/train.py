@@ -1,0 +1,101 @@
+"""``haca3 train artifact|haca3|fusion|export``: from a folder of label maps to weights, in four resumable steps."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from haca3_bids.errors import BadInput, UsageError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from haca3_bids.physics.anatomy import Anatomy
+    from haca3_bids.training.loop import Plan
+
+Network = TypeVar("Network", bound="nn.Module")
+
+HELP = "train the networks on simulated slices"
+VALIDATION_SHARE = 9  # every ninth head, in the order of names, is kept for validation
+STEPS = {"artifact": 400, "haca3": 900, "fusion": 120}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``haca3 train``."""
+    parser.add_argument("what", choices=[*STEPS, "export"], help="in this order; each needs the one before")
+    parser.add_argument("--simulate", type=Path, metavar="LABELS", required=True, help="folder of head label maps")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run; a run found there is resumed")
+    parser.add_argument("--steps", type=int, help=f"optimiser steps (default: {STEPS})")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after this long, to be resumed")
+    parser.add_argument("--seed", type=int, default=0, help="of the data and of the networks (default: 0)")
+    parser.add_argument("--threads", type=int, default=0, help="of PyTorch (default: as PyTorch chooses)")
+    parser.add_argument("--workers", type=int, default=1, help="processes that simulate (default: 1)")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Train, or resume; 0 when the minutes or the steps are over."""
+    import torch
+
+    from haca3_bids.training.heads import find_label_maps, load_heads
+    from haca3_bids.training.loop import Plan
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    maps = find_label_maps(args.simulate)
+    builtin, *heads = load_heads(maps, args.out / "heads")
+    kept = heads[VALIDATION_SHARE - 1 :: VALIDATION_SHARE]
+    trained_on = [builtin, *(head for head in heads if head not in kept)]
+    if args.what == "export":
+        _export(builtin, args.out)
+        return 0
+    plan = Plan(steps=args.steps or STEPS[args.what], minutes=args.minutes)
+    {"artifact": _artifact, "haca3": _haca3, "fusion": _fusion}[args.what](args, trained_on, kept, plan)
+    return 0
+
+
+def _artifact(args: argparse.Namespace, heads: list[Anatomy], _: list[Anatomy], plan: Plan) -> None:
+    from haca3_bids.training.run import train_artifact
+
+    train_artifact(heads, args.out / "artifact", plan, args.seed, args.workers)
+
+
+def _haca3(args: argparse.Namespace, heads: list[Anatomy], kept: list[Anatomy], plan: Plan) -> None:
+    from haca3_bids.networks.encoders import ArtifactEncoder
+    from haca3_bids.training.run import train_haca3
+
+    if len(heads) < 2:
+        raise UsageError("One head is not enough: theta must come from another person.", "Give a label map or more.")
+    encoder = _trained(ArtifactEncoder(), args.out / "artifact")
+    train_haca3(heads, kept, encoder, args.out / "haca3", plan, args.seed, args.workers)
+
+
+def _fusion(args: argparse.Namespace, heads: list[Anatomy], _: list[Anatomy], plan: Plan) -> None:
+    from haca3_bids.networks.haca3 import Haca3
+    from haca3_bids.training.fusion import train_fusion
+    from haca3_bids.training.pairs import fusion_pairs
+
+    pairs = fusion_pairs(_trained(Haca3(), args.out / "haca3"), heads, args.out / "fusion" / "pairs", args.seed)
+    train_fusion(pairs, args.out / "fusion", plan, args.seed)
+
+
+def _export(builtin: Anatomy, out: Path) -> None:
+    from haca3_bids.networks.fusion import FusionNet
+    from haca3_bids.networks.haca3 import Haca3
+    from haca3_bids.training.export import export
+
+    model, fusion = _trained(Haca3(), out / "haca3"), _trained(FusionNet(), out / "fusion")
+    export(model, fusion, builtin, out / "weights", {"made by": "haca3 train on simulated heads"})
+
+
+def _trained(network: Network, folder: Path) -> Network:
+    """The network as the last checkpoint of a run left it; BadInput when that run is missing."""
+    import torch
+
+    path = folder / "last.pt"
+    if not path.exists():
+        raise BadInput(
+            f"There is no trained {folder.name} network in {folder.parent}.", f"Run `haca3 train {folder.name}` first."
+        )
+    network.load_state_dict(torch.load(path, weights_only=True)["networks"])
+    return network.eval()

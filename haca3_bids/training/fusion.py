@@ -1,0 +1,61 @@
+"""Training of the fusion network: three harmonized stacks in, the true volume out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from haca3_bids.networks.fusion import FusionNet
+from haca3_bids.training.loop import Batch, Losses, Plan, fit
+from haca3_bids.training.losses import masked_l1, structural
+
+Array = NDArray[np.float32]
+
+SLAB = 24  # whole planes, so that the instance norms see as much background as in a whole volume
+HEAD = 0.02  # of the 95th percentile: more than this is head
+
+
+@dataclass(frozen=True)
+class FusionPair:
+    """Three orientation stacks (3, 224, 224, 224) and the truth (224, 224, 224); axes (z, y, x), percentile = 1."""
+
+    stacks: Array
+    truth: Array
+
+
+def train_fusion(pairs: Sequence[FusionPair], folder: Path, plan: Plan, seed: int = 0) -> FusionNet:
+    """The fusion network trained on slabs of the pairs; resumes from ``folder``."""
+    torch.manual_seed(seed)
+    net = FusionNet()
+
+    def batches(first: int) -> Iterator[Batch]:
+        return (_slab(pairs, np.random.default_rng((seed, step))) for step in range(first, plan.steps))
+
+    fit(net, lambda batch, step: fusion_step(net, batch), batches, plan, folder)
+    return net.eval()
+
+
+def _slab(pairs: Sequence[FusionPair], rng: np.random.Generator) -> Batch:
+    """SLAB planes across a random axis, where there is head, of a random pair."""
+    pair = pairs[int(rng.integers(len(pairs)))]
+    axis = int(rng.integers(3))
+    others = tuple(a for a in range(3) if a != axis)
+    full = np.flatnonzero((pair.truth > HEAD).mean(axis=others) > 0.1)
+    start = int(rng.integers(full[0], max(full[-1] - SLAB, full[0] + 1)))
+    stacks = np.take(pair.stacks, range(start, start + SLAB), axis=axis + 1)
+    truth = np.take(pair.truth, range(start, start + SLAB), axis=axis)
+    return {"stacks": torch.from_numpy(stacks)[None], "truth": torch.from_numpy(truth)[None, None]}
+
+
+def fusion_step(net: FusionNet, batch: Batch) -> Losses:
+    """Absolute difference and difference of gradients in the middle of the slab, where no border is felt."""
+    fused, truth = net(batch["stacks"]), batch["truth"]
+    image, true = (x.flatten(0, 2)[:, None] for x in (fused, truth))
+    mask = (true > HEAD).float()
+    l1, edges = masked_l1(image, true, mask), structural(image, true, mask, scales=1)
+    return {"total": l1 + 0.5 * edges, "l1": l1, "edges": edges}
