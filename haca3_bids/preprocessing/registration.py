@@ -61,8 +61,8 @@ def coregister(moving: Volume, reference: Volume, settings: PreprocessingSetting
     """
     head = head_mask(reference)
     centre = centre_of(reference, head)
-    coarse = _comparison(reference, head, moving, COARSE_MM, COARSE_POINTS)
-    middle = _comparison(reference, head, moving, MIDDLE_MM, MIDDLE_POINTS)
+    coarse = _comparison(reference, head, 0.0, moving, COARSE_MM, COARSE_POINTS)
+    middle = _comparison(reference, head, 0.0, moving, MIDDLE_MM, MIDDLE_POINTS)
     as_scanned = Start(np.zeros(7), centre)
     others = list(starts(rotation_grid(40.0, 20.0), centre, _centres(moving)))
     kept = [as_scanned, *best([as_scanned, *others], coarse, 2 if settings.sloppy else 5)]
@@ -92,12 +92,12 @@ def centre_of(volume: Volume, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
 def _search_template(
     reference: Volume, template: Template, centre: NDArray[np.float64], settings: PreprocessingSettings
 ) -> Start:
-    zooms = template.brain.zooms_mm
     brain = template.brain.data > 0.5
-    wide = dilated(head_mask(template.head), zooms, AIR_MM) if template.has_skull else brain
-    near = dilated(brain, zooms, BRAIN_RIM_MM) if template.has_skull else brain
-    coarse = _comparison(template.head, wide, reference, COARSE_MM, COARSE_POINTS)
-    middle = _comparison(template.head, near, reference, MIDDLE_MM, MIDDLE_POINTS)
+    wide, near = (head_mask(template.head), AIR_MM), (brain, BRAIN_RIM_MM)
+    if not template.has_skull:  # so that skull and scalp of the scan pull at nothing
+        wide = near = (brain, 0.0)
+    coarse = _comparison(template.head, *wide, reference, COARSE_MM, COARSE_POINTS)
+    middle = _comparison(template.head, *near, reference, MIDDLE_MM, MIDDLE_POINTS)
     rotations = rotation_grid(50.0, 25.0) if settings.sloppy else rotation_grid(75.0, 25.0)
     candidates = list(starts(rotations, centre, _centres(reference)))
     kept = best(candidates, coarse, 6 if settings.sloppy else 12)
@@ -120,9 +120,14 @@ def _refined_in_brain(
     return found if SCALE_RANGE[0] < factors.min() and factors.max() < SCALE_RANGE[1] else start
 
 
-def _comparison(fixed: Volume, mask: NDArray[np.bool_], moving: Volume, voxel_mm: float, points: int) -> Comparison:
+def _comparison(
+    fixed: Volume, mask: NDArray[np.bool_], rim_mm: float, moving: Volume, voxel_mm: float, points: int
+) -> Comparison:
+    """Coarse copies of both images compared within ``rim_mm`` of the mask."""
     small = shrink(fixed, voxel_mm)
     small_mask = shrink(fixed.with_data(mask), voxel_mm).data >= 0.5
+    if rim_mm:
+        small_mask = dilated(small_mask, small.zooms_mm, rim_mm)
     coarse = shrink(moving, voxel_mm)
     smooth = coarse.with_data(ndimage.gaussian_filter(coarse.data, 0.5 * voxel_mm / coarse.zooms_mm))
     return compare(small, small_mask, smooth, limit=points, moving_mask=head_mask(coarse))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import tempfile
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -74,10 +76,7 @@ def _fetched(name: str, part: str, query: dict[str, str | None]) -> Path:
     found: object = None
     cause = "it is not in the cache"
     try:
-        _ensure_home()
-        from templateflow import api
-
-        found = api.get(name, resolution=1, raise_empty=True, **query)
+        found = _client().get(name, resolution=1, raise_empty=True, **query)
     except Exception as error:  # no network, read-only cache, a server's answer: each library raises its own
         cause = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}"
     paths = [Path(str(path)) for path in (found if isinstance(found, list) else [found]) if path]
@@ -93,13 +92,26 @@ def _fetched(name: str, part: str, query: dict[str, str | None]) -> Path:
     )
 
 
+def _client() -> Any:
+    """TemplateFlow, imported when first needed: importing it makes its cache."""
+    _ensure_home()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # that it makes its cache
+        from templateflow import api
+    return api
+
+
 def _ensure_home() -> None:
     """TemplateFlow makes its cache when imported; without a home that can be written to, it is a temporary one."""
     if os.environ.get("TEMPLATEFLOW_HOME"):
         return
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path(os.environ.get("HOME") or "/nonexistent") / ".cache")
-    nearest = next((folder for folder in (home, *home.parents) if folder.exists()), home)
-    if not os.access(nearest, os.W_OK) or nearest == Path("/"):
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path(os.environ.get("HOME") or "/proc/none") / ".cache")
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        usable = os.access(home, os.W_OK) and home.is_absolute()
+    except OSError:
+        usable = False
+    if not usable:
         os.environ["TEMPLATEFLOW_HOME"] = str(Path(tempfile.gettempdir()) / f"haca3-templateflow-{os.getuid()}")
 
 

@@ -103,8 +103,8 @@ def _linear_part(kind: str, numbers: NDArray[np.float64]) -> tuple[NDArray[np.fl
     if kind.startswith(("AffineTransform", "MatrixOffsetTransformBase")) and numbers.size == 12:
         return numbers[:9].reshape(3, 3), numbers[9:]
     if kind.startswith("Euler3DTransform") and numbers.size == 6:
-        # ITK composes Rz Rx Ry, each about a fixed axis
-        return Rotation.from_euler("YXZ", [numbers[1], numbers[0], numbers[2]]).as_matrix(), numbers[3:]
+        # ITK composes Rz Rx Ry
+        return Rotation.from_euler("ZXY", [numbers[2], numbers[0], numbers[1]]).as_matrix(), numbers[3:]
     if kind.startswith("VersorRigid3D") and numbers.size == 6:
         real = np.sqrt(max(0.0, 1.0 - float((numbers[:3] ** 2).sum())))
         return Rotation.from_quat([*numbers[:3], real]).as_matrix(), numbers[3:]

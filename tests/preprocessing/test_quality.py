@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from haca3_bids.preprocessing.quality import coregistration_quality, edges_of, registration_quality
+from haca3_bids.preprocessing.session import DISTINCTNESS_LIMIT, IN_HEAD_LIMIT, SIMILARITY_LIMIT
+from haca3_bids.preprocessing.transforms import similarity_matrix
+from haca3_bids.volumes.volume import Volume
+
+WRONG = {
+    "turned by 30 degrees": ((0.52, 0.0, 0.0), (0.0, 0.0, 0.0)),
+    "20 mm too low": ((0.0, 0.0, 0.0), (0.0, 0.0, -20.0)),
+    "upside down": ((3.14, 0.0, 0.0), (0.0, -36.0, 10.0)),
+    "back to front": ((0.0, 0.0, 3.14), (0.0, -36.0, 0.0)),
+}
+
+
+def passes(quality) -> bool:
+    return (
+        quality.similarity >= SIMILARITY_LIMIT
+        and quality.distinctness >= DISTINCTNESS_LIMIT
+        and quality.brain_in_head >= IN_HEAD_LIMIT
+    )
+
+
+@pytest.mark.parametrize("contrast", ["T1w", "T2w", "PDw", "FLAIR"])
+@pytest.mark.parametrize("has_skull", [True, False])
+def test_the_right_place_passes_whatever_the_contrast(phantom, contrast, has_skull) -> None:
+    assert passes(registration_quality(phantom.scan(contrast), phantom.template(has_skull), np.eye(4)))
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_place_is_flagged(phantom, name) -> None:
+    wrong = similarity_matrix(*WRONG[name])
+    assert not passes(registration_quality(phantom.scan("T1w"), phantom.template(), wrong))
+
+
+def test_a_scan_that_misses_the_brain_has_no_quality(phantom) -> None:
+    far = similarity_matrix((0, 0, 0), (300, 0, 0))
+    quality = registration_quality(phantom.scan("T1w"), phantom.template(), far)
+    assert quality.similarity == 0
+    assert quality.brain_covered == 0
+
+
+def test_contrasts_of_one_head_have_common_edges(phantom) -> None:
+    one, other = phantom.scan("T1w"), phantom.scan("FLAIR", seed=1)
+    similarity, distinctness = coregistration_quality(other, one, np.eye(4))
+    assert similarity > SIMILARITY_LIMIT
+    assert distinctness > DISTINCTNESS_LIMIT
+    assert coregistration_quality(other, one, similarity_matrix((0, 0, 0), (0, 25, 0)))[1] < DISTINCTNESS_LIMIT
+
+
+def test_edges_of_a_slope_are_its_steepness_in_millimetres() -> None:
+    zooms = np.array([1.0, 2.0, 4.0])
+    data = 5.0 * (np.indices((30, 30, 20))[1] * zooms[1])
+    edges = edges_of(Volume(data.astype(np.float32), np.diag([*zooms, 1.0]))).data
+    np.testing.assert_allclose(edges[12:18, 12:18, 8:12], 5.0, rtol=0.02)
+    assert edges[0, 0, 0] < 0

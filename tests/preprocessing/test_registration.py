@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from haca3_bids.preprocessing.registration import (
+    align_prior,
+    centre_of,
+    coregister,
+    register_to_template,
+    resample_to_native,
+)
+from haca3_bids.preprocessing.transforms import displacement_mm, inverse, rotation_deg, scales, similarity_matrix
+from haca3_bids.settings import PreprocessingSettings
+from haca3_bids.volumes.volume import Volume
+
+FAST = PreprocessingSettings(template="phantom", sloppy=True)
+CENTRE = (0.0, -18.0, 5.0)
+POSITIONS = {
+    "chin on the chest": ((-45.0, 0.0, 0.0), (10.0, -20.0, 15.0)),
+    "far off and turned": ((20.0, 15.0, -30.0), (60.0, -60.0, 60.0)),
+}
+
+
+def moved_by(position) -> np.ndarray:
+    turn_deg, shift_mm = position
+    return similarity_matrix(np.radians(turn_deg), shift_mm, 0.0, CENTRE)
+
+
+def scan_at(phantom, contrast, moved) -> Volume:
+    """A scan whose grid has moved with the head by the shift, so that the head stays in view."""
+    shift = np.eye(4)
+    shift[:3, 3] = (moved @ [*CENTRE, 1])[:3] - CENTRE
+    scan = phantom.scan(contrast, inverse(shift) @ moved)
+    return Volume(scan.data, shift @ scan.affine)
+
+
+def error(found, true) -> tuple[float, float]:
+    change = inverse(true) @ found
+    return displacement_mm(change, CENTRE), rotation_deg(change)
+
+
+@pytest.mark.parametrize("name", POSITIONS)
+def test_the_head_is_found_where_it_lies(phantom, name) -> None:
+    moved = moved_by(POSITIONS[name])
+    found = register_to_template(scan_at(phantom, "T1w", moved), phantom.template(), FAST)
+    shift_mm, turn_deg = error(found.rigid, moved)
+    assert shift_mm < 1.5
+    assert turn_deg < 1.5
+    np.testing.assert_allclose(scales(found.rigid), 1, atol=1e-9)
+
+
+def test_skull_does_not_pull_where_the_template_has_none(phantom) -> None:
+    moved = moved_by(((15.0, -5.0, 10.0), (5.0, 10.0, -15.0)))
+    found = register_to_template(scan_at(phantom, "T2w", moved), phantom.template(has_skull=False), FAST)
+    shift_mm, turn_deg = error(found.rigid, moved)
+    assert shift_mm < 2
+    assert turn_deg < 2
+
+
+def test_a_small_head_keeps_its_size_and_the_scale_goes_to_the_template(phantom) -> None:
+    smaller = similarity_matrix((0, 0, 0.1), (3.0, 0.0, -4.0), np.log(0.9), CENTRE)
+    found = register_to_template(phantom.scan("T1w", smaller), phantom.template(), FAST)
+    np.testing.assert_allclose(scales(found.rigid), 1, atol=1e-9)
+    np.testing.assert_allclose(scales(found.affine), 0.9, atol=0.03)
+
+
+def test_another_contrast_is_found_wherever_its_header_puts_it(phantom) -> None:
+    moved = moved_by(((8.0, -4.0, 12.0), (25.0, -10.0, 30.0)))
+    pull = coregister(scan_at(phantom, "FLAIR", moved), phantom.scan("T1w"), FAST)
+    shift_mm, turn_deg = error(pull, moved)
+    assert shift_mm < 1.5
+    assert turn_deg < 1.5
+
+
+def test_the_same_scan_twice_gives_the_same_matrices_bit_for_bit(phantom) -> None:
+    scan = phantom.scan("T1w", moved_by(((5.0, 5.0, 5.0), (2.0, 2.0, 2.0))))
+    first, second = (register_to_template(scan, phantom.template(), FAST) for _ in range(2))
+    np.testing.assert_array_equal(first.rigid, second.rigid)
+    np.testing.assert_array_equal(first.affine, second.affine)
+
+
+def test_a_transform_that_is_given_is_kept(phantom) -> None:
+    moved = moved_by(((5.0, 0.0, 0.0), (2.0, 2.0, 2.0)))
+    found = align_prior(phantom.scan("T1w", moved), phantom.template(), moved, FAST)
+    np.testing.assert_array_equal(found.rigid, moved)
+    assert displacement_mm(inverse(moved) @ found.affine, CENTRE) < 2
+
+
+def test_to_the_native_grid_is_the_way_back(phantom) -> None:
+    moved = moved_by(((5.0, 3.0, 0.0), (4.0, 2.0, -3.0)))
+    native = phantom.scan("T1w", moved, noise=0.0)
+    back = resample_to_native(phantom.scan("T1w", noise=0.0), native, moved)
+    assert back.has_grid_of(native)
+    head = native.data > 30
+    assert np.corrcoef(back.data[head], native.data[head])[0, 1] > 0.97
+
+
+def test_the_centre_of_a_mask_is_in_millimetres() -> None:
+    mask = np.zeros((10, 10, 10), np.bool_)
+    mask[2:4, 3, 5] = True
+    volume = Volume(np.zeros((10, 10, 10), np.float32), np.diag([2.0, 2.0, 2.0, 1.0]))
+    np.testing.assert_allclose(centre_of(volume, mask), [5, 6, 10])

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from haca3_bids.preprocessing.resampling import (
+    field_of_view,
+    isotropic_grid,
+    resample,
+    resample_mask,
+    shrink,
+)
+from haca3_bids.preprocessing.transforms import inverse, similarity_matrix
+from haca3_bids.volumes.volume import Volume
+
+GRID = Volume(np.zeros((40, 44, 36), np.float32), np.diag([2.0, 2.0, 2.0, 1.0]))
+OBLIQUE = similarity_matrix((0.2, -0.1, 0.15), (4.0, -3.0, 2.0), 0.0, (40.0, 44.0, 36.0))
+
+
+def smooth_image() -> Volume:
+    x, y, z = np.indices(GRID.shape) / 6.0
+    return GRID.with_data(2 + np.sin(x) * np.cos(y) + 0.5 * np.sin(z))
+
+
+def test_on_its_own_grid_an_image_stays_as_it_is() -> None:
+    image = smooth_image()
+    np.testing.assert_allclose(resample(image, image, np.eye(4)).data, image.data, atol=1e-5)
+
+
+def test_there_and_back_gives_the_image_again() -> None:
+    image = smooth_image()
+    back = resample(resample(image, GRID, OBLIQUE), GRID, inverse(OBLIQUE))
+    inner = (slice(10, -10),) * 3
+    assert np.abs(back.data - image.data)[inner].max() < 0.02
+
+
+def test_a_point_lies_where_the_matrix_says() -> None:
+    image = GRID.with_data(np.zeros(GRID.shape))
+    image.data[20, 22, 18] = 1
+    moved = resample(image, GRID, similarity_matrix((0, 0, 0), (4.0, -2.0, 6.0)))
+    assert np.unravel_index(moved.data.argmax(), moved.shape) == (18, 23, 15)
+
+
+def test_values_stay_in_the_range_of_the_input_and_are_zero_outside() -> None:
+    block = np.zeros(GRID.shape)
+    block[10:30, 10:30, 10:30] = 100
+    out = resample(GRID.with_data(block), GRID, OBLIQUE)
+    assert out.data.min() >= 0
+    assert out.data.max() <= 100
+    assert (out.data[~field_of_view(GRID, GRID, OBLIQUE)] == 0).all()
+
+
+def test_the_field_of_view_is_that_of_every_voxel_taken_by_itself() -> None:
+    points = np.stack(np.indices(GRID.shape), -1).reshape(-1, 3) * 2.0
+    index = (points @ OBLIQUE[:3, :3].T + OBLIQUE[:3, 3]) / 2.0
+    expected = ((index >= -0.5) & (index <= np.array(GRID.shape) - 0.5)).all(axis=1).reshape(GRID.shape)
+    np.testing.assert_array_equal(field_of_view(GRID, GRID, OBLIQUE), expected)
+
+
+def test_detail_finer_than_the_new_grid_does_not_alias() -> None:
+    fine = Volume(np.zeros((80, 88, 72), np.float32), np.diag([1.0, 1.0, 1.0, 1.0]))
+    stripes = fine.with_data(100 * (np.indices(fine.shape)[0] % 2))
+    out = resample(stripes, GRID, np.eye(4)).data[3:-3, 3:-3, 3:-3]
+    assert out.std() < 5
+    assert out.mean() == pytest.approx(50, abs=10)
+
+
+def test_blocks_keep_mean_and_place() -> None:
+    image = smooth_image()
+    small = shrink(image, 4.0)
+    assert small.shape == (20, 22, 18)
+    assert small.data.mean() == pytest.approx(image.data.mean(), rel=1e-5)
+    np.testing.assert_allclose(small.affine[:3, 3], [1.0, 1.0, 1.0])
+
+
+def test_thick_slices_are_not_thinned_out() -> None:
+    slab = Volume(np.zeros((60, 60, 20), np.float32), np.diag([1.0, 1.0, 5.0, 1.0]))
+    assert shrink(slab, 4.0).shape == (15, 15, 20)
+
+
+def test_an_isotropic_grid_has_the_same_centre() -> None:
+    slab = Volume(np.zeros((60, 60, 20), np.float32), OBLIQUE @ np.diag([1.0, 1.0, 5.0, 1.0]))
+    grid = isotropic_grid(slab, 2.0)
+    np.testing.assert_allclose(grid.zooms_mm, 2.0)
+    for volume in (slab, grid):
+        middle = (np.array(volume.shape) - 1) / 2
+        np.testing.assert_allclose(volume.affine @ [*middle, 1], slab.affine @ [29.5, 29.5, 9.5, 1], atol=1e-9)
+
+
+def test_a_mask_moves_with_its_image() -> None:
+    image = GRID.with_data(np.zeros(GRID.shape))
+    image.data[10:30, 12:30, 8:28] = 1
+    both = resample_mask(image, GRID, OBLIQUE) & resample_mask(image, GRID, OBLIQUE, threshold=0.9)
+    assert 0.8 < both.sum() / resample_mask(image, GRID, OBLIQUE).sum() <= 1

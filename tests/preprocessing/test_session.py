@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from haca3_bids.errors import BadInput
+from haca3_bids.preprocessing import session
+from haca3_bids.preprocessing.registration import TemplateAlignment
+from haca3_bids.preprocessing.transforms import similarity_matrix
+from haca3_bids.settings import PreprocessingSettings
+
+FAST = PreprocessingSettings(template="phantom", sloppy=True)
+UPSIDE_DOWN = similarity_matrix((3.14, 0.0, 0.0), (0.0, 0.0, 0.0), 0.0, (0.0, -18.0, 5.0))
+BESIDE = similarity_matrix((0, 0, 0), (250.0, 0.0, 0.0))
+
+
+@pytest.mark.parametrize("wrong", [UPSIDE_DOWN, BESIDE], ids=["upside down", "beside the head"])
+def test_a_failed_registration_ends_the_session_with_a_sentence(phantom, monkeypatch, wrong) -> None:
+    monkeypatch.setattr(session, "register_to_template", lambda *_: TemplateAlignment(wrong, wrong))
+    with pytest.raises(BadInput, match="The registration to the template failed: .* needed") as caught:
+        session.registered(phantom.scan("T1w"), phantom.template(), FAST)
+    assert caught.value.hint
+
+
+def test_a_contrast_of_something_else_is_refused_by_its_name(phantom, monkeypatch) -> None:
+    monkeypatch.setattr(session, "coregister", lambda *_: BESIDE)
+    with pytest.raises(BadInput, match="The FLAIR could not be registered"):
+        session.coregistered(phantom.scan("FLAIR"), phantom.scan("T1w"), FAST, "FLAIR")
+
+
+def test_scaling_brings_the_peak_to_1000_in_any_unit(phantom) -> None:
+    core = phantom.mask(5)
+    for factor in (1e-3, 1.0, 1e3):
+        scan = phantom.scan("T2w")
+        out, before, after = session.scaled(scan.with_data(scan.data * factor), core, None)
+        assert before == pytest.approx(300 * factor, rel=0.03)
+        assert after == pytest.approx(1000, rel=1e-4)
+        np.testing.assert_allclose(out.data, scan.data * factor * 1000 / before, rtol=1e-5)
+
+
+def test_the_cut_share_is_that_of_the_head_beyond_the_grid(phantom) -> None:
+    scan = phantom.scan("T1w")
+    assert session.cut_share(scan, scan, np.eye(4)) == 0
+    half = similarity_matrix((0, 0, 0), (0.0, -100.0, 0.0))
+    assert 0.3 < session.cut_share(scan, scan, half) < 0.9
+
+
+def test_the_record_gathers_pieces_by_contrast() -> None:
+    pieces = [
+        {"contrast": "", "seconds": {"register": 2.0}, "registration": {"passed": True}},
+        {"contrast": "T2w", "seconds": {"n4": 1.0}},
+        {"contrast": "T2w", "seconds": {"resample": 3.0}, "coverage": 0.5},
+    ]
+    assert session.record("T1w", pieces) == {
+        "reference": "T1w",
+        "seconds": {"register": 2.0},
+        "registration": {"passed": True},
+        "contrasts": {"T2w": {"seconds": {"n4": 1.0, "resample": 3.0}, "coverage": 0.5}},
+    }
