@@ -74,10 +74,18 @@ def keep_freed_memory() -> None:
 
 
 def made_lean(network: Network, device: torch.device) -> Network:
-    """The network on the device, its activations computed in place: for inference only."""
-    for module in network.modules():
+    """The network on the device, made faster for inference; its state dict and its outputs stay what they were.
+
+    Activations are computed in place, and instance norms by PyTorch's group norm with one channel a group: the same
+    numbers up to rounding, on a CPU in a fifth of the time. (Channels last would save another fifth, but there the
+    group norm of PyTorch 2.13 is a hundred times less exact, and the authors' numbers would be missed.)
+    """
+    for module in list(network.modules()):
         if isinstance(module, nn.LeakyReLU):
             module.inplace = True
+        for name, part in module.named_children():
+            if isinstance(part, nn.InstanceNorm2d) and not part.affine:
+                setattr(module, name, nn.GroupNorm(part.num_features, part.num_features, part.eps, affine=False))
     return network.to(device)
 
 
