@@ -12,7 +12,7 @@ from haca3_bids.execution.resources import Resources
 from haca3_bids.settings import Settings
 
 LOGGER = logging.getLogger("haca3_bids")
-POLL_SECONDS = 0.5
+POLL_SECONDS = 1.0  # Nipype collects garbage at each look, which costs a quarter of a second
 
 
 def configure_nipype(settings: Settings, logs: Path) -> None:

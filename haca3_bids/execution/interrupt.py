@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 PATIENCE_S = 5.0
+AGAIN_S = 1.0
 
 
 class Terminated(KeyboardInterrupt):
@@ -18,20 +19,24 @@ class Terminated(KeyboardInterrupt):
 def stoppable() -> Iterator[None]:
     """While the block runs, SIGTERM raises Terminated; when it is left by an interrupt, all children are stopped."""
     try:
-        before = signal.signal(signal.SIGTERM, _raise)
+        before = signal.signal(signal.SIGTERM, _raise), signal.signal(signal.SIGALRM, _raise)
     except ValueError:  # not in the main thread, where no signal arrives
         yield
         return
     try:
         yield
     except KeyboardInterrupt:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         stop_children()
         raise
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGTERM, before[0])
+        signal.signal(signal.SIGALRM, before[1])
 
 
 def _raise(_number: int, _frame: FrameType | None) -> None:
+    signal.setitimer(signal.ITIMER_REAL, AGAIN_S)  # raised inside a callback, the exception is lost: then once more
     raise Terminated
 
 

@@ -48,6 +48,7 @@ class HarmonizeOutputSpec(TraitedSpec):  # type: ignore[misc]
 
     result = File(exists=True, desc="the engine's result as JSON, files absolute")
     images = traits.List(File(exists=True), desc="harmonized images, in the order of the targets")
+    others = traits.List(File(exists=True), desc="further images that the result names")
 
 
 class Harmonize(BaseInterface):  # type: ignore[misc]
@@ -76,7 +77,13 @@ class Harmonize(BaseInterface):  # type: ignore[misc]
     def _list_outputs(self) -> dict[str, Any]:
         path = str(Path.cwd() / "harmonization.json")
         images = json.loads(Path(path).read_text())["images"]
-        return {"result": path, "images": [image["file"] for image in images]}
+        others = [
+            other
+            for image in images
+            for other in (image["std"], image["beta"], *image["attention_maps"].values())
+            if other
+        ]
+        return {"result": path, "images": [image["file"] for image in images], "others": others}
 
 
 class EncodeInputSpec(EngineInputSpec):
@@ -163,8 +170,7 @@ def _by_contrast(inputs: Any) -> dict[str, str]:
 def _make_absolute(image: dict[str, Any], folder: Path) -> None:
     out = folder / "engine"
     for key in ("file", "std", "beta"):
-        if image.get(key):
-            image[key] = str(out / image[key])
+        image[key] = str(out / image[key]) if image.get(key) else None
     image["attention_maps"] = {
         contrast: str(out / path) for contrast, path in (image.get("attention_maps") or {}).items()
     }
