@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after this long, to be resumed")
     parser.add_argument("--seed", type=int, default=0, help="of the data and of the networks (default: 0)")
     parser.add_argument("--threads", type=int, default=0, help="of PyTorch (default: as PyTorch chooses)")
+    parser.add_argument("--striped", action="store_true", help="train fusion on true volumes with stripes (minutes)")
     parser.add_argument("--workers", type=int, default=1, help="processes that simulate (default: 1)")
 
 
@@ -75,7 +76,8 @@ def _fusion(args: argparse.Namespace, heads: list[Anatomy], _: list[Anatomy], pl
     from haca3_bids.training.fusion import train_fusion
     from haca3_bids.training.pairs import fusion_pairs
 
-    pairs = fusion_pairs(_trained(Haca3(), args.out / "haca3"), heads, args.out / "fusion" / "pairs", args.seed)
+    model = None if args.striped else _trained(Haca3(), args.out / "haca3")
+    pairs = fusion_pairs(model, heads, args.out / "fusion" / "pairs", args.seed)
     train_fusion(pairs, args.out / "fusion", plan, args.seed)
 
 

@@ -1,7 +1,8 @@
 """One training step of HACA3: encode the sources, fuse them for the target, decode, compare.
 
-The curriculum goes from whole slices at 4 mm to whole slices at 1 mm, and from soft anatomy, told the tissue labels, to
-hard anatomy left to itself. Crops are never used: they change the statistics of instance normalization.
+The curriculum goes from whole slices at 4 mm to whole slices at 1 mm. At first anatomy encoder and decoder learn apart
+each told the tissue labels that the simulator knows; then together. Crops are never used: they change the statistics
+of instance normalization.
 """
 
 from __future__ import annotations
@@ -39,10 +40,9 @@ class Stage:
 
 
 CURRICULUM = (  # small batches: the decoder needs many steps, not many images, to find out what theta is for
-    Stage(0.44, 4, 4, labels=1.0, labels_end=1.0, hard=0.0, hard_end=0.0, told=True),
-    Stage(0.61, 4, 4, labels=1.0, labels_end=0.5, hard=0.0, hard_end=0.7),
-    Stage(0.89, 2, 3, labels=0.5, labels_end=0.1, hard=0.7, hard_end=1.0),
-    Stage(1.00, 1, 2, labels=0.1, labels_end=0.05, hard=1.0, hard_end=1.0, cycle=True),
+    Stage(0.40, 4, 4, labels=1.0, labels_end=1.0, hard=1.0, hard_end=1.0, told=True),
+    Stage(0.80, 2, 3, labels=1.0, labels_end=1.0, hard=1.0, hard_end=1.0, told=True),
+    Stage(1.00, 1, 2, labels=0.5, labels_end=0.1, hard=1.0, hard_end=1.0, cycle=True),
 )
 
 
@@ -81,7 +81,7 @@ def haca3_losses(model: Haca3, batch: Batch, progress: float) -> Losses:
         "l1": RECONSTRUCTION * masked_l1(image, truth, mask),
         "structure": STRUCTURE * structural(image, truth, mask),
         "kl": KL * kl_to_standard_normal(theta, logvar),
-        "labels": labels * _label_loss(logits, batch, stage.pool),
+        "labels": labels * _label_loss(logits, batch, mask, stage.pool),
         "codes": CODES * labels * (theta - batch["code"]).abs().mean(),
         "contrastive": CONTRASTIVE * _contrastive(model, spread, batch, mask, stage.pool),
     }
@@ -128,14 +128,16 @@ def _queries_and_keys(model: Haca3, batch: Batch, theta_target: Tensor, stage: S
     return query, keys
 
 
-def _label_loss(logits: Tensor, batch: Batch, pool: int) -> Tensor:
-    """Cross-entropy of every source's beta with the tissue levels that the simulator knows."""
+def _label_loss(logits: Tensor, batch: Batch, mask: Tensor, pool: int) -> Tensor:
+    """Cross-entropy, inside the head, of every source's beta with the tissue levels that the simulator knows."""
     levels = batch["level"]
     if pool == 4:
         levels = functional.pad(levels, [16] * 4)
     levels = levels[:, pool // 2 :: pool, pool // 2 :: pool]
     owner = batch["available"].nonzero()[:, 0]
-    return functional.cross_entropy(logits, levels[owner])
+    inside = mask[owner, 0]
+    wrong = functional.cross_entropy(logits, levels[owner], reduction="none")
+    return (wrong * inside).sum() / inside.sum().clamp_min(1)
 
 
 def _contrastive(model: Haca3, spread: Tensor, batch: Batch, mask: Tensor, pool: int) -> Tensor:

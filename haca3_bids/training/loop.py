@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 LOG = logging.getLogger(__name__)
 
+LARGEST_GRADIENT = 5.0  # norm over all parameters; a larger one is scaled down to this
+
 Batch = Mapping[str, Tensor]
 Losses = dict[str, Tensor]  # "total" is minimised, the others are told
 
@@ -64,8 +66,11 @@ def fit(
         losses = step_losses(batch, step)
         optimizer.zero_grad(set_to_none=True)
         losses["total"].backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(trained, 5.0)
-        optimizer.step()
+        norm = nn.utils.clip_grad_norm_(trained, LARGEST_GRADIENT)
+        if torch.isfinite(norm):  # one bad batch must not undo the run
+            optimizer.step()
+        else:
+            LOG.warning("step %d has no finite gradient and is left out", step + 1)
         done = step + 1
         _record(folder, {"step": done, "seconds": time.monotonic() - start, **{k: v.item() for k, v in losses.items()}})
         over = time.monotonic() - start > 60 * plan.minutes

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from haca3_bids.checkpoints.formats import Checkpoint
 from haca3_bids.harmonization.device import Batches, choose_device, inference, made_lean
@@ -24,36 +25,58 @@ from haca3_bids.physics.scanner import acquire, draw_acquisition
 from haca3_bids.physics.tissues import person_deviations
 from haca3_bids.settings import CONTRASTS, HarmonizationSettings
 from haca3_bids.training.fusion import FusionPair
+from haca3_bids.volumes.canvas import CANVAS
 from haca3_bids.volumes.slices import ORIENTATIONS
 from haca3_bids.volumes.volume import Volume
 
-PAIRS = len(CONTRASTS)  # one for each contrast, each of another head
+GAIN, NOISE, BLUR_VOXELS = 0.04, 0.08, (0.2, 0.6)  # of striped stacks; the 95th percentile is one
+Stack = NDArray[np.float32]
+
 SETTINGS = HarmonizationSettings(device="auto")
 
 
-def fusion_pairs(
-    model: Haca3, heads: Sequence[Anatomy], folder: Path, seed: int = 0, count: int = PAIRS
-) -> list[FusionPair]:
-    """As many intra-site pairs as asked for, made once and kept in ``folder``."""
+def fusion_pairs(model: Haca3 | None, heads: Sequence[Anatomy], folder: Path, seed: int = 0) -> list[FusionPair]:
+    """One intra-site pair for each contrast, each of another head, made once and kept in ``folder``.
+
+    Without a model, which takes minutes a pair, the stacks are true volumes with stripes as separate slices give them.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     pairs = []
-    for index in range(count):
+    for index, contrast in enumerate(CONTRASTS):
         path = folder / f"pair-{index}.npz"
         if not path.exists():
-            stacks, truth = _pair(model, heads[index % len(heads)], CONTRASTS[index % len(CONTRASTS)], (seed, index))
+            rng, head = np.random.default_rng((seed, index)), heads[index % len(heads)]
+            stacks, truth = _pair(model, head, contrast, rng) if model else _striped_pair(head, contrast, rng)
             np.savez(path, stacks=stacks, truth=truth)
         loaded = np.load(path)
         pairs.append(FusionPair(loaded["stacks"], loaded["truth"]))
     return pairs
 
 
-def _pair(
-    model: Haca3, head: Anatomy, contrast: str, seed: tuple[int, int]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The scan of one contrast, harmonized to itself as in the paper; stacks and truth with axes (z, y, x)."""
-    rng = np.random.default_rng(seed)
+def _striped_pair(head: Anatomy, contrast: str, rng: np.random.Generator) -> tuple[Stack, Stack]:
+    """The true volume three times, each with gains of its own slice by slice, noise and a little blur in plane."""
+    truth = _truth(head, contrast, rng)
+    placed = np.zeros((CANVAS,) * 3, np.float32)
+    corner = [CANVAS // 2 - n // 2 for n in SHAPE]
+    placed[tuple(slice(c, c + n) for c, n in zip(corner, SHAPE, strict=True))] = truth
+    placed = scaled(placed, upper_percentile(truth)).transpose(2, 1, 0).copy()
+    stacks = []
+    for axis in (0, 1, 2):  # across axial, coronal, sagittal slices of a volume with axes (z, y, x)
+        gain = rng.normal(1, GAIN, CANVAS).astype(np.float32).reshape([-1 if a == axis else 1 for a in range(3)])
+        blur = [0.0 if a == axis else rng.uniform(*BLUR_VOXELS) for a in range(3)]
+        noise = ndimage.gaussian_filter(rng.standard_normal(placed.shape, np.float32), blur) * NOISE
+        stacks.append((ndimage.gaussian_filter(placed, blur) * gain + noise * (placed > 0)).clip(0))
+    return np.stack(stacks).astype(np.float32), placed
+
+
+def _truth(head: Anatomy, contrast: str, rng: np.random.Generator) -> Stack:
     weights = tissue_weights(draw_site(rng)[contrast], person_deviations(rng))
-    truth = rendered(head, weights, texture(SHAPE, rng))
+    return rendered(head, weights, texture(SHAPE, rng))
+
+
+def _pair(model: Haca3, head: Anatomy, contrast: str, rng: np.random.Generator) -> tuple[Stack, Stack]:
+    """The scan of one contrast, harmonized to itself as in the paper; stacks and truth with axes (z, y, x)."""
+    truth = _truth(head, contrast, rng)
     scan = Volume(acquire(truth, draw_acquisition(rng)), AFFINE)
     checkpoint = Checkpoint(model.eval(), "in training", "", {}, {})
     rim = Rim({})
@@ -64,7 +87,8 @@ def _pair(
     device = choose_device(SETTINGS.device)
     with inference(SETTINGS.precision, torch.get_num_threads()):
         Stream(session, made_lean(model, device), SETTINGS, device, Batches(SETTINGS.batch_size, device)).run([draw])
-    stacks = [scaled(stack, upper_percentile(stack[canvas.box])) for stack in map(draw.stacks.get, ORIENTATIONS)]
+    stacks = [draw.stacks[orientation] for orientation in ORIENTATIONS]
+    stacks = [scaled(stack, upper_percentile(stack[canvas.box])) for stack in stacks]
     placed = canvas.place(Volume(truth, AFFINE))
     placed = scaled(placed, upper_percentile(placed[canvas.box])) * session.mask
     return np.stack(stacks).transpose(0, 3, 2, 1).copy(), placed.transpose(2, 1, 0).copy()

@@ -196,8 +196,7 @@ def contrast_code(protocol: Protocol) -> tuple[float, float]:
 
 def _coarse(head: Anatomy) -> Array:
     coarse = head.shares[:, ::COARSE, ::COARSE, ::COARSE].astype(np.float32) / FULL
-    out: Array = coarse.reshape(len(coarse), -1)
-    return out
+    return np.ascontiguousarray(coarse.reshape(len(coarse), -1), np.float32)
 
 
 def _slices_with_head(head: Anatomy) -> dict[str, NDArray[np.int_]]:
