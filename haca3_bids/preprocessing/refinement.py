@@ -13,10 +13,9 @@ from haca3_bids.preprocessing.transforms import Matrix, write_itk
 from haca3_bids.settings import PreprocessingSettings
 from haca3_bids.volumes.volume import Volume
 
-LEVELS = {  # iterations, shrink factors, smoothing (voxels) on images of 2 mm
-    False: ((60, 30), (2, 1), (1, 0)),
-    True: ((30,), (2,), (1,)),  # sloppy
-}
+FULL = ((60, 30), (2, 1), (1, 0))  # iterations, shrink factors, smoothing (voxels) on images of 2 mm
+PRIOR_ONLY = ((60,), (2,), (1,))  # an affine alignment serves the prior, to which a millimetre is little
+SLOPPY = ((30,), (2,), (1,))
 SAMPLED = 0.25  # share of the voxels, on a regular lattice with a seeded jitter
 BINS = 32
 
@@ -33,7 +32,7 @@ def refined(
 
     ``kind`` is "Rigid", "Similarity" or "Affine". Give images of about 2 mm.
     """
-    iterations, shrinks, smoothings = LEVELS[settings.sloppy]
+    iterations, shrinks, smoothings = SLOPPY if settings.sloppy else PRIOR_ONLY if kind == "Affine" else FULL
     with tempfile.TemporaryDirectory(prefix="haca3-") as folder, seeded_ants(settings.seed, settings.threads) as ants:
         first = Path(folder) / "start.txt"
         write_itk(start, first)
