@@ -106,7 +106,12 @@ def write_failure(
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
     described = {"class": type(error).__name__, "sentence": error.sentence, "hint": error.hint, "step": step}
-    record: dict[str, Any] = {"subject": session.subject, "session": session.session, "version": version, "command": command}
+    record: dict[str, Any] = {
+        "subject": session.subject,
+        "session": session.session,
+        "version": version,
+        "command": command,
+    }
     record |= {"status": "failed", "error": described, **images_found(session, bids_dir)}
     record |= {"preprocessing": {}, "harmonization": {}, "figures": [], "seconds": {}, "notes": []}
     write_json(path, record)
