@@ -15,7 +15,6 @@ from haca3_bids.bids.names import target_desc
 from haca3_bids.errors import CannotCreate
 
 BIDS_VERSION = "1.10.0"
-CODE_URL = "https://github.com/haca3-bids/haca3_bids"
 APP = "haca3_bids"
 BIDSIGNORE = ("*.html", "figures", "log", "logs", "*_xfm.*", "group_*", "*_qc.json", ".partial-*")
 SAME_TARGET = 1e-3  # thetas of one image differ by less between machines
@@ -79,7 +78,7 @@ def _description(
 ) -> dict[str, Any]:
     source = read_json(bids_dir / "dataset_description.json") or {}
     link = os.path.relpath(bids_dir.resolve(), output_dir.resolve())
-    tool = {"Name": APP, "Version": version, "CodeURL": CODE_URL, "Description": "Contrast harmonization with HACA3"}
+    tool = {"Name": APP, "Version": version, "Description": "Contrast harmonization with HACA3"}
     return {
         "Name": f"HACA3 harmonization of {source.get('Name', bids_dir.name)}",
         "BIDSVersion": BIDS_VERSION,

@@ -32,12 +32,28 @@ def train_fusion(pairs: Sequence[FusionPair], folder: Path, plan: Plan, seed: in
     """The fusion network trained on slabs of the pairs; resumes from ``folder``."""
     torch.manual_seed(seed)
     net = FusionNet()
+    _start_as_mean(net)
 
     def batches(first: int) -> Iterator[Batch]:
         return (_slab(pairs, np.random.default_rng((seed, step))) for step in range(first, plan.steps))
 
     fit(net, lambda batch, step: fusion_step(net, batch), batches, plan, folder)
     return net.eval()
+
+
+def _start_as_mean(net: FusionNet) -> None:
+    """Begin with the mean of the three stacks; what the other channels add starts at a tenth of its random value."""
+    first, last = net.conv2[0], net.conv2[2]
+    with torch.no_grad():
+        for layer in (first, last):
+            for parameter in layer.parameters():
+                parameter.mul_(0.1)
+        for stack in range(3):
+            first.weight[stack] = 0  # type: ignore[operator]
+            first.bias[stack] = 0  # type: ignore[operator]
+            first.weight[stack, stack, 1, 1, 1] = 1  # type: ignore[operator]
+            last.weight[0, stack] = 0  # type: ignore[operator]
+            last.weight[0, stack, 1, 1, 1] = 1 / 3  # type: ignore[operator]
 
 
 def _slab(pairs: Sequence[FusionPair], rng: np.random.Generator) -> Batch:
