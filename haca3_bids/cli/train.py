@@ -18,7 +18,7 @@ Network = TypeVar("Network", bound="nn.Module")
 
 HELP = "train the networks on simulated slices"
 VALIDATION_SHARE = 9  # every ninth head, in the order of names, is kept for validation
-STEPS = {"artifact": 400, "haca3": 900, "fusion": 120}
+STEPS = {"artifact": 400, "haca3": 1800, "fusion": 120}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", choices=[*STEPS, "export"], help="in this order; each needs the one before")
     parser.add_argument("--simulate", type=Path, metavar="LABELS", required=True, help="folder of head label maps")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; a run found there is resumed")
-    parser.add_argument("--steps", type=int, help=f"optimiser steps (default: {STEPS})")
+    parser.add_argument("--steps", type=int, help="optimiser steps (default: 400, 1800 and 120)")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after this long, to be resumed")
     parser.add_argument("--seed", type=int, default=0, help="of the data and of the networks (default: 0)")
     parser.add_argument("--threads", type=int, default=0, help="of PyTorch (default: as PyTorch chooses)")
