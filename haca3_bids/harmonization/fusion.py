@@ -15,7 +15,7 @@ from haca3_bids.networks.fusion import FusionNet
 
 Array = NDArray[np.float32]
 
-SLAB = 16  # planes at a time: 80 MB of feature maps, instead of 1.5 GB
+SLAB = 12  # planes at a time; over the whole volume each of the 16-channel maps alone would take 0.7 GB
 EPSILON = nn.InstanceNorm3d(1).eps
 SLOPE = nn.LeakyReLU().negative_slope
 
