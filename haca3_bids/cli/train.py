@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from haca3_bids.errors import BadInput, UsageError
+from haca3_bids.errors import UsageError
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from haca3_bids.physics.anatomy import Anatomy
     from haca3_bids.training.loop import Plan
-
-Network = TypeVar("Network", bound="nn.Module")
 
 HELP = "train the networks on simulated slices"
 VALIDATION_SHARE = 9  # every ninth head, in the order of names, is kept for validation
@@ -36,13 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Train, or resume; 0 when the minutes or the steps are over."""
-    import torch
-
     from haca3_bids.training.heads import find_label_maps, load_heads
-    from haca3_bids.training.loop import Plan
+    from haca3_bids.training.loop import Plan, use_threads
 
-    if args.threads:
-        torch.set_num_threads(args.threads)
+    use_threads(args.threads)
     maps = find_label_maps(args.simulate)
     builtin, *heads = load_heads(maps, args.out / "heads")
     kept = heads[VALIDATION_SHARE - 1 :: VALIDATION_SHARE]
@@ -63,20 +56,22 @@ def _artifact(args: argparse.Namespace, heads: list[Anatomy], _: list[Anatomy], 
 
 def _haca3(args: argparse.Namespace, heads: list[Anatomy], kept: list[Anatomy], plan: Plan) -> None:
     from haca3_bids.networks.encoders import ArtifactEncoder
+    from haca3_bids.training.loop import load_trained
     from haca3_bids.training.run import train_haca3
 
     if len(heads) < 2:
         raise UsageError("One head is not enough: theta must come from another person.", "Give a label map or more.")
-    encoder = _trained(ArtifactEncoder(), args.out / "artifact")
+    encoder = load_trained(ArtifactEncoder(), args.out / "artifact")
     train_haca3(heads, kept, encoder, args.out / "haca3", plan, args.seed, args.workers)
 
 
 def _fusion(args: argparse.Namespace, heads: list[Anatomy], _: list[Anatomy], plan: Plan) -> None:
     from haca3_bids.networks.haca3 import Haca3
     from haca3_bids.training.fusion import train_fusion
+    from haca3_bids.training.loop import load_trained
     from haca3_bids.training.pairs import fusion_pairs
 
-    model = None if args.striped else _trained(Haca3(), args.out / "haca3")
+    model = None if args.striped else load_trained(Haca3(), args.out / "haca3")
     pairs = fusion_pairs(model, heads, args.out / "fusion" / "pairs", args.seed)
     train_fusion(pairs, args.out / "fusion", plan, args.seed)
 
@@ -85,19 +80,7 @@ def _export(builtin: Anatomy, out: Path) -> None:
     from haca3_bids.networks.fusion import FusionNet
     from haca3_bids.networks.haca3 import Haca3
     from haca3_bids.training.export import export
+    from haca3_bids.training.loop import load_trained
 
-    model, fusion = _trained(Haca3(), out / "haca3"), _trained(FusionNet(), out / "fusion")
+    model, fusion = load_trained(Haca3(), out / "haca3"), load_trained(FusionNet(), out / "fusion")
     export(model, fusion, builtin, out / "weights", {"made by": "haca3 train on simulated heads"})
-
-
-def _trained(network: Network, folder: Path) -> Network:
-    """The network as the last checkpoint of a run left it; BadInput when that run is missing."""
-    import torch
-
-    path = folder / "last.pt"
-    if not path.exists():
-        raise BadInput(
-            f"There is no trained {folder.name} network in {folder.parent}.", f"Run `haca3 train {folder.name}` first."
-        )
-    network.load_state_dict(torch.load(path, weights_only=True)["networks"])
-    return network.eval()

@@ -9,16 +9,20 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from haca3_bids.errors import BadInput
+
 LOG = logging.getLogger(__name__)
 
+CHECKPOINT = "last.pt"  # in the folder of a run
 LARGEST_GRADIENT = 5.0  # norm over all parameters; a larger one is scaled down to this
 
 Batch = Mapping[str, Tensor]
+Network = TypeVar("Network", bound=nn.Module)
 Losses = dict[str, Tensor]  # "total" is minimised, the others are told
 
 
@@ -58,7 +62,7 @@ def fit(
     folder.mkdir(parents=True, exist_ok=True)
     trained = [p for p in networks.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(trained, lr=plan.lowest_rate, betas=(0.9, 0.99))
-    done = _resume(folder / "last.pt", networks, optimizer)
+    done = _resume(folder / CHECKPOINT, networks, optimizer)
     start = time.monotonic()
     for step, batch in zip(range(done, plan.steps), batches(done), strict=False):
         for group in optimizer.param_groups:
@@ -75,7 +79,7 @@ def fit(
         _record(folder, {"step": done, "seconds": time.monotonic() - start, **{k: v.item() for k, v in losses.items()}})
         over = time.monotonic() - start > 60 * plan.minutes
         if done % plan.save_every == 0 or done == plan.steps or over:
-            _save(folder / "last.pt", networks, optimizer, done)
+            _save(folder / CHECKPOINT, networks, optimizer, done)
         if validate and (done % plan.validate_every == 0 or done == plan.steps):
             _record(folder, {"step": done, **validate(done)}, "validation.jsonl")
         if over:
@@ -109,3 +113,20 @@ def _resume(path: Path, networks: nn.Module, optimizer: torch.optim.Optimizer) -
     torch.set_rng_state(state["random"])
     LOG.info("resuming after step %d", state["step"])
     return int(state["step"])
+
+
+def load_trained(network: Network, folder: Path) -> Network:
+    """The network as the last checkpoint of a run left it; BadInput when there was no such run."""
+    path = folder / CHECKPOINT
+    if not path.exists():
+        raise BadInput(
+            f"There is no trained {folder.name} network in {folder.parent}.", f"haca3 train {folder.name} makes it."
+        )
+    network.load_state_dict(torch.load(path, weights_only=True)["networks"])
+    return network.eval()
+
+
+def use_threads(threads: int) -> None:
+    """Let PyTorch use so many threads; 0 leaves it as it is."""
+    if threads:
+        torch.set_num_threads(threads)
