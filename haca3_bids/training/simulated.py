@@ -100,9 +100,10 @@ class SimulatedSlices(torch.utils.data.Dataset[dict[str, Tensor | int]]):
         brain = shares * _BRAIN_ROWS
         if rng.uniform() < 0.1 and brain.sum() > 0.03 * PLANE**2:
             shares = brain
-        return self._view(person, shares, person_deviations(rng), rng)
+        return self.view_of(person, shares, person_deviations(rng), rng)
 
-    def _view(self, person: int, shares: Array, deviations: Array, rng: np.random.Generator) -> View:
+    def view_of(self, person: int, shares: Array, deviations: Array, rng: np.random.Generator) -> View:
+        """Given tissue shares (tissues, 224, 224) of a person's slice with given tissue values and drawn texture."""
         mask = _closed(shares.sum(axis=0) > 0.5)
         return View(shares, texture((PLANE, PLANE), rng), deviations, self.coarse[person], mask)
 
@@ -118,7 +119,7 @@ class SimulatedSlices(torch.utils.data.Dataset[dict[str, Tensor | int]]):
         views = []
         for index in rng.choice(choice, self.reference_slices, replace=False):
             shares = cut_shares(self.heads[person], orientation, int(index))
-            view = self._view(person, shares, deviations, rng)
+            view = self.view_of(person, shares, deviations, rng)
             views.append(view.acquired(protocol, replace(acquisition, seed=int(rng.integers(2**31)))))
         return np.stack(views)
 
