@@ -3,62 +3,19 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from nipype.interfaces.base import BaseInterfaceInputSpec, File, SimpleInterface, TraitedSpec, isdefined, traits
+from numpy.typing import NDArray
 
+from haca3_bids.interfaces.step import Step, StepInputSpec, StepOutputSpec
 from haca3_bids.preprocessing import session
 from haca3_bids.preprocessing.registration import TemplateAlignment, resample_to_native
 from haca3_bids.preprocessing.template import load_template
 from haca3_bids.preprocessing.transforms import inverse, read_itk, write_itk
-from haca3_bids.settings import PreprocessingSettings
 from haca3_bids.volumes.volume import load_volume, save_volume
-
-
-class StepInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
-    """What every step needs."""
-
-    contrast = traits.Str("", usedefault=True, desc="contrast of the scan; empty for a step of the whole session")
-    template = traits.Str("MNI152NLin2009cSym", usedefault=True, desc="name of the template")
-    sloppy = traits.Bool(False, usedefault=True, desc="coarse and fast")
-    seed = traits.Int(0, usedefault=True, desc="seed of ITK's samplers")
-    threads = traits.Int(1, usedefault=True, nohash=True, desc="threads of ITK")
-
-
-class StepOutputSpec(TraitedSpec):  # type: ignore[misc]
-    """What every step says."""
-
-    facts = traits.Str(desc="a piece of the record, as JSON")
-
-
-class Step(SimpleInterface):  # type: ignore[misc]
-    """A node whose work is ``_work``, which returns the facts it found; seconds are added to them."""
-
-    input_spec = StepInputSpec
-    output_spec = StepOutputSpec
-    name_in_record = ""
-
-    def _run_interface(self, runtime: Any) -> Any:
-        begun = time.perf_counter()
-        facts = self._work(Path(runtime.cwd))
-        seconds = {self.name_in_record: round(time.perf_counter() - begun, 2)}
-        self._results["facts"] = json.dumps({"contrast": self.inputs.contrast, "seconds": seconds, **facts})
-        return runtime
-
-    def _work(self, folder: Path) -> dict[str, Any]:
-        raise NotImplementedError
-
-    @property
-    def _settings(self) -> PreprocessingSettings:
-        inputs = self.inputs
-        return PreprocessingSettings(inputs.template, inputs.sloppy, inputs.seed, inputs.threads)
-
-    def _out(self, key: str, path: Path) -> Path:
-        self._results[key] = str(path)
-        return path
 
 
 class ReadInputSpec(StepInputSpec):
@@ -244,9 +201,9 @@ class Masks(Step):
 
     def _work(self, folder: Path) -> dict[str, Any]:
         inputs = self.inputs
-        reference, covered = load_volume(inputs.reference), load_volume(inputs.coverage, may_be_constant=True)
+        reference, covered = load_volume(inputs.reference), _mask(inputs.coverage)
         template, alignment = load_template(inputs.template), _alignment(inputs)
-        masks = session.masks(reference, covered.data > 0.5, template, alignment)
+        masks = session.masks(reference, covered, template, alignment)
         for key in ("head_mask", "brain_mask", "white_matter"):
             mask = reference.with_data(getattr(masks, key))
             save_volume(mask, self._out(key, folder / f"{key}.nii.gz"), in_template=True, dtype=np.uint8)
@@ -275,10 +232,8 @@ class Scale(Step):
 
     def _work(self, folder: Path) -> dict[str, Any]:
         inputs = self.inputs
-        core = (load_volume(inputs.white_matter, may_be_constant=True).data > 0.5) & (
-            load_volume(inputs.coverage, may_be_constant=True).data > 0.5
-        )
-        head = load_volume(inputs.head_mask, may_be_constant=True).data > 0.5
+        core = _mask(inputs.white_matter) & _mask(inputs.coverage)
+        head = _mask(inputs.head_mask)
         limit_to = head if inputs.defaced and not inputs.is_reference else None
         image, raw_peak, peak = session.scaled(load_volume(inputs.in_file), core, limit_to)
         save_volume(image, self._out("out_file", folder / f"preproc_{inputs.contrast}.nii.gz"), in_template=True)
@@ -340,6 +295,10 @@ class ToNative(SimpleInterface):  # type: ignore[misc]
         save_volume(image, path)
         self._results["out_file"] = str(path)
         return runtime
+
+
+def _mask(path: str) -> NDArray[np.bool_]:
+    return load_volume(path, may_be_constant=True).data > 0.5
 
 
 def _alignment(inputs: Any) -> TemplateAlignment:

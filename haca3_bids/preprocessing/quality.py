@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from haca3_bids.preprocessing.head import dilated, head_mask
+from haca3_bids.preprocessing.head import head_mask
 from haca3_bids.preprocessing.resampling import field_of_view, isotropic_grid, resample, resample_mask, shrink
 from haca3_bids.preprocessing.template import Template
 from haca3_bids.preprocessing.transforms import Matrix, inverse, similarity_matrix
@@ -21,7 +21,6 @@ from haca3_bids.volumes.volume import Volume
 
 VOXEL_MM = 3.0
 EDGE_SIGMA_MM = 3.0  # scale of the edges that are compared: ventricles, the fissure, the brain's surface
-RIM_MM = 6.0  # about the template's brain: its surface belongs to the edges
 RING_MM = 12.0  # how far the displaced alignments lie
 RING_RADIANS = 0.3
 SMALLEST = 100  # points: fewer say nothing
@@ -71,9 +70,8 @@ def registration_quality(reference: Volume, template: Template, affine: Matrix) 
     inside = brain & covered
     if inside.sum() < SMALLEST:
         return Quality(0.0, 0.0, 0.0, float(inside.sum() / brain.sum()))
-    rim = dilated(brain, grid.zooms_mm, RIM_MM) if template.has_skull else brain
     fixed = resample(template.head, grid, np.eye(4), order=1)
-    edges = compare_edges(fixed, rim, reference)
+    edges = compare_edges(fixed, brain, reference)
     return Quality(
         edges.at(affine),
         edges.distinctness(affine, edges.points.mean(axis=0)),
