@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from haca3_bids.interfaces.step import Step, StepInputSpec, StepOutputSpec
 from haca3_bids.preprocessing import session
-from haca3_bids.preprocessing.registration import TemplateAlignment, resample_to_native
+from haca3_bids.preprocessing.registration import TemplateAlignment
 from haca3_bids.preprocessing.template import load_template
 from haca3_bids.preprocessing.transforms import inverse, read_itk, write_itk
 from haca3_bids.volumes.volume import load_volume, save_volume
@@ -264,36 +264,6 @@ class Collect(SimpleInterface):  # type: ignore[misc]
         path = Path(runtime.cwd) / "record.json"
         path.write_text(json.dumps(session.record(self.inputs.reference, pieces), indent=2, sort_keys=True))
         self._results["record"] = str(path)
-        return runtime
-
-
-class ToNativeInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
-    """Inputs of ``ToNative``."""
-
-    image = File(exists=True, mandatory=True, desc="image on the template grid")
-    reference = File(exists=True, mandatory=True, desc="raw scan whose grid is wanted")
-    to_template = File(exists=True, mandatory=True, desc="rigid, ITK text: reference to template")
-
-
-class ToNativeOutputSpec(TraitedSpec):  # type: ignore[misc]
-    """Outputs of ``ToNative``."""
-
-    out_file = File(exists=True, desc="the image on the reference's grid")
-
-
-class ToNative(SimpleInterface):  # type: ignore[misc]
-    """Bring an image from the template grid to the grid of the session's reference scan."""
-
-    input_spec = ToNativeInputSpec
-    output_spec = ToNativeOutputSpec
-
-    def _run_interface(self, runtime: Any) -> Any:
-        inputs = self.inputs
-        native = load_volume(inputs.reference)
-        image = resample_to_native(load_volume(inputs.image), native, read_itk(inputs.to_template))
-        path = Path(runtime.cwd) / f"native_{Path(inputs.image).name}"
-        save_volume(image, path)
-        self._results["out_file"] = str(path)
         return runtime
 
 

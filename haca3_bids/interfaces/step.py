@@ -19,7 +19,6 @@ class StepInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
     template = traits.Str("MNI152NLin2009cSym", usedefault=True, desc="name of the template")
     sloppy = traits.Bool(False, usedefault=True, desc="coarse and fast")
     seed = traits.Int(0, usedefault=True, desc="seed of ITK's samplers")
-    threads = traits.Int(1, usedefault=True, nohash=True, desc="threads of ITK")
 
 
 class StepOutputSpec(TraitedSpec):  # type: ignore[misc]
@@ -48,7 +47,7 @@ class Step(SimpleInterface):  # type: ignore[misc]
     @property
     def _settings(self) -> PreprocessingSettings:
         inputs = self.inputs
-        return PreprocessingSettings(inputs.template, inputs.sloppy, inputs.seed, inputs.threads)
+        return PreprocessingSettings(inputs.template, inputs.sloppy, inputs.seed)
 
     def _out(self, key: str, path: Path) -> Path:
         self._results[key] = str(path)

@@ -17,14 +17,14 @@ THREADS = "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"
 
 
 @contextmanager
-def seeded_ants(seed: int, threads: int) -> Iterator[Any]:
-    """The module ``ants`` with a seed for ITK's samplers; seed and environment are as before afterwards.
+def seeded_ants(seed: int) -> Iterator[Any]:
+    """The module ``ants`` with a seed for ITK's samplers and one thread; seed and environment are restored afterwards.
 
-    ITK reads the number of threads once in a process, when it first needs it: where another part of the process
-    used ITK before, its number stays.
+    Sums over another number of threads differ in their last bits, and with them every voxel that is written; scans
+    and sessions run side by side instead. ITK reads the number once in a process, when it first needs it.
     """
     before = os.environ.get(THREADS)
-    os.environ[THREADS] = str(max(threads, 1))
+    os.environ[THREADS] = "1"
     try:
         import ants
         from ants import config

@@ -52,7 +52,7 @@ def log_field(volume: Volume, settings: PreprocessingSettings, mask: NDArray[np.
     coarse, inside = _cropped(coarse, _without_dark(coarse.data, inside))
     top = np.percentile(coarse.data[inside], 99.5)  # a vessel or a fat lobule must not steer the field
     positive = coarse.with_data(np.clip(coarse.data, 1e-3 * top, top))
-    with seeded_ants(settings.seed, settings.threads) as ants:
+    with seeded_ants(settings.seed) as ants:
         estimate = ants.n4_bias_field_correction(
             to_ants(ants, positive),
             mask=to_ants(ants, coarse.with_data(inside)),

@@ -33,7 +33,7 @@ def refined(
     ``kind`` is "Rigid", "Similarity" or "Affine". Give images of about 2 mm.
     """
     iterations, shrinks, smoothings = SLOPPY if settings.sloppy else PRIOR_ONLY if kind == "Affine" else FULL
-    with tempfile.TemporaryDirectory(prefix="haca3-") as folder, seeded_ants(settings.seed, settings.threads) as ants:
+    with tempfile.TemporaryDirectory(prefix="haca3-") as folder, seeded_ants(settings.seed) as ants:
         first = Path(folder) / "start.txt"
         write_itk(start, first)
         result = ants.registration(

@@ -27,6 +27,7 @@ FILES: dict[str, dict[str, str | None]] = {  # TemplateFlow's description of eac
     "white": {"label": "WM", "suffix": "probseg"},
 }
 SMALLEST_FILE = 1000  # bytes: TemplateFlow leaves empty stubs where it could not fetch
+LONGEST_CAUSE = 120  # characters of what another library says
 HINT = "Connect once to fetch it, point TEMPLATEFLOW_HOME at a filled cache, or use --template builtin."
 
 
@@ -78,7 +79,7 @@ def _fetched(name: str, part: str, query: dict[str, str | None]) -> Path:
     try:
         found = _client().get(name, resolution=1, raise_empty=True, **query)
     except Exception as error:  # no network, read-only cache, a server's answer: each library raises its own
-        cause = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}"
+        cause = f"{type(error).__name__}: {str(error)[:LONGEST_CAUSE] or 'no reason given'}".splitlines()[0]
     paths = [Path(str(path)) for path in (found if isinstance(found, list) else [found]) if path]
     usable = [path for path in paths if path.is_file() and path.stat().st_size >= SMALLEST_FILE]
     if len(usable) == 1:

@@ -12,7 +12,7 @@ from nipype.interfaces import utility
 from nipype.pipeline import engine as pe
 
 from haca3_bids.interfaces.harmonize import Encode, Harmonize
-from haca3_bids.interfaces.preprocess import ToNative
+from haca3_bids.interfaces.native import ToNative
 from haca3_bids.settings import HarmonizationSettings, Settings
 
 ENGINE_MEMORY_GB = 2.5  # of the process of the networks on a CPU, two sources, measured under 2

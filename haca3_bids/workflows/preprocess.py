@@ -41,7 +41,6 @@ MEMORY_GB = {  # measured on a scan of 40 million voxels, rounded up
     "masks": 0.8,
     "white_matter": 0.6,
 }
-WITH_ITK = ("read", "register", "coregister", "n4")  # steps that use the threads they are given
 
 
 def init_preprocess_wf(
@@ -132,16 +131,14 @@ def _connect_chain(
 
 
 def _node(interface: Any, step: str, settings: PreprocessingSettings, contrast: str = "") -> pe.Node:
-    """A node for one step, with the processors and the memory that it takes."""
+    """A node for one step, with the memory that it takes; each has one thread (see ``seeded_ants``)."""
     made = interface(
         contrast=contrast,
         template=settings.template,
         sloppy=settings.sloppy,
         seed=settings.seed,
-        threads=settings.threads,
     )
-    threads = max(1, settings.threads) if step in WITH_ITK else 1
-    return pe.Node(made, name=f"{step}_{contrast}" if contrast else step, n_procs=threads, mem_gb=MEMORY_GB[step])
+    return pe.Node(made, name=f"{step}_{contrast}" if contrast else step, n_procs=1, mem_gb=MEMORY_GB[step])
 
 
 def _merge(workflow: pe.Workflow, name: str, nodes: list[pe.Node], field: str, to: pe.Node) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from haca3_bids.interfaces.preprocess import Scale, ToNative
+from haca3_bids.interfaces.native import ToNative
+from haca3_bids.interfaces.preprocess import Scale
 from haca3_bids.preprocessing.transforms import inverse, read_itk, similarity_matrix, write_itk
 from haca3_bids.settings import PreprocessingSettings
 from haca3_bids.volumes.volume import Volume, load_volume, save_volume
@@ -163,11 +164,9 @@ def test_a_node_brings_an_image_back_to_the_scans_own_grid(phantom, tmp_path, mo
 
 
 def test_every_step_declares_processors_and_memory(scans) -> None:
-    workflow = init_preprocess_wf(scans, PreprocessingSettings(threads=2))
+    workflow = init_preprocess_wf(scans, PreprocessingSettings(threads=2))  # one each: threads would change bits
     nodes = {node.name: node for node in workflow._get_all_nodes()}
-    assert nodes["register"].n_procs == 2
-    assert nodes["n4_T2w"].n_procs == 2
-    assert nodes["resample_T1w"].n_procs == 1
+    assert all(node.n_procs == 1 for node in nodes.values())
     assert all(0 < node.mem_gb < 3 for name, node in nodes.items() if name != "outputnode")
     assert set(nodes["outputnode"].inputs.get()) == set(OUTPUTS)
 
