@@ -56,9 +56,8 @@ def main(options: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO if options.verbose else logging.WARNING, format="%(message)s")
     _check(options)
     from haca3_bids.harmonization import job
-    from haca3_bids.harmonization.device import choose_device, keep_freed_memory
+    from haca3_bids.harmonization.device import choose_device
 
-    keep_freed_memory()
     start = time.monotonic()
     settings = _settings(options)
     choose_device(settings.device)

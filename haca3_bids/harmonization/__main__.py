@@ -6,10 +6,8 @@ import logging
 import sys
 from pathlib import Path
 
-from haca3_bids.harmonization.device import keep_freed_memory
 from haca3_bids.harmonization.job import run_job
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
-    keep_freed_memory()
     sys.exit(run_job(Path(sys.argv[1])))

@@ -11,7 +11,7 @@ import torch
 
 from haca3_bids.checkpoints.formats import Checkpoint
 from haca3_bids.errors import BadInput, UsageError
-from haca3_bids.harmonization.device import Batches, choose_device, inference, made_lean, out_of_memory
+from haca3_bids.harmonization.device import Batches, choose_device, inference, made_lean, out_of_memory, reused_memory
 from haca3_bids.harmonization.fusion import SLAB, fuse_in_slabs, median
 from haca3_bids.harmonization.prepare import Rim, fit_images, prepare
 from haca3_bids.harmonization.stream import Draw, Session, Stream, union
@@ -157,7 +157,8 @@ def _run(task: _Task, device: torch.device) -> list[Harmonized]:
         stream = Stream(task.session, made_lean(task.checkpoint.model, device), settings, device, batches)
         images: list[_Image] = [_Image() for _ in task.targets]
         for draws in _grouped(task):
-            stream.run([draw for _, draw in draws])
+            with reused_memory():
+                stream.run([draw for _, draw in draws])
             for number, draw in draws:
                 images[number].add(_fused(draw, task, device), draw)
                 draw.stacks.clear()
