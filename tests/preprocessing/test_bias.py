@@ -13,11 +13,11 @@ def spread(image, mask) -> float:
     return float(np.log(image.data[mask]).std())
 
 
-@pytest.mark.parametrize("contrast", ["T1w", "T2w", "FLAIR"])
+@pytest.mark.parametrize("contrast", ["T1w", "T2w"])
 def test_n4_takes_most_of_the_field_away(phantom, biased, contrast) -> None:
     scan = biased(phantom.scan(contrast, noise=0.01), 0.3)
     white, brain = phantom.mask(5), phantom.mask(3, 4, 5)
-    corrected = correct_bias(scan, SETTINGS, brain)
+    corrected = correct_bias(scan, PreprocessingSettings(template="phantom"), brain)
     clean = spread(phantom.scan(contrast, noise=0.01), white)
     assert spread(corrected, white) - clean < 0.35 * (spread(scan, white) - clean)
 
