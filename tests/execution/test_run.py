@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import signal
@@ -114,6 +115,14 @@ def test_one_bad_subject_leaves_no_image_and_the_others_go_on(
     assert (out / "sub-02.html").exists()
 
 
+def flatten_affine(path: Path) -> None:
+    """Write into the header that every voxel lies on one line."""
+    content = bytearray(gzip.decompress(path.read_bytes()))
+    qform_code, srow_x, srow_y = slice(252, 254), slice(280, 296), slice(296, 312)  # offsets of the NIfTI-1 header
+    content[qform_code], content[srow_x] = bytes(2), content[srow_y]
+    path.write_bytes(gzip.compress(content))
+
+
 NOISE = np.random.default_rng(0).random((24, 28, 1, 3)).astype(np.float32)
 BAD: dict[str, Callable[[Path], object]] = {
     "is 4D": lambda p: nib.save(nib.Nifti1Image(np.resize(NOISE, (4, 4, 4, 3)), AFFINE), p),
@@ -123,6 +132,7 @@ BAD: dict[str, Callable[[Path], object]] = {
     "cannot be read": lambda p: p.write_bytes(p.read_bytes()[:2000]),
     "cannot be read as an image": lambda p: p.write_text("no image at all"),
     "has shape (24, 28, 1)": lambda p: nib.save(nib.Nifti1Image(NOISE[..., 0], AFFINE), p),
+    "has an affine with zero determinant": lambda p: flatten_affine(p),
     "points nowhere": lambda p: (p.unlink(), p.symlink_to("/nowhere/T1w.nii.gz")),
 }
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +9,7 @@ import pytest
 
 from haca3_bids.bids.derivatives import Context
 from haca3_bids.bids.discover import Session, SourceImage
+from haca3_bids.execution.crash import STEPS
 from haca3_bids.settings import OutputSettings, Settings
 from haca3_bids.workflows.harmonize import EngineNeeds
 from haca3_bids.workflows.participant import SessionPlan, init_participant_wf, methods, workflow_name
@@ -41,6 +44,14 @@ def test_nothing_connects_one_session_with_another(tmp_path: Path, settings: Set
     for source, target in flat.edges():
         assert source.fullname.split(".")[1] == target.fullname.split(".")[1]
     assert {node.fullname.split(".")[1] for node in flat.nodes()} == {"sub_01_wf", "sub_02_wf"}
+
+
+def test_a_failure_of_any_step_is_told_in_words(tmp_path: Path, settings: Settings) -> None:
+    helpers = ("inputnode", "outputnode", "merge_")
+    made = replace(settings, outputs=OutputSettings(("template", "native")))
+    for node in graph(tmp_path, made).nodes():
+        step = re.sub(r"_(T1w|T2w|PDw|FLAIR)$", "", node.name)
+        assert step in STEPS or step.startswith(helpers), node.fullname
 
 
 def test_the_native_grid_is_a_step_of_its_own_on_request_only(tmp_path: Path, settings: Settings) -> None:
