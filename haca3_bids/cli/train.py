@@ -1,4 +1,4 @@
-"""``haca3 train artifact|haca3|fusion|export``: from a folder of label maps to weights, in four resumable steps."""
+"""``haca3 train artifact|anatomy|haca3|fusion|export``: from a folder of label maps to weights, in resumable steps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 HELP = "train the networks on simulated slices"
 VALIDATION_SHARE = 9  # every ninth head, in the order of names, is kept for validation
-STEPS = {"artifact": 400, "haca3": 1800, "fusion": 120}
+STEPS = {"artifact": 400, "anatomy": 12000, "haca3": 1800, "fusion": 120}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", choices=[*STEPS, "export"], help="in this order; each needs the one before")
     parser.add_argument("--simulate", type=Path, metavar="LABELS", required=True, help="folder of head label maps")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; a run found there is resumed")
-    parser.add_argument("--steps", type=int, help="optimiser steps (default: 400, 1800 and 120)")
+    parser.add_argument("--steps", type=int, help="optimiser steps (default: 400, 12000, 1800 and 120)")
+    parser.add_argument(
+        "--start-from",
+        metavar="WEIGHTS",
+        help="haca3: go on from these weights (builtin, or a file), all parts together",
+    )
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after this long, to be resumed")
     parser.add_argument("--seed", type=int, default=0, help="of the data and of the networks (default: 0)")
     parser.add_argument("--threads", type=int, default=0, help="of PyTorch (default: as PyTorch chooses)")
@@ -44,7 +49,9 @@ def main(args: argparse.Namespace) -> int:
         _export(builtin, args.out)
         return 0
     plan = Plan(steps=args.steps or STEPS[args.what], minutes=args.minutes)
-    {"artifact": _artifact, "haca3": _haca3, "fusion": _fusion}[args.what](args, trained_on, kept, plan)
+    {"artifact": _artifact, "anatomy": _anatomy, "haca3": _haca3, "fusion": _fusion}[args.what](
+        args, trained_on, kept, plan
+    )
     return 0
 
 
@@ -54,15 +61,29 @@ def _artifact(args: argparse.Namespace, heads: list[Anatomy], _: list[Anatomy], 
     train_artifact(heads, args.out / "artifact", plan, args.seed, args.workers)
 
 
+def _anatomy(args: argparse.Namespace, heads: list[Anatomy], _: list[Anatomy], plan: Plan) -> None:
+    from haca3_bids.training.run import train_anatomy
+
+    train_anatomy(heads, args.out / "anatomy", plan, args.seed, args.workers)
+
+
 def _haca3(args: argparse.Namespace, heads: list[Anatomy], kept: list[Anatomy], plan: Plan) -> None:
+    from haca3_bids.checkpoints.formats import load_checkpoint
+    from haca3_bids.checkpoints.registry import resolve
     from haca3_bids.networks.encoders import ArtifactEncoder
+    from haca3_bids.networks.haca3 import Haca3
+    from haca3_bids.training.haca3 import TOGETHER
     from haca3_bids.training.loop import load_trained
-    from haca3_bids.training.run import train_haca3
+    from haca3_bids.training.run import train_haca3, untrained
 
     if len(heads) < 2:
         raise UsageError("One head is not enough: theta must come from another person.", "Give a label map or more.")
-    encoder = load_trained(ArtifactEncoder(), args.out / "artifact")
-    train_haca3(heads, kept, encoder, args.out / "haca3", plan, args.seed, args.workers)
+    if args.start_from:
+        model, begin = load_checkpoint(resolve(args.start_from)).model, TOGETHER
+    else:
+        artifact = load_trained(ArtifactEncoder(), args.out / "artifact")
+        model, begin = untrained(artifact, load_trained(Haca3().beta_encoder, args.out / "anatomy")), 0.0
+    train_haca3(model, heads, kept, args.out / "haca3", plan, args.seed, args.workers, begin)
 
 
 def _fusion(args: argparse.Namespace, heads: list[Anatomy], _: list[Anatomy], plan: Plan) -> None:

@@ -1,8 +1,8 @@
 """One training step of HACA3: encode the sources, fuse them for the target, decode, compare.
 
-The curriculum goes from whole slices at 4 mm to whole slices at 1 mm. At first anatomy encoder and decoder learn apart
-each told the tissue labels that the simulator knows; then together. Crops are never used: they change the statistics
-of instance normalization.
+The anatomy encoder comes trained on tissue labels (``training.anatomy``). At first the decoder learns what contrast is,
+told the true levels and contrast codes, and theta learns those codes; then all learn together, at 2 mm and at 1 mm.
+Whole slices, never crops: crops change the statistics of instance normalization.
 """
 
 from __future__ import annotations
@@ -16,7 +16,13 @@ from torch.nn import functional
 from haca3_bids.networks.attention import TRAINING_TEMPERATURE
 from haca3_bids.networks.haca3 import Haca3, argmax_beta, fuse, one_channel
 from haca3_bids.training.loop import Batch, Losses
-from haca3_bids.training.losses import kl_to_standard_normal, masked_l1, patch_nce, structural
+from haca3_bids.training.losses import (
+    kl_to_standard_normal,
+    masked_l1,
+    patch_nce,
+    structural,
+    tissue_cross_entropy,
+)
 
 RECONSTRUCTION, STRUCTURE, KL, CONTRASTIVE = 10.0, 5.0, 1e-5, 0.5  # weights of the losses; paper and released program
 CYCLE, CYCLE_BETA = 5e-2, 5e-2
@@ -31,19 +37,19 @@ class Stage:
     until: float  # share of all steps
     pool: int  # 4, 2 or 1 mm
     batch: int
-    labels: float  # weight of the auxiliary tissue labels at the start of the stage
-    labels_end: float
-    hard: float  # share of straight-through argmax in beta at the start of the stage; the rest is soft
-    hard_end: float
-    told: bool = False  # the decoder is given the true levels and contrast codes instead of beta and theta
+    told: bool = False  # decoder and theta learn alone, given the true levels and contrast codes
+    labels: float = 1.0  # weight of the auxiliary tissue labels and contrast codes at the start of the stage
+    labels_end: float = 1.0
     cycle: bool = False
 
 
 CURRICULUM = (  # small batches: the decoder needs many steps, not many images, to find out what theta is for
-    Stage(0.40, 4, 4, labels=1.0, labels_end=1.0, hard=1.0, hard_end=1.0, told=True),
-    Stage(0.80, 2, 3, labels=1.0, labels_end=1.0, hard=1.0, hard_end=1.0, told=True),
-    Stage(1.00, 1, 2, labels=0.5, labels_end=0.1, hard=1.0, hard_end=1.0, cycle=True),
+    Stage(0.40, 4, 4, told=True),
+    Stage(0.70, 2, 3, told=True),
+    Stage(0.90, 2, 3, labels_end=0.5),
+    Stage(1.00, 1, 2, labels=0.5, labels_end=0.1, cycle=True),
 )
+TOGETHER = 0.70  # where weights that are already trained begin
 
 
 def stage_at(progress: float) -> tuple[Stage, float]:
@@ -59,42 +65,68 @@ def stage_at(progress: float) -> tuple[Stage, float]:
 def haca3_losses(model: Haca3, batch: Batch, progress: float) -> Losses:
     """All losses of a batch of ``training.simulated.Sample``; ``progress`` is the share of all steps already done."""
     stage, inside = stage_at(progress)
+    labels = stage.labels + (stage.labels_end - stage.labels) * inside
+    losses = _apart(model, batch, stage) if stage.told else _together(model, batch, stage, labels)
+    losses["codes"] = CODES * labels * losses["codes"]
+    losses["total"] = torch.stack(list(losses.values())).sum()
+    return losses
+
+
+def _apart(model: Haca3, batch: Batch, stage: Stage) -> Losses:
+    """Decoder and theta, each told what the other parts of the network will give it later."""
+    mask = _pooled(batch["mask"][:, None].float(), stage.pool)
+    levels = _pooled(batch["level"][:, None] / model.config.beta_dim, stage.pool)
+    theta, logvar = _target_theta(model, batch["reference"])
+    image = _decoded(model, levels, batch["code"], stage) * mask
+    return {**_reconstruction(image, batch, mask, stage), **_about_theta(theta, logvar, batch)}
+
+
+def _together(model: Haca3, batch: Batch, stage: Stage, labels: float) -> Losses:
+    """The whole network: beta of every source, fused by attention, decoded with the theta of the reference."""
     available = batch["available"]  # (batch, contrasts)
     mask = _pooled(batch["mask"][:, None].float(), stage.pool)
     sources = batch["sources"][available][:, None]  # (images, 1, 224, 224)
     logits = model.beta_encoder(_pooled(sources, stage.pool))  # (images, levels, h, w)
     theta, logvar = _target_theta(model, batch["reference"])
     drawn = theta + (0.5 * logvar).exp() * torch.randn_like(theta)
-    query, keys = _queries_and_keys(model, batch, theta, stage)
+    query, keys = _queries_and_keys(model, batch, theta)
     alpha = model.attention_module(query, keys, available, TRAINING_TEMPERATURE)
     spread = logits.new_zeros(*available.shape, *logits.shape[1:])
     spread[available] = logits
-    hard = stage.hard + (stage.hard_end - stage.hard) * inside
-    beta = partly_hard(fuse(spread, alpha), hard)
-    anatomy, contrast = one_channel(beta), drawn
-    if stage.told:
-        anatomy, contrast = _pooled(batch["level"][:, None] / beta.shape[1], stage.pool), batch["code"]
-    image = model.decode(anatomy, contrast / stage.pool) * mask  # a coarse plane has relatively more border
-    truth = _pooled(batch["truth"][:, None], stage.pool) * mask
-    labels = stage.labels + (stage.labels_end - stage.labels) * inside
+    beta = straight_through(fuse(spread, alpha))
+    image = _decoded(model, one_channel(beta), drawn, stage) * mask
+    owner = available.nonzero()[:, 0]
     losses = {
-        "l1": RECONSTRUCTION * masked_l1(image, truth, mask),
-        "structure": STRUCTURE * structural(image, truth, mask),
-        "kl": KL * kl_to_standard_normal(theta, logvar),
-        "labels": labels * _label_loss(logits, batch, mask, stage.pool),
-        "codes": CODES * labels * (theta - batch["code"]).abs().mean(),
+        **_reconstruction(image, batch, mask, stage),
+        **_about_theta(theta, logvar, batch),
+        "labels": labels * tissue_cross_entropy(logits, batch["level"][owner], mask[owner], stage.pool),
         "contrastive": CONTRASTIVE * _contrastive(model, spread, batch, mask, stage.pool),
     }
     if stage.cycle:
         losses["cycle"] = _cycle(model, image, theta, query[:, 2:], beta)
-    losses["total"] = torch.stack(list(losses.values())).sum()
     return losses
 
 
-def partly_hard(logits: Tensor, hard: float) -> Tensor:
-    """softmax(logits), of which a share ``hard`` is replaced by its argmax with a straight-through gradient."""
+def _decoded(model: Haca3, anatomy: Tensor, theta: Tensor, stage: Stage) -> Tensor:
+    return model.decode(anatomy, theta / stage.pool)  # a coarse plane has relatively more border, where theta is felt
+
+
+def _reconstruction(image: Tensor, batch: Batch, mask: Tensor, stage: Stage) -> Losses:
+    truth = _pooled(batch["truth"][:, None], stage.pool) * mask
+    return {
+        "l1": RECONSTRUCTION * masked_l1(image, truth, mask),
+        "structure": STRUCTURE * structural(image, truth, mask),
+    }
+
+
+def _about_theta(theta: Tensor, logvar: Tensor, batch: Batch) -> Losses:
+    return {"kl": KL * kl_to_standard_normal(theta, logvar), "codes": (theta - batch["code"]).abs().mean()}
+
+
+def straight_through(logits: Tensor) -> Tensor:
+    """argmax, one-hot, with the gradient of softmax."""
     soft = logits.softmax(dim=1)
-    return soft + hard * (argmax_beta(logits) - soft).detach()
+    return soft + (argmax_beta(logits) - soft).detach()
 
 
 def _pooled(images: Tensor, pool: int) -> Tensor:
@@ -110,34 +142,22 @@ def _target_theta(model: Haca3, reference: Tensor) -> tuple[Tensor, Tensor]:
     return mean.unflatten(0, reference.shape[:2]).mean(1), logvar.unflatten(0, reference.shape[:2]).mean(1)
 
 
-def _queries_and_keys(model: Haca3, batch: Batch, theta_target: Tensor, stage: Stage) -> tuple[Tensor, Tensor]:
+def _queries_and_keys(model: Haca3, batch: Batch, theta_target: Tensor) -> tuple[Tensor, Tensor]:
     """[theta, eta] of the target (batch, 4) and of the sources (batch, contrasts, 4).
 
-    Artifact levels matter only where there is a choice: they are left at zero for sessions of one source, and at 4 mm.
+    Artifact levels matter only where there is a choice: they are left at zero for sessions of one source.
     """
     available, sources = batch["available"], batch["sources"]
     keys = theta_target.new_zeros(*available.shape, 4)
     keys[..., :2][available] = model.theta_encoder(sources[available][:, None])[0]
     query = torch.cat([theta_target, torch.zeros_like(theta_target)], dim=1)
     choice = available.sum(dim=1) > 1
-    if stage.pool < 4 and bool(choice.any()):
+    if bool(choice.any()):
         chosen = available & choice[:, None]
         with torch.no_grad():
             keys[..., 2:][chosen] = model.eta_encoder(sources[chosen][:, None])
             query[choice, 2:] = model.eta_encoder(batch["reference"][choice][:, :1])
     return query, keys
-
-
-def _label_loss(logits: Tensor, batch: Batch, mask: Tensor, pool: int) -> Tensor:
-    """Cross-entropy, inside the head, of every source's beta with the tissue levels that the simulator knows."""
-    levels = batch["level"]
-    if pool == 4:
-        levels = functional.pad(levels, [16] * 4)
-    levels = levels[:, pool // 2 :: pool, pool // 2 :: pool]
-    owner = batch["available"].nonzero()[:, 0]
-    inside = mask[owner, 0]
-    wrong = functional.cross_entropy(logits, levels[owner], reduction="none")
-    return (wrong * inside).sum() / inside.sum().clamp_min(1)
 
 
 def _contrastive(model: Haca3, spread: Tensor, batch: Batch, mask: Tensor, pool: int) -> Tensor:

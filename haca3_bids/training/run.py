@@ -10,9 +10,12 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from haca3_bids.networks.encoders import ArtifactEncoder
-from haca3_bids.networks.haca3 import Haca3, Haca3Config
+from haca3_bids.networks.haca3 import Haca3
+from haca3_bids.networks.unet import UNet
 from haca3_bids.physics.anatomy import Anatomy
 from haca3_bids.settings import CONTRASTS
+from haca3_bids.training.anatomy import BATCH as ANATOMY_BATCH
+from haca3_bids.training.anatomy import T1W_ALONE, AnatomySlices, anatomy_step
 from haca3_bids.training.artifact import ArtifactTriplets, artifact_step
 from haca3_bids.training.haca3 import haca3_losses, stage_at
 from haca3_bids.training.loop import Batch, Plan, fit
@@ -40,25 +43,49 @@ def train_artifact(
     return encoder.eval()
 
 
+def train_anatomy(heads: Sequence[Anatomy], folder: Path, plan: Plan, seed: int = 0, workers: int = 1) -> UNet:
+    """The anatomy encoder, trained on tissue levels; resumes from ``folder``."""
+    torch.manual_seed(seed)
+    encoder: UNet = Haca3().beta_encoder
+    data = AnatomySlices(heads, seed, t1w_until=round(T1W_ALONE * plan.steps) * ANATOMY_BATCH)
+
+    def batches(first: int) -> Iterator[Batch]:
+        return _batches(data, lambda step: ANATOMY_BATCH, first, plan.steps, workers)
+
+    fit(encoder, lambda batch, step: anatomy_step(encoder, batch, step / plan.steps), batches, plan, folder)
+    return encoder.eval()
+
+
+def untrained(artifact: ArtifactEncoder, anatomy: UNet) -> Haca3:
+    """HACA3 with trained encoders of artifact and anatomy, everything else at its beginning."""
+    model = Haca3()
+    _enlarge_theta(model)
+    model.eta_encoder.load_state_dict(artifact.state_dict())
+    model.beta_encoder.load_state_dict(anatomy.state_dict())
+    return model
+
+
 def train_haca3(
+    model: Haca3,
     heads: Sequence[Anatomy],
     validation_heads: Sequence[Anatomy],
-    encoder: ArtifactEncoder,
     folder: Path,
     plan: Plan,
     seed: int = 0,
     workers: int = 1,
+    begin: float = 0.0,
 ) -> Haca3:
-    """HACA3 with the given artifact encoder frozen, trained through the curriculum; resumes from ``folder``."""
+    """HACA3, its artifact encoder frozen, trained through the curriculum from ``begin`` on; resumes from ``folder``."""
     torch.manual_seed(seed)
-    model = Haca3(Haca3Config())
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    _enlarge_theta(model)
-    model.eta_encoder.load_state_dict(encoder.state_dict())
+    model.requires_grad_(True).train()
     model.eta_encoder.requires_grad_(False)
     data = SimulatedSlices(heads, seed)
     unseen = SimulatedSlices(validation_heads, VALIDATION_SEED)
     held_out = [unseen[i] for i in range(VALIDATION_SAMPLES)] if validation_heads else []
+
+    def progress(step: int) -> float:
+        return begin + (1 - begin) * step / plan.steps
 
     def validate(step: int) -> Mapping[str, float]:
         draw_figure(model, held_out[:6], folder / "figures" / f"step-{step:06d}.png")
@@ -66,8 +93,8 @@ def train_haca3(
 
     fit(
         model,
-        lambda batch, step: haca3_losses(model, batch, step / plan.steps),
-        lambda first: _batches(data, lambda step: stage_at(step / plan.steps)[0].batch, first, plan.steps, workers),
+        lambda batch, step: haca3_losses(model, batch, progress(step)),
+        lambda first: _batches(data, lambda step: stage_at(progress(step))[0].batch, first, plan.steps, workers),
         plan,
         folder,
         validate if held_out else None,

@@ -87,7 +87,7 @@ class SimulatedSlices(torch.utils.data.Dataset[dict[str, Tensor | int]]):
             truth=torch.from_numpy(view.clean(target)),
             reference=torch.from_numpy(self._reference(other, target, rng)),
             mask=torch.from_numpy(view.mask),
-            level=torch.from_numpy(_levels(view.shares)),
+            level=torch.from_numpy(tissue_levels(view.shares)),
             contrast=contrast,
             code=torch.tensor(contrast_code(target), dtype=torch.float32),
         ).as_dict()
@@ -249,8 +249,8 @@ _LEVELS = np.array([LEVEL_OF[name] for name in TISSUES])
 _BRAIN_ROWS = np.array([name in BRAIN for name in TISSUES], np.float32)[:, None, None]
 
 
-def _levels(shares: Array) -> NDArray[np.int64]:
-    """The level with the largest share; air is level 0."""
+def tissue_levels(shares: Array) -> NDArray[np.int64]:
+    """LEVEL_OF, (h, w), of tissue shares (tissues, h, w): the level with the largest share; air is level 0."""
     by_level = np.stack([shares[level == _LEVELS].sum(axis=0) for level in range(_LEVELS.max() + 1)])
     by_level[0] += np.clip(1 - shares.sum(axis=0), 0, 1)
     out: NDArray[np.int64] = by_level.argmax(axis=0)

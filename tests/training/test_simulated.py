@@ -10,8 +10,9 @@ from haca3_bids.networks.haca3 import Haca3
 from haca3_bids.physics.anatomy import AFFINE, SHAPE
 from haca3_bids.physics.protocols import REFERENCE_PROTOCOLS
 from haca3_bids.settings import CONTRASTS
+from haca3_bids.training.anatomy import AnatomySlices, anatomy_step
 from haca3_bids.training.artifact import ArtifactTriplets, artifact_step
-from haca3_bids.training.haca3 import CURRICULUM, haca3_losses, partly_hard, stage_at
+from haca3_bids.training.haca3 import CURRICULUM, TOGETHER, haca3_losses, stage_at, straight_through
 from haca3_bids.training.simulated import SimulatedSlices, contrast_code, cut_shares
 from haca3_bids.volumes.canvas import fit_canvas
 from haca3_bids.volumes.slices import ORIENTATIONS, cut
@@ -50,16 +51,32 @@ def test_contrasts_begin_far_apart():
     assert distances[~np.eye(4, dtype=bool)].min() > 2
 
 
-def test_the_curriculum_ends_with_whole_slices_and_hard_anatomy():
+def test_the_curriculum_ends_with_whole_slices() -> None:
     assert [stage.until for stage in CURRICULUM] == sorted(stage.until for stage in CURRICULUM)
-    last, _ = stage_at(0.999)
-    assert (last.pool, last.hard_end) == (1, 1.0)
-    one_hot = partly_hard(torch.randn(1, 5, 4, 4), 1.0)
-    assert torch.equal(one_hot.round(), one_hot)
+    assert stage_at(0.999)[0].pool == 1
+    assert any(stage.until == TOGETHER for stage in CURRICULUM)
 
 
-@pytest.mark.parametrize("progress", [0.1, 0.5, 0.8])
-def test_every_trained_part_feels_the_losses_of_a_stage(heads, progress):
+def test_a_hard_anatomy_still_has_a_gradient() -> None:
+    logits = torch.randn(1, 5, 4, 4, requires_grad=True)
+    one_hot = straight_through(logits)
+    assert torch.equal(one_hot.detach().round(), one_hot.detach().round(decimals=5))
+    assert torch.equal(one_hot.argmax(1), logits.argmax(1))
+    (one_hot * torch.arange(5.0).reshape(1, 5, 1, 1)).sum().backward()
+    assert logits.grad is not None
+    assert logits.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    ("progress", "parts"),
+    [
+        (0.1, ("theta_encoder", "decoder")),
+        (0.5, ("theta_encoder", "decoder")),
+        (0.8, ("beta_encoder", "theta_encoder", "decoder", "attention_module", "patchifier")),
+        (0.95, ("beta_encoder", "theta_encoder", "decoder", "attention_module", "patchifier")),
+    ],
+)
+def test_the_losses_of_a_stage_are_felt_by_what_it_trains(heads, progress, parts):
     torch.manual_seed(0)
     data = SimulatedSlices(heads, seed=0)
     batch = default_collate([data[index] for index in range(4)])
@@ -68,8 +85,27 @@ def test_every_trained_part_feels_the_losses_of_a_stage(heads, progress):
     losses = haca3_losses(model, batch, progress)
     losses["total"].backward()
     assert all(torch.isfinite(value) for value in losses.values())
-    for name in ("beta_encoder", "theta_encoder", "decoder"):
-        assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in getattr(model, name).parameters()), name
+    for name, part in model.named_children():
+        felt = any(p.grad is not None and p.grad.abs().sum() > 0 for p in part.parameters())
+        assert felt == (name in parts), name
+
+
+@pytest.mark.parametrize("progress", [0.1, 0.9])
+def test_the_anatomy_encoder_can_learn_a_slice_by_heart(heads, progress):
+    torch.manual_seed(0)
+    batch = default_collate([AnatomySlices(heads, seed=0, t1w_until=1)[0]])
+    assert batch["contrast"].item() == 0
+    encoder = Haca3().beta_encoder
+    optimizer = torch.optim.Adam(encoder.parameters(), lr=2e-3)
+    found = []
+    for _ in range(8):
+        losses = anatomy_step(encoder, batch, progress)
+        optimizer.zero_grad()
+        losses["total"].backward()
+        optimizer.step()
+        found.append(losses["total"].item())
+    assert found[-1] < 0.8 * found[0]
+    assert 0 <= losses["right"].item() <= 1
 
 
 def test_an_artifact_step_gives_a_finite_loss(heads):
