@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 HELP = "train the networks on simulated slices"
 VALIDATION_SHARE = 9  # every ninth head, in the order of names, is kept for validation
 STEPS = {"artifact": 400, "anatomy": 12000, "haca3": 1800, "fusion": 120}
+RATES = {"artifact": (4e-4, 7e-4), "anatomy": (1e-3, 2e-3), "haca3": (4e-4, 7e-4), "fusion": (4e-4, 7e-4)}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +49,7 @@ def main(args: argparse.Namespace) -> int:
     if args.what == "export":
         _export(builtin, args.out)
         return 0
-    plan = Plan(steps=args.steps or STEPS[args.what], minutes=args.minutes)
+    plan = Plan(args.steps or STEPS[args.what], *RATES[args.what], minutes=args.minutes)
     {"artifact": _artifact, "anatomy": _anatomy, "haca3": _haca3, "fusion": _fusion}[args.what](
         args, trained_on, kept, plan
     )
