@@ -1,7 +1,7 @@
 """One training step of HACA3: encode the sources, fuse them for the target, decode, compare.
 
 The anatomy encoder comes trained on tissue labels (``training.anatomy``). At first the decoder learns what contrast is,
-told the true levels and contrast codes, and theta learns those codes; then all learn together, at 2 mm and at 1 mm.
+told the true levels and contrast codes, and theta learns those codes; then all learn together, at 1 mm.
 Whole slices, never crops: crops change the statistics of instance normalization.
 """
 
@@ -44,12 +44,11 @@ class Stage:
 
 
 CURRICULUM = (  # small batches: the decoder needs many steps, not many images, to find out what theta is for
-    Stage(0.40, 4, 4, told=True),
-    Stage(0.70, 2, 3, told=True),
-    Stage(0.90, 2, 3, labels_end=0.5),
+    Stage(0.45, 4, 4, told=True),
+    Stage(0.85, 2, 3, told=True),
     Stage(1.00, 1, 2, labels=0.5, labels_end=0.1, cycle=True),
 )
-TOGETHER = 0.70  # where weights that are already trained begin
+TOGETHER = 0.85  # where weights that are already trained begin
 
 
 def stage_at(progress: float) -> tuple[Stage, float]:

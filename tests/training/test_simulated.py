@@ -72,7 +72,6 @@ def test_a_hard_anatomy_still_has_a_gradient() -> None:
     [
         (0.1, ("theta_encoder", "decoder")),
         (0.5, ("theta_encoder", "decoder")),
-        (0.8, ("beta_encoder", "theta_encoder", "decoder", "attention_module", "patchifier")),
         (0.95, ("beta_encoder", "theta_encoder", "decoder", "attention_module", "patchifier")),
     ],
 )
