@@ -44,14 +44,19 @@ class Crash:
     def step(self) -> str:
         """The step in words."""
         name = self.node.rpartition(".")[2].strip("_")
-        contrast = next((one for one in CONTRASTS if name.endswith(f"_{one}")), "")
-        name = name.removesuffix(f"_{contrast}")
-        words = STEPS.get(name) or STEPS.get(re.sub(r"\d+$", "", name), name.replace("_", " "))
-        return f"{words} ({contrast})" if contrast else words
+        return step_in_words(name) or name.replace("_", " ")
 
     def concerns(self, workflow: str) -> bool:
         """Whether the step belongs to the workflow of that name."""
         return workflow in self.node.split(".")
+
+
+def step_in_words(node: str) -> str:
+    """What a node of that name does, such as "correcting the bias field (T1w)"; empty for Nipype's helpers."""
+    contrast = next((one for one in CONTRASTS if node.endswith(f"_{one}")), "")
+    name = node.removesuffix(f"_{contrast}")
+    words = STEPS.get(name) or STEPS.get(re.sub(r"\d+$", "", name), "")
+    return f"{words} ({contrast})" if words and contrast else words
 
 
 def read_crashes(folder: Path) -> list[Crash]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from haca3_bids.errors import UsageError
-from haca3_bids.execution.crash import Crash, read_crashes
+from haca3_bids.execution.crash import Crash, read_crashes, step_in_words
 from haca3_bids.execution.resources import Resources
 from haca3_bids.settings import Settings
 
@@ -75,9 +75,25 @@ def _plugin(settings: Settings, resources: Resources, logs: Path) -> tuple[Any, 
         "raise_insufficient": False,
         "n_gpu_procs": max(1, gpu_count()),
     }
-    if settings.execution.resource_monitor:
-        arguments["status_callback"] = ResourceTable(logs / "resources.tsv")
+    table = ResourceTable(logs / "resources.tsv") if settings.execution.resource_monitor else None
+    arguments["status_callback"] = Progress(table)
     return SturdyMultiProcPlugin(plugin_args=arguments), arguments
+
+
+class Progress:
+    """Called by Nipype when a step starts and ends: tells the user what has begun."""
+
+    def __init__(self, table: ResourceTable | None = None) -> None:
+        self.table = table
+
+    def __call__(self, node: Any, status: str) -> None:
+        """Say what starts, "sub-01_ses-1: registering to the template"; what ends goes into the table."""
+        words = step_in_words(node.name)
+        if status == "start" and words:
+            session = node.fullname.split(".")[1].removesuffix("_wf")
+            LOGGER.info("%s: %s", session.replace("sub_", "sub-", 1).replace("_ses_", "_ses-", 1), words)
+        if self.table:
+            self.table(node, status)
 
 
 class ResourceTable:

@@ -52,6 +52,14 @@ def test_every_session_gets_its_images_and_the_run_exits_0(app: App, out: Path) 
     assert not list(out.glob(".partial*"))
 
 
+def test_the_user_reads_what_is_being_done(app: App, dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert app() == 0
+    said = capsys.readouterr().out
+    assert "sub-01: harmonizing" in said
+    assert "sub-02: writing the outputs" in said
+    assert "inputnode" not in said
+
+
 def test_the_bids_validator_finds_no_error_in_the_output(app: App, out: Path) -> None:
     assert app("--extra-outputs", "attention", "beta", "--target", "T1w", "site2=T2w:1,2") == 0
     issues = run_validator(out)
