@@ -18,6 +18,7 @@ class PreprocessingSettings:
 
     template: str = "MNI152NLin2009cSym"  # or "builtin"
     sloppy: bool = False  # coarse and fast, for tests and demonstrations
+    force: tuple[str, ...] = ()  # "registration": a poor one is a warning, not a failure
     seed: int = 0  # of ITK's samplers
     threads: int = 1
 

@@ -112,6 +112,13 @@ OPTIONS: Mapping[str, tuple[Option, ...]] = {
             show=int,
             also="harmonization.seed",
         ),
+        Option(
+            ("--force",),
+            "preprocessing.force",
+            "'registration': go on, with a warning, where an alignment is too poor to be trusted",
+            many=True,
+            choices=("registration",),
+        ),
         _switch("--sloppy", "preprocessing.sloppy", "coarse and fast preprocessing, for trying things out only"),
     ),
     "harmonization": (

@@ -18,6 +18,7 @@ class StepInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
     contrast = traits.Str("", usedefault=True, desc="contrast of the scan; empty for a step of the whole session")
     template = traits.Str("MNI152NLin2009cSym", usedefault=True, desc="name of the template")
     sloppy = traits.Bool(False, usedefault=True, desc="coarse and fast")
+    force = traits.List(traits.Str(), usedefault=True, desc="what may be poor")
     seed = traits.Int(0, usedefault=True, desc="seed of ITK's samplers")
 
 
@@ -47,7 +48,7 @@ class Step(SimpleInterface):  # type: ignore[misc]
     @property
     def _settings(self) -> PreprocessingSettings:
         inputs = self.inputs
-        return PreprocessingSettings(inputs.template, inputs.sloppy, inputs.seed)
+        return PreprocessingSettings(inputs.template, inputs.sloppy, tuple(inputs.force), inputs.seed)
 
     def _out(self, key: str, path: Path) -> Path:
         self._results[key] = str(path)

@@ -49,8 +49,9 @@ def for_registration(raw: Volume, settings: PreprocessingSettings) -> Volume:
 def registered(
     reference: Volume, template: Template, settings: PreprocessingSettings, given: Matrix | None = None
 ) -> tuple[TemplateAlignment, dict[str, Any]]:
-    """Where the template lies in the reference, and what is known of its quality; raises BadInput when it is poor.
+    """Where the template lies in the reference, and what is known of its quality.
 
+    Raises BadInput when it is poor, unless the settings say that it may be: then ``problem`` says what is wrong.
     ``given`` is a rigid transform that is known already: then only the prior is aligned.
     """
     if given is None:
@@ -59,13 +60,14 @@ def registered(
         alignment = align_prior(reference, template, given, settings)
     quality = registration_quality(reference, template, alignment.affine)
     centre = centre_of(template.brain, template.brain.data > 0.5)
-    _demand_quality(quality)
+    problem = _accepted(_poor_registration(quality), settings)
     return alignment, {
         "similarity": quality.similarity,
         "limit": SIMILARITY_LIMIT,
         "distinctness": quality.distinctness,
         "distinctness_limit": DISTINCTNESS_LIMIT,
-        "passed": True,
+        "passed": not problem,
+        "problem": problem,
         "given": given is not None,
         "brain_in_head": quality.brain_in_head,
         "brain_covered": quality.brain_covered,
@@ -76,17 +78,18 @@ def registered(
 
 def coregistered(
     moving: Volume, reference: Volume, settings: PreprocessingSettings, contrast: str
-) -> tuple[Matrix, float]:
-    """The rigid matrix from reference to another contrast, and its quality; raises BadInput when it is poor."""
+) -> tuple[Matrix, dict[str, Any]]:
+    """The rigid matrix from reference to another contrast, and its quality; poor ones as in ``registered``."""
     pull = coregister(moving, reference, settings)
     similarity, distinctness = coregistration_quality(moving, reference, pull)
+    poor = None
     if distinctness < COREGISTRATION_LIMIT:
-        raise BadInput(
+        poor = BadInput(
             f"The {contrast} could not be registered to the session's reference: edges correlate by {distinctness:.2f} "
             f"more than in displaced positions ({COREGISTRATION_LIMIT:.2f} is needed).",
-            "Look at both scans; leave one out with --modalities or --bids-filter-file.",
+            "Look at both scans; leave one out with --modalities or --bids-filter-file, or try --force registration.",
         )
-    return pull, similarity
+    return pull, {"registration_similarity": similarity, "registration_problem": _accepted(poor, settings)}
 
 
 def field_in_brain(
@@ -164,24 +167,36 @@ def record(reference: str, pieces: Iterable[Mapping[str, Any]]) -> dict[str, Any
     return whole
 
 
-def _demand_quality(quality: Quality) -> None:
-    hint = "Look at the scan: is it a head, upright, not cut through the brain? Leave it out with --bids-filter-file."
+def _accepted(poor: BadInput | None, settings: PreprocessingSettings) -> str:
+    """The sentence of what is poor, where the settings let that pass; raised where they do not."""
+    if poor is None:
+        return ""
+    if "registration" not in settings.force:
+        raise poor
+    return poor.sentence
+
+
+def _poor_registration(quality: Quality) -> BadInput | None:
+    """What is wrong with an alignment to the template, if anything."""
     if quality.brain_covered < COVERED_LIMIT:
-        raise BadInput(
-            f"The registration to the template failed: the scan reaches {100 * quality.brain_covered:.0f} % of the "
-            f"template's brain, and {100 * COVERED_LIMIT:.0f} % are needed.",
-            hint,
+        wrong = (
+            f"the scan reaches {100 * quality.brain_covered:.0f} % of the template's brain, and "
+            f"{100 * COVERED_LIMIT:.0f} % are needed"
         )
-    if quality.brain_in_head < IN_HEAD_LIMIT:
-        raise BadInput(
-            f"The registration to the template failed: {100 * quality.brain_in_head:.0f} % of the template's brain "
-            f"lie in the head, and {100 * IN_HEAD_LIMIT:.0f} % are needed.",
-            hint,
+    elif quality.brain_in_head < IN_HEAD_LIMIT:
+        wrong = (
+            f"{100 * quality.brain_in_head:.0f} % of the template's brain lie in the head, and "
+            f"{100 * IN_HEAD_LIMIT:.0f} % are needed"
         )
-    if quality.similarity < SIMILARITY_LIMIT or quality.distinctness < DISTINCTNESS_LIMIT:
-        raise BadInput(
-            f"The registration to the template failed: edges correlate by {quality.similarity:.2f} ({SIMILARITY_LIMIT} "
-            f"is needed), and by {quality.distinctness:.2f} more than in displaced positions ({DISTINCTNESS_LIMIT} is "
-            "needed).",
-            hint,
+    elif quality.similarity < SIMILARITY_LIMIT or quality.distinctness < DISTINCTNESS_LIMIT:
+        wrong = (
+            f"edges correlate by {quality.similarity:.2f} ({SIMILARITY_LIMIT} is needed), and by "
+            f"{quality.distinctness:.2f} more than in displaced positions ({DISTINCTNESS_LIMIT} is needed)"
         )
+    else:
+        return None
+    return BadInput(
+        f"The registration to the template failed: {wrong}.",
+        "Look at the scan: is it a head, upright, not cut through the brain? Leave it out with --bids-filter-file, or "
+        "go on all the same with --force registration.",
+    )

@@ -77,7 +77,6 @@ def train_haca3(
 ) -> Haca3:
     """HACA3, its artifact encoder frozen, trained through the curriculum from ``begin`` on; resumes from ``folder``."""
     torch.manual_seed(seed)
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     model.requires_grad_(True).train()
     model.eta_encoder.requires_grad_(False)
     data = SimulatedSlices(heads, seed)

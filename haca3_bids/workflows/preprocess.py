@@ -136,6 +136,7 @@ def _node(interface: Any, step: str, settings: PreprocessingSettings, contrast: 
         contrast=contrast,
         template=settings.template,
         sloppy=settings.sloppy,
+        force=list(settings.force),
         seed=settings.seed,
     )
     return pe.Node(made, name=f"{step}_{contrast}" if contrast else step, n_procs=1, mem_gb=MEMORY_GB[step])

@@ -26,6 +26,7 @@ GIVEN: dict[str, tuple[list[str], Any]] = {  # option: what is typed, what must 
     "derivatives": (["fmriprep=/d"], (("fmriprep", Path("/d")),)),
     "template": (["builtin"], "builtin"),
     "random-seed": (["7"], 7),
+    "force": (["registration"], ("registration",)),
     "sloppy": ([], True),
     "target": (["T1w", "site2=/t_T2w.nii.gz"], ("T1w", "site2=/t_T2w.nii.gz")),
     "weights": (["haca3"], "haca3"),

@@ -94,9 +94,11 @@ def test_earlier_derivatives_give_masks_and_transforms(app: App, tmp_path: Path,
 
 def test_settings_reach_preprocessing_and_networks(app: App, record: Record) -> None:
     words = "--random-seed 5 --sloppy --omp-nthreads 2 --batch-size 3 --device cpu --background none --engine authors"
+    words += " --force registration"
     assert app(*words.split(), "--precision", "bf16", "--fusion-weights", "median", "--variant", "haca3plus") == 0
     before, after = record("sub-01")["preprocessing"]["settings"], job(record)
     assert (before["seed"], before["sloppy"], before["threads"]) == (5, True, 2)
+    assert before["force"] == ["registration"]
     assert (after["seed"], after["threads"], after["batch_size"]) == (5, 2, 3)
     assert (after["device"], after["precision"], after["background"]) == ("cpu", "bf16", "none")
     assert (after["like_authors"], after["variant"], after["fusion_weights"]) == (True, "haca3plus", "median")

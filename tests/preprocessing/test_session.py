@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -26,6 +28,17 @@ def test_a_contrast_of_something_else_is_refused_by_its_name(phantom, monkeypatc
     monkeypatch.setattr(session, "coregister", lambda *_: BESIDE)
     with pytest.raises(BadInput, match="The FLAIR could not be registered"):
         session.coregistered(phantom.scan("FLAIR"), phantom.scan("T1w"), FAST, "FLAIR")
+
+
+def test_what_is_poor_is_told_and_let_pass_when_forced(phantom, monkeypatch) -> None:
+    forced = replace(FAST, force=("registration",))
+    monkeypatch.setattr(session, "register_to_template", lambda *_: TemplateAlignment(BESIDE, BESIDE))
+    monkeypatch.setattr(session, "coregister", lambda *_: BESIDE)
+    _, facts = session.registered(phantom.scan("T1w"), phantom.template(), forced)
+    assert not facts["passed"]
+    assert facts["problem"].startswith("The registration to the template failed")
+    _, facts = session.coregistered(phantom.scan("FLAIR"), phantom.scan("T1w"), forced, "FLAIR")
+    assert facts["registration_problem"].startswith("The FLAIR could not be registered")
 
 
 def test_scaling_brings_the_peak_to_1000_in_any_unit(phantom) -> None:
