@@ -115,7 +115,7 @@ OPTIONS: Mapping[str, tuple[Option, ...]] = {
         Option(
             ("--force",),
             "preprocessing.force",
-            "'registration': go on, with a warning, where an alignment is too poor to be trusted",
+            "go on with a warning where this is poor",
             many=True,
             choices=("registration",),
         ),
