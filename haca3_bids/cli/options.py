@@ -98,8 +98,7 @@ OPTIONS: Mapping[str, tuple[Option, ...]] = {
         Option(
             ("--template",),
             "preprocessing.template",
-            "MNI152NLin2009cSym (of TemplateFlow; the default), or 'builtin': a skull-stripped template "
-            "that comes along and needs no network",
+            "MNI152NLin2009cSym (of TemplateFlow; the default), or 'builtin': skull-stripped, needs no network",
             metavar="NAME",
             choices=("MNI152NLin2009cSym", "builtin"),
         ),
@@ -115,7 +114,7 @@ OPTIONS: Mapping[str, tuple[Option, ...]] = {
         Option(
             ("--force",),
             "preprocessing.force",
-            "go on with a warning where this is poor",
+            "go on with a warning where an alignment is too poor to be trusted",
             many=True,
             choices=("registration",),
         ),
