@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +49,12 @@ def run_graph(workflow: Any, settings: Settings, resources: Resources, logs: Pat
     if settings.execution.write_graph:
         write_graph(workflow, logs)
     known = {crash.file for crash in read_crashes(logs)}
-    plugin, arguments = _plugin(settings, resources, logs)
+    scratch = Path(workflow.base_dir)
+    scratch.mkdir(parents=True, exist_ok=True)
     try:
-        workflow.run(plugin=plugin, plugin_args=arguments)
+        with chdir(scratch):  # Nipype's resource monitor leaves files where its workers were started
+            plugin, arguments = _plugin(settings, resources, logs)
+            workflow.run(plugin=plugin, plugin_args=arguments)
     except Exception as error:
         crashes = [crash for crash in read_crashes(logs) if crash.file not in known]
         if not crashes:

@@ -203,12 +203,18 @@ def test_stop_on_first_crash_leaves_the_others(
     assert "0 done, 0 skipped, 2 failed" in capsys.readouterr().out
 
 
-def test_the_graph_and_the_resources_are_written_on_request(app: App, out: Path) -> None:
+def test_the_graph_and_the_resources_are_written_on_request(
+    app: App, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
     assert app("--write-graph", "--resource-monitor", "--participant-label", "02") == 0
     assert "preprocess_wf" in (log(out) / "haca3_wf.dot").read_text()
     lines = (log(out) / "resources.tsv").read_text().splitlines()
     assert [line.split("\t")[0].rpartition(".")[2] for line in lines[1:]] == ["n4", "harmonize", "draw", "write"]
     assert float(lines[1].split("\t")[3]) > 0
+    assert not list(here.iterdir())
 
 
 def test_more_verbose_is_more_said(app: App, capsys: pytest.CaptureFixture[str]) -> None:
