@@ -4,12 +4,15 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from haca3_bids import errors
 from haca3_bids.bids.sidecars import harmonized_sidecar, native_sidecar, preproc_sidecar, template_sidecar
 from haca3_bids.cli.options import every_option
+from haca3_bids.volumes.volume import Volume, load_volume, save_volume
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -53,6 +56,20 @@ def test_every_option_that_the_pages_name_exists() -> None:
     known = {flag for option in every_option() for flag in option.flags}
     known |= {"--help", "--version", "--config-file", "--bids-exec-spec", "--notrack"}
     assert not [flag for command in commands for flag in re.findall(r"(?<= )--[a-z-]+", command) if flag not in known]
+
+
+def test_the_example_in_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (code,) = re.findall(r"```python\n(.+?)```", (DOCS / "reference/python-api.md").read_text(), flags=re.DOTALL)
+    side = np.linspace(-1, 1, 12)
+    radius = np.sqrt(sum(axis**2 for axis in np.meshgrid(side, side, side)))
+    for contrast, inner in (("T1w", 900.0), ("T2w", 300.0)):
+        data = np.where(radius < 0.9, inner + 400 * radius, 0).astype(np.float32)
+        save_volume(Volume(data, np.diag([-1.0, -1.0, 1.0, 1.0])), tmp_path / f"{contrast}.nii.gz")
+    monkeypatch.chdir(tmp_path)
+    told: dict[str, Any] = {}
+    exec(code, told)
+    assert sum(told["attention"].values()) == pytest.approx(1, abs=1e-5)
+    assert load_volume(tmp_path / "FLAIR.nii.gz").data[radius < 0.5].min() > 0
 
 
 def test_links_between_files_of_the_readme_lead_somewhere() -> None:
