@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from haca3_bids.checkpoints.registry import BUILTIN, builtin_path, file_sha256, find_by_hash
@@ -225,7 +225,7 @@ def _write(path: Path, state: Mapping[str, Tensor], header: Mapping[str, object]
     metadata = {"format": OWN_FORMAT} | {key: json.dumps(value, sort_keys=True) for key, value in header.items()}
     partial = path.with_name(f".{os.getpid()}-{path.name}")
     try:
-        save_file(tensors, partial, metadata=metadata)
+        partial.write_bytes(save(tensors, metadata=metadata))  # save_file would let nobody else read it
         os.replace(partial, path)
     except (OSError, SafetensorError) as error:
         raise CannotCreate(f"{path} cannot be written ({error}).") from error

@@ -15,6 +15,7 @@ from haca3_bids.checkpoints.formats import (
     save_fusion,
 )
 from haca3_bids.errors import CannotCreate, Unavailable, UsageError
+from haca3_bids.networks.fusion import FusionNet
 
 
 @pytest.fixture(scope="module")
@@ -175,3 +176,9 @@ def test_missing_files_and_folders_are_sentences(checkpoint, tmp_path):
         load_checkpoint(tmp_path / "none.pt")
     with pytest.raises(CannotCreate):
         save_checkpoint(tmp_path / "no" / "own.safetensors", checkpoint.model, references={}, card={})
+
+
+def test_weights_can_be_read_by_whoever_may_read_other_files(tmp_path):
+    (tmp_path / "other").touch()
+    save_fusion(tmp_path / "w.safetensors", FusionNet(), card={})
+    assert (tmp_path / "w.safetensors").stat().st_mode == (tmp_path / "other").stat().st_mode
