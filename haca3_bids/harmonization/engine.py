@@ -214,7 +214,8 @@ def _fused(draw: Draw, task: _Task, device: torch.device) -> Array:
     slab = SLAB
     while True:
         try:
-            return fuse_in_slabs(task.fusion, stacks, device, slab)
+            fused = fuse_in_slabs(task.fusion, stacks, device, slab)
+            return fused if task.settings.like_authors else fused * task.session.mask  # the network lifts the air
         except torch.OutOfMemoryError:
             if slab == 1:
                 raise

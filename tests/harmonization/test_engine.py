@@ -153,7 +153,16 @@ def test_nothing_is_written_outside_the_head_mask(pair, tiny, settings):
 def test_the_fusion_network_and_the_median_are_both_at_hand(pair, tiny, fusion_net, settings, usual, monkeypatch):
     monkeypatch.setattr(engine, "fuse_in_slabs", lambda net, stacks, device, slab: stacks[0] * 0 + 2)
     (found,) = harmonize({"T1w": pair["T1w"]}, [TARGET], tiny, fusion_net, settings)
-    assert np.array_equal(found.image.data, np.full(found.image.shape, np.float32(1800)))
+    assert set(np.unique(found.image.data)) == {0, np.float32(1800)}
+    assert np.array_equal(found.image.data > 0, session_mask_of(pair, settings))
+
+
+def session_mask_of(pair, settings):
+    """The head of the T1w, on its own grid: what the networks see of it, closed."""
+    sources, rim = {"T1w": pair["T1w"]}, engine.Rim({})
+    canvas = engine.fit_images(sources, rim, settings)
+    mask = engine._session(sources, canvas, rim, settings, "haca3").mask
+    return canvas.restore(mask.astype(np.float32)).data > 0.5
 
 
 def test_the_plus_variant_smooths_attention(pair, tiny_plus, settings, usual):
