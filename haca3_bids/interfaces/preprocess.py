@@ -262,7 +262,7 @@ class Collect(SimpleInterface):  # type: ignore[misc]
     def _run_interface(self, runtime: Any) -> Any:
         pieces = [json.loads(piece) for piece in self.inputs.facts]
         path = Path(runtime.cwd) / "record.json"
-        path.write_text(json.dumps(session.record(self.inputs.reference, pieces), indent=2, sort_keys=True))
+        path.write_text(json.dumps(session.record(self.inputs.reference, pieces), indent=2))
         self._results["record"] = str(path)
         return runtime
 

@@ -111,6 +111,7 @@ def test_the_record_says_what_was_found(session) -> None:
     assert record["defaced"] is False
     assert record["template"] == "Phantom"
     assert 0 <= record["cut_share"] < 0.2
+    assert list(record["contrasts"]) == session["contrasts"]
     for own in record["contrasts"].values():
         assert own["white_matter_peak"] == pytest.approx(1000, rel=1e-3)
         assert own["white_matter_peak_raw"] == pytest.approx(300, rel=0.1)
