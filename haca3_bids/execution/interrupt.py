@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
@@ -18,8 +18,11 @@ class Terminated(KeyboardInterrupt):
 @contextmanager
 def stoppable() -> Iterator[None]:
     """While the block runs, SIGTERM raises Terminated; when it is left by an interrupt, all children are stopped."""
+    signals = signal.SIGINT, signal.SIGTERM, signal.SIGALRM
+    before = [signal.getsignal(number) for number in signals]
     try:
-        before = signal.signal(signal.SIGTERM, _raise), signal.signal(signal.SIGALRM, _raise)
+        signal.signal(signal.SIGINT, _raiser(KeyboardInterrupt))
+        signal.signal(signal.SIGTERM, _raiser(Terminated))
     except ValueError:  # not in the main thread, where no signal arrives
         yield
         return
@@ -31,13 +34,19 @@ def stoppable() -> Iterator[None]:
         raise
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGTERM, before[0])
-        signal.signal(signal.SIGALRM, before[1])
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)
 
 
-def _raise(_number: int, _frame: FrameType | None) -> None:
-    signal.setitimer(signal.ITIMER_REAL, AGAIN_S)  # raised inside a callback, the exception is lost: then once more
-    raise Terminated
+def _raiser(error: type[KeyboardInterrupt]) -> Callable[[int, FrameType | None], None]:
+    """A handler that raises ``error`` every second until it is heeded: raised inside a callback, it is lost."""
+
+    def handler(_number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
+        raise error
+
+    return handler
 
 
 def stop_children() -> None:
