@@ -14,7 +14,8 @@ from sphinx.util.docutils import SphinxDirective
 
 from haca3_bids import errors
 from haca3_bids.bids.choice import RULE
-from haca3_bids.cli.options import OPTIONS, Option
+from haca3_bids.cli.option import Option
+from haca3_bids.cli.options import OPTIONS
 
 
 def option_lines() -> Iterator[str]:

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from haca3_bids.cli.options import LEVELS, OPTIONS, Option, every_option
+from haca3_bids.cli.option import Option
+from haca3_bids.cli.options import LEVELS, OPTIONS, every_option
 from haca3_bids.errors import UnknownLevel, UsageError
 from haca3_bids.settings import Settings
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from haca3_bids import __version__, errors
 from haca3_bids.cli.kinds import positive
-from haca3_bids.cli.options import LEVELS, Option, every_option
+from haca3_bids.cli.option import Option
+from haca3_bids.cli.options import LEVELS, every_option
 
 EXECUTION_SPECIFICATION = "0.1.0"
 IMAGE = "haca3"  # the tag that the documentation gives the image when it is built

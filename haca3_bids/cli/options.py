@@ -3,46 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
 
 from haca3_bids.cli.kinds import memory_gb, named_folder, path, positive, show_memory, show_named_folder
+from haca3_bids.cli.option import Option, add_option, switch
 from haca3_bids.settings import CONTRASTS
 
 LEVELS = ("participant", "group")
 PRECISIONS = ("fp32", "bf16")
 EXTRAS = ("beta", "attention", "std")
-
-
-@dataclass(frozen=True)
-class Option:
-    """One option: how it is typed, and which field of ``Settings`` it fills."""
-
-    flags: tuple[str, ...]
-    field: str  # "group.field" of Settings, "field" of Settings itself, or "" for what the parser answers alone
-    help: str
-    kind: Callable[[str], Any] | None = str  # turns one word into a value; None: a switch
-    many: bool = False
-    choices: tuple[str, ...] | None = None
-    meanings: Mapping[str, Any] | None = None  # what each choice stands for in Settings, where not itself
-    metavar: str | None = None
-    show: Callable[[Any], Any] = str  # turns a value back into what was typed
-    also: str = ""  # a second field that follows this one unless it is given itself
-
-    @property
-    def name(self) -> str:
-        """The long flag without dashes: the key in the TOML file."""
-        return next(flag for flag in self.flags if flag.startswith("--"))[2:]
-
-    @property
-    def dest(self) -> str:
-        """The attribute in argparse's namespace."""
-        return self.name.replace("-", "_")
-
-
-def _switch(flag: str, field: str, text: str) -> Option:
-    return Option((flag,), field, text, kind=None)
 
 
 OPTIONS: Mapping[str, tuple[Option, ...]] = {
@@ -83,7 +52,7 @@ OPTIONS: Mapping[str, tuple[Option, ...]] = {
             kind=path,
             metavar="DIR",
         ),
-        _switch("--skip-bids-validation", "selection.skip_validation", "do not run the BIDS validator on the input"),
+        switch("--skip-bids-validation", "selection.skip_validation", "do not run the BIDS validator on the input"),
         Option(
             ("-d", "--derivatives"),
             "selection.derivatives",
@@ -118,7 +87,7 @@ OPTIONS: Mapping[str, tuple[Option, ...]] = {
             many=True,
             choices=("registration",),
         ),
-        _switch("--sloppy", "preprocessing.sloppy", "coarse and fast preprocessing, for trying things out only"),
+        switch("--sloppy", "preprocessing.sloppy", "coarse and fast preprocessing, for trying things out only"),
     ),
     "harmonization": (
         Option(
@@ -204,8 +173,8 @@ OPTIONS: Mapping[str, tuple[Option, ...]] = {
             kind=path,
             metavar="DIR",
         ),
-        _switch("--clean-workdir", "execution.clean_workdir", "empty the scratch folder before starting"),
-        _switch("--keep-work", "execution.keep_work", "keep the scratch files of sessions that are done"),
+        switch("--clean-workdir", "execution.clean_workdir", "empty the scratch folder before starting"),
+        switch("--keep-work", "execution.keep_work", "keep the scratch files of sessions that are done"),
         Option(
             ("--nprocs", "--n-procs"),
             "execution.nprocs",
@@ -251,14 +220,14 @@ OPTIONS: Mapping[str, tuple[Option, ...]] = {
             kind=path,
             metavar="FILE",
         ),
-        _switch("--reprocess", "execution.reprocess", "process again what is finished"),
-        _switch("--stop-on-first-crash", "execution.stop_on_first_crash", "stop everything at the first failure"),
-        _switch("--resource-monitor", "execution.resource_monitor", "record memory and CPU of every step in the logs"),
-        _switch("--write-graph", "execution.write_graph", "write the graph of all steps into the logs"),
-        _switch("--debug", "execution.debug", "keep all scratch files and log everything, tracebacks included"),
-        _switch("--dry-run", "execution.dry_run", "print the images found and the plan; write nothing"),
-        _switch("--reports-only", "execution.reports_only", "write the pages again from an existing output"),
-        _switch("--boilerplate-only", "execution.boilerplate_only", "write the methods text and stop"),
+        switch("--reprocess", "execution.reprocess", "process again what is finished"),
+        switch("--stop-on-first-crash", "execution.stop_on_first_crash", "stop everything at the first failure"),
+        switch("--resource-monitor", "execution.resource_monitor", "record memory and CPU of every step in the logs"),
+        switch("--write-graph", "execution.write_graph", "write the graph of all steps into the logs"),
+        switch("--debug", "execution.debug", "keep all scratch files and log everything, tracebacks included"),
+        switch("--dry-run", "execution.dry_run", "print the images found and the plan; write nothing"),
+        switch("--reports-only", "execution.reports_only", "write the pages again from an existing output"),
+        switch("--boilerplate-only", "execution.boilerplate_only", "write the methods text and stop"),
         Option(("-v", "--verbose"), "execution.verbosity", "log more; -vv: still more", kind=None, show=int),
     ),
 }
@@ -280,21 +249,10 @@ def make_parser(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     for title, options in OPTIONS.items():
         group = parser.add_argument_group(title)
         for option in options:
-            _add(group, option)
+            add_option(group, option)
     rest = parser.add_argument_group("other")
     rest.add_argument(
         "--config-file", type=path, metavar="FILE", help="TOML of options, as a run writes it in its logs"
     )
     rest.add_argument("--notrack", action="store_true", help="accepted for compatibility; nothing is ever sent")
     return parser
-
-
-def _add(group: argparse._ArgumentGroup, option: Option) -> None:
-    if option.kind is None:
-        action = "count" if option.field.endswith("verbosity") else "store_true"
-        group.add_argument(*option.flags, dest=option.dest, action=action, default=None, help=option.help)
-        return
-    arguments: dict[str, Any] = {"type": option.kind, "choices": option.choices, "metavar": option.metavar}
-    if option.many:
-        arguments |= {"nargs": "+", "action": "extend"}
-    group.add_argument(*option.flags, dest=option.dest, default=None, help=option.help, **arguments)

@@ -13,7 +13,8 @@ import haca3_bids
 from haca3_bids import errors
 from haca3_bids.cli.app import build_parser
 from haca3_bids.cli.descriptor import describe
-from haca3_bids.cli.options import Option, every_option
+from haca3_bids.cli.option import Option
+from haca3_bids.cli.options import every_option
 
 PACKAGED = Path(haca3_bids.__file__).parent / "boutiques.json"
 TYPED = {  # words for options whose values have a form of their own

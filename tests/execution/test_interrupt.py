@@ -18,12 +18,15 @@ def test_an_interrupt_that_a_destructor_swallowed_comes_again(number: int, error
         def __del__(self) -> None:
             os.kill(os.getpid(), number)  # python reports an exception raised in here and goes on
 
-    before = signal.getsignal(number)
-    with pytest.raises(KeyboardInterrupt) as caught, stoppable():
+    def work() -> None:
         Deaf()
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
             time.sleep(0.05)
+
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt) as caught, stoppable():
+        work()
     assert caught.type is error
     assert signal.getsignal(number) is before
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
