@@ -56,6 +56,7 @@ def native_sidecar(reference_uri: str, sources: Sequence[str]) -> dict[str, Any]
 def preproc_sidecar(contrast: str, record: Mapping[str, Any], raw: Mapping[str, Any]) -> dict[str, Any]:
     """What a preprocessed image adds."""
     own = record.get("contrasts", {}).get(contrast, {})
+    visits = record.get("registration", {}).get("visits")
     problem = own.get("registration_problem") or record.get("registration", {}).get("problem")
     return {
         "Description": "N4 bias-field correction, rigid registration, white-matter peak scaled; background kept",
@@ -64,6 +65,7 @@ def preproc_sidecar(contrast: str, record: Mapping[str, Any], raw: Mapping[str, 
         "FieldOfViewCoverage": own.get("coverage"),
         "RegistrationSimilarity": own.get("registration_similarity"),
         **({"RegistrationProblem": problem} if problem else {}),
+        **({"LongitudinalSessions": visits} if visits else {}),
         "Defaced": record.get("defaced"),
         **{key: raw[key] for key in COPIED_KEYS if key in raw},
     }

@@ -87,6 +87,11 @@ OPTIONS: Mapping[str, tuple[Option, ...]] = {
             many=True,
             choices=("registration",),
         ),
+        switch(
+            "--longitudinal",
+            "preprocessing.longitudinal",
+            "all sessions of a subject in one unbiased rigid frame, with the same crop and masks",
+        ),
         switch("--sloppy", "preprocessing.sloppy", "coarse and fast preprocessing, for trying things out only"),
     ),
     "harmonization": (

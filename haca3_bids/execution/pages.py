@@ -37,13 +37,13 @@ def write_boilerplate(settings: Settings) -> int:
     from haca3_bids.reports.methods import write_methods
 
     folder = make_folder(settings.output_dir / "logs")
-    write_methods(folder, methods_sentences())
+    write_methods(folder, methods_sentences(settings))
     LOGGER.info("Methods text: %s", folder / "CITATION.md")
     return 0
 
 
-def methods_sentences() -> list[str]:
+def methods_sentences(settings: Settings) -> list[str]:
     """What was done, in sentences with citations, of every step."""
     from haca3_bids.workflows.participant import methods
 
-    return methods()
+    return methods(settings.preprocessing)

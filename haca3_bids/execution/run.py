@@ -68,7 +68,7 @@ def run_participant(settings: Settings, words: list[str], config: str) -> int:
             logs=logs,
             work=work_folder(settings),
             command=shareable_command(words, settings),
-            methods=tuple(methods_sentences()),
+            methods=tuple(methods_sentences(settings)),
         )
         outcomes = [*selection.outcomes, *process(task, selection, stack)]
         seconds = time.monotonic() - started
@@ -118,7 +118,7 @@ def _write_beginning(settings: Settings, words: list[str], config: str, logs: Pa
     from haca3_bids.reports.methods import write_methods
 
     write_text(logs / "config.toml", config)
-    write_methods(logs, methods_sentences())
+    write_methods(logs, methods_sentences(settings))
     about = {"command": ["haca3-bids", *words], "version": __version__, "python": platform.python_version()}
     write_json(logs / "run.json", about | {"machine": platform.platform(), "started": time.strftime("%FT%T%z")})
     LOGGER.info("haca3-bids %s, logs in %s", __version__, logs)

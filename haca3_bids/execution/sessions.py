@@ -8,7 +8,8 @@ import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from haca3_bids.bids.record import is_finished, record_path, write_failure
 from haca3_bids.errors import Haca3Error, TemporaryFailure
 from haca3_bids.execution.crash import Crash
 from haca3_bids.execution.environment import set_threads
+from haca3_bids.execution.frames import Visits, shared_frames, with_visits
 from haca3_bids.execution.graph import configure_nipype, run_graph
 from haca3_bids.execution.outcome import DONE, FAILED, FINISHED, Outcome
 from haca3_bids.execution.pages import write_pages
@@ -54,10 +56,14 @@ class Run:
     work: Path
     command: str
     methods: tuple[str, ...]
+    visits: Visits = field(default_factory=dict)  # sessions that share a frame, by subject
 
-    @property
-    def fingerprint(self) -> str:
-        """Of everything that can change an output."""
+    def fingerprint(self, session: Session) -> str:
+        """Of everything that can change an output of this session; visits that share a frame are part of it."""
+        return with_visits(self._fingerprint, self.visits.get(session.subject, ()))
+
+    @cached_property
+    def _fingerprint(self) -> str:
         made = dataclasses.replace(
             self.settings,
             harmonization=dataclasses.replace(self.settings.harmonization, variant=self.weights.variant),
@@ -88,7 +94,7 @@ def process(run: Run, selection: Selection, stack: ExitStack) -> list[Outcome]:
         run.work,
     )
     set_threads(resources.threads)
-    run = dataclasses.replace(run, settings=_threaded(run))
+    run = dataclasses.replace(run, settings=_threaded(run), visits=shared_frames(selection.sessions, run.settings))
     configure_nipype(run.settings, run.logs)
     targets = encode_targets(run)
     claim_targets(run.settings.output_dir, targets or _defaults(selection, run))
@@ -96,7 +102,7 @@ def process(run: Run, selection: Selection, stack: ExitStack) -> list[Outcome]:
     waiting: list[Session] = []
     for session in free:
         if not run.settings.execution.reprocess and is_finished(
-            run.settings.output_dir, session, run.fingerprint, targets or default_targets(session, run.weights)
+            run.settings.output_dir, session, run.fingerprint(session), targets or default_targets(session, run.weights)
         ):
             outcomes.append(Outcome(session.name, FINISHED))
         else:
@@ -209,15 +215,19 @@ def _plan(run: Run, session: Session, targets: Sequence[Target]) -> Any:
         output_dir=run.settings.output_dir,
         space=run.space,
         version=__version__,
-        fingerprint=run.fingerprint,
+        fingerprint=run.fingerprint(session),
         command=run.command,
         methods=run.methods,
     )
+    visits = run.visits.get(session.subject, ())
     given = find_given(run.settings.selection.derivatives, session, run.space)
+    if visits and "to_template" in given:
+        del given["to_template"]
+        LOGGER.info("%s: its transform to the template is not taken over, for it shares a frame", session.name)
     for kind, path in given.items():
         LOGGER.info("%s: %s is taken from %s", session.name, kind, path)
     wanted = [_engine_target(target) for target in targets or default_targets(session, run.weights)]
-    return SessionPlan(context, wanted, given)
+    return SessionPlan(context, wanted, given, {visit.name: visit.images[visit.reference].path for visit in visits})
 
 
 def _engine_target(target: Mapping[str, Any]) -> Target:
@@ -231,14 +241,16 @@ def _written(run: Run, session: Session) -> int:
 
 
 def _outcome(run: Run, session: Session, crashes: Sequence[Crash], targets: Sequence[Target], written: bool) -> Outcome:
+    from haca3_bids.workflows.longitudinal import frame_workflow_name
     from haca3_bids.workflows.participant import workflow_name
 
     name = workflow_name(session)
-    own = [crash for crash in crashes if crash.concerns(name)]
+    ways = (name, frame_workflow_name(session.subject))
+    own = [crash for crash in crashes if any(crash.concerns(way) for way in ways)]
     wanted = targets or default_targets(session, run.weights)
     if own:
         return Outcome(session.name, FAILED, own[0].step, own[0].error, own[0].file)
-    if not written or not is_finished(run.settings.output_dir, session, run.fingerprint, wanted):
+    if not written or not is_finished(run.settings.output_dir, session, run.fingerprint(session), wanted):
         error = Haca3Error(STOPPED, "Run the same command again.")
         return Outcome(session.name, FAILED, "", error, run.logs / "log.txt")
     if not (run.settings.execution.keep_work or run.settings.execution.debug):

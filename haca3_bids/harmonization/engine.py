@@ -83,17 +83,20 @@ def harmonize(
     coverage: Mapping[str, Volume] | None = None,
     white_matter: Volume | None = None,
     head_mask: Volume | None = None,
+    content: Volume | None = None,
     extras: Collection[str] = (),
 ) -> list[Harmonized]:
     """One image for each target, from ``sources`` (contrast -> image) that share one grid; BadInput otherwise.
 
     ``coverage`` holds the field of view of a source, ``white_matter`` the mask in which the peak is brought to 1000,
     ``head_mask`` the only place where anything is written; all are masks on the same grid. ``fusion`` None stands
-    for the voxelwise median. ``extras`` may name "attention" and "beta".
+    for the voxelwise median. A grid larger than the networks' canvas is cropped about ``content``.
+    ``extras`` may name "attention" and "beta".
     """
-    _check(sources, targets, settings, {**(coverage or {}), "white matter": white_matter, "head mask": head_mask})
+    masks = {"white matter": white_matter, "head mask": head_mask, "content": content}
+    _check(sources, targets, settings, {**(coverage or {}), **masks})
     ordered = sources if settings.like_authors else {c: sources[c] for c in sorted(sources, key=_rank)}
-    rim = Rim(coverage or {}, head_mask)
+    rim = Rim(coverage or {}, head_mask, content)
     device = choose_device(settings.device)
     canvas = fit_images(ordered, rim, settings)
     session = _session(ordered, canvas, rim, settings, checkpoint.model.config.variant)

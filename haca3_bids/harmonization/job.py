@@ -68,6 +68,7 @@ def harmonize_job(job: Json, out_dir: Path) -> Json:
         coverage=_masks(job.get("coverage") or {}),
         white_matter=load_mask(job.get("white_matter")),
         head_mask=load_mask(job.get("head_mask")),
+        content=load_mask(job.get("content")),
         extras=extras,
     )
     written = [

@@ -42,6 +42,7 @@ class Rim:
 
     coverage: Mapping[str, Volume]
     head: Volume | None = None
+    content: Volume | None = None  # what the canvas must hold; without it, the head
 
 
 def fit_images(images: Mapping[str, Volume], rim: Rim, settings: HarmonizationSettings) -> Canvas:
@@ -51,7 +52,8 @@ def fit_images(images: Mapping[str, Volume], rim: Rim, settings: HarmonizationSe
         _require_authors_grid(grid)
     if not needs_content(grid):
         return fit_canvas(grid)
-    return fit_canvas(grid, rim.head.data > 0.5 if rim.head is not None else _whole_head(images))
+    given = rim.content or rim.head
+    return fit_canvas(grid, given.data > 0.5 if given is not None else _whole_head(images))
 
 
 def prepare(

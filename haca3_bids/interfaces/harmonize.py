@@ -38,6 +38,7 @@ class HarmonizeInputSpec(EngineInputSpec):
     coverage = traits.List(File(exists=True), desc="field of view of each source, in the same order")
     white_matter = File(exists=True, desc="mask in which the white-matter peak is found")
     head_mask = File(exists=True, desc="nothing outside is written, where the record says that the head is defaced")
+    content = File(exists=True, desc="mask that a grid larger than the networks' is cropped about")
     record = File(exists=True, desc="record of the preprocessing")
     targets = traits.Str(mandatory=True, desc="list of targets as JSON")
     extras = traits.List(traits.Str, desc="further images: beta, attention, std")
@@ -65,6 +66,7 @@ class Harmonize(BaseInterface):  # type: ignore[misc]
             "coverage": _by_contrast(inputs),
             "white_matter": inputs.white_matter if isdefined(inputs.white_matter) else None,
             "head_mask": inputs.head_mask if _is_defaced(inputs) else None,
+            "content": inputs.content if isdefined(inputs.content) else None,
             "targets": json.loads(inputs.targets),
             "extras": list(inputs.extras) if isdefined(inputs.extras) else [],
         }

@@ -58,17 +58,24 @@ def registered(
         alignment = register_to_template(reference, template, settings)
     else:
         alignment = align_prior(reference, template, given, settings)
+    return alignment, judged(alignment, reference, template, settings) | {"given": given is not None}
+
+
+def judged(
+    alignment: TemplateAlignment, reference: Volume, template: Template, settings: PreprocessingSettings
+) -> dict[str, Any]:
+    """What is known of the quality of an alignment; BadInput when it is poor, as in ``registered``."""
     quality = registration_quality(reference, template, alignment.affine)
     centre = centre_of(template.brain, template.brain.data > 0.5)
     problem = _accepted(_poor_registration(quality), settings)
-    return alignment, {
+    return {
         "similarity": quality.similarity,
         "limit": SIMILARITY_LIMIT,
         "distinctness": quality.distinctness,
         "distinctness_limit": DISTINCTNESS_LIMIT,
         "passed": not problem,
         "problem": problem,
-        "given": given is not None,
+        "given": False,
         "brain_in_head": quality.brain_in_head,
         "brain_covered": quality.brain_covered,
         "rotation_deg": rotation_deg(alignment.rigid),

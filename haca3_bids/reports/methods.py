@@ -80,6 +80,14 @@ REFERENCES = {
             "10.1016/j.neuroimage.2010.07.033",
         ),
         Reference(
+            "reuter",
+            "M. Reuter, N. J. Schmansky, H. D. Rosas, B. Fischl",
+            2012,
+            "Within-subject template estimation for unbiased longitudinal image analysis",
+            "NeuroImage 61(4), 1402-1418",
+            "10.1016/j.neuroimage.2012.02.084",
+        ),
+        Reference(
             "templateflow",
             "R. Ciric, W. H. Thompson, R. Lorenz, M. Goncalves, E. E. MacNicol, C. J. Markiewicz, et al.",
             2022,

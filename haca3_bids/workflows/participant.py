@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,12 @@ from nipype.pipeline import engine as pe
 from haca3_bids.bids.derivatives import Context
 from haca3_bids.bids.discover import Session
 from haca3_bids.interfaces.derivatives import DrawFigures, WriteSession
-from haca3_bids.settings import Settings
+from haca3_bids.settings import PreprocessingSettings, Settings
 from haca3_bids.workflows import harmonize as harmonization
+from haca3_bids.workflows import longitudinal
 from haca3_bids.workflows import preprocess as preprocessing
 from haca3_bids.workflows.harmonize import EngineNeeds, init_harmonize_wf
+from haca3_bids.workflows.longitudinal import init_frame_wf
 from haca3_bids.workflows.preprocess import init_preprocess_wf
 
 FROM_PREPROCESS = ("contrasts", "preproc", "coverage", "white_matter", "head_mask", "record", "to_template")
@@ -31,6 +33,7 @@ class SessionPlan:
     context: Context
     targets: Sequence[Mapping[str, Any]]
     given: Mapping[str, Path]
+    visits: Mapping[str, Path] = field(default_factory=dict)  # reference of every session that shares the frame
 
     @property
     def session(self) -> Session:
@@ -46,9 +49,23 @@ def workflow_name(session: Session) -> str:
 def init_participant_wf(
     plans: Sequence[SessionPlan], settings: Settings, needs: EngineNeeds, *, name: str = "haca3_wf"
 ) -> pe.Workflow:
-    """All sessions of a run, side by side: nothing connects them, so the failure of one is no other's."""
+    """All sessions of a run, side by side: nothing connects them, so the failure of one is no other's.
+
+    Except for visits that share a frame: they wait for it.
+    """
     workflow = pe.Workflow(name=name)
-    workflow.add_nodes([init_session_wf(plan, settings, needs) for plan in plans])
+    sessions = {plan.session.name: init_session_wf(plan, settings, needs) for plan in plans}
+    workflow.add_nodes(list(sessions.values()))
+    frames: dict[str, pe.Workflow] = {}
+    for plan in (plan for plan in plans if plan.visits):
+        subject = plan.session.subject
+        if subject not in frames:
+            frames[subject] = init_frame_wf(subject, plan.visits, settings.preprocessing)
+        ends = [
+            ("outputnode.frame", "preprocess_wf.inputnode.frame"),
+            ("outputnode.head", "harmonize_wf.harmonize.content"),
+        ]
+        workflow.connect([(frames[subject], sessions[plan.session.name], ends)])
     return workflow
 
 
@@ -57,7 +74,8 @@ def init_session_wf(plan: SessionPlan, settings: Settings, needs: EngineNeeds) -
     session = plan.session
     workflow = pe.Workflow(name=workflow_name(session))
     images = {contrast: image.path for contrast, image in session.images.items()}
-    preprocess = init_preprocess_wf(images, settings.preprocessing, given=plan.given)
+    visit = {"visit": session.name} if plan.visits else {}
+    preprocess = init_preprocess_wf(images, settings.preprocessing, given=plan.given, **visit)
     harmonize = init_harmonize_wf(settings, needs, reference=images[session.reference])
     harmonize.inputs.inputnode.targets = json.dumps(list(plan.targets), sort_keys=True)
     draw = pe.Node(
@@ -82,6 +100,7 @@ def init_session_wf(plan: SessionPlan, settings: Settings, needs: EngineNeeds) -
     return workflow
 
 
-def methods() -> list[str]:
-    """The methods sentences of all steps."""
-    return [preprocessing.METHODS, harmonization.METHODS]
+def methods(settings: PreprocessingSettings) -> list[str]:
+    """The methods sentences of all steps that these settings ask for."""
+    visits = [longitudinal.METHODS] if settings.longitudinal else []
+    return [preprocessing.METHODS, *visits, harmonization.METHODS]

@@ -10,6 +10,7 @@ from nipype.interfaces import utility
 from nipype.pipeline import engine as pe
 
 from haca3_bids.interfaces import preprocess as steps
+from haca3_bids.interfaces.longitudinal import PlaceInFrame
 from haca3_bids.settings import CONTRASTS, REFERENCE_ORDER, PreprocessingSettings
 
 OUTPUTS = (
@@ -35,6 +36,7 @@ METHODS = (
 MEMORY_GB = {  # measured on a scan of 40 million voxels, rounded up
     "read": 0.8,
     "register": 1.0,
+    "frame": 1.2,
     "coregister": 0.8,
     "n4": 1.0,
     "resample": 1.5,
@@ -49,11 +51,13 @@ def init_preprocess_wf(
     *,
     name: str = "preprocess_wf",
     given: Mapping[str, Path] | None = None,
+    visit: str = "",
 ) -> pe.Workflow:
     """N4, rigid registration, one interpolation and white-matter scaling of the scans of one session.
 
     ``images`` holds a raw scan for each contrast. ``given`` may hold ``to_template`` (ITK file, reference to template)
-    and ``brain_mask`` (on the reference's own grid), which are then used instead of estimates. Outputs
+    and ``brain_mask`` (on the reference's own grid), which are then used instead of estimates. ``visit`` is the name of
+    the session where its place is found by ``FindFrame``: then ``inputnode`` has the input ``frame``. Outputs
     (``outputnode``), lists in the order of ``contrasts``: ``preproc``, ``coverage`` (field of view), ``to_reference``;
     and for the session ``white_matter``, ``head_mask``, ``brain_mask``, ``to_template``, ``from_template``, ``record``.
     """
@@ -63,10 +67,14 @@ def init_preprocess_wf(
     workflow = pe.Workflow(name=name)
     output = pe.Node(utility.IdentityInterface(fields=list(OUTPUTS)), name="outputnode")
     output.inputs.contrasts = contrasts
-    register = _node(steps.Register, "register", settings)
-    if "to_template" in given:
+    register = step_node(PlaceInFrame if visit else steps.Register, "register", settings)
+    if visit:
+        register.inputs.visit = visit
+        frame = pe.Node(utility.IdentityInterface(fields=["frame"]), name="inputnode")
+        workflow.connect(frame, "frame", register, "frame")
+    elif "to_template" in given:
         register.inputs.to_template = str(Path(given["to_template"]).absolute())
-    masks = _node(steps.Masks, "masks", settings)
+    masks = step_node(steps.Masks, "masks", settings)
     collect = pe.Node(steps.Collect(reference=reference), name="collect", mem_gb=0.1)
     chains = {contrast: _chain(contrast, images[contrast], settings, given) for contrast in contrasts}
     first = chains[reference]
@@ -101,7 +109,7 @@ def _chain(contrast: str, path: Path, settings: PreprocessingSettings, given: Ma
         "resample": steps.Resample,
         "white_matter": steps.Scale,
     }
-    chain = {step: _node(kind, step, settings, contrast) for step, kind in kinds.items()}
+    chain = {step: step_node(kind, step, settings, contrast) for step, kind in kinds.items()}
     for step in ("read", "n4", "resample"):
         chain[step].inputs.in_file = str(Path(path).absolute())
     if "brain_mask" in given:
@@ -130,16 +138,22 @@ def _connect_chain(
     )
 
 
-def _node(interface: Any, step: str, settings: PreprocessingSettings, contrast: str = "") -> pe.Node:
-    """A node for one step, with the memory that it takes; each has one thread (see ``seeded_ants``)."""
-    made = interface(
+def step_interface(interface: Any, settings: PreprocessingSettings, contrast: str = "") -> Any:
+    """The interface of one step with the settings that every step has."""
+    return interface(
         contrast=contrast,
         template=settings.template,
         sloppy=settings.sloppy,
         force=list(settings.force),
         seed=settings.seed,
     )
-    return pe.Node(made, name=f"{step}_{contrast}" if contrast else step, n_procs=1, mem_gb=MEMORY_GB[step])
+
+
+def step_node(interface: Any, step: str, settings: PreprocessingSettings, contrast: str = "") -> pe.Node:
+    """A node for one step, with the memory that it takes; each has one thread (see ``seeded_ants``)."""
+    name = f"{step}_{contrast}" if contrast else step
+    made = step_interface(interface, settings, contrast)
+    return pe.Node(made, name=name, n_procs=1, mem_gb=MEMORY_GB[step])
 
 
 def _merge(workflow: pe.Workflow, name: str, nodes: list[pe.Node], field: str, to: pe.Node) -> None:

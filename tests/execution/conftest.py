@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_parts import fake_preprocess_wf, fake_weights, make_dataset
+from fake_parts import fake_frame_wf, fake_preprocess_wf, fake_weights, make_dataset
 
 from haca3_bids.cli.app import main
 
@@ -18,6 +18,7 @@ SVG = '<svg xmlns="http://www.w3.org/2000/svg"></svg>'
 def fakes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Preprocessing, networks and figures that take no time; everything else is the App itself."""
     monkeypatch.setattr("haca3_bids.workflows.participant.init_preprocess_wf", fake_preprocess_wf)
+    monkeypatch.setattr("haca3_bids.workflows.participant.init_frame_wf", fake_frame_wf)
     monkeypatch.setattr("haca3_bids.workflows.targets.init_preprocess_wf", fake_preprocess_wf)
     monkeypatch.setattr("haca3_bids.execution.run.find_weights", fake_weights)
     monkeypatch.setattr("haca3_bids.execution.run.check_template", lambda name: None)

@@ -71,7 +71,12 @@ def harmonize(job: dict[str, Any], out: Path) -> dict[str, Any]:
         "seed": job["settings"]["seed"],
         "seconds": 1.0,
         "peak_memory_bytes": 1,
-        "job": {"settings": job["settings"], "sources": list(job["sources"]), "masked": bool(job["head_mask"])},
+        "job": {
+            "settings": job["settings"],
+            "sources": list(job["sources"]),
+            "masked": bool(job["head_mask"]),
+            "content": job["content"],
+        },
     }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from nipype.interfaces import utility
-from nipype.interfaces.base import BaseInterface, BaseInterfaceInputSpec, TraitedSpec, traits
+from nipype.interfaces.base import BaseInterface, BaseInterfaceInputSpec, TraitedSpec, isdefined, traits
 from nipype.pipeline import engine as pe
 
 from haca3_bids.execution.weights import Weights
@@ -60,6 +60,7 @@ class FakePreprocessInputSpec(BaseInterfaceInputSpec):
     images = traits.Dict(traits.Str, traits.Str)
     settings = traits.Str()
     given = traits.Dict(traits.Str, traits.Str)
+    frame = traits.Str()
 
 
 class FakePreprocessOutputSpec(TraitedSpec):
@@ -95,6 +96,7 @@ class FakePreprocess(BaseInterface):
         for name in ("to", "from"):
             (here / f"{name}.txt").write_text(IDENTITY)
         record |= {"settings": json.loads(self.inputs.settings), "given": dict(self.inputs.given)}
+        record["frame"] = str(self.inputs.frame) if isdefined(self.inputs.frame) else ""
         (here / "record.json").write_text(json.dumps(record))
         return runtime
 
@@ -119,6 +121,7 @@ def fake_preprocess_wf(
     *,
     name: str = "preprocess_wf",
     given: Mapping[str, Path] | None = None,
+    visit: str = "",
 ) -> pe.Workflow:
     """The outputs of the real one, from images that need no registration."""
     workflow = pe.Workflow(name=name)
@@ -128,8 +131,21 @@ def fake_preprocess_wf(
         given={key: str(path) for key, path in (given or {}).items()},
     )
     node = pe.Node(interface, name="n4")
+    if visit:
+        frame = pe.Node(utility.IdentityInterface(fields=["frame"]), name="inputnode")
+        workflow.connect(frame, "frame", node, "frame")
     outputnode = pe.Node(utility.IdentityInterface(fields=list(FIELDS)), name="outputnode")
     workflow.connect([(node, outputnode, [(field, field) for field in FIELDS])])
+    return workflow
+
+
+def fake_frame_wf(subject: str, references: Mapping[str, Path], settings: PreprocessingSettings) -> pe.Workflow:
+    """A frame that is the names of its visits; their first scan stands for its head."""
+    workflow = pe.Workflow(name=f"frame_sub_{subject}_wf")
+    outputnode = pe.Node(utility.IdentityInterface(fields=["frame", "head"]), name="outputnode")
+    outputnode.inputs.frame = " ".join(references)
+    outputnode.inputs.head = str(next(iter(references.values())))
+    workflow.add_nodes([outputnode])
     return workflow
 
 

@@ -10,7 +10,7 @@ import pytest
 from haca3_bids.bids.derivatives import Context
 from haca3_bids.bids.discover import Session, SourceImage
 from haca3_bids.execution.crash import STEPS
-from haca3_bids.settings import OutputSettings, Settings
+from haca3_bids.settings import OutputSettings, PreprocessingSettings, Settings
 from haca3_bids.workflows.harmonize import EngineNeeds
 from haca3_bids.workflows.participant import SessionPlan, init_participant_wf, methods, workflow_name
 
@@ -87,4 +87,4 @@ def test_placing_the_networks_elsewhere_does_not_make_the_step_another(tmp_path:
 def test_names_and_methods(tmp_path: Path) -> None:
     session = Session("01", "1", {})
     assert workflow_name(session) == "sub_01_ses_1_wf"
-    assert any("[@haca3]" in sentence for sentence in methods())
+    assert any("[@haca3]" in sentence for sentence in methods(PreprocessingSettings()))

@@ -1,0 +1,126 @@
+"""Registration to the template of simulated heads in known positions: ``registration_matrix.py CSV [LABEL_MAP ...]``.
+
+72 cases: coverage x contrast x slice thickness, tilt (0 to 60 degrees), offset (0 to 60 mm) and head in turn. A case
+that stands in the table already is not done again, so that the run can be stopped and taken up. Where a head lies in
+the template is what the registration makes of its upright, whole, 3D scan of the same contrast; the error of a case is
+the distance from there, moved as the head was moved: at the centre of the brain, and as an angle. About 20 s a case on
+one core.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+import time
+from collections.abc import Callable, Sequence
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+from simulated_scans import COVERAGES, THICKNESSES_MM, Case, scan_of, upright, without_scale
+
+from haca3_bids.physics.anatomy import Anatomy
+from haca3_bids.preprocessing.registration import centre_of
+from haca3_bids.preprocessing.session import for_registration, registered
+from haca3_bids.preprocessing.template import DEFAULT, Template, load_template
+from haca3_bids.preprocessing.transforms import Matrix, displacement_mm, inverse, rotation_deg
+from haca3_bids.settings import CONTRASTS, PreprocessingSettings
+from haca3_bids.training.heads import load_heads
+
+TILTS_DEG = (0.0, 20.0, 40.0, 60.0)
+OFFSETS_MM = (0.0, 30.0, 60.0)
+LIMIT_MM, LIMIT_DEG = 1.0, 1.0
+SETTINGS = PreprocessingSettings(force=("registration",))  # what is poor is told, not raised
+COLUMNS = (
+    "case", "coverage", "contrast", "thickness_mm", "tilt_deg", "offset_mm", "head", "error_mm", "error_deg", "flagged",
+    "similarity", "distinctness", "brain_in_head", "brain_covered", "seconds",
+)  # fmt: skip
+
+
+def cases(heads: int) -> list[Case]:
+    """The matrix: every coverage with every contrast and thickness; tilts, offsets and heads take turns.
+
+    The order is shuffled, so that a run that is stopped has seen some of everything.
+    """
+    made = []
+    for number, (coverage, contrast, thickness) in enumerate(product(COVERAGES, CONTRASTS, THICKNESSES_MM)):
+        tilt, offset = TILTS_DEG[(number + number // 12) % 4], OFFSETS_MM[(number // 4) % 3]
+        made.append(Case(coverage, contrast, thickness, tilt, offset, (number + number // 3) % heads, number))
+    return [made[index] for index in np.random.default_rng(0).permutation(len(made))]
+
+
+def measured(case: Case, anatomy: Anatomy, template: Template, place: Matrix) -> dict[str, object]:
+    """The row of one case."""
+    centre = centre_of(template.brain, template.brain.data > 0.5)
+    scan, pose = scan_of(anatomy, case)
+    begun = time.process_time()
+    alignment, facts = registered(for_registration(scan, SETTINGS), template, SETTINGS)
+    change = inverse(without_scale(pose, place, centre)) @ alignment.rigid
+    figures = {key: round(float(facts[key]), 4) for key in COLUMNS[10:14]}
+    return {
+        **{key: getattr(case, key) for key in COLUMNS[1:7]},
+        "case": case.name,
+        "error_mm": round(displacement_mm(change, centre), 3),
+        "error_deg": round(rotation_deg(change), 3),
+        "flagged": int(bool(facts["problem"])),
+        **figures,
+        "seconds": round(time.process_time() - begun, 1),
+    }
+
+
+def done(file: Path) -> list[dict[str, str]]:
+    """The rows of an earlier run."""
+    return list(csv.DictReader(file.open())) if file.exists() else []
+
+
+def summary(rows: Sequence[dict[str, str]], words: Callable[[str], None] = print) -> None:
+    """Shares of cases within the limits, of failures that were flagged, and of good ones that were."""
+    good = [float(r["error_mm"]) < LIMIT_MM and float(r["error_deg"]) < LIMIT_DEG for r in rows]
+    flagged = [r["flagged"] == "1" for r in rows]
+    missed = [r for r, ok, flag in zip(rows, good, flagged, strict=True) if not ok and not flag]
+    alarms = sum(ok and flag for ok, flag in zip(good, flagged, strict=True))
+    words(f"{len(rows)} cases; within {LIMIT_MM} mm and {LIMIT_DEG} degree: {100 * np.mean(good):.1f} %")
+    words(f"failures: {good.count(False)}, not flagged: {len(missed)}; false alarms: {alarms} of {sum(good)}")
+    for coverage in COVERAGES:
+        own = [r for r in rows if r["coverage"] == coverage]
+        if own:
+            mm, deg = (np.array([float(r[key]) for r in own]) for key in ("error_mm", "error_deg"))
+            words(
+                f"  {coverage:<15} median {np.median(mm):.2f} mm {np.median(deg):.2f} deg, "
+                f"worst {mm.max():.2f} mm {deg.max():.2f} deg"
+            )
+    for row in missed:
+        words(f"  not flagged: {row['case']}: {row['error_mm']} mm, {row['error_deg']} degrees")
+
+
+def main(arguments: list[str]) -> None:
+    file = Path(arguments[0])
+    heads = load_heads([Path(word) for word in arguments[1:]], file.parent / "heads")
+    template = load_template(DEFAULT)
+    known = {row["case"] for row in done(file)}
+    places: dict[tuple[int, str], Matrix] = {}
+    for case in cases(len(heads)):
+        if case.name in known:
+            continue
+        own = (case.head, case.contrast)
+        if own not in places:
+            scan, _ = scan_of(heads[case.head], upright(case.contrast, case.head))
+            place = registered(for_registration(scan, SETTINGS), template, SETTINGS)[0].rigid
+            places[own] = place
+            print(*own, f"lies {rotation_deg(place):.2f} degrees, {displacement_mm(place, (0, -18, 8)):.2f} mm away")
+        row = measured(case, heads[case.head], template, places[own])
+        fresh = not file.exists()
+        with file.open("a", newline="") as out:
+            writer = csv.DictWriter(out, COLUMNS)
+            if fresh:
+                writer.writeheader()
+            writer.writerow(row)
+        print(
+            *(row[key] for key in ("case", "error_mm", "error_deg", "flagged", "similarity", "distinctness")),
+            flush=True,
+        )
+    summary(done(file))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,85 @@
+"""Nodes that bring all visits of a person into one frame."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nipype.interfaces.base import File, traits
+
+from haca3_bids.interfaces.preprocess import RegisterOutputSpec
+from haca3_bids.interfaces.step import Step, StepInputSpec, StepOutputSpec
+from haca3_bids.preprocessing import session
+from haca3_bids.preprocessing.longitudinal import common_frame
+from haca3_bids.preprocessing.registration import TemplateAlignment
+from haca3_bids.preprocessing.template import load_template
+from haca3_bids.preprocessing.transforms import inverse, write_itk
+from haca3_bids.volumes.volume import load_volume, save_volume
+
+
+class FindFrameInputSpec(StepInputSpec):
+    """Inputs of ``FindFrame``."""
+
+    visits = traits.List(traits.Str, mandatory=True, desc="names of the visits")
+    references = traits.List(File(exists=True), mandatory=True, desc="coarse copies of their references, in that order")
+
+
+class FindFrameOutputSpec(StepOutputSpec):
+    """Outputs of ``FindFrame``."""
+
+    frame = File(exists=True, desc="JSON: where the template lies in each visit")
+    head = File(exists=True, desc="head of the mean image on the template grid")
+    image = File(exists=True, desc="mean image of the visits, voxels of 2 mm")
+
+
+class FindFrame(Step):
+    """The frame in the middle of all visits of a person, and the way from the template to each of them."""
+
+    input_spec = FindFrameInputSpec
+    output_spec = FindFrameOutputSpec
+    name_in_record = "frame"
+
+    def _work(self, folder: Path) -> dict[str, Any]:
+        template = load_template(self.inputs.template)
+        references = {
+            visit: load_volume(path) for visit, path in zip(self.inputs.visits, self.inputs.references, strict=True)
+        }
+        found = common_frame(references, template, self._settings)
+        places = {visit: found.place(visit) for visit in references}
+        content = {
+            visit: {"rigid": place.rigid.tolist(), "affine": place.affine.tolist()} for visit, place in places.items()
+        }
+        self._out("frame", folder / "frame.json").write_text(json.dumps(content))
+        head = template.head.with_data(found.head(template))
+        save_volume(head, self._out("head", folder / "head.nii.gz"), in_template=True, dtype=np.uint8)
+        save_volume(found.image, self._out("image", folder / "image.nii.gz"))
+        return {}
+
+
+class PlaceInFrameInputSpec(StepInputSpec):
+    """Inputs of ``PlaceInFrame``."""
+
+    reference = File(exists=True, mandatory=True, desc="coarse copy of the visit's reference")
+    frame = File(exists=True, mandatory=True, desc="JSON of FindFrame")
+    visit = traits.Str(mandatory=True, desc="name of the visit")
+
+
+class PlaceInFrame(Step):
+    """Where the template lies in one visit by way of the frame; a poor alignment fails this visit only."""
+
+    input_spec = PlaceInFrameInputSpec
+    output_spec = RegisterOutputSpec
+    name_in_record = "register"
+
+    def _work(self, folder: Path) -> dict[str, Any]:
+        content = json.loads(Path(self.inputs.frame).read_text())
+        own = content[self.inputs.visit]
+        alignment = TemplateAlignment(np.array(own["rigid"]), np.array(own["affine"]))
+        reference, template = load_volume(self.inputs.reference), load_template(self.inputs.template)
+        facts = session.judged(alignment, reference, template, self._settings)
+        write_itk(alignment.rigid, self._out("to_template", folder / "to_template.txt"))
+        write_itk(inverse(alignment.rigid), self._out("from_template", folder / "from_template.txt"))
+        write_itk(alignment.affine, self._out("affine", folder / "affine.txt"))
+        return {"registration": facts | {"visits": list(content)}}

@@ -1,0 +1,164 @@
+"""One frame for all visits of a person, in the middle of where they lay: no visit is another one's reference.
+
+Reuter et al. 2012: what is done to one time point only, such as being interpolated, looks like change. Two visits meet
+half-way between them; of more a mean image is made, to which each is registered anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from haca3_bids.preprocessing.head import dilated, head_mask
+from haca3_bids.preprocessing.refinement import refined
+from haca3_bids.preprocessing.registration import (
+    BRAIN_RIM_MM,
+    FINE_MM,
+    TemplateAlignment,
+    centre_of,
+    coregister,
+    register_to_template,
+)
+from haca3_bids.preprocessing.resampling import field_of_view, resample, resample_mask, shrink
+from haca3_bids.preprocessing.template import Template
+from haca3_bids.preprocessing.transforms import Matrix, inverse, rigid_part
+from haca3_bids.settings import PreprocessingSettings
+from haca3_bids.volumes.volume import Volume
+
+ROUNDS = 2  # of mean image and registration to it, for more than two visits
+GRID = 128  # voxels of 2 mm a side: a head, however it is turned
+HALF = 0.5  # of the visits must cover a plane of the mean image
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where every visit lies: matrices that pull millimetres of the frame to those of a visit's reference."""
+
+    pulls: Mapping[str, Matrix]
+    image: Volume  # mean of the visits in the frame
+    alignment: TemplateAlignment  # pulls template millimetres to the frame's
+
+    def place(self, visit: str) -> TemplateAlignment:
+        """Where the template lies in one visit's reference."""
+        pull = self.pulls[visit]
+        return TemplateAlignment(pull @ self.alignment.rigid, pull @ self.alignment.affine)
+
+    def head(self, template: Template) -> NDArray[np.bool_]:
+        """The head of the mean image on the template grid: what all visits are cropped to."""
+        mask = self.image.with_data(head_mask(self.image))
+        return resample_mask(mask, template.head, self.alignment.rigid)
+
+
+def common_frame(references: Mapping[str, Volume], template: Template, settings: PreprocessingSettings) -> Frame:
+    """The frame of several visits from coarse copies of their references; their order does not matter."""
+    visits = sorted(references)
+    pulls = _middle(references, _first_guess([references[visit] for visit in visits], visits, settings))
+    for _ in range(ROUNDS if len(visits) > 2 else 0):
+        image = mean_image(references, pulls)
+        mask = head_mask(image)
+        pulls = _middle(references, _registered_to(image, mask, references, pulls, settings))
+    image = mean_image(references, pulls)
+    alignment = register_to_template(image, template, settings)
+    brain = resample_mask(template.brain, image, inverse(alignment.affine))
+    mask = dilated(brain, image.zooms_mm, BRAIN_RIM_MM)
+    if len(visits) > 2:  # necks and jaws move: the last word is the brain's
+        found = _registered_to(image, mask, references, pulls, settings)
+    else:
+        found = _registered_to_each_other(mask, image, references, pulls, settings)
+    pulls = _middle(references, found)
+    return Frame(pulls, mean_image(references, pulls), alignment)
+
+
+def mean_image(references: Mapping[str, Volume], pulls: Mapping[str, Matrix]) -> Volume:
+    """The mean of the visits in the frame, each divided by its mean in the head, where most of them reach."""
+    grid = _grid(references, pulls)
+    total, count = np.zeros(grid.shape, np.float32), np.zeros(grid.shape, np.float32)
+    for visit, reference in references.items():
+        unit = float(reference.data[head_mask(reference)].mean())
+        total += resample(reference, grid, pulls[visit], order=1).data / np.float32(max(unit, 1e-6))
+        count += field_of_view(reference, grid, pulls[visit])
+    return _cropped(grid.with_data(total / np.maximum(count, 1)), count >= HALF * len(references))
+
+
+def mean_rigid(matrices: Sequence[Matrix], centre: NDArray[np.float64]) -> Matrix:
+    """The rigid map in the middle of several: mean rotation, and ``centre`` goes to the mean of where it went."""
+    rotation = Rotation.from_matrix([matrix[:3, :3] for matrix in matrices]).mean().as_matrix()
+    moved = np.mean([matrix[:3, :3] @ centre + matrix[:3, 3] for matrix in matrices], axis=0)
+    out = np.eye(4)
+    out[:3, :3], out[:3, 3] = rotation, moved - rotation @ centre
+    return out
+
+
+def _first_guess(
+    references: Sequence[Volume], visits: Sequence[str], settings: PreprocessingSettings
+) -> dict[str, Matrix]:
+    """Each visit registered to the first: where to begin."""
+    first = references[0]
+    pulls = {visits[0]: np.eye(4)}
+    for visit, reference in zip(visits[1:], references[1:], strict=True):
+        pulls[visit] = coregister(reference, first, settings)
+    return pulls
+
+
+def _middle(references: Mapping[str, Volume], pulls: Mapping[str, Matrix]) -> dict[str, Matrix]:
+    """The same alignment with a frame in the middle: on average, visits are not moved."""
+    first = min(references)
+    head = centre_of(references[first], head_mask(references[first]))
+    centre = (inverse(pulls[first]) @ [*head, 1.0])[:3]
+    change = inverse(mean_rigid([pulls[visit] for visit in sorted(pulls)], centre))
+    return {visit: rigid_part(pull @ change, np.zeros(3)) for visit, pull in pulls.items()}
+
+
+def _registered_to(
+    image: Volume,
+    mask: NDArray[np.bool_],
+    references: Mapping[str, Volume],
+    pulls: Mapping[str, Matrix],
+    settings: PreprocessingSettings,
+) -> dict[str, Matrix]:
+    return {
+        visit: refined(image, mask, shrink(reference, FINE_MM), pulls[visit], "Rigid", settings)
+        for visit, reference in references.items()
+    }
+
+
+def _registered_to_each_other(
+    mask: NDArray[np.bool_],
+    grid: Volume,
+    references: Mapping[str, Volume],
+    pulls: Mapping[str, Matrix],
+    settings: PreprocessingSettings,
+) -> dict[str, Matrix]:
+    """Two visits, each registered to the other in the brain, and the mean of both answers: neither is the fixed one."""
+    one, other = sorted(references)
+    seen = {visit: resample(references[visit], grid, pulls[visit], order=1) for visit in (one, other)}
+    forth = refined(seen[one], mask, shrink(references[other], FINE_MM), pulls[other], "Rigid", settings)
+    back = refined(seen[other], mask, shrink(references[one], FINE_MM), pulls[one], "Rigid", settings)
+    answers = [forth, pulls[other] @ inverse(back) @ pulls[one]]  # both with the first visit where it is
+    return {one: pulls[one], other: mean_rigid(answers, centre_of(grid, mask))}
+
+
+def _grid(references: Mapping[str, Volume], pulls: Mapping[str, Matrix]) -> Volume:
+    """Voxels of 2 mm about the middle of the visits' heads, along the frame's axes."""
+    centres = [
+        (inverse(pulls[visit]) @ [*centre_of(reference, head_mask(reference)), 1.0])[:3]
+        for visit, reference in references.items()
+    ]
+    affine = np.diag([FINE_MM, FINE_MM, FINE_MM, 1.0])
+    affine[:3, 3] = np.mean(centres, axis=0) - FINE_MM * (GRID - 1) / 2
+    return Volume(np.zeros((GRID,) * 3, np.float32), affine)
+
+
+def _cropped(image: Volume, covered: NDArray[np.bool_]) -> Volume:
+    """The part of the grid where something is known: beyond it there is no image, rather than a dark one."""
+    box = []
+    for axis in range(3):
+        where = np.flatnonzero(covered.any(axis=tuple(a for a in range(3) if a != axis)))
+        box.append(slice(int(where[0]), int(where[-1]) + 1) if where.size else slice(None))
+    shift = np.eye(4)
+    shift[:3, 3] = [cut.start or 0 for cut in box]
+    return Volume(image.data[tuple(box)], image.affine @ shift)

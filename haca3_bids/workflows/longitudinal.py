@@ -1,0 +1,42 @@
+"""The graph that finds one frame for all visits of a person, before any of them is preprocessed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from nipype.interfaces import utility
+from nipype.pipeline import engine as pe
+
+from haca3_bids.interfaces import longitudinal as steps
+from haca3_bids.interfaces.preprocess import Read
+from haca3_bids.settings import PreprocessingSettings
+from haca3_bids.workflows.preprocess import MEMORY_GB, step_interface, step_node
+
+METHODS = (
+    "All visits of a participant were brought into one rigid frame in the middle of their positions [@reuter]: the "
+    "mean of both registrations for two visits, a within-subject mean image for more; one transform of this frame to "
+    "the template, one head mask and one white-matter mask served all of them."
+)
+
+
+def frame_workflow_name(subject: str) -> str:
+    """``frame_sub_01_wf``."""
+    return f"frame_sub_{subject}_wf"
+
+
+def init_frame_wf(subject: str, references: Mapping[str, Path], settings: PreprocessingSettings) -> pe.Workflow:
+    """Coarse copies of the visits' references, and the frame in their middle.
+
+    ``references`` holds the raw scan of each visit by the visit's name. Outputs (``outputnode``): ``frame``, ``head``.
+    """
+    workflow = pe.Workflow(name=frame_workflow_name(subject))
+    output = pe.Node(utility.IdentityInterface(fields=["frame", "head"]), name="outputnode")
+    find = step_node(steps.FindFrame, "frame", settings)
+    find.inputs.visits = list(references)
+    read = pe.MapNode(step_interface(Read, settings), iterfield=["in_file"], name="read", mem_gb=MEMORY_GB["read"])
+    read.inputs.in_file = [str(Path(path).absolute()) for path in references.values()]
+    workflow.connect(
+        [(read, find, [("out_file", "references")]), (find, output, [("frame", "frame"), ("head", "head")])],
+    )
+    return workflow
