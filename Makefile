@@ -22,7 +22,7 @@ $(VENV)/.installed-test: setup.cfg pyproject.toml constraints.txt | $(BIN)/pytho
 # The head is made of the tissue maps the built-in weights were trained on, and the page says so.
 demo: $(VENV)/.installed
 	rm -rf demo
-	$(BIN)/haca3 simulate demo/bids --sites 2 --subjects 1 --travelling --builtin-head
+	$(BIN)/haca3 simulate demo/bids --sites 2 --subjects 1 --travelling --builtin-head --ages 30 30
 	$(BIN)/haca3-bids demo/bids demo/out participant --session-label siteA --target sub-01_ses-siteB \
 		--template builtin --work-dir demo/work
 	@echo "Open the page:"

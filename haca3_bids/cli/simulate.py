@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +11,14 @@ from haca3_bids.settings import CONTRASTS
 
 if TYPE_CHECKING:
     from haca3_bids.physics.anatomy import Anatomy
-    from haca3_bids.physics.cohort import Scan
+    from haca3_bids.physics.cohort import Course
 
 HELP = "make a BIDS dataset of simulated people at simulated sites"
 BUILTIN_NOTE = (
     "Simulated from the built-in head (ICBM 2009a brain with skull and scalp added), which the built-in weights "
     "were trained on: a demonstration, not a measure of quality."
 )
+LIFE_STREAM, BAD_STREAM = 1, 2  # generators of their own: ages, lesions and artifacts leave everything else as it was
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +28,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--subjects", type=int, default=1, help="number of people (default: 1)")
     parser.add_argument("--contrasts", nargs="+", choices=CONTRASTS, default=["T1w", "T2w"], help="of every session")
     parser.add_argument("--travelling", action="store_true", help="everybody visits every site (else: one site each)")
+    parser.add_argument("--sessions", type=int, default=1, help="visits of everybody to each of his sites (default: 1)")
+    parser.add_argument("--years", type=float, default=1.0, help="between two visits (default: 1)")
+    parser.add_argument(
+        "--ages",
+        type=float,
+        nargs=2,
+        metavar=("YOUNGEST", "OLDEST"),
+        default=(30.0, 80.0),
+        help="at the first visit (default: 30 80); a head of 30 is the label map as it is, an older one is aged",
+    )
+    parser.add_argument("--lesions", action="store_true", help="everybody has lesions as in multiple sclerosis")
+    parser.add_argument(
+        "--artifacts", action="store_true", help="some scans have strong noise, motion, ghosts or a cut field of view"
+    )
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--labels", type=Path, help="folder of head label maps (BrainWeb, FreeSurfer or SynthSeg)")
     source.add_argument("--builtin-head", action="store_true", help="the head made from nilearn's ICBM brain (default)")
@@ -36,35 +50,67 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Write the dataset; 0 when done."""
+    course = _checked(args)
     import numpy as np
 
-    from haca3_bids.physics.cohort import draw_sites, scans
+    from haca3_bids.bids.simulated import describe_dataset, write_people, write_rows, write_session
+    from haca3_bids.physics.cohort import draw_sites, scans, sessions
+    from haca3_bids.physics.people import draw_life, draw_person
 
-    if args.sites < 1 or args.subjects < 1:
-        raise UsageError("At least one site and one subject are needed.")
-    if args.out.exists() and any(args.out.iterdir()):
-        raise CannotCreate(f"{args.out} is not empty.", "Name a new folder.")
     rng = np.random.default_rng(args.seed)
     sites = draw_sites(args.sites, args.contrasts, rng)
     args.out.mkdir(parents=True, exist_ok=True)
-    _describe(args)
-    rows = []
-    for index, anatomy in enumerate(_people(args, rng)):
-        subject = f"{index + 1:02d}"
+    describe_dataset(args.out, "Simulated images." if args.labels else BUILTIN_NOTE, _command(args))
+    rows, people = [], []
+    for index, anatomy in enumerate(_anatomies(args, rng)):
+        life_rng = np.random.default_rng((args.seed, index, LIFE_STREAM))
+        bad_rng = np.random.default_rng((args.seed, index, BAD_STREAM)) if course.artifacts else None
+        life = draw_life(anatomy, tuple(args.ages), args.lesions, life_rng)
+        person = draw_person(f"{index + 1:02d}", anatomy, life, rng)
         visited = sites if args.travelling else [sites[index % len(sites)]]
-        rows.append((f"sub-{subject}", "+".join(site.name for site in visited)))
-        for scan in scans(anatomy, subject, visited, rng):
-            _write(scan, args.out)
-            print(f"sub-{subject} ses-site{scan.site.name} {scan.contrast}", flush=True)
-    lines = ["participant_id\tsite", *("\t".join(row) for row in rows)]
-    (args.out / "participants.tsv").write_text("\n".join(lines) + "\n")
+        people.append((person, "+".join(site.name for site in visited)))
+        for session in sessions(person, visited, rng, course):
+            rows.append(write_session(session, scans(session, rng, bad_rng), args.out))
+            print(f"sub-{person.label} ses-{session.label}: {' '.join(args.contrasts)}", flush=True)
+    write_people(people, args.out)
+    write_rows(rows, args.out)
     return 0
 
 
-def _people(args: argparse.Namespace, rng: Any) -> list[Anatomy]:
+def _checked(args: argparse.Namespace) -> Course:
+    """When everybody is scanned; what cannot be is refused before anything is written."""
+    from haca3_bids.physics.ageing import AGE_OF_MAPS
+    from haca3_bids.physics.cohort import Course
+    from haca3_bids.physics.people import OLDEST
+
+    if args.sites < 1 or args.subjects < 1 or args.sessions < 1:
+        raise UsageError("At least one site, one subject and one session are needed.")
+    youngest, oldest = args.ages
+    if not AGE_OF_MAPS <= youngest <= oldest <= OLDEST:
+        raise UsageError(
+            f"--ages {youngest:g} {oldest:g} is not possible.",
+            f"Two ages between {AGE_OF_MAPS:g} and {OLDEST:g} are needed, the younger one first.",
+        )
+    if args.years <= 0:
+        raise UsageError(f"--years {args.years:g} is not above zero.", "Visits follow one another in time.")
+    if args.out.exists() and any(args.out.iterdir()):
+        raise CannotCreate(f"{args.out} is not empty.", "Name a new folder.")
+    return Course(tuple(args.years * visit for visit in range(args.sessions)), args.artifacts)
+
+
+def _command(args: argparse.Namespace) -> str:
+    """The command line without paths, so that the dataset can be shared and made again."""
+    flags = [f"--{name}" for name in ("travelling", "lesions", "artifacts") if getattr(args, name)]
+    numbers = [f"--{name} {getattr(args, name):g}" for name in ("sites", "subjects", "sessions", "years", "seed")]
+    ages = "--ages {:g} {:g}".format(*args.ages)
+    labels = ["--labels LABELS"] if args.labels else []
+    return " ".join(["haca3 simulate OUT", *numbers, ages, "--contrasts", *args.contrasts, *flags, *labels])
+
+
+def _anatomies(args: argparse.Namespace, rng: Any) -> list[Anatomy]:
     """As many anatomies as subjects: the first as they are, then deformed ones."""
     from haca3_bids.physics.anatomy import builtin_head
-    from haca3_bids.physics.cohort import another_person
+    from haca3_bids.physics.people import another_person
     from haca3_bids.training.heads import find_label_maps, head_from_labels
     from haca3_bids.volumes.builtin import load_icbm2009a
 
@@ -74,74 +120,3 @@ def _people(args: argparse.Namespace, rng: Any) -> list[Anatomy]:
     return [
         h if i < len(heads) else another_person(h, rng) for i in range(args.subjects) for h in [heads[i % len(heads)]]
     ]
-
-
-def _describe(args: argparse.Namespace) -> None:
-    from haca3_bids import __version__
-
-    _write_json(
-        args.out / "dataset_description.json",
-        {
-            "Name": "Simulated people at simulated sites",
-            "BIDSVersion": "1.10.0",
-            "DatasetType": "raw",
-            "License": "CC0",
-            "Authors": ["haca3 simulate"],
-            "HowToAcknowledge": "Simulated images." if args.labels else BUILTIN_NOTE,
-            "GeneratedBy": [{"Name": "haca3 simulate", "Version": __version__}],
-        },
-    )
-    (args.out / "README.md").write_text(
-        f"# Simulated MR images\n\nMade by `haca3 simulate` with seed {args.seed}. Nobody was scanned.\n\n"
-        "`derivatives/truth` holds the noise-free image of each session, white matter = 1, upright in MNI position.\n"
-    )
-    truth = args.out / "derivatives" / "truth"
-    truth.mkdir(parents=True)
-    _write_json(
-        truth / "dataset_description.json",
-        {
-            "Name": "Noise-free images",
-            "BIDSVersion": "1.10.0",
-            "DatasetType": "derivative",
-            "GeneratedBy": [{"Name": "haca3 simulate", "Version": __version__}],
-        },
-    )
-
-
-def _write(scan: Scan, out: Path) -> None:
-    from haca3_bids.volumes.volume import save_volume
-
-    stem = f"sub-{scan.subject}_ses-site{scan.site.name}"
-    folder = Path(f"sub-{scan.subject}", f"ses-site{scan.site.name}", "anat")
-    for root in (out, out / "derivatives" / "truth"):
-        (root / folder).mkdir(parents=True, exist_ok=True)
-    save_volume(scan.image, out / folder / f"{stem}_{scan.contrast}.nii.gz")
-    _write_json(out / folder / f"{stem}_{scan.contrast}.json", _sidecar(scan))
-    name = f"{stem}_space-MNI152NLin2009cSym_res-1_desc-truth_{scan.contrast}"
-    truth = out / "derivatives" / "truth" / folder
-    save_volume(scan.truth, truth / f"{name}.nii.gz", in_template=True)
-    _write_json(truth / f"{name}.json", {"SkullStripped": False, "Resolution": "1 mm"})
-
-
-def _sidecar(scan: Scan) -> dict[str, Any]:
-    """The protocol under BIDS's names, times in seconds."""
-    protocol = scan.site.protocols[scan.contrast]
-    sidecar: dict[str, Any] = {
-        "Manufacturer": "haca3 simulate",
-        "InstitutionName": f"Site {scan.site.name}",
-        "MagneticFieldStrength": protocol.field_t,
-        "MRAcquisitionType": "3D" if scan.site.thickness_mm[scan.contrast] == 1 else "2D",
-        "PulseSequenceType": protocol.sequence,
-        "EchoTime": protocol.te_ms / 1000,
-        "RepetitionTime": protocol.tr_ms / 1000,
-        "SliceThickness": scan.site.thickness_mm[scan.contrast],
-    }
-    if protocol.ti_ms:
-        sidecar["InversionTime"] = protocol.ti_ms / 1000
-    if protocol.flip_deg:
-        sidecar["FlipAngle"] = protocol.flip_deg
-    return sidecar
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n")

@@ -1,4 +1,4 @@
-"""A cohort: people who travel between sites, or stay at one, and what each scanner makes of them."""
+"""A cohort: people who travel between sites, or stay at one, and what each scanner makes of them at each visit."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
-from haca3_bids.physics.anatomy import AFFINE, FULL, SHAPE, Anatomy
+from haca3_bids.physics.anatomy import AFFINE, SHAPE, Anatomy
+from haca3_bids.physics.coverage import FieldOfView, cropped, draw_field_of_view
+from haca3_bids.physics.people import Person
+from haca3_bids.physics.pose import random_pose
 from haca3_bids.physics.protocols import draw_site
-from haca3_bids.physics.render import render, texture, tissue_weights
-from haca3_bids.physics.scanner import Imperfections, acquire, draw_acquisition
+from haca3_bids.physics.render import render, tissue_weights
+from haca3_bids.physics.scanner import Imperfections, acquire, draw_acquisition, draw_artifacts
 from haca3_bids.physics.signal import Protocol
-from haca3_bids.physics.tissues import person_deviations
 from haca3_bids.volumes.volume import Volume
 
 Array = NDArray[np.float32]
 
 SLAB = 16  # slices rendered at a time, to keep memory small
-TILT_DEG, OFFSET_MM = 8.0, 10.0  # largest, of a head in the scanner
 THICKNESSES_MM = (1, 1, 2, 3)  # what a site may use along its slice axis
 SCALES = (150.0, 2500.0)  # intensity of white matter: scanners have no unit
+BAD_SHARE, CUT_SHARE = 0.3, 0.2  # of the scans, where artifacts are wanted: degraded, with a cut field of view
 
 
 @dataclass(frozen=True)
@@ -36,14 +37,39 @@ class Site:
 
 
 @dataclass(frozen=True)
-class Scan:
-    """One image of one person at one site, and the truth behind it on the anatomy's own grid."""
+class Course:
+    """When a person is scanned, in years after the first visit, and whether scans may be bad."""
 
-    subject: str
+    years: tuple[float, ...] = (0.0,)
+    artifacts: bool = False
+
+
+@dataclass(frozen=True)
+class Session:
+    """One person at one site on one day; ``pose`` (4, 4) brings millimetres of MNI space to those of the scanner."""
+
+    person: Person
     site: Site
+    label: str
+    years: float  # after the first visit
+    anatomy: Anatomy
+    pose: NDArray[np.float64]
+
+    @property
+    def age(self) -> float:
+        """Years."""
+        return round(self.person.life.age + self.years, 1)
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One image of a session, what was wrong with it, and the truth behind it on the anatomy's own grid."""
+
     contrast: str
     image: Volume
     truth: Volume  # noise-free, white matter = 1, 1 mm, head upright in MNI position
+    how: Imperfections
+    view: FieldOfView
 
 
 def draw_sites(count: int, contrasts: Sequence[str], rng: np.random.Generator) -> list[Site]:
@@ -61,17 +87,34 @@ def _site_name(index: int) -> str:
     return chr(ord("A") + index) if index < 26 else f"S{index + 1}"
 
 
-def scans(anatomy: Anatomy, subject: str, sites: Sequence[Site], rng: np.random.Generator) -> Iterator[Scan]:
-    """One person's images at each of the sites: the same tissues and texture, another pose and another noise."""
-    deviations, local = person_deviations(rng), texture(SHAPE, rng)
-    for site in sites:
-        pose = random_pose(rng)
-        for contrast, protocol in site.protocols.items():
-            truth = rendered(anatomy, tissue_weights(protocol, deviations), local)
-            how = replace(draw_acquisition(rng), thick_axis=None)
-            image = _acquired(truth, how, site.thickness_mm[contrast])
-            image = Volume(image.data * np.float32(site.scale), pose @ image.affine)
-            yield Scan(subject, site, contrast, image, Volume(truth, AFFINE))
+def sessions(
+    person: Person, sites: Sequence[Site], rng: np.random.Generator, course: Course = Course()
+) -> Iterator[Session]:
+    """Every visit of a person to every site, in the order of time: another pose each, and the anatomy of the day."""
+    for visit, years in enumerate(course.years):
+        anatomy = person.at(years)
+        for site in sites:
+            label = f"site{site.name}" + (f"{visit + 1:02d}" if len(course.years) > 1 else "")
+            yield Session(person, site, label, years, anatomy, random_pose(rng))
+
+
+def scans(session: Session, rng: np.random.Generator, bad: np.random.Generator | None = None) -> Iterator[Scan]:
+    """The images of a session; some are degraded, or their field of view cut, by the generator ``bad``."""
+    person, site = session.person, session.site
+    for contrast, protocol in site.protocols.items():
+        truth = rendered(session.anatomy, tissue_weights(protocol, person.deviations), person.local)
+        how, view = replace(draw_acquisition(rng), thick_axis=None), FieldOfView()
+        if bad is not None:
+            how, view = _maybe_bad(how, bad)
+        image = cropped(_acquired(truth, how, site.thickness_mm[contrast]), view)
+        image = Volume(image.data * np.float32(site.scale), session.pose @ image.affine)
+        yield Scan(contrast, image, Volume(truth, AFFINE), how, view)
+
+
+def _maybe_bad(how: Imperfections, rng: np.random.Generator) -> tuple[Imperfections, FieldOfView]:
+    degraded, cut = rng.uniform(size=2) < (BAD_SHARE, CUT_SHARE)
+    worse, view = draw_artifacts(rng, axes=2), draw_field_of_view(rng)  # motion and ghosts spread in plane
+    return worse if degraded else how, view if cut else FieldOfView()
 
 
 def rendered(anatomy: Anatomy, weights: Array, local: Array) -> Array:
@@ -90,32 +133,3 @@ def _acquired(truth: Array, how: Imperfections, thickness_mm: int) -> Volume:
         affine[:, 3] += affine[:, 2] * (thickness_mm - 1) / 2
         affine[:, 2] *= thickness_mm
     return Volume(acquire(truth, how), affine)
-
-
-def random_pose(rng: np.random.Generator) -> NDArray[np.float64]:
-    """A rigid transform of scanner space, (4, 4), in mm: how this head lies in this scanner."""
-    angles = np.deg2rad(rng.uniform(-TILT_DEG, TILT_DEG, 3))
-    pose = np.eye(4)
-    for axis, angle in enumerate(angles):
-        i, j = (k for k in range(3) if k != axis)
-        turn = np.eye(4)
-        turn[i, i] = turn[j, j] = np.cos(angle)
-        turn[i, j], turn[j, i] = -np.sin(angle), np.sin(angle)
-        pose = pose @ turn
-    pose[:3, 3] = rng.uniform(-OFFSET_MM, OFFSET_MM, 3)
-    return pose
-
-
-def another_person(anatomy: Anatomy, rng: np.random.Generator) -> Anatomy:
-    """The anatomy deformed smoothly and scaled a little: a stranger with the same labels."""
-    grid = np.stack(np.meshgrid(*(np.arange(n, dtype=np.float32) for n in SHAPE), indexing="ij"))
-    centre = np.array(SHAPE, np.float32).reshape(3, 1, 1, 1) / 2
-    scale = np.exp(rng.normal(0, 0.04, (3, 1, 1, 1))).astype(np.float32)
-    grid = (grid - centre) * scale + centre
-    for axis in range(3):
-        coarse = rng.normal(0, 2.5, (7, 8, 7)).astype(np.float32)  # millimetres
-        zoom = [n / c for n, c in zip(SHAPE, coarse.shape, strict=True)]
-        grid[axis] += ndimage.zoom(coarse, zoom, order=1, grid_mode=True, mode="nearest")
-    moved = [ndimage.map_coordinates(share.astype(np.float32), grid, order=1) for share in anatomy.shares]
-    total = np.maximum(sum(moved) / FULL, 1)
-    return Anatomy(np.stack([np.rint(share / total).astype(np.uint8) for share in moved]), f"{anatomy.name}-deformed")

@@ -24,6 +24,13 @@ FAMILIES: dict[str, tuple[tuple[float, str, dict[str, Range]], ...]] = {
     "PDw": ((1.0, "SE", {"tr_ms": (2200, 6000), "te_ms": (8, 32), "train_ms": (30, 120)}),),
     "FLAIR": ((1.0, "FLAIR", {"tr_ms": (6000, 11000), "te_ms": (85, 150), "train_ms": (100, 400)}),),
 }  # fmt: skip
+# Never drawn by ``draw_site``: sequences of other equations, kept for the test of what training has not seen.
+HELD_OUT_FAMILIES: dict[str, tuple[tuple[float, str, dict[str, Range]], ...]] = {
+    "T1w": ((1.0, "MDEFT", {"tr_ms": (1800, 2600), "ti_ms": (800, 1100), "flip_deg": (12, 20), "te_ms": (2, 3.5)}),),
+    "T2w": ((1.0, "SPACE", {"tr_ms": (2800, 4000), "te_ms": (280, 565), "train_ms": (600, 900),
+                            "stored": (0.6, 0.85)}),),
+}  # fmt: skip
+HELD_OUT_SEED, HELD_OUT_SITES, OTHER_SEQUENCES = 20231122, 8, 2  # the last two sites use HELD_OUT_FAMILIES
 CSF_NULLING = (0.94, 1.04)  # a FLAIR's inversion time, relative to the one that nulls CSF
 
 REFERENCE_PROTOCOLS = {  # the contrasts of the built-in targets: common protocols at 3 T
@@ -34,9 +41,9 @@ REFERENCE_PROTOCOLS = {  # the contrasts of the built-in targets: common protoco
 }
 
 
-def draw_protocol(contrast: str, field_t: float, rng: np.random.Generator) -> Protocol:
+def draw_protocol(contrast: str, field_t: float, rng: np.random.Generator, *, held_out: bool = False) -> Protocol:
     """One site's protocol of a contrast: a family by its share, then every number uniformly from its range."""
-    families = FAMILIES[contrast]
+    families = HELD_OUT_FAMILIES.get(contrast, FAMILIES[contrast]) if held_out else FAMILIES[contrast]
     shares = np.array([share for share, *_ in families])
     _, sequence, ranges = families[rng.choice(len(families), p=shares / shares.sum())]
     values = {name: float(rng.uniform(*ends)) for name, ends in ranges.items()}
@@ -57,3 +64,16 @@ def draw_site(rng: np.random.Generator, contrasts: tuple[str, ...] = tuple(FAMIL
     """A scanner of 1.5 T (two in five) or 3 T with a protocol for every contrast."""
     field_t = 1.5 if rng.uniform() < 0.4 else 3.0
     return {contrast: draw_protocol(contrast, field_t, rng) for contrast in contrasts}
+
+
+def held_out_sites() -> list[dict[str, Protocol]]:
+    """The eight sites of the test set, always the same; the last two take T1w and T2w with sequences never trained on.
+
+    Both field strengths take turns, so that each is seen with either kind of sequence.
+    """
+    rng = np.random.default_rng(HELD_OUT_SEED)
+    sites = []
+    for number in range(HELD_OUT_SITES):
+        field_t, other = (3.0, 1.5)[number % 2], number >= HELD_OUT_SITES - OTHER_SEQUENCES
+        sites.append({contrast: draw_protocol(contrast, field_t, rng, held_out=other) for contrast in FAMILIES})
+    return sites

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from haca3_bids.physics.anatomy import AFFINE, FULL, SHAPE, Anatomy, builtin_head, placed
-from haca3_bids.physics.cohort import draw_sites, random_pose, scans
+from haca3_bids.physics.anatomy import AFFINE, FULL, SHAPE, builtin_head, placed
 from haca3_bids.physics.labels import BRAINWEB, FREESURFER, from_brainweb, upright
 from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.volumes.builtin import load_icbm2009a
@@ -61,22 +60,3 @@ def test_a_tilted_brain_is_brought_upright():
     matrix, _ = upright(tilted, template)
     found = np.rad2deg(np.arcsin(np.abs(matrix[1, 2])))
     assert found == pytest.approx(20, abs=3)
-
-
-def test_a_pose_is_rigid():
-    pose = random_pose(np.random.default_rng(3))
-    np.testing.assert_allclose(pose[:3, :3] @ pose[:3, :3].T, np.eye(3), atol=1e-12)
-
-
-def test_a_traveller_has_the_same_anatomy_at_every_site_and_the_drawn_slice_thickness():
-    shares = np.zeros((len(TISSUES), *SHAPE), np.uint8)
-    shares[TISSUES.index("white"), 60:130, 60:160, 60:130] = FULL
-    anatomy = Anatomy(shares, "box")
-    rng = np.random.default_rng(0)
-    sites = draw_sites(2, ["T2w"], rng)
-    found = list(scans(anatomy, "01", sites, rng))
-    assert [scan.site.name for scan in found] == ["A", "B"]
-    for scan in found:
-        assert scan.image.zooms_mm[2] == pytest.approx(scan.site.thickness_mm["T2w"])
-        inside = scan.truth.data[80:110, 80:140, 80:110]
-        assert inside.mean() == pytest.approx(1, abs=0.05)

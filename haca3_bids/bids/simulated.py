@@ -1,0 +1,164 @@
+"""A simulated cohort as a BIDS dataset: raw images with their sidecars, and a derivative dataset with the truth."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from haca3_bids import __version__
+from haca3_bids.bids.describe import BIDS_VERSION
+from haca3_bids.physics.anatomy import AFFINE
+from haca3_bids.physics.cohort import Scan, Session
+from haca3_bids.physics.people import Person
+from haca3_bids.physics.signal import Protocol
+from haca3_bids.physics.tissues import TISSUES
+from haca3_bids.physics.truth import MAPS, crisp, lesion_mask, volumes_ml
+from haca3_bids.volumes.volume import Volume, save_volume
+
+TRUTH = Path("derivatives", "truth")
+SPACE = "space-MNI152NLin2009cSym_res-1"
+IGNORED = ("volumes.tsv", "*_xfm.json")
+MADE_BY = [{"Name": "haca3 simulate", "Version": __version__}]
+GRADIENT_ECHO = ("MPRAGE", "MDEFT", "SPGR")
+COLUMNS = {
+    "age": {"Description": "Age at the first visit", "Units": "year"},
+    "site": {"Description": "Scanners that were visited"},
+    "lesions": {"Description": "Number of simulated lesions, those included that appear after the first visit"},
+}
+SESSION_COLUMNS = {
+    "site": {"Description": "Scanner"},
+    "age": {"Description": "Age at this visit", "Units": "year"},
+    "years": {"Description": "Time after the first visit", "Units": "year"},
+}
+
+
+def describe_dataset(out: Path, acknowledgement: str, command: str) -> None:
+    """The files at the top of both datasets."""
+    truth = out / TRUTH
+    truth.mkdir(parents=True, exist_ok=True)
+    common = {"BIDSVersion": BIDS_VERSION, "License": "CC0", "Authors": ["haca3 simulate"], "GeneratedBy": MADE_BY}
+    about = {"Name": "Simulated people at simulated sites", "HowToAcknowledge": acknowledgement}
+    write_json(out / "dataset_description.json", about | common | {"DatasetType": "raw"})
+    write_json(truth / "dataset_description.json", {"Name": "Simulated truth"} | common | {"DatasetType": "derivative"})
+    (out / "README.md").write_text(f"# Simulated MR images\n\nMade by `{command}`. Nobody was scanned.\n\n{WHERE}")
+    (truth / "README.md").write_text(f"# The truth behind simulated MR images\n\n{WHAT}")
+    (truth / ".bidsignore").write_text("\n".join(IGNORED) + "\n")
+    rows = ["index\tname", "0\tair", *(f"{number}\t{name}" for number, name in enumerate(TISSUES, start=1))]
+    (truth / "desc-tissues_dseg.tsv").write_text("\n".join(rows) + "\n")
+    write_json(out / "participants.json", COLUMNS)
+    write_json(out / "sessions.json", SESSION_COLUMNS)
+
+
+WHERE = "The truth behind the images (noise-free images, tissue maps, lesions, volumes) is in `derivatives/truth`.\n"
+WHAT = """\
+All images lie upright in MNI position on one grid of 1 mm.
+
+* `desc-truth_<contrast>`: the noise-free image of a session under its site's protocol, white matter = 1. The sidecar
+  has the protocol and what was wrong with the scan.
+* `label-<tissue>_probseg`: the share of each voxel that is fluid (CSF), grey matter (GM), deep grey matter where the
+  map splits it off (SGM), white matter (WM), lesion (L). `desc-tissues_dseg`: the commonest tissue.
+* `label-L_mask`: voxels of which at least half is lesion.
+* `from-MNI152NLin2009cSym_to-scanner_mode-image_xfm.json`: how the head lay in the scanner, a matrix of millimetres.
+* `volumes.tsv`: true volumes of every session in millilitres, age in years.
+"""
+
+
+def write_session(session: Session, scans: Iterable[Scan], out: Path) -> dict[str, Any]:
+    """Write images and truth of one session; gives back its row of ``volumes.tsv``."""
+    subject = f"sub-{session.person.label}"
+    folder, stem = Path(subject, f"ses-{session.label}", "anat"), f"{subject}_ses-{session.label}"
+    for root in (out, out / TRUTH):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    for scan in scans:
+        raw = out / folder / f"{stem}_{scan.contrast}"
+        save_volume(scan.image, raw.with_suffix(".nii.gz"))
+        write_json(raw.with_suffix(".json"), sidecar(session, scan))
+        name = out / TRUTH / folder / f"{stem}_{SPACE}_desc-truth_{scan.contrast}"
+        save_volume(scan.truth, name.with_suffix(".nii.gz"), in_template=True)
+        write_json(name.with_suffix(".json"), _truth_sidecar(session, scan))
+    _write_maps(session, out / TRUTH / folder, stem)
+    times = {"age": session.age, "years": session.years}
+    who = {"participant_id": subject, "session_id": f"ses-{session.label}", "site": session.site.name}
+    return who | times | volumes_ml(session.anatomy)
+
+
+def _write_maps(session: Session, folder: Path, stem: str) -> None:
+    anatomy = session.anatomy
+    shared = {"SkullStripped": False, "Resolution": "1 mm"}
+    for label, tissue in MAPS.items():
+        _save(anatomy.share_of(tissue), folder / f"{stem}_{SPACE}_label-{label}_probseg", np.float32, shared)
+    _save(crisp(anatomy), folder / f"{stem}_{SPACE}_desc-tissues_dseg", np.uint8, shared)
+    mask = {"Type": "Lesion"}
+    _save(lesion_mask(anatomy), folder / f"{stem}_{SPACE}_label-L_mask", np.uint8, shared | mask)
+    pose = {"MatrixRasMillimetres": [[round(value, 6) for value in row] for row in session.pose.tolist()]}
+    write_json(folder / f"{stem}_from-MNI152NLin2009cSym_to-scanner_mode-image_xfm.json", pose)
+
+
+def _save(data: Any, name: Path, dtype: type[np.generic], meta: Mapping[str, Any]) -> None:
+    volume = Volume(data.astype(np.float32), AFFINE)
+    save_volume(volume, name.with_name(f"{name.name}.nii.gz"), in_template=True, dtype=dtype)
+    write_json(name.with_name(f"{name.name}.json"), meta)
+
+
+def write_people(people: Sequence[tuple[Person, str]], out: Path) -> None:
+    """participants.tsv: everybody's age at the first visit, sites and number of lesions."""
+    rows = [f"sub-{p.label}\t{p.life.age:.1f}\t{site}\t{len(p.life.lesions)}" for p, site in people]
+    (out / "participants.tsv").write_text("\n".join(["participant_id\tage\tsite\tlesions", *rows]) + "\n")
+
+
+def write_rows(rows: Sequence[Mapping[str, Any]], out: Path) -> None:
+    """``volumes.tsv`` of the truth, and a ``sessions.tsv`` for every person."""
+    (out / TRUTH / "volumes.tsv").write_text(_table(rows, list(rows[0])))
+    for subject in dict.fromkeys(str(row["participant_id"]) for row in rows):
+        own = [row for row in rows if row["participant_id"] == subject]
+        (out / subject / f"{subject}_sessions.tsv").write_text(_table(own, ["session_id", *SESSION_COLUMNS]))
+
+
+def _table(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
+    lines = ["\t".join(names), *("\t".join(str(row[name]) for name in names) for row in rows)]
+    return "\n".join(lines) + "\n"
+
+
+def sidecar(session: Session, scan: Scan) -> dict[str, Any]:
+    """The protocol under BIDS's names, times in seconds."""
+    protocol, thickness = session.site.protocols[scan.contrast], session.site.thickness_mm[scan.contrast]
+    said: dict[str, Any] = {
+        "Manufacturer": "haca3 simulate",
+        "ManufacturersModelName": f"Scanner {session.site.name}",
+        "InstitutionName": f"Site {session.site.name}",
+        "MagneticFieldStrength": protocol.field_t,
+        "MRAcquisitionType": "3D" if thickness == 1 else "2D",
+        "PulseSequenceType": protocol.sequence,
+        "EchoTime": protocol.te_ms / 1000,
+        "RepetitionTime": protocol.tr_ms / 1000,
+        "SliceThickness": thickness,
+    }
+    return said | _where_used(protocol)
+
+
+def _where_used(protocol: Protocol) -> dict[str, float]:
+    """Inversion time and flip angle, where the sequence has them."""
+    said = {}
+    if protocol.ti_ms:
+        said["InversionTime"] = protocol.ti_ms / 1000
+    if protocol.sequence in GRADIENT_ECHO:
+        said["FlipAngle"] = protocol.flip_deg
+    return said
+
+
+def _truth_sidecar(session: Session, scan: Scan) -> dict[str, Any]:
+    wrong = asdict(scan.how) | {"severity": scan.how.severity, "missing_mm": scan.view.missing_mm}
+    wrong["thickness_voxels"] = session.site.thickness_mm[scan.contrast]
+    protocol = session.site.protocols[scan.contrast].to_dict()
+    scale = {"WhiteMatterScale": session.site.scale}
+    return {"SkullStripped": False, "Resolution": "1 mm", "Protocol": protocol, "Acquisition": wrong} | scale
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON with an indent."""
+    path.write_text(json.dumps(content, indent=2) + "\n")

@@ -1,0 +1,115 @@
+"""Ageing: ventricles grow outwards and push the tissue around them, the cortex loses thickness to the fluid.
+
+Rates are typical of healthy adults: ventricles 0.4 to 1.5 ml a year (Scahill et al., Arch Neurol 60:989, 2003;
+Resnick et al., J Neurosci 23:3295, 2003), cortex 0.005 to 0.01 mm a year (Salat et al., Cereb Cortex 14:721, 2004).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from haca3_bids.physics.anatomy import FULL, Anatomy
+from haca3_bids.physics.tissues import BRAIN, TISSUES
+from haca3_bids.physics.ventricles import brain_box, ventricles
+
+Array = NDArray[np.float32]
+
+AGE_OF_MAPS = 30.0  # years: label maps are mostly of young adults; a head at this age is the map itself
+VENTRICLE_MM_A_YEAR = 0.05  # the wall moves outwards
+CORTEX_MM_A_YEAR = 0.007
+SPREAD = 0.3  # standard deviation of the logarithm of both rates between people
+FADE_MM = 12.0  # the push of the ventricles is felt this far
+LARGEST_PUSH = 0.8  # of FADE_MM: more would fold the tissue
+STEP_MM = 0.25  # of the receding cortex
+MOVED = (*BRAIN, "vessel")
+
+
+@dataclass(frozen=True)
+class Ageing:
+    """How fast one person's brain changes."""
+
+    ventricle_mm_a_year: float
+    cortex_mm_a_year: float
+
+    def __post_init__(self) -> None:
+        if min(self.ventricle_mm_a_year, self.cortex_mm_a_year) < 0:
+            raise ValueError("ageing runs forwards: rates must not be negative")
+
+
+def draw_ageing(rng: np.random.Generator) -> Ageing:
+    """The rates of one person."""
+    ventricle, cortex = np.exp(SPREAD * rng.standard_normal(2))
+    return Ageing(float(VENTRICLE_MM_A_YEAR * ventricle), float(CORTEX_MM_A_YEAR * cortex))
+
+
+def aged(anatomy: Anatomy, ageing: Ageing, years: float) -> Anatomy:
+    """The anatomy ``years`` later, a new one; the same where no time passes. ValueError for a time before."""
+    if years < 0:
+        raise ValueError(f"{years:g} years: a head cannot be made younger than its map")
+    if years == 0:
+        return anatomy
+    box = brain_box(anatomy)
+    rows = [TISSUES.index(name) for name in MOVED]
+    part: Array = np.stack([anatomy.shares[row][box] for row in rows]).astype(np.float32) / np.float32(FULL)
+    part = _filled(_pushed(part, ventricles(anatomy)[box], ageing.ventricle_mm_a_year * years), part)
+    part = _receded(part, ageing.cortex_mm_a_year * years)
+    shares = np.array(anatomy.shares)
+    for row, share in zip(rows, part, strict=True):
+        shares[row][box] = np.rint(share * FULL)
+    return Anatomy(shares, anatomy.name)
+
+
+def _pushed(part: Array, fluid: NDArray[np.bool_], push_mm: float) -> Array:
+    """Tissue shares (tissues, x, y, z) after the wall of ``fluid`` moved outwards by ``push_mm``.
+
+    What lies at distance r from the wall comes from r - push exp(-r / FADE_MM): nothing folds while the push is
+    smaller than FADE_MM. Near the surface of the brain the push fades to nothing, since the skull stays.
+    """
+    if not fluid.any():
+        return part
+    distance = ndimage.distance_transform_edt(~fluid) - ndimage.distance_transform_edt(fluid)
+    distance = ndimage.gaussian_filter(distance.astype(np.float32), 1.0)
+    brain = part.sum(axis=0) > 0.5
+    room = np.clip(ndimage.distance_transform_edt(ndimage.binary_fill_holes(brain)) / FADE_MM, 0, 1)
+    push = min(push_mm, LARGEST_PUSH * FADE_MM) * np.exp(-np.maximum(distance, 0) / FADE_MM) * room
+    slope = np.stack(np.gradient(distance))
+    outward = slope / np.maximum(np.sqrt((slope**2).sum(axis=0)), 1e-3)
+    where = np.indices(distance.shape, dtype=np.float32) - outward * push
+    return np.stack([ndimage.map_coordinates(one, where, order=1, mode="nearest") for one in part]).astype(np.float32)
+
+
+def _filled(part: Array, before: Array) -> Array:
+    """Shares that add up to what they did before in each voxel: the skull around the brain has not moved."""
+    total, wanted = part.sum(axis=0), before.sum(axis=0)
+    return np.where(total > 0.05, part * (wanted / np.maximum(total, 0.05)), before).astype(np.float32)
+
+
+def _receded(part: Array, thinning_mm: float) -> Array:
+    """Tissue shares after fluid moved into grey matter by ``thinning_mm``: the level-set equation dc/dt = |grad c|."""
+    csf, grey = MOVED.index("csf"), MOVED.index("grey")
+    part = part.copy()
+    steps = int(np.ceil(thinning_mm / STEP_MM))
+    for _ in range(steps):
+        lost = np.minimum(part[grey], thinning_mm / steps * _upwind_slope(part[csf]))
+        part[grey] -= lost
+        part[csf] += lost
+    return part
+
+
+def _upwind_slope(field: Array) -> Array:
+    """The size of the gradient towards larger values, a voxel, as a front that advances needs it (Osher, Sethian)."""
+    padded = np.pad(field, 1, mode="edge")
+    total = np.zeros_like(field)
+    inner = slice(1, -1)
+    for axis in range(field.ndim):
+        rise = np.zeros_like(field)
+        for shift in (0, 2):
+            other = tuple(slice(shift, shift + n) if a == axis else inner for a, n in enumerate(field.shape))
+            np.maximum(rise, padded[other] - field, out=rise)
+        total += rise**2
+    out: Array = np.sqrt(total)
+    return out

@@ -1,0 +1,62 @@
+"""Fields of view that end inside the head: how much is missing at each end is drawn first, then cut or blanked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haca3_bids.volumes.volume import Volume
+
+Array = NDArray[np.float32]
+Pair = tuple[int, int]
+
+LARGEST_MM = {0: (18, 18), 1: (25, 25), 2: (70, 45)}  # low and high end of each axis (L, P, S): neck and crown go first
+CHANCES = (0.1, 0.2, 0.7)  # which axis is cut
+
+
+@dataclass(frozen=True)
+class FieldOfView:
+    """Millimetres missing at the low and the high end of the axes L, P, S of the anatomy's grid."""
+
+    missing_mm: tuple[Pair, Pair, Pair] = ((0, 0), (0, 0), (0, 0))
+
+    def __post_init__(self) -> None:
+        if min(min(pair) for pair in self.missing_mm) < 0:
+            raise ValueError("a field of view cannot miss less than nothing")
+
+
+def draw_field_of_view(rng: np.random.Generator) -> FieldOfView:
+    """One axis cut at one end or at both, as slabs planned too small or too low cut it."""
+    axis = int(rng.choice(3, p=CHANCES))
+    ends = [int(rng.integers(5, most + 1)) for most in LARGEST_MM[axis]]
+    kept = rng.choice(3, p=(0.4, 0.4, 0.2))  # low end only, high end only, both
+    pair = (0 if kept == 1 else ends[0], 0 if kept == 0 else ends[1])
+    return FieldOfView(tuple(pair if a == axis else (0, 0) for a in range(3)))  # type: ignore[arg-type]
+
+
+def cropped(volume: Volume, view: FieldOfView) -> Volume:
+    """The image without the voxels outside ``view``; each stays where it was in space. Axes point to L, P, S."""
+    parts = []
+    for length, zoom, (low, high) in zip(volume.shape, volume.zooms_mm, view.missing_mm, strict=True):
+        first, last = round(low / zoom), length - round(high / zoom)
+        parts.append(slice(first, max(last, first + 2)))
+    affine = volume.affine.copy()
+    affine[:3, 3] += affine[:3, :3] @ [part.start for part in parts]
+    return Volume(np.ascontiguousarray(volume.data[parts[0], parts[1], parts[2]]), affine)
+
+
+def blanked(image: Array, view: FieldOfView, axes: tuple[int, ...] = (0, 1, 2)) -> Array:
+    """The image (voxels of 1 mm) with zeros outside ``view``; ``axes`` names the axis L, P, S of each array axis.
+
+    A new array, so that a slice of a volume can be blanked with the volume's own field of view: an axial slice whose
+    rows run along P and columns along L has ``axes=(1, 0)``. What is missing across the slice is not looked at.
+    """
+    out = np.zeros_like(image)
+    inside = tuple(
+        slice(view.missing_mm[axis][0], length - view.missing_mm[axis][1])
+        for axis, length in zip(axes, image.shape, strict=True)
+    )
+    out[inside] = image[inside]
+    return out

@@ -1,0 +1,64 @@
+"""Where the lateral and third ventricles of an upright head are: fluid, near where everybody's ventricles lie."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from haca3_bids.physics.anatomy import AFFINE, Anatomy, Mask
+
+Box = tuple[slice, slice, slice]
+
+# centres and radii in RAS millimetres of MNI space; the first three lie on both sides
+PLACES_MM = (
+    ((13, -8, 17), (13, 36, 14)),  # bodies
+    ((12, 20, 8), (11, 18, 14)),  # frontal horns
+    ((26, -42, 8), (11, 16, 16)),  # atria
+    ((0, -12, 2), (4, 18, 10)),  # third ventricle
+)
+REACH_MM = 5  # beyond these places, through fluid only: heads are brought upright, not to one size
+SMALLEST_MM3 = 300  # a smaller piece is the end of a sulcus
+MARGIN = 4  # voxels around the brain
+
+
+def ventricles(anatomy: Anatomy) -> Mask:
+    """The voxels that are mostly fluid of the lateral and third ventricles, shape of the anatomy's grid."""
+    box = brain_box(anatomy)
+    fluid = anatomy.share_of("csf")[box] > 0.5
+    wide = ndimage.binary_opening(fluid)
+    seeds = wide & _usual_places(box)
+    found = np.zeros(anatomy.shares.shape[1:], bool)
+    grown = ndimage.binary_dilation(seeds, iterations=REACH_MM, mask=wide)
+    pieces, _ = ndimage.label(grown)
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0
+    found[box] = (sizes >= SMALLEST_MM3)[pieces]
+    return found
+
+
+def brain_box(anatomy: Anatomy) -> Box:
+    """The smallest block that holds the brain, with a margin; the whole grid where there is none."""
+    brain = anatomy.brain
+    box = []
+    for axis in range(3):
+        planes = np.flatnonzero(brain.any(axis=tuple(a for a in range(3) if a != axis)))
+        if not planes.size:
+            return slice(None), slice(None), slice(None)
+        box.append(slice(max(0, int(planes[0]) - MARGIN), min(brain.shape[axis], int(planes[-1]) + 1 + MARGIN)))
+    return box[0], box[1], box[2]
+
+
+def _usual_places(box: Box) -> Mask:
+    x, y, z = (
+        AFFINE[axis, axis] * np.arange(part.start or 0, part.stop or 0, dtype=np.float32) + AFFINE[axis, 3]
+        for axis, part in enumerate(box)
+    )
+    inside = np.zeros((len(x), len(y), len(z)), bool)
+    for centre, radii in PLACES_MM:
+        parts: list[NDArray[np.float32]] = [
+            ((np.abs(along) if axis == 0 else along) - c) ** 2 / np.float32(r) ** 2
+            for axis, (along, c, r) in enumerate(zip((x, y, z), centre, radii, strict=True))
+        ]
+        inside |= parts[0][:, None, None] + parts[1][None, :, None] + parts[2][None, None, :] < 1
+    return inside
