@@ -1,4 +1,4 @@
-"""``haca3``: the parts of the App for files that need no BIDS: harmonize, weights, train, simulate."""
+"""``haca3``: the parts of the App for files that need no BIDS: harmonize, evaluate, weights, train, simulate."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from haca3_bids import __version__
-from haca3_bids.cli import harmonize, weights
+from haca3_bids.cli import evaluate, harmonize, weights
 from haca3_bids.errors import Haca3Error, UsageError
 
 LATE = {  # commands whose parsers are built only when they are called: they live beside the heavy libraries
@@ -17,6 +17,7 @@ LATE = {  # commands whose parsers are built only when they are called: they liv
 }
 EARLY = {
     "harmonize": (harmonize, "harmonize files that share a grid"),
+    "evaluate": (evaluate, "measure images, label maps and tables"),
     "weights": (weights, "list, fetch, show and convert weights"),
 }
 

@@ -1,0 +1,1 @@
+"""Measures of how well harmonization works: similarity, overlap, reliability, travellers, change over time."""

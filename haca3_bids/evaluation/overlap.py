@@ -1,0 +1,25 @@
+"""How much two segmentations agree: Dice's coefficient."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+    """Twice the common part over the sum of both; one where both are empty (Dice, Ecology 26:297, 1945)."""
+    if one.shape != other.shape:
+        raise ValueError(f"shapes {one.shape} and {other.shape} differ")
+    total = int(np.count_nonzero(one)) + int(np.count_nonzero(other))
+    return 2 * int(np.count_nonzero(one & other)) / total if total else 1.0
+
+
+def dice_by_label(
+    one: NDArray[np.integer], other: NDArray[np.integer], labels: Iterable[int] | None = None
+) -> dict[int, float]:
+    """Dice's coefficient of every label; all that occur in either map but 0, unless ``labels`` are given."""
+    if labels is None:
+        labels = sorted((set(np.unique(one).tolist()) | set(np.unique(other).tolist())) - {0})
+    return {int(label): dice(one == label, other == label) for label in labels}

@@ -1,0 +1,74 @@
+"""Travelling subjects: one person at several sites. The unit is the person, and methods are compared in pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from scipy import stats
+
+from haca3_bids.evaluation.similarity import Array, Mask, Similarity, compared
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one method achieved for one image of one person."""
+
+    person: str
+    contrast: str
+    method: str
+    found: Similarity
+
+
+@dataclass(frozen=True)
+class Gain:
+    """By how much one method is better than another, over people."""
+
+    people: int
+    psnr_db: float  # mean difference
+    ssim: float
+    p_psnr: float  # Wilcoxon's signed rank test, two-sided
+    p_ssim: float
+
+
+def by_person(results: Iterable[Result], contrast: str, method: str) -> dict[str, Similarity]:
+    """The mean of every person over his images."""
+    mine: dict[str, list[Similarity]] = {}
+    for result in results:
+        if (result.contrast, result.method) == (contrast, method):
+            mine.setdefault(result.person, []).append(result.found)
+    return {
+        person: Similarity(float(np.mean([one.psnr_db for one in found])), float(np.mean([one.ssim for one in found])))
+        for person, found in sorted(mine.items())
+    }
+
+
+def gain(results: Sequence[Result], contrast: str, method: str, baseline: str) -> Gain:
+    """``method`` against ``baseline`` over the people that both have; ValueError where nobody has both."""
+    one, other = by_person(results, contrast, method), by_person(results, contrast, baseline)
+    people = [person for person in one if person in other]
+    if not people:
+        raise ValueError(f"nobody has both {method} and {baseline} for {contrast}")
+    psnr = np.array([one[person].psnr_db - other[person].psnr_db for person in people])
+    ssim = np.array([one[person].ssim - other[person].ssim for person in people])
+    return Gain(len(people), float(psnr.mean()), float(ssim.mean()), paired_p(psnr), paired_p(ssim))
+
+
+def paired_p(differences: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
+    """Two-sided p of Wilcoxon's signed rank test on paired differences; one where all are zero."""
+    if not np.any(differences):
+        return 1.0
+    return float(stats.wilcoxon(differences, method="exact" if len(differences) <= 25 else "auto").pvalue)
+
+
+def between_sessions(images: Sequence[Array], masks: Sequence[Mask]) -> list[Similarity]:
+    """Every pair of a person's images on one grid, compared where both show the head: for scans without a truth.
+
+    The measure is symmetric but for its name: either image may be called the truth.
+    """
+    return [
+        compared(images[one], images[other], masks[one] & masks[other])
+        for one, other in combinations(range(len(images)), 2)
+    ]

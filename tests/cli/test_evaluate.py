@@ -1,0 +1,132 @@
+"""``haca3 evaluate``: every measure prints its table, every option is listened to, what cannot be is a sentence."""
+
+import numpy as np
+import pytest
+
+from haca3_bids.cli import toolbox
+from haca3_bids.volumes.volume import Volume, save_volume
+
+AFFINE = np.diag([-1.0, -1, 1, 1])
+
+
+@pytest.fixture
+def head():
+    x, y, z = np.indices((24, 24, 24)) - 11.5
+    inside = x**2 + y**2 + z**2 < 100
+    return (inside * (800 + 200 * np.sin(x) * np.cos(y / 2))).astype(np.float32)
+
+
+def save(data, path, affine=AFFINE):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_volume(Volume(np.asarray(data, np.float32), affine), path)
+    return path
+
+
+def table(capsys, *arguments):
+    assert toolbox.main(["evaluate", *map(str, arguments)]) == 0
+    names, *rows = (line.split("\t") for line in capsys.readouterr().out.splitlines())
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def test_similarity_tells_the_better_image_from_the_worse(head, tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    truth = save(head, tmp_path / "truth.nii")
+    good, bad = (save(3 * (head + s * rng.standard_normal(head.shape)), tmp_path / f"{s}.nii") for s in (20, 100))
+    better, worse = table(capsys, "similarity", good, bad, "--truth", truth)
+    assert (better["image"], worse["image"]) == ("20.nii", "100.nii")
+    assert float(better["psnr_db"]) > float(worse["psnr_db"]) + 10
+    assert float(better["ssim"]) > float(worse["ssim"])
+
+
+def test_similarity_looks_inside_the_mask_only(head, tmp_path, capsys):
+    spoilt = head.copy()
+    spoilt[:12] *= 0.5
+    mask = np.zeros_like(head)
+    mask[13:] = head[13:] > 0
+    images = [save(data, tmp_path / f"{name}.nii") for name, data in (("a", spoilt), ("t", head), ("m", mask))]
+    (found,) = table(capsys, "similarity", images[0], "--truth", images[1], "--mask", images[2])
+    assert found["psnr_db"] == "inf"
+
+
+def test_overlap_prints_every_label(tmp_path, capsys):
+    one, other = np.zeros((4, 4, 4)), np.zeros((4, 4, 4))
+    one[0], other[0, :2], other[3] = 1, 1, 7
+    rows = table(capsys, "overlap", save(one, tmp_path / "a.nii"), save(other, tmp_path / "b.nii"))
+    assert rows == [{"label": "1", "dice": "0.6667"}, {"label": "7", "dice": "0"}]
+
+
+@pytest.fixture
+def travellers(head, tmp_path):
+    rng = np.random.default_rng(0)
+    for person in range(3):
+        for session in "AB":
+            stem = tmp_path / f"sub-{person}/ses-{session}/anat/sub-{person}_ses-{session}_space-X"
+            noise = rng.standard_normal(head.shape) * (head > 0)
+            for desc, size in (("preproc", 80), ("haca3", 10), ("haca3other", 40)):
+                for contrast in ("T1w", "T2w"):
+                    gain = 3 if contrast == "T2w" else 1
+                    save(head + gain * size * noise, stem.with_name(f"{stem.name}_desc-{desc}_{contrast}.nii.gz"))
+    return tmp_path
+
+
+def test_travellers_are_compared_before_and_after(travellers, capsys):
+    rows = table(capsys, "travelling", travellers)
+    assert [row["images"] for row in rows] == ["preproc"] * 3 + ["haca3"] * 3 + ["", ""]
+    assert float(rows[-2]["psnr_db"]) > 10
+    assert float(rows[-1]["psnr_db"]) == 0.25  # three people: Wilcoxon's p cannot be smaller
+
+
+def test_contrast_and_names_of_the_images_are_listened_to(travellers, capsys):
+    first = table(capsys, "travelling", travellers)
+    t2w = table(capsys, "travelling", travellers, "--contrast", "T2w")
+    assert float(t2w[0]["psnr_db"]) < float(first[0]["psnr_db"])
+    other = table(capsys, "travelling", travellers, "--before", "haca3other", "--after", "haca3")
+    assert [row["images"] for row in other[:6]] == ["haca3other"] * 3 + ["haca3"] * 3
+
+
+@pytest.fixture
+def volumes(tmp_path):
+    path = tmp_path / "volumes.tsv"
+    rows = [(f"sub-{p}", s, y, 100 + 10 * p + 2 * y + (s == "B"), p) for p in range(4) for s, y in (("A", 0), ("B", 3))]
+    lines = ["participant_id\tsite\tyears\tgrey\twho", *("\t".join(map(str, row)) for row in rows)]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_reliability_is_that_of_the_column(volumes, capsys):
+    (found,) = table(capsys, "reliability", volumes, "--value", "grey")
+    assert (found["people"], found["sites"]) == ("4", "2")
+    assert float(found["consistency"]) == pytest.approx(1)
+    assert float(found["between_sites"]) == pytest.approx(7 / 2**0.5, rel=0.01)
+    (same,) = table(capsys, "reliability", volumes, "--value", "grey", "--site", "years", "--person", "who")
+    assert same == found
+
+
+def test_change_is_told_for_every_person(volumes, capsys):
+    rows = table(capsys, "longitudinal", volumes, "--value", "grey")
+    assert [row["participant_id"] for row in rows] == [f"sub-{p}" for p in range(4)]
+    assert {row["per_year"] for row in rows} == {f"{2 + 1 / 3:.4g}"}
+    assert toolbox.main(["evaluate", "longitudinal", str(volumes), "--value", "grey", "--time", "site"]) == 65
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["similarity", "a.nii", "--truth", "none.nii"], 65, "does not exist"),
+        (["similarity", "other.nii", "--truth", "a.nii"], 65, "does not share the grid"),
+        (["overlap", "a.nii", "other.nii"], 65, "do not share a grid"),
+        (["travelling", "."], 65, "nobody with two sessions"),
+        (["reliability", "volumes.tsv", "--value", "white"], 65, "has no column white"),
+        (["reliability", "volumes.tsv", "--value", "site"], 65, "is no number"),
+        (["reliability", "volumes.tsv", "--value", "grey", "--person", "site", "--site", "years"], 65, "two lines"),
+        (["longitudinal", "volumes.tsv", "--value", "grey", "--person", "grey"], 65, "Two visits at different times"),
+        (["longitudinal", "a.nii", "--value", "grey"], 65, "cannot be read"),
+        ([], 64, "required"),
+    ],
+)
+def test_what_cannot_be_measured_is_a_sentence(arguments, code, sentence, head, volumes, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save(head, tmp_path / "a.nii")
+    save(head, tmp_path / "other.nii", np.diag([1.0, 1, 2, 1]))
+    assert toolbox.main(["evaluate", *arguments]) == code
+    assert sentence in capsys.readouterr().err

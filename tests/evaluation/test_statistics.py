@@ -1,0 +1,158 @@
+"""Overlap, reliability, travellers, change and separation, against closed forms, brute force and published examples."""
+
+import math
+
+import numpy as np
+import pytest
+
+from haca3_bids.evaluation.longitudinal import change, rates_agree
+from haca3_bids.evaluation.overlap import dice, dice_by_label
+from haca3_bids.evaluation.reliability import reliability
+from haca3_bids.evaluation.separation import auc, falls, silhouette
+from haca3_bids.evaluation.similarity import Similarity
+from haca3_bids.evaluation.travelling import Result, between_sessions, by_person, gain, paired_p
+
+SHROUT_FLEISS = [[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]]
+
+
+def test_dice_of_half_overlapping_squares_is_a_half():
+    one, other = np.zeros((4, 8), bool), np.zeros((4, 8), bool)
+    one[:, :4], other[:, 2:6] = True, True
+    assert dice(one, other) == 0.5
+    assert dice(one, one) == 1
+    assert dice(np.zeros(3, bool), np.zeros(3, bool)) == 1
+    with pytest.raises(ValueError, match="differ"):
+        dice(one, other[:2])
+
+
+def test_every_label_of_either_map_has_its_dice():
+    one, other = np.array([0, 1, 1, 2]), np.array([1, 1, 0, 3])
+    assert dice_by_label(one, other) == {1: 0.5, 2: 0.0, 3: 0.0}
+    assert dice_by_label(one, other, [1]) == {1: 0.5}
+
+
+def test_icc_is_that_of_shrout_and_fleiss():
+    found = reliability(np.array(SHROUT_FLEISS, float))
+    assert found.agreement == pytest.approx(0.29, abs=0.005)
+    assert found.consistency == pytest.approx(0.71, abs=0.005)
+
+
+def test_a_constant_difference_between_sites_hurts_agreement_and_not_consistency():
+    people = np.random.default_rng(0).normal(100, 10, (12, 1))
+    found = reliability(people + np.array([[0.0, 8.0, -5.0]]))
+    assert found.consistency == pytest.approx(1)
+    assert found.agreement < 0.8
+    assert found.between_people == pytest.approx(people.std(ddof=1))
+    assert found.residual == pytest.approx(0, abs=1e-9)
+
+
+def test_standard_deviations_are_found_again():
+    rng = np.random.default_rng(1)
+    table = rng.normal(0, 5, (400, 1)) + rng.normal(0, 2, (400, 6))
+    found = reliability(table)
+    assert found.between_people == pytest.approx(5, rel=0.1)
+    assert found.residual == pytest.approx(2, rel=0.1)
+    assert found.agreement == pytest.approx(25 / 29, abs=0.03)
+
+
+@pytest.mark.parametrize("table", [[[1.0, 2.0]], [[1.0], [2.0]], [[1.0, float("nan")], [1.0, 2.0]]])
+def test_a_table_with_gaps_or_one_person_has_no_icc(table):
+    with pytest.raises(ValueError, match="at least two"):
+        reliability(np.array(table))
+
+
+def results(method, shift):
+    return [Result(f"p{i}", "T1w", method, Similarity(20 + i + shift, 0.8 + shift / 100)) for i in range(8)]
+
+
+def test_a_gain_is_the_mean_of_paired_differences_and_its_p_that_of_wilcoxon():
+    found = gain([*results("haca3", 3), *results("nothing", 0)], "T1w", "haca3", "nothing")
+    assert (found.people, found.psnr_db) == (8, pytest.approx(3))
+    assert found.p_psnr == pytest.approx(2 / 2**8)  # eight differences of one sign, two-sided
+    with pytest.raises(ValueError, match="nobody"):
+        gain(results("haca3", 3), "T1w", "haca3", "nothing")
+
+
+def test_the_unit_is_the_person():
+    twice = [Result("p0", "T1w", "m", Similarity(db, 0.5)) for db in (10.0, 20.0)]
+    assert by_person(twice, "T1w", "m") == {"p0": Similarity(15.0, 0.5)}
+
+
+def test_p_of_no_difference_is_one():
+    assert paired_p(np.zeros(5)) == 1
+    assert paired_p(np.array([1.0, -1.0, 2.0, -2.0])) > 0.5
+
+
+def test_every_pair_of_sessions_is_compared_once():
+    rng = np.random.default_rng(0)
+    images = [rng.random((12, 12, 12), np.float32) for _ in range(3)]
+    masks = [np.ones((12, 12, 12), bool)] * 3
+    assert len(between_sessions(images, masks)) == 3
+    assert between_sessions([images[0], images[0]], masks)[0].ssim == pytest.approx(1)
+
+
+def test_a_straight_line_has_its_slope_and_no_residual():
+    found = change([2010, 2012, 2015], [10.0, 12.0, 15.0])
+    assert (found.per_year, found.at_start) == (pytest.approx(1), pytest.approx(10))
+    assert found.residual == pytest.approx(0, abs=1e-9)
+    with pytest.raises(ValueError, match="different times"):
+        change([1, 1], [2, 3])
+
+
+def test_scatter_about_the_line_is_found():
+    years = np.arange(200) / 10
+    values = 3 - 0.5 * years + np.random.default_rng(0).normal(0, 0.7, 200)
+    found = change(years, values)
+    assert found.per_year == pytest.approx(-0.5, abs=0.03)
+    assert found.residual == pytest.approx(0.7, abs=0.1)
+
+
+def test_rates_are_compared_over_the_people_that_both_have():
+    true = {name: change([0, 1], [0, rate]) for name, rate in (("a", 1.0), ("b", 2.0), ("c", 3.0), ("d", 9.0))}
+    measured = {name: change([0, 1], [5, 5 + rate]) for name, rate in (("a", 1.5), ("b", 2.5), ("c", 3.5))}
+    found = rates_agree(measured, true)
+    assert (found.people, found.bias) == (3, pytest.approx(0.5))
+    assert found.spread == pytest.approx(0, abs=1e-9)
+    assert found.correlation == pytest.approx(1)
+    with pytest.raises(ValueError, match="at least two"):
+        rates_agree({"a": true["a"]}, true)
+
+
+def test_auc_counts_pairs_in_the_right_order():
+    low, high = [1.0, 3.0, 3.0, 5.0], [2.0, 3.0, 6.0]
+    pairs = [1.0 if h > v else 0.5 if h == v else 0.0 for h in high for v in low]
+    assert auc(low, high) == pytest.approx(np.mean(pairs))
+    assert auc([0, 1], [2, 3]) == 1
+    with pytest.raises(ValueError, match="at least one"):
+        auc([], [1])
+
+
+def brute_silhouette(points, groups):
+    values = []
+    for i, p in enumerate(points):
+        mean = {}
+        for group in set(groups):
+            others = [q for j, q in enumerate(points) if groups[j] == group and j != i]
+            if others:
+                mean[group] = np.mean([math.dist(p, q) for q in others])
+        if groups[i] not in mean:
+            values.append(0.0)
+            continue
+        within, nearest = mean.pop(groups[i]), min(mean.values())
+        values.append((nearest - within) / max(within, nearest))
+    return np.mean(values)
+
+
+def test_the_silhouette_is_its_definition():
+    rng = np.random.default_rng(0)
+    points = np.concatenate([rng.normal(0, 1, (6, 2)), rng.normal(3, 1, (5, 2)), [[9, 9]]])
+    groups = ["a"] * 6 + ["b"] * 5 + ["c"]
+    assert silhouette(points, groups) == pytest.approx(brute_silhouette(points, groups))
+    with pytest.raises(ValueError, match="two groups"):
+        silhouette(points, ["a"] * 12)
+
+
+def test_a_curve_falls_when_it_never_rises_and_ends_lower():
+    assert falls([0.9, 0.5, 0.5, 0.1])
+    assert not falls([0.5, 0.5])
+    assert not falls([0.9, 0.2, 0.3])
