@@ -1,4 +1,4 @@
-"""``haca3 train artifact|anatomy|haca3|fusion|export``: from a folder of label maps to weights, in resumable steps."""
+"""``haca3 train artifact|anatomy|haca3|fusion|export``: from label maps or scans to weights, in resumable steps."""
 
 from __future__ import annotations
 
@@ -9,100 +9,185 @@ from typing import TYPE_CHECKING
 from haca3_bids.errors import UsageError
 
 if TYPE_CHECKING:
-    from haca3_bids.physics.anatomy import Anatomy
-    from haca3_bids.training.loop import Plan
+    from collections.abc import Sequence
 
-HELP = "train the networks on simulated slices"
-VALIDATION_SHARE = 9  # every ninth head, in the order of names, is kept for validation
-STEPS = {"artifact": 400, "anatomy": 12000, "haca3": 1800, "fusion": 120}
+    from haca3_bids.networks.haca3 import Haca3
+    from haca3_bids.physics.anatomy import Anatomy
+    from haca3_bids.training.haca3 import Perceptual
+    from haca3_bids.training.run import Cohort, Setting
+    from haca3_bids.training.scans import PlacedSession
+
+HELP = "train the networks on simulated slices, on preprocessed scans, or on both"
+VALIDATION_SHARE = (
+    9  # every ninth head, in the order of names, is kept for validation; of sessions, as many of each site
+)
+STEPS = {"artifact": 400, "anatomy": 12000, "haca3": 4000, "fusion": 120}
 RATES = {"artifact": (4e-4, 7e-4), "anatomy": (1e-3, 2e-3), "haca3": (4e-4, 7e-4), "fusion": (4e-4, 7e-4)}
+PRECISIONS = ("fp32", "bf16")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``haca3 train``."""
     parser.add_argument("what", choices=[*STEPS, "export"], help="in this order; each needs the one before")
-    parser.add_argument("--simulate", type=Path, metavar="LABELS", required=True, help="folder of head label maps")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run; a run found there is resumed")
-    parser.add_argument("--steps", type=int, help="optimiser steps (default: 400, 12000, 1800 and 120)")
-    parser.add_argument(
+    data = parser.add_argument_group("data")
+    data.add_argument("--simulate", type=Path, metavar="LABELS", help="folder of head label maps to simulate with")
+    data.add_argument(
+        "--data", type=Path, nargs="+", metavar="DERIVATIVES", help="haca3: output folders of haca3-bids to learn from"
+    )
+    data.add_argument(
+        "--sites",
+        type=Path,
+        metavar="TSV",
+        help="site of each participant_id (and session_id); default: each of --data is a site",
+    )
+    run = parser.add_argument_group("run")
+    run.add_argument("--out", type=Path, required=True, help="folder of the run; a run found there is resumed")
+    run.add_argument("--steps", type=int, help=f"optimiser steps (default: {', '.join(map(str, STEPS.values()))})")
+    run.add_argument(
         "--start-from",
         metavar="WEIGHTS",
         help="haca3: go on from these weights (builtin, or a file), all parts together",
     )
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after this long, to be resumed")
-    parser.add_argument("--seed", type=int, default=0, help="of the data and of the networks (default: 0)")
-    parser.add_argument("--threads", type=int, default=0, help="of PyTorch (default: as PyTorch chooses)")
-    parser.add_argument("--striped", action="store_true", help="train fusion on true volumes with stripes (minutes)")
-    parser.add_argument("--workers", type=int, default=1, help="processes that simulate (default: 1)")
+    run.add_argument("--minutes", type=float, default=float("inf"), help="stop after this long, to be resumed")
+    run.add_argument("--seed", type=int, default=0, help="of the data and of the networks (default: 0)")
+    run.add_argument("--accumulate", type=int, default=1, metavar="N", help="batches a step (default: 1)")
+    run.add_argument("--vgg16", type=Path, metavar="FILE", help="weights of VGG16 for the paper's perceptual loss")
+    run.add_argument("--striped", action="store_true", help="train fusion on true volumes with stripes (minutes)")
+    machine = parser.add_argument_group("machine")
+    machine.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N; `torchrun` uses several")
+    machine.add_argument("--precision", choices=PRECISIONS, default="fp32", help="bf16: mixed precision")
+    machine.add_argument("--threads", type=int, default=0, help="of PyTorch (default: as PyTorch chooses)")
+    machine.add_argument("--workers", type=int, default=1, help="processes that make the samples (default: 1)")
 
 
 def main(args: argparse.Namespace) -> int:
     """Train, or resume; 0 when the minutes or the steps are over."""
-    from haca3_bids.training.heads import find_label_maps, load_heads
     from haca3_bids.training.loop import Plan, use_threads
+    from haca3_bids.training.machine import machine
+    from haca3_bids.training.run import Setting
 
+    _check(args)
     use_threads(args.threads)
-    maps = find_label_maps(args.simulate)
-    builtin, *heads = load_heads(maps, args.out / "heads")
-    kept = heads[VALIDATION_SHARE - 1 :: VALIDATION_SHARE]
-    trained_on = [builtin, *(head for head in heads if head not in kept)]
+    heads, kept = _heads(args)
     if args.what == "export":
-        _export(builtin, args.out)
+        _export(heads[0], args.out)
         return 0
-    plan = Plan(args.steps or STEPS[args.what], *RATES[args.what], minutes=args.minutes)
-    {"artifact": _artifact, "anatomy": _anatomy, "haca3": _haca3, "fusion": _fusion}[args.what](
-        args, trained_on, kept, plan
+    plan = Plan(
+        args.steps or STEPS[args.what],
+        *RATES[args.what],
+        accumulate=args.accumulate,
+        seed=args.seed,
+        minutes=args.minutes,
     )
+    with machine(args.device, args.precision) as here:
+        setting = Setting(plan, here, args.workers)
+        {"artifact": _artifact, "anatomy": _anatomy, "haca3": _haca3, "fusion": _fusion}[args.what](
+            args, heads, kept, setting
+        )
     return 0
 
 
-def _artifact(args: argparse.Namespace, heads: list[Anatomy], _: list[Anatomy], plan: Plan) -> None:
+def _check(args: argparse.Namespace) -> None:
+    if not (args.simulate or args.data or args.what == "export"):
+        raise UsageError("There is nothing to train on.", "Give --simulate LABELS, --data DERIVATIVES, or both.")
+    if args.data and not args.simulate and args.what not in ("haca3", "export"):
+        raise UsageError(
+            f"The {args.what} network learns from simulated heads only.",
+            f"haca3 train {args.what} --simulate LABELS; with --data alone the built-in one is used.",
+        )
+
+
+def _heads(args: argparse.Namespace) -> tuple[list[Anatomy], list[Anatomy]]:
+    """The simulated heads to train on, the built-in one first, and those kept for validation."""
+    from haca3_bids.training.heads import find_label_maps, load_heads
+
+    if not (args.simulate or args.what == "export"):
+        return [], []
+    maps = find_label_maps(args.simulate) if args.simulate else []
+    builtin, *heads = load_heads(maps, args.out / "heads")
+    kept = heads[VALIDATION_SHARE - 1 :: VALIDATION_SHARE]
+    return [builtin, *(head for head in heads if head not in kept)], kept
+
+
+def _artifact(args: argparse.Namespace, heads: list[Anatomy], _: list[Anatomy], setting: Setting) -> None:
     from haca3_bids.training.run import train_artifact
 
-    train_artifact(heads, args.out / "artifact", plan, args.seed, args.workers)
+    train_artifact(heads, args.out / "artifact", setting)
 
 
-def _anatomy(args: argparse.Namespace, heads: list[Anatomy], _: list[Anatomy], plan: Plan) -> None:
+def _anatomy(args: argparse.Namespace, heads: list[Anatomy], _: list[Anatomy], setting: Setting) -> None:
     from haca3_bids.training.run import train_anatomy
 
-    train_anatomy(heads, args.out / "anatomy", plan, args.seed, args.workers)
+    train_anatomy(heads, args.out / "anatomy", setting)
 
 
-def _haca3(args: argparse.Namespace, heads: list[Anatomy], kept: list[Anatomy], plan: Plan) -> None:
+def _haca3(args: argparse.Namespace, heads: list[Anatomy], kept: list[Anatomy], setting: Setting) -> None:
+    from haca3_bids.training.run import train_haca3
+
+    model, begin = _beginning(args)
+    train_haca3(model, _cohort(args, heads, kept), args.out / "haca3", setting, begin, _perceptual(args, setting))
+
+
+def _beginning(args: argparse.Namespace) -> tuple[Haca3, float]:
+    """The networks to begin with, and where in the curriculum."""
     from haca3_bids.checkpoints.formats import load_checkpoint
     from haca3_bids.checkpoints.registry import resolve
     from haca3_bids.networks.encoders import ArtifactEncoder
-    from haca3_bids.networks.haca3 import Haca3
     from haca3_bids.training.haca3 import TOGETHER
     from haca3_bids.training.loop import load_trained
-    from haca3_bids.training.run import train_haca3, untrained
+    from haca3_bids.training.run import load_anatomy, untrained
 
-    if len(heads) < 2:
-        raise UsageError("One head is not enough: theta must come from another person.", "Give a label map or more.")
     if args.start_from:
-        model, begin = load_checkpoint(resolve(args.start_from)).model, TOGETHER
-    else:
-        artifact = load_trained(ArtifactEncoder(), args.out / "artifact")
-        model, begin = untrained(artifact, load_trained(Haca3().beta_encoder, args.out / "anatomy")), 0.0
-    train_haca3(model, heads, kept, args.out / "haca3", plan, args.seed, args.workers, begin)
+        return load_checkpoint(resolve(args.start_from)).model, TOGETHER
+    if not args.simulate:
+        return untrained(load_checkpoint(resolve("builtin")).model.eta_encoder), 0.0
+    artifact = load_trained(ArtifactEncoder(), args.out / "artifact")
+    return untrained(artifact, load_anatomy(args.out / "anatomy")), 0.0
 
 
-def _fusion(args: argparse.Namespace, heads: list[Anatomy], _: list[Anatomy], plan: Plan) -> None:
-    from haca3_bids.networks.haca3 import Haca3
+def _cohort(args: argparse.Namespace, heads: list[Anatomy], kept: list[Anatomy]) -> Cohort:
+    from haca3_bids.training.run import Cohort
+
+    if args.simulate and len(heads) < 2:
+        raise UsageError("One head is not enough: theta must come from another person.", "Give a label map or more.")
+    sessions, unseen = _sessions(args) if args.data else ([], [])
+    return Cohort(heads, sessions, kept, unseen)
+
+
+def _sessions(args: argparse.Namespace) -> tuple[Sequence[PlacedSession], Sequence[PlacedSession]]:
+    """The sessions to learn from, and every ninth of each site, by person, for validation."""
+    from haca3_bids.training.scans import find_sessions, place_sessions, split_by_person
+
+    placed = place_sessions(find_sessions(args.data, args.sites), args.out / "sessions")
+    return split_by_person(placed, VALIDATION_SHARE)
+
+
+def _perceptual(args: argparse.Namespace, setting: Setting) -> Perceptual:
+    from haca3_bids.training.losses import structural
+    from haca3_bids.training.perceptual import Vgg16Loss
+
+    return Vgg16Loss(args.vgg16).to(setting.machine.device) if args.vgg16 else structural
+
+
+def _fusion(args: argparse.Namespace, heads: list[Anatomy], _: list[Anatomy], setting: Setting) -> None:
     from haca3_bids.training.fusion import train_fusion
-    from haca3_bids.training.loop import load_trained
     from haca3_bids.training.pairs import fusion_pairs
+    from haca3_bids.training.run import load_haca3
 
-    model = None if args.striped else load_trained(Haca3(), args.out / "haca3")
+    model = None if args.striped else load_haca3(args.out / "haca3")
     pairs = fusion_pairs(model, heads, args.out / "fusion" / "pairs", args.seed)
-    train_fusion(pairs, args.out / "fusion", plan, args.seed)
+    train_fusion(pairs, args.out / "fusion", setting.plan, setting.machine)
 
 
 def _export(builtin: Anatomy, out: Path) -> None:
+    from haca3_bids.checkpoints.formats import load_fusion
+    from haca3_bids.checkpoints.registry import resolve
     from haca3_bids.networks.fusion import FusionNet
-    from haca3_bids.networks.haca3 import Haca3
     from haca3_bids.training.export import export
-    from haca3_bids.training.loop import load_trained
+    from haca3_bids.training.loop import CHECKPOINT, load_trained
+    from haca3_bids.training.run import load_haca3
 
-    model, fusion = load_trained(Haca3(), out / "haca3"), load_trained(FusionNet(), out / "fusion")
-    export(model, fusion, builtin, out / "weights", {"made by": "haca3 train on simulated heads"})
+    model = load_haca3(out / "haca3")
+    own = (out / "fusion" / CHECKPOINT).exists()
+    fusion = load_trained(FusionNet(), out / "fusion") if own else load_fusion(resolve("builtin", "fusion"))
+    export(model, fusion, builtin, out / "weights", {"made by": "haca3 train"})

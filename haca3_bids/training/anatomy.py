@@ -19,9 +19,10 @@ from haca3_bids.physics.anatomy import Anatomy
 from haca3_bids.physics.protocols import draw_site
 from haca3_bids.physics.tissues import BRAIN, TISSUES
 from haca3_bids.settings import CONTRASTS
+from haca3_bids.training.levels import tissue_levels
 from haca3_bids.training.loop import Batch, Losses
 from haca3_bids.training.losses import tissue_cross_entropy
-from haca3_bids.training.simulated import SimulatedSlices, tissue_levels
+from haca3_bids.training.simulated import SimulatedSlices
 
 BATCH = 2
 T1W_ALONE, AT_2_MM = 0.15, 0.75  # shares of the steps: until here only T1w, until here only every other voxel

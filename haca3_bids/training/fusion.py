@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from haca3_bids.networks.fusion import FusionNet
 from haca3_bids.training.loop import Batch, Losses, Plan, fit
 from haca3_bids.training.losses import masked_l1, structural
+from haca3_bids.training.machine import ALONE, Machine
 
 Array = NDArray[np.float32]
 
@@ -28,17 +29,27 @@ class FusionPair:
     truth: Array
 
 
-def train_fusion(pairs: Sequence[FusionPair], folder: Path, plan: Plan, seed: int = 0) -> FusionNet:
+def train_fusion(pairs: Sequence[FusionPair], folder: Path, plan: Plan, machine: Machine = ALONE) -> FusionNet:
     """The fusion network trained on slabs of the pairs; resumes from ``folder``."""
-    torch.manual_seed(seed)
+    torch.manual_seed(plan.seed)
     net = FusionNet()
     _start_as_mean(net)
 
     def batches(first: int) -> Iterator[Batch]:
-        return (_slab(pairs, np.random.default_rng((seed, step))) for step in range(first, plan.steps))
+        return (
+            _slab(pairs, np.random.default_rng((plan.seed, item)))
+            for step in range(first, plan.steps)
+            for item in _items_of(step, plan, machine)
+        )
 
-    fit(net, lambda batch, step: fusion_step(net, batch), batches, plan, folder)
-    return net.eval()
+    fit(net, lambda batch, step: fusion_step(net, batch), batches, plan, folder, machine=machine)
+    return net.cpu().eval()
+
+
+def _items_of(step: int, plan: Plan, machine: Machine) -> range:
+    """The numbers of a step's slabs in one process."""
+    first = (step * machine.world + machine.rank) * plan.accumulate
+    return range(first, first + plan.accumulate)
 
 
 def _start_as_mean(net: FusionNet) -> None:

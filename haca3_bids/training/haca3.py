@@ -1,12 +1,15 @@
 """One training step of HACA3: encode the sources, fuse them for the target, decode, compare.
 
-The anatomy encoder comes trained on tissue labels (``training.anatomy``). At first the decoder learns what contrast is,
-told the true levels and contrast codes, and theta learns those codes; then all learn together, at 1 mm.
+On simulated slices the anatomy encoder comes trained on tissue labels (``training.anatomy``). At first the decoder
+learns what contrast is, told the true levels and contrast codes, while theta learns those codes; then it learns from
+the anatomy that is found, and at the end all learn together, at 1 mm. On scans of people nothing is told: anatomy is
+soft at first.
 Whole slices, never crops: crops change the statistics of instance normalization.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -27,7 +30,10 @@ from haca3_bids.training.losses import (
 RECONSTRUCTION, STRUCTURE, KL, CONTRASTIVE = 10.0, 5.0, 1e-5, 0.5  # weights of the losses; paper and released program
 CYCLE, CYCLE_BETA = 5e-2, 5e-2
 CODES = 0.2  # of the auxiliary contrast codes, relative to the tissue labels
+THETA_NOISE = 0.4  # on the theta that the decoder sees while it is told codes
 PATCH_IN_HEAD = 0.2  # least share of head in a patch of the contrastive loss
+
+Perceptual = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -37,50 +43,79 @@ class Stage:
     until: float  # share of all steps
     pool: int  # 4, 2 or 1 mm
     batch: int
-    told: bool = False  # decoder and theta learn alone, given the true levels and contrast codes
-    labels: float = 1.0  # weight of the auxiliary tissue labels and contrast codes at the start of the stage
-    labels_end: float = 1.0
+    anatomy: str  # "told" (true levels), "found" (by the frozen encoder), "soft", or "hard": all learn together
+    labels: float = 0.0  # weight of the auxiliary tissue labels and contrast codes at the start of the stage
+    labels_end: float = 0.0
     cycle: bool = False
 
 
-CURRICULUM = (  # small batches: the decoder needs many steps, not many images, to find out what theta is for
-    Stage(0.45, 4, 4, told=True),
-    Stage(0.85, 2, 3, told=True),
-    Stage(1.00, 1, 2, labels=0.5, labels_end=0.1, cycle=True),
+SIMULATED = (  # small batches: the decoder needs many steps, not many images, to find out what theta is for
+    Stage(0.20, 4, 4, "told", 1.0, 1.0),
+    Stage(0.40, 2, 3, "told", 1.0, 1.0),
+    Stage(0.90, 1, 1, "found", 1.0, 0.5),
+    Stage(1.00, 1, 2, "hard", 0.5, 0.1, cycle=True),
 )
-TOGETHER = 0.85  # where weights that are already trained begin
+REAL = (
+    Stage(0.30, 2, 3, "soft"),
+    Stage(0.60, 2, 3, "hard"),
+    Stage(1.00, 1, 2, "hard", cycle=True),
+)
+TOGETHER = 0.90  # where weights that are already trained begin, in either curriculum
 
 
-def stage_at(progress: float) -> tuple[Stage, float]:
+def stage_at(progress: float, curriculum: Sequence[Stage] = SIMULATED) -> tuple[Stage, float]:
     """The stage at a share of all steps, and how far into it that is."""
     start = 0.0
-    for stage in CURRICULUM:
-        if progress < stage.until or stage is CURRICULUM[-1]:
+    for stage in curriculum[:-1]:
+        if progress < stage.until:
             return stage, (progress - start) / (stage.until - start)
         start = stage.until
-    raise AssertionError("the curriculum has no stage")
+    return curriculum[-1], (progress - start) / (1 - start)
 
 
-def haca3_losses(model: Haca3, batch: Batch, progress: float) -> Losses:
-    """All losses of a batch of ``training.simulated.Sample``; ``progress`` is the share of all steps already done."""
-    stage, inside = stage_at(progress)
+def haca3_losses(
+    model: Haca3,
+    batch: Batch,
+    progress: float,
+    curriculum: Sequence[Stage] = SIMULATED,
+    perceptual: Perceptual = structural,
+) -> Losses:
+    """All losses of a batch of samples (``simulated.Sample``, ``real.RealSlices``).
+
+    ``progress`` is the share of all steps already done, ``perceptual`` compares image, truth and mask (batch, 1, h, w).
+    """
+    stage, inside = stage_at(progress, curriculum)
     labels = stage.labels + (stage.labels_end - stage.labels) * inside
-    losses = _apart(model, batch, stage) if stage.told else _together(model, batch, stage, labels)
-    losses["codes"] = CODES * labels * losses["codes"]
+    apart = stage.anatomy in ("told", "found")
+    losses = _apart(model, batch, stage, perceptual) if apart else _together(model, batch, stage, perceptual)
+    for name, weight in (("codes", CODES), ("labels", 1.0)):  # of what only the simulator knows
+        if name in losses:
+            losses[name] = weight * labels * losses[name]
     losses["total"] = torch.stack(list(losses.values())).sum()
     return losses
 
 
-def _apart(model: Haca3, batch: Batch, stage: Stage) -> Losses:
-    """Decoder and theta, each told what the other parts of the network will give it later."""
+def _apart(model: Haca3, batch: Batch, stage: Stage, perceptual: Perceptual) -> Losses:
+    """Decoder and theta, given the anatomy; contrast codes are told where the anatomy is."""
     mask = _pooled(batch["mask"][:, None].float(), stage.pool)
-    levels = _pooled(batch["level"][:, None] / model.config.beta_dim, stage.pool)
     theta, logvar = _target_theta(model, batch["reference"])
-    image = _decoded(model, levels, batch["code"], stage) * mask
-    return {**_reconstruction(image, batch, mask, stage), **_about_theta(theta, logvar, batch)}
+    if stage.anatomy == "told":
+        anatomy = _pooled(batch["level"][:, None] / model.config.beta_dim, stage.pool)
+        image = _decoded(model, anatomy, batch["code"], stage) * mask
+    else:
+        image = _decoded(model, _found(model, batch), theta + THETA_NOISE * torch.randn_like(theta), stage) * mask
+    return {**_reconstruction(image, batch, mask, stage, perceptual), **_about_theta(theta, logvar, batch)}
 
 
-def _together(model: Haca3, batch: Batch, stage: Stage, labels: float) -> Losses:
+@torch.no_grad()
+def _found(model: Haca3, batch: Batch) -> Tensor:
+    """What the anatomy encoder makes of each session's first source, (batch, 1, 224, 224)."""
+    first = batch["available"].int().argmax(dim=1)
+    sources = batch["sources"][torch.arange(len(first)), first][:, None]
+    return one_channel(argmax_beta(model.beta_encoder(sources)))
+
+
+def _together(model: Haca3, batch: Batch, stage: Stage, perceptual: Perceptual) -> Losses:
     """The whole network: beta of every source, fused by attention, decoded with the theta of the reference."""
     available = batch["available"]  # (batch, contrasts)
     mask = _pooled(batch["mask"][:, None].float(), stage.pool)
@@ -92,15 +127,17 @@ def _together(model: Haca3, batch: Batch, stage: Stage, labels: float) -> Losses
     alpha = model.attention_module(query, keys, available, TRAINING_TEMPERATURE)
     spread = logits.new_zeros(*available.shape, *logits.shape[1:])
     spread[available] = logits
-    beta = straight_through(fuse(spread, alpha))
+    fused = fuse(spread, alpha)
+    beta = fused.softmax(dim=1) if stage.anatomy == "soft" else straight_through(fused)
     image = _decoded(model, one_channel(beta), drawn, stage) * mask
-    owner = available.nonzero()[:, 0]
     losses = {
-        **_reconstruction(image, batch, mask, stage),
+        **_reconstruction(image, batch, mask, stage, perceptual),
         **_about_theta(theta, logvar, batch),
-        "labels": labels * tissue_cross_entropy(logits, batch["level"][owner], mask[owner], stage.pool),
         "contrastive": CONTRASTIVE * _contrastive(model, spread, batch, mask, stage.pool),
     }
+    if "level" in batch:
+        owner = available.nonzero()[:, 0]
+        losses["labels"] = tissue_cross_entropy(logits, batch["level"][owner], mask[owner], stage.pool)
     if stage.cycle:
         losses["cycle"] = _cycle(model, image, theta, query[:, 2:], beta)
     return losses
@@ -110,16 +147,22 @@ def _decoded(model: Haca3, anatomy: Tensor, theta: Tensor, stage: Stage) -> Tens
     return model.decode(anatomy, theta / stage.pool)  # a coarse plane has relatively more border, where theta is felt
 
 
-def _reconstruction(image: Tensor, batch: Batch, mask: Tensor, stage: Stage) -> Losses:
+def _reconstruction(image: Tensor, batch: Batch, mask: Tensor, stage: Stage, perceptual: Perceptual) -> Losses:
+    """Against the truth, where it is known: a target of another site has none."""
     truth = _pooled(batch["truth"][:, None], stage.pool) * mask
+    if "paired" in batch:
+        mask = mask * batch["paired"][:, None, None, None]
     return {
         "l1": RECONSTRUCTION * masked_l1(image, truth, mask),
-        "structure": STRUCTURE * structural(image, truth, mask),
+        "structure": STRUCTURE * perceptual(image * mask, truth * mask, mask),
     }
 
 
 def _about_theta(theta: Tensor, logvar: Tensor, batch: Batch) -> Losses:
-    return {"kl": KL * kl_to_standard_normal(theta, logvar), "codes": (theta - batch["code"]).abs().mean()}
+    losses = {"kl": KL * kl_to_standard_normal(theta, logvar)}
+    if "code" in batch:
+        losses["codes"] = (theta - batch["code"]).abs().mean()
+    return losses
 
 
 def straight_through(logits: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import time
@@ -15,10 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from haca3_bids.errors import BadInput
+from haca3_bids.training.machine import ALONE, Machine
+from haca3_bids.training.record import Record
 
 LOG = logging.getLogger(__name__)
 
-CHECKPOINT = "last.pt"  # in the folder of a run
+CHECKPOINT, BEST = "last.pt", "best.pt"  # in the folder of a run
+SCORE = "psnr"  # of a validation: the best checkpoint is the one where this is highest
 LARGEST_GRADIENT = 5.0  # norm over all parameters; a larger one is scaled down to this
 
 Batch = Mapping[str, Tensor]
@@ -35,6 +37,8 @@ class Plan:
     highest_rate: float = 7e-4
     cycle: int = 200  # steps
     fade: float = 0.25  # the last share of the steps, in which the rate falls to a fiftieth
+    accumulate: int = 1  # batches a step
+    seed: int = 0  # of what a step draws by chance, together with its number
     save_every: int = 50  # steps
     validate_every: int = 150
     minutes: float = float("inf")  # stop (to be resumed) after this long
@@ -54,75 +58,109 @@ def fit(
     plan: Plan,
     folder: Path,
     validate: Callable[[int], Mapping[str, float]] | None = None,
+    machine: Machine = ALONE,
 ) -> int:
     """Train ``networks`` in place from the last checkpoint in ``folder``, and give the number of steps done.
 
-    ``batches(first_step)`` must give the same batches again for a resumed run. Losses go to ``folder/losses.jsonl``.
+    ``batches(first_step)`` gives ``plan.accumulate`` batches a step, and must give the same ones again for a resumed
+    run. What is seen goes to ``folder``: see ``record.Record``.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    networks.to(machine.device)
     trained = [p for p in networks.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(trained, lr=plan.lowest_rate, betas=(0.9, 0.99))
-    done = _resume(folder / CHECKPOINT, networks, optimizer)
-    start = time.monotonic()
-    for step, batch in zip(range(done, plan.steps), batches(done), strict=False):
-        for group in optimizer.param_groups:
-            group["lr"] = plan.rate(step)
-        losses = step_losses(batch, step)
-        optimizer.zero_grad(set_to_none=True)
-        losses["total"].backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(trained, LARGEST_GRADIENT)
-        if torch.isfinite(norm):  # one bad batch must not undo the run
-            optimizer.step()
-        else:
-            LOG.warning("step %d has no finite gradient and is left out", step + 1)
-        done = step + 1
-        _record(folder, {"step": done, "seconds": time.monotonic() - start, **{k: v.item() for k, v in losses.items()}})
-        over = time.monotonic() - start > 60 * plan.minutes
-        if done % plan.save_every == 0 or done == plan.steps or over:
-            _save(folder / CHECKPOINT, networks, optimizer, done)
-        if validate and (done % plan.validate_every == 0 or done == plan.steps):
-            _record(folder, {"step": done, **validate(done)}, "validation.jsonl")
-        if over:
-            break
+    done, best = _resume(folder / CHECKPOINT, networks, optimizer, machine)
+    start, stream = time.monotonic(), batches(done)
+    with Record(folder, done, plan.steps, machine.leads) as record:
+        while done < plan.steps:
+            for group in optimizer.param_groups:
+                group["lr"] = plan.rate(done)
+            torch.manual_seed(((plan.seed << 32) + done) * machine.world + machine.rank)
+            losses = _losses_of_step(step_losses, stream, done, plan.accumulate, optimizer, machine)
+            if losses is None:
+                break  # the data have come to their end
+            _step(optimizer, trained, machine, done)
+            done += 1
+            record.losses(done, losses)
+            over = machine.agreed(time.monotonic() - start > 60 * plan.minutes)
+            if validate and (done % plan.validate_every == 0 or done == plan.steps) and machine.leads:
+                scores = validate(done)
+                record.validation(done, scores)
+                if scores.get(SCORE, 0.0) > best:
+                    best = scores[SCORE]
+                    _write({"networks": networks.state_dict()}, folder / BEST)
+            if (done % plan.save_every == 0 or done == plan.steps or over) and machine.leads:
+                _write(_state(networks, optimizer, done, best), folder / CHECKPOINT)
+            if over:
+                break
     return done
 
 
-def _record(folder: Path, values: Mapping[str, float], name: str = "losses.jsonl") -> None:
-    with (folder / name).open("a") as stream:
-        stream.write(json.dumps({k: round(v, 6) for k, v in values.items()}) + "\n")
+def _losses_of_step(
+    step_losses: Callable[[Batch, int], Losses],
+    stream: Iterator[Batch],
+    step: int,
+    count: int,
+    optimizer: torch.optim.Optimizer,
+    machine: Machine,
+) -> dict[str, float] | None:
+    """Gradients of the mean over ``count`` batches; the mean losses, or None when there are no batches left."""
+    optimizer.zero_grad(set_to_none=True)
+    mean: dict[str, float] = {}
+    for _ in range(count):
+        batch = next(stream, None)
+        if batch is None:
+            return None
+        with machine.arithmetic():
+            losses = step_losses(machine.moved(batch), step)
+        (losses["total"] / count).backward()  # type: ignore[no-untyped-call]
+        for name, value in losses.items():
+            mean[name] = mean.get(name, 0.0) + value.item() / count
+    return mean
 
 
-def _save(path: Path, networks: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
-    state = {
+def _step(optimizer: torch.optim.Optimizer, trained: list[nn.Parameter], machine: Machine, step: int) -> None:
+    machine.share_gradients(trained)
+    norm = nn.utils.clip_grad_norm_(trained, LARGEST_GRADIENT)
+    if torch.isfinite(norm):  # one bad batch must not undo the run
+        optimizer.step()
+    else:
+        LOG.warning("step %d has no finite gradient and is left out", step + 1)
+
+
+def _state(networks: nn.Module, optimizer: torch.optim.Optimizer, step: int, best: float) -> dict[str, Any]:
+    return {
         "networks": networks.state_dict(),
         "optimizer": optimizer.state_dict(),
         "step": step,
-        "random": torch.get_rng_state(),
+        "best": best,
     }
+
+
+def _write(state: Mapping[str, Any], path: Path) -> None:
     partial = path.with_suffix(".part")
-    torch.save(state, partial)
+    torch.save(dict(state), partial)
     os.replace(partial, path)
 
 
-def _resume(path: Path, networks: nn.Module, optimizer: torch.optim.Optimizer) -> int:
+def _resume(path: Path, networks: nn.Module, optimizer: torch.optim.Optimizer, machine: Machine) -> tuple[int, float]:
+    """The step and the best score of the checkpoint, whose state everything takes; (0, -inf) without one."""
     if not path.exists():
-        return 0
-    state: dict[str, Any] = torch.load(path, weights_only=True)
+        return 0, float("-inf")
+    state: dict[str, Any] = torch.load(path, weights_only=True, map_location=machine.device)
     networks.load_state_dict(state["networks"])
     optimizer.load_state_dict(state["optimizer"])
-    torch.set_rng_state(state["random"])
     LOG.info("resuming after step %d", state["step"])
-    return int(state["step"])
+    return int(state["step"]), float(state["best"])
 
 
-def load_trained(network: Network, folder: Path) -> Network:
-    """The network as the last checkpoint of a run left it; BadInput when there was no such run."""
-    path = folder / CHECKPOINT
+def load_trained(network: Network, folder: Path, name: str = CHECKPOINT) -> Network:
+    """The network as a checkpoint of a run left it; BadInput when there was no such run."""
+    path = folder / name
     if not path.exists():
         raise BadInput(
             f"There is no trained {folder.name} network in {folder.parent}.", f"haca3 train {folder.name} makes it."
         )
-    network.load_state_dict(torch.load(path, weights_only=True)["networks"])
+    network.load_state_dict(torch.load(path, weights_only=True, map_location="cpu")["networks"])
     return network.eval()
 
 

@@ -2,104 +2,176 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from haca3_bids.bids.atomic import make_folder, write_json
 from haca3_bids.networks.encoders import ArtifactEncoder
-from haca3_bids.networks.haca3 import Haca3
+from haca3_bids.networks.haca3 import Haca3, Haca3Config
 from haca3_bids.networks.unet import UNet
 from haca3_bids.physics.anatomy import Anatomy
 from haca3_bids.settings import CONTRASTS
 from haca3_bids.training.anatomy import BATCH as ANATOMY_BATCH
 from haca3_bids.training.anatomy import T1W_ALONE, AnatomySlices, anatomy_step
 from haca3_bids.training.artifact import ArtifactTriplets, artifact_step
-from haca3_bids.training.haca3 import haca3_losses, stage_at
-from haca3_bids.training.loop import Batch, Plan, fit
+from haca3_bids.training.haca3 import REAL, SIMULATED, Perceptual, haca3_losses, stage_at
+from haca3_bids.training.levels import LEVELS
+from haca3_bids.training.loop import BEST, CHECKPOINT, Batch, Plan, fit, load_trained
+from haca3_bids.training.losses import structural
+from haca3_bids.training.machine import ALONE, Machine
+from haca3_bids.training.real import RealSlices
+from haca3_bids.training.scans import PlacedSession
 from haca3_bids.training.simulated import SimulatedSlices
 from haca3_bids.training.validation import draw_figure, score
 
+CONFIG = "config.json"
 ARTIFACT_BATCH = 2
 THETA_GAIN, THETA_LOGVAR = 25.0, -2.0
 VALIDATION_SEED = 1_000_003
 VALIDATION_SAMPLES = 24
 
 
-def train_artifact(
-    heads: Sequence[Anatomy], folder: Path, plan: Plan, seed: int = 0, workers: int = 1
-) -> ArtifactEncoder:
+@dataclass(frozen=True)
+class Setting:
+    """What every training run has in common: how long, where, how its data are drawn."""
+
+    plan: Plan
+    machine: Machine = ALONE
+    workers: int = 1  # processes that simulate
+
+    @property
+    def seed(self) -> int:
+        """Of the data and of the networks' beginning."""
+        return self.plan.seed
+
+
+def train_artifact(heads: Sequence[Anatomy], folder: Path, setting: Setting) -> ArtifactEncoder:
     """The artifact encoder, trained on simulated triplets; resumes from ``folder``."""
-    torch.manual_seed(seed)
+    torch.manual_seed(setting.seed)
     encoder = ArtifactEncoder()
-    data = ArtifactTriplets(heads, seed)
-
-    def batches(first: int) -> Iterator[Batch]:
-        return _batches(data, lambda step: ARTIFACT_BATCH, first, plan.steps, workers)
-
-    fit(encoder, lambda batch, step: artifact_step(encoder, batch), batches, plan, folder)
+    batches = partial(_batches, ArtifactTriplets(heads, setting.seed), lambda step: ARTIFACT_BATCH, setting)
+    fit(
+        encoder, lambda batch, step: artifact_step(encoder, batch), batches, setting.plan, folder,
+        machine=setting.machine,
+    )  # fmt: skip
     return encoder.eval()
 
 
-def train_anatomy(heads: Sequence[Anatomy], folder: Path, plan: Plan, seed: int = 0, workers: int = 1) -> UNet:
+def train_anatomy(heads: Sequence[Anatomy], folder: Path, setting: Setting) -> UNet:
     """The anatomy encoder, trained on tissue levels; resumes from ``folder``."""
-    torch.manual_seed(seed)
-    encoder: UNet = Haca3().beta_encoder
-    data = AnatomySlices(heads, seed, t1w_until=round(T1W_ALONE * plan.steps) * ANATOMY_BATCH)
-
-    def batches(first: int) -> Iterator[Batch]:
-        return _batches(data, lambda step: ANATOMY_BATCH, first, plan.steps, workers)
-
-    fit(encoder, lambda batch, step: anatomy_step(encoder, batch, step / plan.steps), batches, plan, folder)
+    torch.manual_seed(setting.seed)
+    encoder: UNet = Haca3(Haca3Config(beta_dim=len(LEVELS))).beta_encoder
+    steps = setting.plan.steps
+    data = AnatomySlices(heads, setting.seed, t1w_until=round(T1W_ALONE * steps) * ANATOMY_BATCH)
+    batches = partial(_batches, data, lambda step: ANATOMY_BATCH, setting)
+    fit(
+        encoder, lambda batch, step: anatomy_step(encoder, batch, step / steps), batches, setting.plan, folder,
+        machine=setting.machine,
+    )  # fmt: skip
     return encoder.eval()
 
 
-def untrained(artifact: ArtifactEncoder, anatomy: UNet) -> Haca3:
-    """HACA3 with trained encoders of artifact and anatomy, everything else at its beginning."""
-    model = Haca3()
+def load_anatomy(folder: Path) -> UNet:
+    """The anatomy encoder as a run of ``train_anatomy`` left it."""
+    encoder: UNet = Haca3(Haca3Config(beta_dim=len(LEVELS))).beta_encoder
+    return load_trained(encoder, folder)
+
+
+def untrained(artifact: ArtifactEncoder, anatomy: UNet | None = None) -> Haca3:
+    """HACA3 with trained encoders of artifact and, given one, anatomy; everything else at its beginning."""
+    model = Haca3(Haca3Config(beta_dim=len(LEVELS)) if anatomy else None)
     _enlarge_theta(model)
     model.eta_encoder.load_state_dict(artifact.state_dict())
-    model.beta_encoder.load_state_dict(anatomy.state_dict())
+    if anatomy:
+        model.beta_encoder.load_state_dict(anatomy.state_dict())
     return model
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """What HACA3 learns from: simulated heads, scans of people, or both in turn; and heads to validate with."""
+
+    heads: Sequence[Anatomy] = ()
+    sessions: Sequence[PlacedSession] = ()
+    unseen: Sequence[Anatomy] = ()
+    unseen_sessions: Sequence[PlacedSession] = ()
+
+    def batches(self, setting: Setting, size: Callable[[int], int], first: int) -> Iterator[Batch]:
+        """Batches from step ``first`` on; with both kinds of data they take turns."""
+        data: list[Dataset[dict[str, Tensor | int]]] = []
+        if self.heads:
+            data.append(SimulatedSlices(self.heads, setting.seed))
+        if self.sessions:
+            data.append(RealSlices(self.sessions, setting.seed))
+        streams = [_batches(one, size, setting, first, (turn, len(data))) for turn, one in enumerate(data)]
+        for step in range(first, setting.plan.steps):
+            yield from islice(streams[step % len(data)], setting.plan.accumulate)
+
+    def held_out(self) -> list[dict[str, Tensor | int]]:
+        """Samples for validation, always the same ones."""
+        if self.unseen:
+            simulated = SimulatedSlices(self.unseen, VALIDATION_SEED)
+            return [simulated[index] for index in range(VALIDATION_SAMPLES)]
+        if len({session.site for session in self.unseen_sessions}) > 1:
+            real = RealSlices(self.unseen_sessions, VALIDATION_SEED)
+            drawn = (real[index] for index in range(4 * VALIDATION_SAMPLES))
+            return list(islice((one for one in drawn if one["paired"]), VALIDATION_SAMPLES))
+        return []
 
 
 def train_haca3(
     model: Haca3,
-    heads: Sequence[Anatomy],
-    validation_heads: Sequence[Anatomy],
+    cohort: Cohort,
     folder: Path,
-    plan: Plan,
-    seed: int = 0,
-    workers: int = 1,
+    setting: Setting,
     begin: float = 0.0,
+    perceptual: Perceptual = structural,
 ) -> Haca3:
     """HACA3, its artifact encoder frozen, trained through the curriculum from ``begin`` on; resumes from ``folder``."""
-    torch.manual_seed(seed)
+    torch.manual_seed(setting.seed)
     model.requires_grad_(True).train()
     model.eta_encoder.requires_grad_(False)
-    data = SimulatedSlices(heads, seed)
-    unseen = SimulatedSlices(validation_heads, VALIDATION_SEED)
-    held_out = [unseen[i] for i in range(VALIDATION_SAMPLES)] if validation_heads else []
+    if setting.machine.leads:
+        write_json(make_folder(folder) / CONFIG, model.config.to_dict())
+    held_out = cohort.held_out()
+    curriculum = SIMULATED if cohort.heads else REAL
 
     def progress(step: int) -> float:
-        return begin + (1 - begin) * step / plan.steps
+        return begin + (1 - begin) * step / setting.plan.steps
 
     def validate(step: int) -> Mapping[str, float]:
+        model.cpu()
         draw_figure(model, held_out[:6], folder / "figures" / f"step-{step:06d}.png")
-        return score(model, held_out, CONTRASTS)
+        scores = score(model, held_out, CONTRASTS)
+        model.to(setting.machine.device)
+        return scores
 
     fit(
         model,
-        lambda batch, step: haca3_losses(model, batch, progress(step)),
-        lambda first: _batches(data, lambda step: stage_at(progress(step))[0].batch, first, plan.steps, workers),
-        plan,
+        lambda batch, step: haca3_losses(model, batch, progress(step), curriculum, perceptual),
+        lambda first: cohort.batches(setting, lambda step: stage_at(progress(step), curriculum)[0].batch, first),
+        setting.plan,
         folder,
         validate if held_out else None,
+        setting.machine,
     )
-    model.eval()
-    return model
+    return model.cpu().eval()
+
+
+def load_haca3(folder: Path) -> Haca3:
+    """HACA3 as a run left it: where its validation was best, or as it was last without any."""
+    config = folder / CONFIG
+    model = Haca3(Haca3Config(**json.loads(config.read_text())) if config.exists() else None)
+    return load_trained(model, folder, BEST if (folder / BEST).exists() else CHECKPOINT)
 
 
 def _enlarge_theta(model: Haca3) -> None:
@@ -114,17 +186,32 @@ def _enlarge_theta(model: Haca3) -> None:
 
 
 def _batches(
-    data: Dataset[dict[str, torch.Tensor | int]], size: Callable[[int], int], first: int, steps: int, workers: int
+    data: Dataset[dict[str, Tensor | int]],
+    size: Callable[[int], int],
+    setting: Setting,
+    first: int,
+    turn: tuple[int, int] = (0, 1),
 ) -> Iterator[Batch]:
-    """Batches of consecutive items; batch sizes may change with the step, the items of a step are always the same."""
-    sizes = [size(step) for step in range(steps)]
-    starts = np.concatenate([[0], np.cumsum(sizes)])
-    index_lists = [range(starts[step], starts[step + 1]) for step in range(first, steps)]
+    """Batches of consecutive items; sizes may change with the step, the items of a step are always the same.
+
+    With several processes, or several batches a step, the items of a step are dealt out in this order. Of ``turn``
+    (k, n), every n-th step is this stream's, from the k-th on.
+    """
+    plan, machine = setting.plan, setting.machine
+    share = [size(step) * plan.accumulate for step in range(plan.steps)]  # items of one process in a step
+    starts = np.concatenate([[0], np.cumsum(share)]) * machine.world
+    index_lists = [
+        range(begin + part * size(step), begin + (part + 1) * size(step))
+        for step in range(first, plan.steps)
+        if step % turn[1] == turn[0]
+        for begin in [starts[step] + machine.rank * share[step]]
+        for part in range(plan.accumulate)
+    ]
     loader = DataLoader(
         data,
         batch_sampler=index_lists,  # type: ignore[arg-type]
-        num_workers=workers,
-        prefetch_factor=4 if workers else None,
+        num_workers=setting.workers,
+        prefetch_factor=4 if setting.workers else None,
         worker_init_fn=_one_thread,
     )
     return iter(loader)

@@ -5,7 +5,6 @@ Theta and eta of the target come from another person's scan at the target site, 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -20,9 +19,10 @@ from haca3_bids.physics.anatomy import FULL, Anatomy
 from haca3_bids.physics.protocols import draw_site
 from haca3_bids.physics.render import render, texture, tissue_weights
 from haca3_bids.physics.scanner import Imperfections, acquire, draw_acquisition, draw_artifacts
-from haca3_bids.physics.signal import Protocol, signal
-from haca3_bids.physics.tissues import BRAIN, TISSUES, mean_tissues, person_deviations
+from haca3_bids.physics.signal import Protocol
+from haca3_bids.physics.tissues import BRAIN, TISSUES, person_deviations
 from haca3_bids.settings import CONTRASTS
+from haca3_bids.training.levels import contrast_code, tissue_levels
 
 Array = NDArray[np.float32]
 
@@ -32,11 +32,10 @@ SLICE_AXIS = {"axial": 2, "coronal": 1, "sagittal": 0}
 COARSE = 7  # voxels a step where only a volume's 95th percentile is wanted
 CLIP = 5.0
 REFERENCE_SLICES = range(100, 120)  # coronal, on the canvas: where inference takes theta and eta from
+STRIPPED, LESIONED = 0.15, 0.35  # shares of the slices
+LESION_RADII = (1.2, 7.0)  # pixels
+FAT_SUPPRESSED, FAT_LEFT = 0.3, (0.03, 0.4)  # share of the sources, and of fat's signal that is left in them
 CLOSING = 21  # pixels: holes of the head mask smaller than this are filled, as background removal does
-LEVEL_OF = {  # beta's levels, for the auxiliary target: air and bone, fluid, grey, white, fatty
-    "bone": 0, "vessel": 0, "csf": 1, "eye": 1, "grey": 2, "deep_grey": 2, "muscle": 2, "skin": 2, "dura": 2,
-    "lesion": 2, "white": 3, "fat": 4, "marrow": 4,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -49,9 +48,9 @@ class Sample:
     truth: Tensor  # (224, 224), noise-free at the target site
     reference: Tensor  # (slices, 224, 224), another person at the target site
     mask: Tensor  # (224, 224), bool: the head
-    level: Tensor  # (224, 224), int64: the tissue level of LEVEL_OF
+    level: Tensor  # (224, 224), int64: the number of its level in ``levels.LEVELS``
     contrast: int  # of the target
-    code: Tensor  # (2,): the contrast of the target in numbers, see ``contrast_code``
+    code: Tensor  # (2,): the contrast of the target in numbers, see ``levels.contrast_code``
 
     def as_dict(self) -> dict[str, Tensor | int]:
         """For a loader that stacks samples."""
@@ -93,13 +92,15 @@ class SimulatedSlices(torch.utils.data.Dataset[dict[str, Tensor | int]]):
         ).as_dict()
 
     def view(self, person: int, rng: np.random.Generator) -> View:
-        """One deformed slice of a person with drawn tissue values; one in ten without skull and scalp."""
+        """One deformed slice of a person with drawn tissue values; some without skull and scalp, some with lesions."""
         orientation = ORIENTATIONS[rng.integers(3)]
         index = int(rng.choice(self.inside[person][orientation]))
         shares = _deformed(cut_shares(self.heads[person], orientation, index), rng)
         brain = shares * _BRAIN_ROWS
-        if rng.uniform() < 0.1 and brain.sum() > 0.03 * PLANE**2:
+        if rng.uniform() < STRIPPED and brain.sum() > 0.03 * PLANE**2:
             shares = brain
+        if rng.uniform() < LESIONED:
+            shares = with_lesions(shares, int(rng.integers(1, 12)), rng)
         return self.view_of(person, shares, person_deviations(rng), rng)
 
     def view_of(self, person: int, shares: Array, deviations: Array, rng: np.random.Generator) -> View:
@@ -144,9 +145,10 @@ class View:
         out: Array = np.clip(image / self._scale(weights), 0, CLIP).astype(np.float32)
         return out
 
-    def acquired(self, protocol: Protocol, how: Imperfections) -> Array:
-        """The slice as a scanner gives it, scaled, (224, 224)."""
+    def acquired(self, protocol: Protocol, how: Imperfections, fat: float = 1.0) -> Array:
+        """The slice as a scanner gives it, scaled, (224, 224); ``fat`` is what fat suppression leaves of it."""
         weights = tissue_weights(protocol, self.deviations)
+        weights[:, _FATTY] *= fat
         image = acquire(render(self.shares, weights, self.local), how) * self.mask
         out: Array = np.clip(image / self._scale(weights), 0, CLIP).astype(np.float32)
         return out
@@ -162,7 +164,8 @@ class View:
                 continue
             bad = available.sum() > 1 and rng.uniform() < 0.15
             how = draw_artifacts(rng, axes=2) if bad else draw_acquisition(rng, axes=2)
-            images[row] = self.acquired(site[contrast], how) * np.float32(np.exp(rng.normal(0, 0.03)))
+            fat = rng.uniform(*FAT_LEFT) if rng.uniform() < FAT_SUPPRESSED else 1.0
+            images[row] = self.acquired(site[contrast], how, fat) * np.float32(np.exp(rng.normal(0, 0.03)))
             severity[row] = how.severity
         return images, severity
 
@@ -181,18 +184,6 @@ def cut_shares(head: Anatomy, orientation: str, index: int) -> Array:
     out = np.zeros((len(plane), PLANE, PLANE), np.float32)
     out[:, top : top + rows, left : left + columns] = plane
     return out
-
-
-def contrast_code(protocol: Protocol) -> tuple[float, float]:
-    """Where theta may begin: signal of grey (logarithmic) and of fluid relative to white matter, scaled to some tens.
-
-    The decoder's instance norms remove what is constant over the plane, so theta only acts through the plane's borders
-    and must be large to be felt; the released weights use values between -20 and 20 as well.
-    """
-    signals = dict(zip(TISSUES, signal(protocol, mean_tissues(protocol.field_t)).tolist(), strict=True))
-    grey = 20 * math.log(signals["grey"] / signals["white"])
-    fluid = 8 * signals["csf"] / signals["white"] - 10
-    return max(-20.0, min(20.0, grey)), max(-20.0, min(20.0, fluid))
 
 
 def _coarse(head: Anatomy) -> Array:
@@ -225,6 +216,25 @@ def _deformed(shares: Array, rng: np.random.Generator) -> Array:
     return out
 
 
+def with_lesions(shares: Array, count: int, rng: np.random.Generator) -> Array:
+    """The slice (tissues, h, w) with up to ``count`` soft-edged ellipses of lesion in its white matter."""
+    white, lesion = (TISSUES.index(name) for name in ("white", "lesion"))
+    places = np.argwhere(shares[white] > 0.8)
+    if len(places) == 0:
+        return shares
+    out = shares.copy()
+    rows, columns = np.indices(shares.shape[1:])
+    for row, column in places[rng.integers(len(places), size=count)]:
+        angle, radii = rng.uniform(0, np.pi), np.exp(rng.uniform(*np.log(LESION_RADII))) * np.exp(rng.normal(0, 0.3, 2))
+        along = (rows - row) * np.cos(angle) + (columns - column) * np.sin(angle)
+        across = (columns - column) * np.cos(angle) - (rows - row) * np.sin(angle)
+        distance = (np.hypot(along / radii[0], across / radii[1]) - 1) * radii.min()  # pixels, roughly
+        changed = out[white] * np.clip(0.5 - distance, 0, 1).astype(np.float32)
+        out[white] -= changed
+        out[lesion] += changed
+    return out
+
+
 def _closed(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Morphological closing with a square of CLOSING pixels."""
     grown = np.pad(mask, CLOSING).astype(np.uint8)
@@ -245,13 +255,5 @@ def _draw_available(rng: np.random.Generator, target: int) -> NDArray[np.bool_]:
     return available
 
 
-_LEVELS = np.array([LEVEL_OF[name] for name in TISSUES])
 _BRAIN_ROWS = np.array([name in BRAIN for name in TISSUES], np.float32)[:, None, None]
-
-
-def tissue_levels(shares: Array) -> NDArray[np.int64]:
-    """LEVEL_OF, (h, w), of tissue shares (tissues, h, w): the level with the largest share; air is level 0."""
-    by_level = np.stack([shares[level == _LEVELS].sum(axis=0) for level in range(_LEVELS.max() + 1)])
-    by_level[0] += np.clip(1 - shares.sum(axis=0), 0, 1)
-    out: NDArray[np.int64] = by_level.argmax(axis=0)
-    return out
+_FATTY = [TISSUES.index(name) for name in ("fat", "marrow")]

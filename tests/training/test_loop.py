@@ -1,11 +1,15 @@
 """The loop: a run that was stopped goes on as if it had not been."""
 
 import json
+import socket
 
 import pytest
 import torch
 
 from haca3_bids.training.loop import Plan, fit
+from haca3_bids.training.machine import ALONE, Machine, machine
+
+CPU = torch.device("cpu")
 
 
 def batches(first, steps):
@@ -60,3 +64,93 @@ def test_the_rate_cycles_and_fades_out():
     assert plan.rate(0) == pytest.approx(plan.lowest_rate)
     assert plan.rate(50) == pytest.approx(plan.highest_rate)
     assert plan.rate(999) < plan.lowest_rate / 10
+
+
+def test_batches_added_up_are_one_large_batch(tmp_path):
+    def run(folder, size, plan):
+        torch.manual_seed(0)
+        net = torch.nn.Linear(3, 1)
+        everything = torch.rand(8, 3, generator=torch.Generator().manual_seed(1))
+        fit(
+            net,
+            lambda batch, _: {"total": ((net(batch["x"]) - 1) ** 2).mean()},
+            lambda first: iter([{"x": part} for part in everything.split(size)]),
+            plan,
+            folder,
+        )
+        return net.weight.detach()
+
+    small = run(tmp_path / "small", 2, Plan(steps=1, accumulate=4))
+    assert torch.allclose(small, run(tmp_path / "large", 8, Plan(steps=1)), atol=1e-6)
+
+
+def test_the_best_checkpoint_is_that_of_the_highest_validation(tmp_path):
+    net = torch.nn.Linear(3, 1)
+    seen = {}
+
+    def validate(step):
+        seen[step] = net.weight.detach().clone()
+        return {"psnr": -abs(step - 4.0)}
+
+    plan = Plan(steps=6, validate_every=1)
+    fit(net, lambda b, _: {"total": net(b["x"]).mean()}, lambda first: batches(first, 6), plan, tmp_path, validate)
+    assert torch.equal(torch.load(tmp_path / "best.pt")["networks"]["weight"], seen[4])
+    assert len((tmp_path / "validation.jsonl").read_text().splitlines()) == 6
+
+
+def test_half_precision_is_used_inside_a_step(tmp_path):
+    net, kinds = torch.nn.Linear(3, 1), set()
+
+    def step_losses(batch, _):
+        out = net(batch["x"])
+        kinds.add(out.dtype)
+        return {"total": out.float().mean()}
+
+    fit(net, step_losses, lambda first: batches(first, 1), Plan(steps=1), tmp_path, machine=Machine(CPU, "bf16"))
+    assert kinds == {torch.bfloat16}
+    assert net.weight.dtype == torch.float32
+
+
+def test_tensorboard_can_read_the_losses(tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    _, losses = trained(tmp_path, 20)
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert [event.value for event in events.Scalars("losses/total")] == pytest.approx(losses, abs=1e-5)
+
+
+def _one_of_two(rank, folder, port):
+    import os
+
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "RANK": str(rank)}
+    torch.set_num_threads(1)
+    with machine("cpu") as mine:
+        _trained_on_half(mine, folder)
+
+
+def _trained_on_half(mine, folder):
+    torch.manual_seed(0)
+    net = torch.nn.Linear(3, 1)
+    everything = torch.rand(5, 8, 3, generator=torch.Generator().manual_seed(1))
+    share = 8 // mine.world
+    own = everything[:, mine.rank * share : (mine.rank + 1) * share]
+    fit(
+        net,
+        lambda batch, _: {"total": ((net(batch["x"]) - 1) ** 2).mean()},
+        lambda first: iter([{"x": part} for part in own]),
+        Plan(steps=5),
+        folder,
+        machine=mine,
+    )
+
+
+def test_two_processes_train_like_one_with_all_the_data(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    torch.multiprocessing.spawn(_one_of_two, (tmp_path / "two", port), 2)
+    _trained_on_half(ALONE, tmp_path / "one")
+    two, one = (torch.load(tmp_path / name / "last.pt")["networks"]["weight"] for name in ("two", "one"))
+    assert torch.allclose(two, one, atol=1e-6)

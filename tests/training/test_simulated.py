@@ -6,14 +6,16 @@ import torch
 from torch.utils.data import default_collate
 
 from haca3_bids.networks.encoders import ArtifactEncoder
-from haca3_bids.networks.haca3 import Haca3
+from haca3_bids.networks.haca3 import Haca3, Haca3Config
 from haca3_bids.physics.anatomy import AFFINE, SHAPE
 from haca3_bids.physics.protocols import REFERENCE_PROTOCOLS
+from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.settings import CONTRASTS
 from haca3_bids.training.anatomy import AnatomySlices, anatomy_step
 from haca3_bids.training.artifact import ArtifactTriplets, artifact_step
-from haca3_bids.training.haca3 import CURRICULUM, TOGETHER, haca3_losses, stage_at, straight_through
-from haca3_bids.training.simulated import SimulatedSlices, contrast_code, cut_shares
+from haca3_bids.training.haca3 import REAL, SIMULATED, TOGETHER, haca3_losses, stage_at, straight_through
+from haca3_bids.training.levels import LEVELS, contrast_code, tissue_levels
+from haca3_bids.training.simulated import SimulatedSlices, cut_shares, with_lesions
 from haca3_bids.volumes.canvas import fit_canvas
 from haca3_bids.volumes.slices import ORIENTATIONS, cut
 from haca3_bids.volumes.volume import Volume
@@ -51,10 +53,31 @@ def test_contrasts_begin_far_apart():
     assert distances[~np.eye(4, dtype=bool)].min() > 2
 
 
-def test_the_curriculum_ends_with_whole_slices() -> None:
-    assert [stage.until for stage in CURRICULUM] == sorted(stage.until for stage in CURRICULUM)
-    assert stage_at(0.999)[0].pool == 1
-    assert any(stage.until == TOGETHER for stage in CURRICULUM)
+@pytest.mark.parametrize("curriculum", [SIMULATED, REAL])
+def test_a_curriculum_ends_with_whole_slices_and_everything_together(curriculum) -> None:
+    assert [stage.until for stage in curriculum] == sorted(stage.until for stage in curriculum)
+    last = stage_at(1.0, curriculum)[0]
+    assert (last.pool, last.anatomy, last.cycle) == (1, "hard", True)
+    assert stage_at(TOGETHER, curriculum)[0] == last
+
+
+def test_pure_tissues_and_mixtures_have_their_own_levels() -> None:
+    shares = np.zeros((len(TISSUES), 1, 5), np.float32)
+    grey, white, fluid = (TISSUES.index(name) for name in ("grey", "white", "csf"))
+    shares[grey, 0, 0] = shares[white, 0, 1] = shares[fluid, 0, 2] = 1
+    shares[[grey, white], 0, 3] = 0.5
+    found = [dict(LEVELS[level]) for level in tissue_levels(shares)[0]]
+    assert found == [{"grey": 1}, {"white": 1}, {"csf": 1}, {"grey": 0.5, "white": 0.5}, {"air": 1}]
+
+
+def test_lesions_take_the_place_of_white_matter_only(heads) -> None:
+    shares = cut_shares(heads[0], "axial", 110)
+    changed = with_lesions(shares, 8, np.random.default_rng(0))
+    white, lesion = TISSUES.index("white"), TISSUES.index("lesion")
+    assert changed[lesion].sum() > 10
+    np.testing.assert_allclose(changed[white] + changed[lesion], shares[white] + shares[lesion], atol=1e-6)
+    others = [row for row in range(len(TISSUES)) if row not in (white, lesion)]
+    np.testing.assert_array_equal(changed[others], shares[others])
 
 
 def test_a_hard_anatomy_still_has_a_gradient() -> None:
@@ -71,7 +94,8 @@ def test_a_hard_anatomy_still_has_a_gradient() -> None:
     ("progress", "parts"),
     [
         (0.1, ("theta_encoder", "decoder")),
-        (0.5, ("theta_encoder", "decoder")),
+        (0.3, ("theta_encoder", "decoder")),
+        (0.6, ("theta_encoder", "decoder")),
         (0.95, ("beta_encoder", "theta_encoder", "decoder", "attention_module", "patchifier")),
     ],
 )
@@ -79,7 +103,7 @@ def test_the_losses_of_a_stage_are_felt_by_what_it_trains(heads, progress, parts
     torch.manual_seed(0)
     data = SimulatedSlices(heads, seed=0)
     batch = default_collate([data[index] for index in range(4)])
-    model = Haca3()
+    model = Haca3(Haca3Config(beta_dim=len(LEVELS)))
     model.eta_encoder.requires_grad_(False)
     losses = haca3_losses(model, batch, progress)
     losses["total"].backward()
@@ -94,7 +118,7 @@ def test_the_anatomy_encoder_can_learn_a_slice_by_heart(heads, progress):
     torch.manual_seed(0)
     batch = default_collate([AnatomySlices(heads, seed=0, t1w_until=1)[0]])
     assert batch["contrast"].item() == 0
-    encoder = Haca3().beta_encoder
+    encoder = Haca3(Haca3Config(beta_dim=len(LEVELS))).beta_encoder
     optimizer = torch.optim.Adam(encoder.parameters(), lr=2e-3)
     found = []
     for _ in range(8):

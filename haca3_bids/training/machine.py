@@ -1,0 +1,77 @@
+"""Where a run computes: the device, the arithmetic, and this process's place among those that ``torchrun`` started."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, distributed, nn
+
+from haca3_bids.harmonization.device import choose_device
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One process of a run, alone or among ``world``."""
+
+    device: torch.device
+    precision: str = "fp32"
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes what the run leaves behind."""
+        return self.rank == 0
+
+    def arithmetic(self) -> AbstractContextManager[object]:
+        """Inside, convolutions compute in the chosen precision; the parameters stay in fp32."""
+        return torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bf16" else nullcontext()
+
+    def moved(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The batch on this process's device."""
+        return {name: tensor.to(self.device, non_blocking=True) for name, tensor in batch.items()}
+
+    def share_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Give every process the mean of all processes' gradients; a parameter without one counts as zero."""
+        if self.world == 1:
+            return
+        for parameter in parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            distributed.all_reduce(parameter.grad)
+            parameter.grad /= self.world
+
+    def agreed(self, decision: bool) -> bool:
+        """The decision of the process that leads, so that all stop together."""
+        if self.world == 1:
+            return decision
+        told = torch.tensor(int(decision), device=self.device)
+        distributed.broadcast(told, 0)
+        return bool(told.item())
+
+
+ALONE = Machine(torch.device("cpu"))
+
+
+@contextmanager
+def machine(device: str = "auto", precision: str = "fp32") -> Iterator[Machine]:
+    """This process's machine, joined with the others of ``torchrun`` while the block runs.
+
+    ``device`` as for ``choose_device``; under ``torchrun`` each process takes the GPU of its local rank.
+    """
+    world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    chosen = choose_device(device)
+    if world == 1:
+        yield Machine(chosen, precision)
+        return
+    if chosen.type == "cuda":
+        chosen = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    try:
+        yield Machine(chosen, precision, rank, world)
+    finally:
+        distributed.destroy_process_group()

@@ -1,0 +1,69 @@
+"""The perceptual loss of the paper: differences of VGG16's features (Johnson et al., ECCV 2016).
+
+The network is not part of this package: give the file of its ImageNet weights (``vgg16-397923af.pth`` of torchvision,
+or any file with the same keys). Without it ``losses.structural`` stands in.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+from torch import Tensor, nn
+
+from haca3_bids.errors import BadInput
+
+WIDTHS = (64, 64, "pool", 128, 128, "pool", 256, 256, 256)  # of VGG16, up to relu3_3
+COMPARED = (3, 8, 15)  # relu1_2, relu2_2, relu3_3
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's channels
+BRIGHTEST = 1.5  # of an image scaled by its 95th percentile: what becomes white
+
+
+class Vgg16Loss(nn.Module):
+    """(image, truth, mask), each (batch, 1, h, w), -> the mean absolute difference of their features."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, weights: Path) -> None:
+        super().__init__()
+        self.features = _features()
+        self.features.load_state_dict(_read(weights, set(self.features.state_dict())))
+        self.requires_grad_(False).eval()
+        self.register_buffer("mean", torch.tensor(MEAN)[:, None, None])
+        self.register_buffer("std", torch.tensor(STD)[:, None, None])
+
+    def forward(self, image: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
+        both = torch.cat([image * mask, truth * mask]) / BRIGHTEST
+        x = (both.clamp(0, 1) - self.mean) / self.std
+        total = image.new_zeros(())
+        for index, layer in enumerate(self.features):
+            x = layer(x)
+            if index in COMPARED:
+                one, other = x.chunk(2)
+                total = total + (one - other).abs().mean()
+        return total / len(COMPARED)
+
+
+def _features() -> nn.Sequential:
+    layers: list[nn.Module] = []
+    channels = 3
+    for width in WIDTHS:
+        if isinstance(width, int):
+            layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
+            channels = width
+        else:
+            layers.append(nn.MaxPool2d(2))
+    return nn.Sequential(*layers)
+
+
+def _read(path: Path, wanted: set[str]) -> dict[str, Tensor]:
+    try:
+        found = torch.load(path, weights_only=True, map_location="cpu")
+        return {name: found[f"features.{name}"] for name in wanted}
+    except (OSError, RuntimeError, KeyError, TypeError, EOFError, ValueError, UnpicklingError) as error:
+        raise BadInput(
+            f"{path.name} holds no weights of VGG16 ({type(error).__name__}).",
+            "torchvision's vgg16-397923af.pth is such a file.",
+        ) from error

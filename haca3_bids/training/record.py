@@ -1,0 +1,72 @@
+"""What a run leaves behind while it goes on: its losses and validations, and a progress bar."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+
+class Record:
+    """Writes ``losses.jsonl``, ``validation.jsonl`` and ``tensorboard/`` in the folder of a run.
+
+    TensorBoard's files and the bar need the extra ``train`` (tensorboard, tqdm) and are left out without it; the bar
+    is shown on a terminal only.
+    """
+
+    def __init__(self, folder: Path, first: int, steps: int, leads: bool = True) -> None:
+        self.folder, self.leads, self.start = folder, leads, time.monotonic()
+        if leads:
+            folder.mkdir(parents=True, exist_ok=True)
+        self.board = _board(folder / "tensorboard", first) if leads else None
+        self.bar = _bar(folder.name, first, steps) if leads and sys.stderr.isatty() else None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for each in (self.board, self.bar):
+            if each is not None:
+                each.close()
+
+    def losses(self, step: int, losses: Mapping[str, float]) -> None:
+        """Note the losses of a step."""
+        self._write(step, {"seconds": time.monotonic() - self.start, **losses}, "losses")
+        if self.bar is not None:
+            self.bar.set_postfix(loss=f"{losses['total']:.3f}")
+            self.bar.update()
+
+    def validation(self, step: int, scores: Mapping[str, float]) -> None:
+        """Note what a validation found."""
+        self._write(step, scores, "validation")
+
+    def _write(self, step: int, values: Mapping[str, float], name: str) -> None:
+        if not self.leads:
+            return
+        with (self.folder / f"{name}.jsonl").open("a") as stream:
+            stream.write(json.dumps({"step": step, **{k: round(v, 6) for k, v in values.items()}}) + "\n")
+        if self.board is not None:
+            for key, value in values.items():
+                self.board.add_scalar(f"{name}/{key}", value, step)
+
+
+def _board(folder: Path, first: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder), purge_step=first + 1)
+
+
+def _bar(name: str, first: int, steps: int) -> Any:
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return None
+    return tqdm(total=steps, initial=first, desc=name, unit="step", smoothing=0.1)

@@ -1,0 +1,129 @@
+"""Scans of people for training: the preprocessed images that ``haca3-bids`` writes, as the networks see them."""
+
+from __future__ import annotations
+
+import csv
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haca3_bids.bids.names import parse_entities
+from haca3_bids.errors import BadInput
+from haca3_bids.harmonization.prepare import Rim, fit_images, prepare
+from haca3_bids.settings import CONTRASTS, HarmonizationSettings
+from haca3_bids.volumes.volume import load_volume
+
+LOG = logging.getLogger(__name__)
+SETTINGS = HarmonizationSettings(device="cpu")
+
+
+@dataclass(frozen=True)
+class Session:
+    """One session's images on one grid."""
+
+    name: str  # sub-01_ses-1
+    site: str
+    images: Mapping[str, Path]  # of each contrast
+
+
+@dataclass(frozen=True)
+class PlacedSession:
+    """A session on the canvas: arrays have axes (x, y, z), 224 voxels each, and lie in files."""
+
+    name: str
+    site: str
+    values: Mapping[str, NDArray[np.float16]]  # scaled by the 95th percentile, background zero
+    mask: NDArray[np.bool_]  # the head, in any of the images
+
+
+def find_sessions(datasets: Sequence[Path], sites: Path | None = None) -> list[Session]:
+    """Every session of some derivatives datasets, by name; each dataset is a site unless ``sites`` says otherwise.
+
+    ``sites`` is a TSV with the columns participant_id, site and, where sessions differ, session_id. BadInput when
+    there is nothing to learn from: no image, no session of two contrasts, or one site only.
+    """
+    table = _read_sites(sites) if sites else {}
+    found = [session for dataset in datasets for session in _sessions_of(dataset, table)]
+    if not any(len(session.images) > 1 for session in found):
+        raise BadInput(
+            f"None of the {len(found)} sessions has two contrasts; HACA3 learns anatomy from pairs of one session.",
+            "Give sessions with two or more of T1w, T2w, PDw and FLAIR, or train with --simulate.",
+        )
+    if len({session.site for session in found}) == 1:
+        raise BadInput(
+            f"All {len(found)} sessions are of one site ({found[0].site}); there is nothing to harmonize between.",
+            "Give datasets of two or more sites, or name them with --sites FILE.tsv.",
+        )
+    return found
+
+
+def _sessions_of(dataset: Path, table: Mapping[str, str]) -> list[Session]:
+    images: dict[str, dict[str, Path]] = {}
+    for path in sorted(dataset.glob("sub-*/**/anat/*_desc-preproc_*.nii.gz")):
+        entities, suffix, _ = parse_entities(path.name)
+        if suffix not in CONTRASTS:
+            continue
+        name = "_".join(f"{key}-{entities[key]}" for key in ("sub", "ses") if key in entities)
+        images.setdefault(name, {})[suffix] = path
+    if not images:
+        raise BadInput(
+            f"{dataset.name} holds no preprocessed image (*_desc-preproc_T1w.nii.gz and the like).",
+            "Run `haca3-bids BIDS_DIR OUTPUT_DIR participant` first and give its OUTPUT_DIR.",
+        )
+    return [
+        Session(f"{dataset.name}/{name}", table.get(name, table.get(name.split("_")[0], dataset.name)), of_one)
+        for name, of_one in images.items()
+    ]
+
+
+def _read_sites(path: Path) -> dict[str, str]:
+    """Site of each ``sub-X`` or ``sub-X_ses-Y``."""
+    with path.open(newline="") as stream:
+        rows = list(csv.DictReader(stream, delimiter="\t"))
+    if not rows or not {"participant_id", "site"} <= set(rows[0]):
+        raise BadInput(f"{path.name} has no columns participant_id and site.", "It must be a TSV with these columns.")
+    return {"_".join(filter(None, (row["participant_id"], row.get("session_id")))): row["site"] for row in rows}
+
+
+def split_by_person(sessions: Sequence[PlacedSession], share: int) -> tuple[list[PlacedSession], list[PlacedSession]]:
+    """Sessions to learn from, and those of every ``share``-th person of each site, to validate with."""
+    kept = set()
+    for site in {session.site for session in sessions}:
+        people = sorted({_person(session) for session in sessions if session.site == site})
+        kept.update(people[share - 1 :: share])
+    return [s for s in sessions if _person(s) not in kept], [s for s in sessions if _person(s) in kept]
+
+
+def _person(session: PlacedSession) -> str:
+    """A person who travels has the same label at every site."""
+    return session.name.split("/")[-1].split("_")[0]
+
+
+def place_sessions(sessions: Sequence[Session], cache: Path) -> list[PlacedSession]:
+    """The sessions on the canvas, made once and then read from ``cache`` (40 MB an image)."""
+    return [_placed(session, cache / session.name) for session in sessions]
+
+
+def _placed(session: Session, folder: Path) -> PlacedSession:
+    mask = folder / "mask.npy"
+    if not mask.exists():  # written last
+        LOG.info("placing %s", session.name)
+        folder.mkdir(parents=True, exist_ok=True)
+        np.save(mask, _make(session, folder))
+    values = {contrast: np.load(folder / f"{contrast}.npy", mmap_mode="r") for contrast in session.images}
+    return PlacedSession(session.name, session.site, values, np.load(mask, mmap_mode="r"))
+
+
+def _make(session: Session, folder: Path) -> NDArray[np.bool_]:
+    volumes = {contrast: load_volume(path) for contrast, path in session.images.items()}
+    rim = Rim({})
+    canvas = fit_images(volumes, rim, SETTINGS)
+    prepared = {name: prepare(name, volume, canvas, rim, SETTINGS, "haca3") for name, volume in volumes.items()}
+    for contrast, image in prepared.items():
+        np.save(folder / f"{contrast}.npy", image.values.astype(np.float16))
+    head: NDArray[np.bool_] = np.logical_or.reduce([image.votes for image in prepared.values()])
+    return head

@@ -1,0 +1,149 @@
+"""Training on what ``haca3-bids`` writes: which sessions, which samples, which errors."""
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import default_collate
+
+from haca3_bids.cli.toolbox import main
+from haca3_bids.errors import BadInput
+from haca3_bids.networks.haca3 import Haca3
+from haca3_bids.settings import CONTRASTS
+from haca3_bids.training.haca3 import REAL, haca3_losses
+from haca3_bids.training.real import RealSlices
+from haca3_bids.training.scans import find_sessions, place_sessions, split_by_person
+
+GREY = {"T1w": 600, "T2w": 1400, "FLAIR": 1300}
+
+
+def write_session(dataset, subject, contrasts, rng):
+    """Heads of 60 mm on a small grid: grey outside, white matter at 1000 inside."""
+    folder = dataset / f"sub-{subject}" / "anat"
+    folder.mkdir(parents=True)
+    x, y, z = np.indices((96, 96, 96)) - 48
+    radius = np.sqrt((x / 34) ** 2 + (y / 40) ** 2 + (z / 32) ** 2)
+    for contrast in contrasts:
+        image = np.where(radius < 0.6, 1000, GREY[contrast]) * (radius < 1) + rng.normal(0, 10, radius.shape)
+        name = f"sub-{subject}_space-MNI152NLin2009cSym_res-1_desc-preproc_{contrast}.nii.gz"
+        nib.save(nib.Nifti1Image(np.abs(image).astype(np.float32), np.diag([1, 1, 1, 1])), folder / name)
+
+
+@pytest.fixture(scope="module")
+def datasets(tmp_path_factory):
+    rng, root = np.random.default_rng(0), tmp_path_factory.mktemp("data")
+    for site, contrasts in (("siteA", ("T1w", "T2w")), ("siteB", ("T1w", "FLAIR"))):
+        for subject in ("01", "02"):
+            write_session(root / site, subject, contrasts, rng)
+    write_session(root / "single", "01", ("T1w",), rng)
+    return root
+
+
+@pytest.fixture(scope="module")
+def placed(datasets, tmp_path_factory):
+    return place_sessions(find_sessions([datasets / "siteA", datasets / "siteB"]), tmp_path_factory.mktemp("cache"))
+
+
+def test_every_session_is_found_with_its_site(datasets):
+    found = find_sessions([datasets / "siteA", datasets / "siteB"])
+    assert [(one.name, one.site, sorted(one.images)) for one in found] == [
+        ("siteA/sub-01", "siteA", ["T1w", "T2w"]),
+        ("siteA/sub-02", "siteA", ["T1w", "T2w"]),
+        ("siteB/sub-01", "siteB", ["FLAIR", "T1w"]),
+        ("siteB/sub-02", "siteB", ["FLAIR", "T1w"]),
+    ]
+
+
+def test_a_table_can_name_the_sites_of_one_dataset(datasets, tmp_path):
+    table = tmp_path / "sites.tsv"
+    table.write_text("participant_id\tsite\nsub-01\tnorth\nsub-02\tsouth\n")
+    assert [one.site for one in find_sessions([datasets / "siteA"], table)] == ["north", "south"]
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["siteA"], "of one site"),
+        (["single"], "two contrasts"),
+        (["nothing"], "no preprocessed image"),
+    ],
+)
+def test_data_that_teach_nothing_are_a_sentence(datasets, names, words):
+    with pytest.raises(BadInput, match=words):
+        find_sessions([datasets / name for name in names])
+
+
+def test_a_table_without_its_columns_is_a_sentence(datasets, tmp_path):
+    table = tmp_path / "sites.tsv"
+    table.write_text("subject\tscanner\nsub-01\tnorth\n")
+    with pytest.raises(BadInput, match="columns participant_id and site"):
+        find_sessions([datasets / "siteA"], table)
+
+
+def test_validation_is_split_by_person(placed):
+    train, kept = split_by_person(placed, 2)
+    assert {one.name.split("/")[1] for one in train} == {"sub-01"}
+    assert {one.name.split("/")[1] for one in kept} == {"sub-02"}
+
+
+def test_samples_are_drawn_from_their_index_and_inter_site_targets_are_of_other_sites(placed):
+    data = RealSlices(placed, seed=1)
+    kinds = set()
+    for index in range(40):
+        sample, again = data[index], data[index]
+        assert all(torch.equal(torch.as_tensor(sample[k]), torch.as_tensor(again[k])) for k in sample)
+        assert sample["available"].any()
+        assert not sample["sources"][~sample["available"]].any()
+        own = {CONTRASTS[row] for row in np.flatnonzero(sample["available"])}
+        target = CONTRASTS[sample["contrast"]]
+        kinds.add((bool(sample["paired"]), bool(sample["truth"].any())))
+        if not sample["paired"]:
+            assert target not in own - {"T1w"}  # siteA alone has T2w, siteB alone FLAIR
+            assert not sample["truth"].any()
+    assert kinds == {(True, True), (False, False)}
+
+
+@pytest.mark.parametrize("progress", [0.1, 0.5, 0.95])
+def test_scans_of_people_train_everything_without_labels(placed, progress):
+    torch.manual_seed(0)
+    data = RealSlices(placed, seed=1)
+    model = Haca3()
+    model.eta_encoder.requires_grad_(False)
+    losses = haca3_losses(model, default_collate([data[i] for i in range(3)]), progress, REAL)
+    losses["total"].backward()
+    assert "labels" not in losses
+    assert "codes" not in losses
+    assert all(torch.isfinite(value) for value in losses.values())
+    for part in (model.beta_encoder, model.theta_encoder, model.decoder):
+        assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in part.parameters())
+
+
+def test_a_target_of_another_site_is_not_reconstructed(placed):
+    data = RealSlices(placed, seed=1)
+    unpaired = next(data[i] for i in range(100) if not data[i]["paired"])
+    losses = haca3_losses(Haca3(), default_collate([unpaired]), 0.95, REAL)
+    assert losses["l1"].item() == 0
+    assert losses["structure"].item() == 0
+    assert losses["cycle"].item() > 0
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["haca3"], "nothing to train on"),
+        (["anatomy", "--data", "siteA"], "learns from simulated heads only"),
+        (["haca3", "--data", "siteA"], "of one site"),
+    ],
+)
+def test_what_cannot_be_trained_is_a_sentence(datasets, tmp_path, words, sentence, capsys, monkeypatch):
+    monkeypatch.chdir(datasets)
+    assert main(["train", *words, "--out", str(tmp_path / "run")]) != 0
+    assert sentence in capsys.readouterr().err
+
+
+def test_two_steps_from_the_built_in_weights_give_weights_again(datasets, tmp_path, monkeypatch):
+    monkeypatch.chdir(datasets)
+    run = ["--out", str(tmp_path / "run"), "--threads", "1", "--workers", "0"]
+    assert main(["train", "haca3", "--data", "siteA", "siteB", "--start-from", "builtin", "--steps", "2", *run]) == 0
+    assert main(["train", "export", *run]) == 0
+    assert (tmp_path / "run" / "weights" / "haca3.safetensors").stat().st_size > 1e6
