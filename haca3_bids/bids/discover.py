@@ -17,16 +17,18 @@ from haca3_bids.volumes.header import check_geometry
 
 IMAGE_EXTENSIONS = (".nii", ".nii.gz")
 OTHER_CONTRASTS = {
-    "MP2RAGE": "an MP2RAGE acquisition is no weighted image of one of the four contrasts",
-    "UNIT1": "the uniform image of MP2RAGE has no background to work with",
+    "MP2RAGE": "not supported: an inversion image of MP2RAGE is no weighted image of one of the four contrasts",
+    "UNIT1": "not supported: the uniform image of MP2RAGE has noise in the place of air",
+    "T1map": "not supported: a map of T1, not a T1-weighted image",
+    "R1map": "not supported: a map of R1, not a T1-weighted image",
     "PDT2": "a combined PD and T2 image is two volumes in one file; split it into PDw and T2w",
     "PD": "the suffix PD is deprecated; name a proton-density weighted image PDw",
     "defacemask": "a mask, not an image",
     "mask": "a mask, not an image",
 }
 UNWANTED_ENTITIES = {
-    "ce": "contrast agent was given (ce-)",
-    "inv": "an inversion image of a quantitative acquisition (inv-)",
+    "ce": "contrast agent was given (ce-); ask for it by name with --bids-filter-file",
+    "inv": "not supported: an inversion image of a quantitative acquisition (inv-)",
     "mt": "part of a magnetization-transfer pair (mt-)",
     "chunk": "one of several parts of a head (chunk-)",
     "space": "not in its own space (space-): not a raw scan",

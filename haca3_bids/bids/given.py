@@ -1,4 +1,4 @@
-"""What earlier derivatives already know of a session: brain mask and rigid transform to the template."""
+"""What earlier derivatives already know of a session: brain, head and the rigid way to the template."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from haca3_bids.bids.discover import Session
 from haca3_bids.bids.names import parse_entities
 from haca3_bids.errors import UsageError
 
+MASKS = {"brain": "brain_mask", "head": "head_mask"}
 LINEAR_EXTENSIONS = (".txt", ".mat", ".tfm")  # ITK files of one linear transform; .h5 holds a warp
 
 
@@ -20,7 +21,7 @@ def check_derivatives(derivatives: Sequence[tuple[str, Path]]) -> None:
 
 
 def find_given(derivatives: Sequence[tuple[str, Path]], session: Session, space: str) -> dict[str, Path]:
-    """``brain_mask`` (on the reference scan's grid) and ``to_template`` (an ITK file), as far as they are there.
+    """``brain_mask``, ``head_mask`` (in the reference scan's space) and ``to_template`` (an ITK file), as far as known.
 
     The folders are searched in the order given, the session's own files before those of the subject.
     """
@@ -38,8 +39,9 @@ def _kind(path: Path, session: Session, space: str) -> str:
     entities, suffix, extension = parse_entities(path.name)
     if entities.get("ses", session.session) != session.session:
         return ""
-    if suffix == "mask" and extension.startswith(".nii") and entities.get("desc") == "brain":
-        return "" if entities.get("space", session.reference) != session.reference else "brain_mask"
+    if suffix == "mask" and extension.startswith(".nii") and entities.get("desc") in MASKS:
+        own = entities.get("space", session.reference) == session.reference and "res" not in entities
+        return MASKS[entities["desc"]] if own else ""
     if suffix == "xfm" and extension in LINEAR_EXTENSIONS and entities.get("mode") == "image":
         pair = (entities.get("from"), entities.get("to"))
         return "to_template" if pair == (session.reference, space) else ""

@@ -65,9 +65,31 @@ def preproc_sidecar(contrast: str, record: Mapping[str, Any], raw: Mapping[str, 
         "FieldOfViewCoverage": own.get("coverage"),
         "RegistrationSimilarity": own.get("registration_similarity"),
         **({"RegistrationProblem": problem} if problem else {}),
+        **_sampling(own),
         **({"LongitudinalSessions": visits} if visits else {}),
         "Defaced": record.get("defaced"),
         **{key: raw[key] for key in COPIED_KEYS if key in raw},
+    }
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else round(100 * share, 2)
+
+
+def _sampling(own: Mapping[str, Any]) -> dict[str, Any]:
+    """How the scan was sampled and brought to the template's grid, as far as the record says."""
+    taken = own.get("acquisition")
+    if not taken:
+        return {}
+    method = own.get("super_resolution", "none")
+    smoothed = "one cubic B-spline, after a Gaussian along axes finer than the grid"
+    return {
+        "ThickSlices": taken["two_dimensional"],
+        "SliceSpacing": taken["spacing_mm"],
+        "InPlaneVoxelSize": taken["in_plane_mm"],
+        "SuperResolution": method,
+        **({"SuperResolutionSpacing": own["thin_spacing_mm"]} if method != "none" else {}),
+        "Interpolation": smoothed,
     }
 
 
@@ -90,13 +112,19 @@ def harmonized_sidecar(image: Mapping[str, Any], result: Mapping[str, Any], vers
             "Origin": target.get("origin"),
         },
         "SourceContrasts": {
-            contrast: {"Theta": own.get("theta"), "Eta": own.get("eta"), "Attention": own.get("attention")}
+            contrast: {
+                "Theta": own.get("theta"),
+                "Eta": own.get("eta"),
+                "Attention": own.get("attention"),
+                "BrainCovered": own.get("brain_covered"),
+            }
             for contrast, own in image.get("sources", {}).items()
         },
         "WhiteMatterPeak": image.get("white_matter_peak"),
         "Scale": image.get("scale"),
         "CutShareOfGrid": image.get("cut_share"),
         "CoveredShareOfGrid": image.get("covered_share"),
+        "BrainWithoutSourcePercent": _percent(image.get("brain_without_source")),
         "Device": result.get("device"),
         "Precision": result.get("precision"),
         "Seed": result.get("seed"),

@@ -56,7 +56,8 @@ OPTIONS: Mapping[str, tuple[Option, ...]] = {
         Option(
             ("-d", "--derivatives"),
             "selection.derivatives",
-            "earlier derivatives: their brain masks and rigid transforms are taken instead of being computed",
+            "earlier derivatives: their masks of brain and head and their rigid transforms are taken instead of being "
+            "computed",
             kind=named_folder,
             many=True,
             metavar="NAME=PATH",
@@ -86,6 +87,13 @@ OPTIONS: Mapping[str, tuple[Option, ...]] = {
             "go on with a warning where an alignment is too poor to be trusted",
             many=True,
             choices=("registration",),
+        ),
+        Option(
+            ("--super-resolution",),
+            "preprocessing.super_resolution",
+            "make thin slices of thick ones first: builtin (a network trained on the scan itself) or eclare (the "
+            "separate program); default: none, splines",
+            choices=("none", "builtin", "eclare"),
         ),
         switch(
             "--longitudinal",

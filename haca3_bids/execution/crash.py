@@ -18,6 +18,7 @@ STEPS = {
     "resample": "resampling to the template",
     "masks": "finding head, brain and white matter",
     "white_matter": "finding the white-matter peak",
+    "super_resolution": "making thin slices of thick ones",
     "frame": "finding the frame in the middle of all sessions",
     "collect": "gathering what the preprocessing found",
     "harmonize": "harmonizing",

@@ -25,6 +25,7 @@ from haca3_bids.execution.select import Selection, select_sessions, table
 from haca3_bids.execution.sessions import Run, process
 from haca3_bids.execution.targets import TargetRequest, default_targets, parse_targets
 from haca3_bids.execution.weights import Weights, find_weights
+from haca3_bids.preprocessing.eclare import find_eclare
 from haca3_bids.preprocessing.template import check_template
 from haca3_bids.settings import Settings
 
@@ -91,6 +92,8 @@ def check_input(settings: Settings) -> Selection:
 def check_means(settings: Settings, selection: Selection) -> tuple[Weights, list[TargetRequest]]:
     """Weights and targets; errors of what a run needs (64, 69, 73) are raised here. Writes nothing."""
     check_template(settings.preprocessing.template)
+    if settings.preprocessing.super_resolution == "eclare":
+        find_eclare()
     weights = find_weights(settings.harmonization)
     LOGGER.info("Weights %s (%s, %s), device %s.", weights.name, weights.variant, weights.sha256[:12], weights.device)
     requests = parse_targets(settings, weights)

@@ -160,6 +160,7 @@ def _image(name: str, value: str, typed: str) -> TargetRequest:
 def image_fingerprint(request: TargetRequest, settings: Settings, weights: Weights) -> str:
     """What must be equal for encoded values to be taken over from an earlier run."""
     parts = [__version__, weights.sha256, settings.preprocessing.template, settings.preprocessing.sloppy]
+    parts += [settings.preprocessing.super_resolution]
     parts += [settings.harmonization.background, settings.harmonization.like_authors]
     files = {contrast: sha256(path) for contrast, path in request.images.items()}
     return hashlib.sha256(json.dumps([parts, files], sort_keys=True).encode()).hexdigest()[:16]

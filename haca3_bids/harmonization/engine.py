@@ -13,7 +13,7 @@ from haca3_bids.checkpoints.formats import Checkpoint
 from haca3_bids.errors import BadInput, UsageError
 from haca3_bids.harmonization.device import Batches, choose_device, inference, made_lean, out_of_memory, reused_memory
 from haca3_bids.harmonization.fusion import SLAB, fuse_in_slabs, median
-from haca3_bids.harmonization.prepare import Rim, fit_images, prepare
+from haca3_bids.harmonization.prepare import Rim, fit_images, grid_in_words, prepare
 from haca3_bids.harmonization.stream import Draw, Session, Stream, union
 from haca3_bids.harmonization.target import Pair, Target
 from haca3_bids.intensity.percentile import Array, Mask, scaled, upper_percentile
@@ -36,8 +36,9 @@ class SourceReport:
 
     theta: Pair  # of the coronal slices that represent an image
     eta: Pair
-    attention: float  # mean over all voxels that were harmonized
+    attention: float  # mean over the brain, or over all voxels that were harmonized where that is not known
     scale: float  # its 95th percentile
+    brain_covered: float | None = None  # share of the brain in its field of view
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Harmonized:
     precision: str
     attention_maps: Mapping[str, Volume] = field(default_factory=dict)
     beta: Volume | None = None  # level + 1 of the axial slices, 0 outside
+    brain_without_source: float | None = None  # share of the brain that stays empty
 
 
 @dataclass(frozen=True)
@@ -84,19 +86,20 @@ def harmonize(
     white_matter: Volume | None = None,
     head_mask: Volume | None = None,
     content: Volume | None = None,
+    brain: Volume | None = None,
     extras: Collection[str] = (),
 ) -> list[Harmonized]:
     """One image for each target, from ``sources`` (contrast -> image) that share one grid; BadInput otherwise.
 
     ``coverage`` holds the field of view of a source, ``white_matter`` the mask in which the peak is brought to 1000,
     ``head_mask`` the only place where anything is written; all are masks on the same grid. ``fusion`` None stands
-    for the voxelwise median. A grid larger than the networks' canvas is cropped about ``content``.
-    ``extras`` may name "attention" and "beta".
+    for the voxelwise median. A grid larger than the networks' canvas is cropped about ``content``. What
+    each source contributed is told of the ``brain``. ``extras`` may name "attention" and "beta".
     """
-    masks = {"white matter": white_matter, "head mask": head_mask, "content": content}
+    masks = {"white matter": white_matter, "head mask": head_mask, "content": content, "brain": brain}
     _check(sources, targets, settings, {**(coverage or {}), **masks})
     ordered = sources if settings.like_authors else {c: sources[c] for c in sorted(sources, key=_rank)}
-    rim = Rim(coverage or {}, head_mask, content)
+    rim = Rim(coverage or {}, head_mask, content, brain)
     device = choose_device(settings.device)
     canvas = fit_images(ordered, rim, settings)
     session = _session(ordered, canvas, rim, settings, checkpoint.model.config.variant)
@@ -127,14 +130,9 @@ def _check(
     for name, volume in [*sources.items(), *masks.items()]:
         if volume is not None and not volume.has_grid_of(grid):
             raise BadInput(
-                f"{name} ({_size(volume)}) does not share the grid of {first} ({_size(grid)}).",
+                f"{name} ({grid_in_words(volume)}) does not share the grid of {first} ({grid_in_words(grid)}).",
                 "All images of a session must lie on one grid: register and resample them first (haca3-bids does).",
             )
-
-
-def _size(volume: Volume) -> str:
-    origin = ", ".join(f"{value:.1f}" for value in volume.affine[:3, 3])
-    return f"{' x '.join(map(str, volume.shape))} voxels, origin {origin}"
 
 
 def _rank(contrast: str) -> tuple[int, str]:
@@ -151,7 +149,7 @@ def _session(
         mask = union(source.votes for source in prepared.values())
     if not mask.any():
         raise BadInput("No source shows anything of a head: there is nothing to harmonize.", "Look at the images.")
-    return Session(prepared, mask)
+    return Session(prepared, mask, None if rim.brain is None else canvas.place_mask(rim.brain))
 
 
 def _run(task: _Task, device: torch.device) -> list[Harmonized]:
@@ -228,7 +226,7 @@ def _fused(draw: Draw, task: _Task, device: torch.device) -> Array:
 
 def _window(session: Session, settings: HarmonizationSettings) -> Mask:
     """Where percentiles are taken: the authors' grid, by default inside what some source covers."""
-    covered = union(source.covered for source in session.sources.values())
+    covered = session.covered
     if settings.like_authors:
         covered[:] = True
     window = np.zeros_like(covered)
@@ -245,7 +243,6 @@ def _finished(image: _Image, target: Target, stream: Stream, task: _Task, device
     draw = image.first
     names = list(task.session.sources) if "attention" in task.extras else []
     levels = draw.beta if "beta" in task.extras else None
-    covered = union(source.covered for source in task.session.sources.values())
     return Harmonized(
         target=target,
         image=_written(mean, scale, task),
@@ -254,11 +251,12 @@ def _finished(image: _Image, target: Target, stream: Stream, task: _Task, device
         scale=scale,
         white_matter_peak=peak,
         cut_share=task.canvas.cut_share,
-        covered_share=float(covered[task.canvas.box].mean()),
+        covered_share=float(task.session.covered[task.canvas.box].mean()),
         device=str(device),
         precision=task.settings.precision,
         attention_maps={name: task.canvas.restore(part) for name, part in zip(names, draw.maps, strict=False)},
         beta=None if levels is None else task.canvas.restore_labels(levels),
+        brain_without_source=task.session.brain_without_source,
     )
 
 
@@ -287,12 +285,13 @@ def _written(image: Volume, scale: float, task: _Task) -> Volume:
 
 def _reports(stream: Stream, draw: Draw, session: Session) -> dict[str, SourceReport]:
     attention = draw.attention.sum(axis=(0, 1))
-    attention = attention / attention.sum()
+    attention = attention / max(attention.sum(), 1e-12)
     coronal = stream.codes[ORIENTATIONS.index("coronal")]
     reports = {}
     for number, (name, source) in enumerate(session.sources.items()):
         seen = coronal[stream.middle, number]
         seen = seen[np.isfinite(seen).all(axis=1)]
         theta0, theta1, eta0, eta1 = (seen if len(seen) else np.full((1, 4), np.nan)).mean(axis=0).tolist()
-        reports[name] = SourceReport((theta0, theta1), (eta0, eta1), float(attention[number]), source.scale)
+        share, seen_of_brain = float(attention[number]), session.brain_covered(name)
+        reports[name] = SourceReport((theta0, theta1), (eta0, eta1), share, source.scale, seen_of_brain)
     return reports

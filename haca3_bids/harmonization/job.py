@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from haca3_bids.checkpoints.formats import Checkpoint, load_checkpoint, load_fusion
 from haca3_bids.checkpoints.registry import file_sha256, resolve
 from haca3_bids.errors import Haca3Error, InputOutputFailure, UsageError
 from haca3_bids.harmonization.engine import EXTRAS, Harmonized, harmonize
+from haca3_bids.harmonization.super_resolution import SLOPPY_STEPS, STEPS, super_resolved
 from haca3_bids.harmonization.target import Target, encode_target
 from haca3_bids.networks.fusion import FusionNet
 from haca3_bids.settings import HarmonizationSettings
@@ -69,6 +71,7 @@ def harmonize_job(job: Json, out_dir: Path) -> Json:
         white_matter=load_mask(job.get("white_matter")),
         head_mask=load_mask(job.get("head_mask")),
         content=load_mask(job.get("content")),
+        brain=load_mask(job.get("brain")),
         extras=extras,
     )
     written = [
@@ -99,7 +102,16 @@ def encode_job(job: Json, out_dir: Path) -> Json:  # noqa: ARG001
     return {"targets": [target.to_json() for target in targets]} | weights
 
 
-TASKS = {"harmonize": harmonize_job, "encode": encode_job}
+def super_resolve_job(job: Json, out_dir: Path) -> Json:
+    """One scan with thin slices in place of thick ones."""
+    torch.set_num_threads(max(1, int(job["threads"])))
+    steps = SLOPPY_STEPS if job["sloppy"] else STEPS
+    volume = super_resolved(load_volume(job["image"]), int(job["axis"]), int(job["seed"]), steps)
+    save_volume(volume, out_dir / "thin.nii.gz")
+    return {"file": "thin.nii.gz"}
+
+
+TASKS = {"harmonize": harmonize_job, "encode": encode_job, "super_resolve": super_resolve_job}
 
 
 def load_networks(
@@ -145,6 +157,7 @@ def described(image: Harmonized) -> Json:
         "white_matter_peak": image.white_matter_peak,
         "cut_share": image.cut_share,
         "covered_share": image.covered_share,
+        "brain_without_source": image.brain_without_source,
         "sources": {source: asdict(report) for source, report in image.sources.items()},
     }
 

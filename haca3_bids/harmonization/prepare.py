@@ -43,6 +43,7 @@ class Rim:
     coverage: Mapping[str, Volume]
     head: Volume | None = None
     content: Volume | None = None  # what the canvas must hold; without it, the head
+    brain: Volume | None = None
 
 
 def fit_images(images: Mapping[str, Volume], rim: Rim, settings: HarmonizationSettings) -> Canvas:
@@ -121,6 +122,12 @@ def _require_authors_grid(grid: Volume) -> None:
         f"The grid is {' x '.join(map(str, grid.shape))}; the authors' arithmetic needs {wanted} voxels of 1 mm, LPS+.",
         "Leave --like-authors out: the default mode takes any grid.",
     )
+
+
+def grid_in_words(volume: Volume) -> str:
+    """Shape and origin, for a message."""
+    origin = ", ".join(f"{value:.1f}" for value in volume.affine[:3, 3])
+    return f"{' x '.join(map(str, volume.shape))} voxels, origin {origin}"
 
 
 def nonempty(mask_slices: Mask) -> np.ndarray[tuple[int], np.dtype[np.intp]]:

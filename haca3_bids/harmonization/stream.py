@@ -30,6 +30,23 @@ class Session:
 
     sources: Mapping[str, Prepared]
     mask: Mask  # where an output is wanted
+    brain: Mask | None = None  # where attention is told of; None: wherever an output is wanted
+
+    @property
+    def covered(self) -> Mask:
+        """The fields of view of all sources together."""
+        return union(source.covered for source in self.sources.values())
+
+    @property
+    def brain_without_source(self) -> float | None:
+        """The share of the brain that no source covers; None where the brain is not known."""
+        return None if self.brain is None else float((self.brain & ~self.covered).sum() / max(1, self.brain.sum()))
+
+    def brain_covered(self, source: str) -> float | None:
+        """The share of the brain that one source covers."""
+        if self.brain is None:
+            return None
+        return float((self.brain & self.sources[source].covered).sum() / max(1, self.brain.sum()))
 
 
 @dataclass
@@ -158,7 +175,8 @@ class Stream:
         mask = cut(self.session.mask, orientation)[batch]
         cut(draw.stacks[orientation], orientation)[batch] = images.cpu().numpy() * mask
         weights = alpha.cpu().numpy() * mask[:, None]
-        draw.attention[ORIENTATIONS.index(orientation), batch] = weights.sum(axis=(2, 3), dtype=np.float64)
+        told = weights if self.session.brain is None else weights * cut(self.session.brain, orientation)[batch][:, None]
+        draw.attention[ORIENTATIONS.index(orientation), batch] = told.sum(axis=(2, 3), dtype=np.float64)
         for volume, weight in zip(draw.maps, weights.swapaxes(0, 1), strict=False):
             cut(volume, orientation)[batch] += weight / np.float32(len(ORIENTATIONS))
         if draw.beta is not None and orientation == "axial":

@@ -38,6 +38,7 @@ class HarmonizeInputSpec(EngineInputSpec):
     coverage = traits.List(File(exists=True), desc="field of view of each source, in the same order")
     white_matter = File(exists=True, desc="mask in which the white-matter peak is found")
     head_mask = File(exists=True, desc="nothing outside is written, where the record says that the head is defaced")
+    brain_mask = File(exists=True, desc="where it is told what each source contributed")
     content = File(exists=True, desc="mask that a grid larger than the networks' is cropped about")
     record = File(exists=True, desc="record of the preprocessing")
     targets = traits.Str(mandatory=True, desc="list of targets as JSON")
@@ -66,6 +67,7 @@ class Harmonize(BaseInterface):  # type: ignore[misc]
             "coverage": _by_contrast(inputs),
             "white_matter": inputs.white_matter if isdefined(inputs.white_matter) else None,
             "head_mask": inputs.head_mask if _is_defaced(inputs) else None,
+            "brain": inputs.brain_mask if isdefined(inputs.brain_mask) else None,
             "content": inputs.content if isdefined(inputs.content) else None,
             "targets": json.loads(inputs.targets),
             "extras": list(inputs.extras) if isdefined(inputs.extras) else [],
@@ -126,17 +128,22 @@ def run_engine(job: dict[str, Any], folder: Path, inputs: Any) -> dict[str, Any]
     """Run one job in a process of its own and return its result; its expected errors are raised as they are here."""
     settings = json.loads(inputs.settings)
     settings |= {"device": inputs.device, "batch_size": inputs.batch_size, "threads": inputs.threads}
-    out = folder / "engine"
+    return run_process(job | {"settings": settings, "out_dir": str(folder / "engine")}, folder, inputs.threads)
+
+
+def run_process(job: dict[str, Any], folder: Path, threads: int) -> dict[str, Any]:
+    """Run a job, which names its task and its ``out_dir``, in a process of its own; files and log go to ``folder``."""
+    out = Path(job["out_dir"])
     out.mkdir(exist_ok=True)
     file = folder / "job.json"
-    file.write_text(json.dumps(job | {"settings": settings, "out_dir": str(out)}, indent=1))
+    file.write_text(json.dumps(job, indent=1))
     (out / "result.json").unlink(missing_ok=True)
     done = subprocess.run(
         [sys.executable, "-m", ENGINE, str(file)],
         capture_output=True,
         text=True,
         check=False,
-        env=child_environment(inputs.threads),
+        env=child_environment(threads),
         stdin=subprocess.DEVNULL,
     )
     (folder / "engine.log").write_text(done.stdout + done.stderr)

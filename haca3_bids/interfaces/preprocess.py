@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from haca3_bids.interfaces.step import Step, StepInputSpec, StepOutputSpec
 from haca3_bids.preprocessing import session
 from haca3_bids.preprocessing.registration import TemplateAlignment
+from haca3_bids.preprocessing.resolution import acquisition
 from haca3_bids.preprocessing.template import load_template
 from haca3_bids.preprocessing.transforms import inverse, read_itk, write_itk
-from haca3_bids.volumes.volume import load_volume, save_volume
+from haca3_bids.volumes.volume import Volume, load_volume, save_volume
 
 
 class ReadInputSpec(StepInputSpec):
@@ -38,9 +39,10 @@ class Read(Step):
     name_in_record = "read"
 
     def _work(self, folder: Path) -> dict[str, Any]:
-        copy = session.for_registration(load_volume(self.inputs.in_file), self._settings)
+        raw = load_volume(self.inputs.in_file)
+        copy = session.for_registration(raw, self._settings)
         save_volume(copy, self._out("out_file", folder / "coarse.nii.gz"))
-        return {}
+        return {"acquisition": acquisition(raw).described()}
 
 
 class RegisterInputSpec(StepInputSpec):
@@ -48,6 +50,8 @@ class RegisterInputSpec(StepInputSpec):
 
     reference = File(exists=True, mandatory=True, desc="coarse copy of the session's reference")
     to_template = File(exists=True, desc="ITK file that is known already")
+    brain_mask = File(exists=True, desc="brain in the reference's space that is known already")
+    head_mask = File(exists=True, desc="head, likewise")
 
 
 class RegisterOutputSpec(StepOutputSpec):
@@ -68,7 +72,8 @@ class Register(Step):
     def _work(self, folder: Path) -> dict[str, Any]:
         given = read_itk(self.inputs.to_template) if isdefined(self.inputs.to_template) else None
         reference = load_volume(self.inputs.reference)
-        found, facts = session.registered(reference, load_template(self.inputs.template), self._settings, given)
+        known = session.KnownMasks(_known(self.inputs.head_mask), _known(self.inputs.brain_mask))
+        found, facts = session.registered(reference, load_template(self.inputs.template), self._settings, given, known)
         write_itk(found.rigid, self._out("to_template", folder / "to_template.txt"))
         write_itk(inverse(found.rigid), self._out("from_template", folder / "from_template.txt"))
         write_itk(found.affine, self._out("affine", folder / "affine.txt"))
@@ -130,7 +135,7 @@ class EstimateBias(Step):
 
     def _work(self, folder: Path) -> dict[str, Any]:
         inputs = self.inputs
-        given = load_volume(inputs.brain_mask, may_be_constant=True) if isdefined(inputs.brain_mask) else None
+        given = _known(inputs.brain_mask)
         field = session.field_in_brain(
             load_volume(inputs.in_file),
             load_template(inputs.template),
@@ -181,6 +186,7 @@ class MasksInputSpec(AlignedInputSpec):
     reference = File(exists=True, mandatory=True, desc="reference on the template grid")
     coverage = File(exists=True, mandatory=True, desc="its field of view there")
     native = File(exists=True, mandatory=True, desc="coarse copy of the reference on its own grid")
+    known_head = File(exists=True, desc="head in the reference's space that is known already")
 
 
 class MasksOutputSpec(StepOutputSpec):
@@ -203,7 +209,7 @@ class Masks(Step):
         inputs = self.inputs
         reference, covered = load_volume(inputs.reference), _mask(inputs.coverage)
         template, alignment = load_template(inputs.template), _alignment(inputs)
-        masks = session.masks(reference, covered, template, alignment)
+        masks = session.masks(reference, covered, template, alignment, _known(inputs.known_head))
         for key in ("head_mask", "brain_mask", "white_matter"):
             mask = reference.with_data(getattr(masks, key))
             save_volume(mask, self._out(key, folder / f"{key}.nii.gz"), in_template=True, dtype=np.uint8)
@@ -265,6 +271,11 @@ class Collect(SimpleInterface):  # type: ignore[misc]
         path.write_text(json.dumps(session.record(self.inputs.reference, pieces), indent=2))
         self._results["record"] = str(path)
         return runtime
+
+
+def _known(path: Any) -> Volume | None:
+    """A mask that earlier derivatives may have given."""
+    return load_volume(path, may_be_constant=True) if isdefined(path) else None
 
 
 def _mask(path: str) -> NDArray[np.bool_]:

@@ -61,12 +61,16 @@ class EdgeComparison:
         return self.at(pull) - float(np.mean(ring))
 
 
-def registration_quality(reference: Volume, template: Template, affine: Matrix) -> Quality:
-    """The quality of an alignment of the template (with its scales) to the reference."""
+def registration_quality(
+    reference: Volume, template: Template, affine: Matrix, head_of_reference: NDArray[np.bool_] | None = None
+) -> Quality:
+    """The quality of an alignment of the template (with its scales) to the reference, whose head may be known."""
     grid = isotropic_grid(template.head, VOXEL_MM)
     brain = resample_mask(template.brain, grid, np.eye(4))
     covered = field_of_view(reference, grid, affine)
-    head = resample_mask(reference.with_data(head_mask(reference)), grid, affine)
+    known = head_mask(reference) if head_of_reference is None else head_of_reference
+    head = resample_mask(reference.with_data(known), grid, affine)
+    head = ndimage.binary_dilation(head)  # of a skull-stripped scan the head ends where the brain does, or before
     inside = brain & covered
     if inside.sum() < SMALLEST:
         return Quality(0.0, 0.0, 0.0, float(inside.sum() / brain.sum()))

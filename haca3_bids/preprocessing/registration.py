@@ -38,10 +38,19 @@ class TemplateAlignment:
     affine: Matrix  # what the template's brain and white matter are brought to the subject by
 
 
-def register_to_template(reference: Volume, template: Template, settings: PreprocessingSettings) -> TemplateAlignment:
-    """Where the template's points lie in the reference; found from any position within about 75 degrees."""
+def register_to_template(
+    reference: Volume, template: Template, settings: PreprocessingSettings, brain: NDArray[np.bool_] | None = None
+) -> TemplateAlignment:
+    """Where the template's points lie in the reference; found from any position within about 75 degrees.
+
+    Where the ``brain`` of the reference is known, the search looks at nothing else.
+    """
     centre = centre_of(template.brain, template.brain.data > 0.5)
-    start = _search_template(reference, template, centre, settings).pull
+    if brain is None:
+        start = _search_template(reference, template, centre, settings).pull
+    else:
+        alone = reference.with_data(reference.data * brain)
+        start = _search_template(alone, template.without_skull(), centre, settings).pull
     similarity = _refined_in_brain(reference, template, start, "Similarity", settings)
     affine = _refined_in_brain(reference, template, similarity, "Affine", settings)
     return TemplateAlignment(rigid_part(similarity, centre), affine)

@@ -41,31 +41,55 @@ IN_HEAD_LIMIT = 0.90  # share of the template's brain that must lie in the head
 COVERED_LIMIT = 0.25  # share of the template's brain that the reference must reach
 
 
+@dataclass(frozen=True)
+class KnownMasks:
+    """Head and brain of the reference as earlier derivatives have them."""
+
+    head: Volume | None = None
+    brain: Volume | None = None
+
+    def on(self, grid: Volume) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
+        """Both on a grid of the same space."""
+        masks = (None if mask is None else resample_mask(mask, grid, np.eye(4)) for mask in (self.head, self.brain))
+        head, brain = masks
+        return head, brain
+
+
 def for_registration(raw: Volume, settings: PreprocessingSettings) -> Volume:
     """A copy with voxels of about 2 mm and its grossest bias removed."""
     return correct_bias(shrink(raw, FINE_MM), settings)
 
 
 def registered(
-    reference: Volume, template: Template, settings: PreprocessingSettings, given: Matrix | None = None
+    reference: Volume,
+    template: Template,
+    settings: PreprocessingSettings,
+    given: Matrix | None = None,
+    known: KnownMasks | None = None,
 ) -> tuple[TemplateAlignment, dict[str, Any]]:
     """Where the template lies in the reference, and what is known of its quality.
 
     Raises BadInput when it is poor, unless the settings say that it may be: then ``problem`` says what is wrong.
-    ``given`` is a rigid transform that is known already: then only the prior is aligned.
+    ``given`` is a rigid transform that is known already: then only the prior is aligned. ``known`` are masks of the
+    reference, on any grid of its own space.
     """
+    head, brain = (known or KnownMasks()).on(reference)
     if given is None:
-        alignment = register_to_template(reference, template, settings)
+        alignment = register_to_template(reference, template, settings, brain)
     else:
         alignment = align_prior(reference, template, given, settings)
-    return alignment, judged(alignment, reference, template, settings) | {"given": given is not None}
+    return alignment, judged(alignment, reference, template, settings, head) | {"given": given is not None}
 
 
 def judged(
-    alignment: TemplateAlignment, reference: Volume, template: Template, settings: PreprocessingSettings
+    alignment: TemplateAlignment,
+    reference: Volume,
+    template: Template,
+    settings: PreprocessingSettings,
+    head: NDArray[np.bool_] | None = None,
 ) -> dict[str, Any]:
     """What is known of the quality of an alignment; BadInput when it is poor, as in ``registered``."""
-    quality = registration_quality(reference, template, alignment.affine)
+    quality = registration_quality(reference, template, alignment.affine, head)
     centre = centre_of(template.brain, template.brain.data > 0.5)
     problem = _accepted(_poor_registration(quality), settings)
     return {
@@ -134,10 +158,18 @@ class SessionMasks:
 
 
 def masks(
-    reference: Volume, covered: NDArray[np.bool_], template: Template, alignment: TemplateAlignment
+    reference: Volume,
+    covered: NDArray[np.bool_],
+    template: Template,
+    alignment: TemplateAlignment,
+    known_head: Volume | None = None,
 ) -> SessionMasks:
-    """Head, brain and white-matter core of the session, from its reference on the template grid."""
-    head = head_mask(reference) & covered
+    """Head, brain and white-matter core of the session, from its reference on the template grid.
+
+    ``known_head`` is a mask in the reference's own space.
+    """
+    found = head_mask(reference) if known_head is None else resample_mask(known_head, reference, alignment.rigid)
+    head = found & covered
     to_grid = inverse(prior_pull(alignment))
     return SessionMasks(
         head,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,10 @@ class Template:
     brain: Volume
     white_matter: Volume
     has_skull: bool
+
+    def without_skull(self) -> Template:
+        """The same template with nothing but the brain."""
+        return replace(self, head=self.head.with_data(self.head.data * (self.brain.data > 0.5)), has_skull=False)
 
 
 def load_template(name: str) -> Template:

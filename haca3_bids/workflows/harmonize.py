@@ -16,7 +16,17 @@ from haca3_bids.interfaces.native import ToNative
 from haca3_bids.settings import HarmonizationSettings, Settings
 
 ENGINE_MEMORY_GB = 2.5  # of the process of the networks on a CPU, two sources, measured under 2
-INPUTS = ("contrasts", "preproc", "coverage", "white_matter", "head_mask", "record", "to_template", "targets")
+INPUTS = (
+    "contrasts",
+    "preproc",
+    "coverage",
+    "white_matter",
+    "head_mask",
+    "brain_mask",
+    "record",
+    "to_template",
+    "targets",
+)
 METHODS = (
     "The preprocessed images of each session were harmonized with HACA3 [@haca3], which separates anatomy from "
     "contrast, weighs the source images by attention, and decodes slices of three orientations to the target "

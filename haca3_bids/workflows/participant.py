@@ -21,7 +21,16 @@ from haca3_bids.workflows.harmonize import EngineNeeds, init_harmonize_wf
 from haca3_bids.workflows.longitudinal import init_frame_wf
 from haca3_bids.workflows.preprocess import init_preprocess_wf
 
-FROM_PREPROCESS = ("contrasts", "preproc", "coverage", "white_matter", "head_mask", "record", "to_template")
+FROM_PREPROCESS = (
+    "contrasts",
+    "preproc",
+    "coverage",
+    "white_matter",
+    "head_mask",
+    "brain_mask",
+    "record",
+    "to_template",
+)
 TO_WRITE = ("contrasts", "preproc", "to_reference", "to_template", "from_template", "record")
 TO_DRAW = ("contrasts", "preproc", "brain_mask", "white_matter", "record")
 

@@ -11,6 +11,7 @@ from nipype.pipeline import engine as pe
 
 from haca3_bids.interfaces import preprocess as steps
 from haca3_bids.interfaces.longitudinal import PlaceInFrame
+from haca3_bids.interfaces.super_resolution import SuperResolve
 from haca3_bids.settings import CONTRASTS, REFERENCE_ORDER, PreprocessingSettings
 
 OUTPUTS = (
@@ -40,6 +41,7 @@ MEMORY_GB = {  # measured on a scan of 40 million voxels, rounded up
     "coregister": 0.8,
     "n4": 1.0,
     "resample": 1.5,
+    "super_resolution": 2.0,
     "masks": 0.8,
     "white_matter": 0.6,
 }
@@ -56,10 +58,11 @@ def init_preprocess_wf(
     """N4, rigid registration, one interpolation and white-matter scaling of the scans of one session.
 
     ``images`` holds a raw scan for each contrast. ``given`` may hold ``to_template`` (ITK file, reference to template)
-    and ``brain_mask`` (on the reference's own grid), which are then used instead of estimates. ``visit`` is the name of
-    the session where its place is found by ``FindFrame``: then ``inputnode`` has the input ``frame``. Outputs
-    (``outputnode``), lists in the order of ``contrasts``: ``preproc``, ``coverage`` (field of view), ``to_reference``;
-    and for the session ``white_matter``, ``head_mask``, ``brain_mask``, ``to_template``, ``from_template``, ``record``.
+    and ``brain_mask``, ``head_mask`` (in the reference's own space), which are then used instead of estimates.
+    ``visit`` is the name of the session where its place is found by ``FindFrame``: then ``inputnode`` has the input
+    ``frame``. Outputs (``outputnode``), lists in the order of ``contrasts``: ``preproc``, ``coverage`` (field of view),
+    ``to_reference``; and for the session ``white_matter``, ``head_mask``, ``brain_mask``, ``to_template``,
+    ``from_template``, ``record``.
     """
     given = given or {}
     contrasts = [contrast for contrast in CONTRASTS if contrast in images]
@@ -72,9 +75,13 @@ def init_preprocess_wf(
         register.inputs.visit = visit
         frame = pe.Node(utility.IdentityInterface(fields=["frame"]), name="inputnode")
         workflow.connect(frame, "frame", register, "frame")
-    elif "to_template" in given:
-        register.inputs.to_template = str(Path(given["to_template"]).absolute())
+    else:
+        for key in ("to_template", "brain_mask", "head_mask"):
+            if key in given:
+                setattr(register.inputs, key, str(Path(given[key]).absolute()))
     masks = step_node(steps.Masks, "masks", settings)
+    if "head_mask" in given:
+        masks.inputs.known_head = str(Path(given["head_mask"]).absolute())
     collect = pe.Node(steps.Collect(reference=reference), name="collect", mem_gb=0.1)
     chains = {contrast: _chain(contrast, images[contrast], settings, given) for contrast in contrasts}
     first = chains[reference]
@@ -110,11 +117,22 @@ def _chain(contrast: str, path: Path, settings: PreprocessingSettings, given: Ma
         "white_matter": steps.Scale,
     }
     chain = {step: step_node(kind, step, settings, contrast) for step, kind in kinds.items()}
-    for step in ("read", "n4", "resample"):
+    if settings.super_resolution != "none":
+        chain["super_resolution"] = _super_resolution(contrast, settings)
+    first_hand = ("read", "n4", "super_resolution" if "super_resolution" in chain else "resample")
+    for step in first_hand:
         chain[step].inputs.in_file = str(Path(path).absolute())
     if "brain_mask" in given:
         chain["n4"].inputs.brain_mask = str(Path(given["brain_mask"]).absolute())
     return chain
+
+
+def _super_resolution(contrast: str, settings: PreprocessingSettings) -> pe.Node:
+    """The node that makes thin slices: the one step here with more than one thread."""
+    node = step_node(SuperResolve, "super_resolution", settings, contrast)
+    node.inputs.method, node.inputs.threads = settings.super_resolution, settings.threads
+    node.n_procs = settings.threads
+    return node
 
 
 def _connect_chain(
@@ -123,6 +141,8 @@ def _connect_chain(
     """Read, co-register, estimate the bias, resample, scale."""
     if chain is not first:
         workflow.connect(chain["read"], "out_file", chain["coregister"], "moving")
+    if "super_resolution" in chain:
+        workflow.connect(chain["super_resolution"], "out_file", chain["resample"], "in_file")
     from_masks = [(key, key) for key in ("white_matter", "head_mask", "defaced")]
     workflow.connect(
         [

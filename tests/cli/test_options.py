@@ -27,6 +27,7 @@ GIVEN: dict[str, tuple[list[str], Any]] = {  # option: what is typed, what must 
     "template": (["builtin"], "builtin"),
     "random-seed": (["7"], 7),
     "force": (["registration"], ("registration",)),
+    "super-resolution": (["builtin"], "builtin"),
     "longitudinal": ([], True),
     "sloppy": ([], True),
     "target": (["T1w", "site2=/t_T2w.nii.gz"], ("T1w", "site2=/t_T2w.nii.gz")),

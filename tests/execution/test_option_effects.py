@@ -84,24 +84,37 @@ def test_earlier_derivatives_give_masks_and_transforms(app: App, tmp_path: Path,
     anat.mkdir(parents=True)
     mask, transform = anat / "sub-01_desc-brain_mask.nii.gz", "sub-01_from-T1w_to-MNI152NLin2009cSym_mode-image_xfm.txt"
     save_volume(head(), mask)
+    save_volume(head(), anat / "sub-01_desc-head_mask.nii.gz")
     (anat / transform).write_text("#Insight Transform File V1.0\n")
     assert app("--derivatives", f"smriprep={tmp_path / 'earlier'}") == 0
     given = record("sub-01")["preprocessing"]["given"]
-    assert {key: Path(path).name for key, path in given.items()} == {"brain_mask": mask.name, "to_template": transform}
+    assert {key: Path(path).name for key, path in given.items()} == {
+        "brain_mask": mask.name,
+        "head_mask": "sub-01_desc-head_mask.nii.gz",
+        "to_template": transform,
+    }
     assert record("sub-02")["preprocessing"]["given"] == {}
     assert app("--derivatives", "x=/nowhere") == 64
 
 
 def test_settings_reach_preprocessing_and_networks(app: App, record: Record) -> None:
     words = "--random-seed 5 --sloppy --omp-nthreads 2 --batch-size 3 --device cpu --background none --engine authors"
-    words += " --force registration"
+    words += " --force registration --super-resolution builtin"
     assert app(*words.split(), "--precision", "bf16", "--fusion-weights", "median", "--variant", "haca3plus") == 0
     before, after = record("sub-01")["preprocessing"]["settings"], job(record)
     assert (before["seed"], before["sloppy"], before["threads"]) == (5, True, 2)
-    assert before["force"] == ["registration"]
+    assert (before["force"], before["super_resolution"]) == (["registration"], "builtin")
     assert (after["seed"], after["threads"], after["batch_size"]) == (5, 2, 3)
     assert (after["device"], after["precision"], after["background"]) == ("cpu", "bf16", "none")
     assert (after["like_authors"], after["variant"], after["fusion_weights"]) == (True, "haca3plus", "median")
+
+
+def test_a_separate_program_that_is_not_there_is_found_out_before_anything_starts(
+    app: App, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert app("--super-resolution", "eclare") == 69
+    assert not out.exists()
 
 
 def test_the_seed_of_the_networks_the_draws_and_the_template_are_passed_on(

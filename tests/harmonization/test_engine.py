@@ -245,3 +245,30 @@ def test_like_the_authors_the_first_source_given_sets_the_mask(phantoms, tiny, s
     assert np.array_equal(session.mask, session.sources["T2w"].values > 1e-6)
     plus = engine._session(sources, canvas, engine.Rim({}), authors, "haca3plus")
     assert np.array_equal(plus.mask, plus.sources["T2w"].votes | plus.sources["T1w"].votes)
+
+
+def test_it_is_told_which_share_of_the_brain_rests_on_which_source_and_what_none_covers(pair, tiny, settings):
+    shape = pair["T1w"].shape
+    lower, middle = np.zeros(shape), np.zeros(shape)
+    lower[:, :, : shape[2] // 2] = 1
+    middle[:, :, shape[2] // 4 : 3 * shape[2] // 4 + 1] = 1
+    coverage = {"T1w": pair["T1w"].with_data(lower), "T2w": pair["T2w"].with_data(lower * middle)}
+    brain = pair["T1w"].with_data(middle * (pair["T1w"].data > 0))
+    (found,) = harmonize(pair, [TARGET], tiny, None, settings, coverage=coverage, brain=brain)
+    inside = brain.data > 0.5
+    empty = float((inside & (lower == 0)).sum() / inside.sum())
+    assert found.brain_without_source == pytest.approx(empty)
+    assert found.sources["T1w"].brain_covered == pytest.approx(1 - empty)
+    assert sum(report.attention for report in found.sources.values()) == pytest.approx(1)
+    assert (found.image.data[lower == 0] == 0).all()
+
+
+def test_a_common_mask_decides_what_a_grid_that_is_too_large_is_cropped_to(pair, tiny, settings):
+    grid = np.zeros((8, 240, 8), np.float32)
+    image, content = grid.copy(), grid.copy()
+    image[2:6, 20:60, 2:6] = 100 + np.arange(40)[:, None]
+    content[2:6, 180:230, 2:6] = 1
+    volume = pair["T1w"].with_data(image)
+    assert engine.fit_images({"T1w": volume}, engine.Rim({}), settings).start[1] == 0
+    common = engine.Rim({}, content=volume.with_data(content))
+    assert engine.fit_images({"T1w": volume}, common, settings).start[1] == -16

@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from haca3_bids.errors import BadInput
-from haca3_bids.preprocessing import session
+from haca3_bids.preprocessing import registration, session
 from haca3_bids.preprocessing.registration import TemplateAlignment
+from haca3_bids.preprocessing.search import Start
 from haca3_bids.preprocessing.transforms import similarity_matrix
 from haca3_bids.settings import PreprocessingSettings
 
@@ -70,3 +72,40 @@ def test_the_record_gathers_pieces_by_contrast() -> None:
         "registration": {"passed": True},
         "contrasts": {"T2w": {"seconds": {"n4": 1.0, "resample": 3.0}, "coverage": 0.5}},
     }
+
+
+def test_a_brain_that_is_known_is_all_that_the_search_looks_at(phantom, monkeypatch) -> None:
+    seen = {}
+
+    def search(reference, template, centre, _):
+        seen.update(reference=reference, template=template)
+        return Start(np.zeros(7), centre)
+
+    monkeypatch.setattr(registration, "_search_template", search)
+    monkeypatch.setattr(registration, "_refined_in_brain", lambda _, __, start, *___: start)
+    brain = phantom.mask(3, 4, 5)
+    scan = phantom.scan("T1w")
+    known = session.KnownMasks(brain=scan.with_data(brain))
+    session.registered(scan, phantom.template(), FAST, known=known)
+    assert (seen["reference"].data[~brain] == 0).all()
+    assert not seen["template"].has_skull
+    assert (seen["template"].head.data[~brain] == 0).all()
+    session.registered(scan, phantom.template(), FAST)
+    assert (seen["reference"].data[~brain] > 0).any()
+
+
+def test_a_head_that_is_known_decides_what_is_head(phantom) -> None:
+    scan, place = phantom.scan("T1w"), TemplateAlignment(np.eye(4), np.eye(4))
+    half = phantom.labels > 0
+    half[:, :, 30:] = False
+    found = session.masks(scan, np.ones_like(half), phantom.template(), place, scan.with_data(half))
+    np.testing.assert_array_equal(found.head_mask, half)
+    with pytest.raises(BadInput, match=r"brain lie in the head"):
+        session.judged(place, scan, phantom.template(), FAST, half)
+
+
+def test_the_brain_of_a_skull_stripped_scan_lies_in_its_head(phantom) -> None:
+    scan = phantom.scan("T1w", noise=0.0)
+    brain = ndimage.binary_erosion(phantom.mask(3, 4, 5))
+    place = TemplateAlignment(np.eye(4), np.eye(4))
+    assert session.judged(place, scan.with_data(scan.data * brain), phantom.template(), FAST)["passed"]

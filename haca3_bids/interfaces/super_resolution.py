@@ -1,0 +1,59 @@
+"""The node that makes thin slices of thick ones, where a scan has them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from nipype.interfaces.base import File, traits
+
+from haca3_bids.interfaces.harmonize import run_process
+from haca3_bids.interfaces.preprocess import VolumeOutputSpec
+from haca3_bids.interfaces.step import Step, StepInputSpec
+from haca3_bids.preprocessing.eclare import run_eclare
+from haca3_bids.preprocessing.resolution import acquisition
+from haca3_bids.volumes.volume import load_volume
+
+
+class SuperResolveInputSpec(StepInputSpec):
+    """Inputs of ``SuperResolve``."""
+
+    in_file = File(exists=True, mandatory=True, desc="raw scan")
+    method = traits.Enum("builtin", "eclare", usedefault=True, desc="the built-in network, or the program ECLARE")
+    threads = traits.Int(1, usedefault=True, nohash=True, desc="threads of the process")
+
+
+class SuperResolve(Step):
+    """The scan with thin slices; a scan that was not taken in thick ones is handed on as it is."""
+
+    input_spec = SuperResolveInputSpec
+    output_spec = VolumeOutputSpec
+    name_in_record = "super_resolution"
+
+    def _work(self, folder: Path) -> dict[str, Any]:
+        inputs = self.inputs
+        taken = acquisition(load_volume(inputs.in_file))
+        if not taken.two_dimensional:
+            self._results["out_file"] = inputs.in_file
+            return {"super_resolution": "none"}
+        path = self._thin(Path(inputs.in_file), taken.axis, folder)
+        self._results["out_file"] = str(path)
+        return {
+            "super_resolution": inputs.method,
+            "thin_spacing_mm": round(float(load_volume(path).zooms_mm[taken.axis]), 4),
+        }
+
+    def _thin(self, raw: Path, axis: int, folder: Path) -> Path:
+        if self.inputs.method == "eclare":
+            return run_eclare(raw, folder / "eclare")
+        out = folder / "thin"
+        job = {
+            "task": "super_resolve",
+            "image": str(raw),
+            "axis": axis,
+            "seed": self.inputs.seed,
+            "sloppy": self.inputs.sloppy,
+            "threads": self.inputs.threads,
+            "out_dir": str(out),
+        }
+        return out / str(run_process(job, folder, self.inputs.threads)["file"])

@@ -1,0 +1,49 @@
+"""A small network that says what lies between thick slices: trained on one image, for that image."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+CHANNELS = 32
+BLOCKS = 3  # residual ones, two convolutions each: seven slices to both sides are seen
+
+
+class Upsampler(nn.Module):
+    """From pixels of thick slices (batch, 1, slices, columns) what each lacks to be ``factor`` thin ones.
+
+    In the spirit of SMORE (Zhao et al. 2021): convolutions on the coarse grid, their channels dealt out along the
+    slice axis: (batch, factor * slices, columns).
+    """
+
+    def __init__(self, factor: int) -> None:
+        super().__init__()
+        self.factor = factor
+        self.first = nn.Conv2d(1, CHANNELS, 3, padding=1, padding_mode="replicate")
+        self.blocks = nn.ModuleList(_Block() for _ in range(BLOCKS))
+        self.last = nn.Conv2d(CHANNELS, factor, 3, padding=1, padding_mode="replicate")
+        nn.init.zeros_(self.last.weight)  # at the beginning it adds nothing
+        nn.init.zeros_(cast(Tensor, self.last.bias))
+
+    def forward(self, slices: Tensor) -> Tensor:
+        """The residual of each thin slice."""
+        x = self.first(slices)
+        for block in self.blocks:
+            x = block(x)
+        x = self.last(x)  # (batch, factor, slices, columns)
+        return cast(Tensor, x.transpose(1, 2).flatten(1, 2))
+
+
+class _Block(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Sequential(
+            nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1, padding_mode="replicate"),
+            nn.ReLU(),
+            nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1, padding_mode="replicate"),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return cast(Tensor, x + self.inner(torch.relu(x)))
