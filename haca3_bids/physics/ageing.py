@@ -59,7 +59,7 @@ def aged(anatomy: Anatomy, ageing: Ageing, years: float) -> Anatomy:
     part = _receded(part, ageing.cortex_mm_a_year * years)
     shares = np.array(anatomy.shares)
     for row, share in zip(rows, part, strict=True):
-        shares[row][box] = np.rint(share * FULL)
+        shares[row][box] = np.rint(np.clip(share, 0, 1) * FULL)  # rounded apart, shares add up to a little more
     return Anatomy(shares, anatomy.name)
 
 

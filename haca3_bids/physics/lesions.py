@@ -144,7 +144,7 @@ def _paint(shares: NDArray[np.uint8], lesion: Lesion, radius: float, corner: tup
     taken = lesion.density * _ellipsoid(np.stack(np.meshgrid(*offsets, indexing="ij")), lesion, radius)
     for row in (WHITE, GREY) if lesion.kind == "juxtacortical" else (WHITE,):
         part, lesioned = shares[row][box], shares[LESION][box]  # views
-        moved = np.rint(part * taken).astype(np.uint8)
+        moved = np.minimum(np.rint(part * taken).astype(np.uint8), FULL - lesioned)
         part -= moved
         lesioned += moved
 
