@@ -1,11 +1,20 @@
 """The signal equations against brute force and closed-form limits."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from haca3_bids.physics.protocols import REFERENCE_PROTOCOLS, draw_site, nulling_ti_ms
+from haca3_bids.physics.protocols import (
+    FAMILIES,
+    HELD_OUT_FAMILIES,
+    REFERENCE_PROTOCOLS,
+    draw_site,
+    held_out_sites,
+    nulling_ti_ms,
+)
 from haca3_bids.physics.render import render, tissue_weights
-from haca3_bids.physics.signal import flair, mprage, signal, signal_and_slopes, spgr, spin_echo
+from haca3_bids.physics.signal import flair, mdeft, mprage, signal, signal_and_slopes, space, spgr, spin_echo
 from haca3_bids.physics.tissues import TISSUES, deviate, mean_tissues, person_deviations
 
 T1 = np.array([300.0, 850.0, 1400.0, 4200.0])
@@ -37,6 +46,53 @@ def test_mprage_is_what_following_every_pulse_gives(t1):
     protocol = {"tr": 2300.0, "ti": 900.0, "flip": 9.0, "spacing": 7.1, "pulses": 176}
     closed = mprage(1.0, t1, np.inf, te=0.0, **protocol)
     assert closed == pytest.approx(bloch_mprage(t1, **protocol), rel=1e-9)
+
+
+@pytest.mark.parametrize("t1", T1)
+def test_mdeft_is_what_following_its_pulses_gives(t1):
+    steps, ti = 20000, 950.0
+    m = 0.0  # after the saturation
+    for step in range(steps):
+        if step == steps // 2:
+            m = -m
+        m += (1 - m) * (ti / steps) / t1
+    closed = mdeft(1.0, t1, np.inf, te=0.0, ti=ti, flip=15.0)
+    assert closed == pytest.approx(abs(m) * np.sin(np.deg2rad(15)), rel=2e-3, abs=1e-5)
+
+
+def test_3d_turbo_spin_echo_that_stores_nothing_is_a_spin_echo():
+    expected = spin_echo(PD, T1, T2, tr=3200, te=120, train=200)
+    np.testing.assert_allclose(space(PD, T1, T2, tr=3200, te=120, train=200, stored=0), expected)
+    stored = space(PD, T1, T2, tr=3200, te=120, train=200, stored=1)
+    np.testing.assert_allclose(stored, spin_echo(PD, T1, T1, tr=3200, te=120, train=200))
+
+
+def test_the_sites_of_the_test_set_are_always_the_same_and_two_use_sequences_that_training_never_draws():
+    sites = held_out_sites()
+    assert sites == held_out_sites()
+    assert len(sites) == 8
+    trained = {(c, sequence) for c, families in FAMILIES.items() for _, sequence, _ in families}
+    unseen = {(c, sequence) for c, families in HELD_OUT_FAMILIES.items() for _, sequence, _ in families}
+    assert not {sequence for _, sequence in unseen} & {sequence for _, sequence in trained}
+    used = [{(c, p.sequence) for c, p in site.items()} & unseen for site in sites]
+    assert [len(found) for found in used] == [0] * 6 + [2] * 2
+    for seed in range(200):
+        drawn = draw_site(np.random.default_rng(seed))
+        assert {(c, p.sequence) for c, p in drawn.items()} <= trained
+
+
+def test_a_sequence_that_nobody_knows_is_refused():
+    with pytest.raises(ValueError, match="unknown sequence 'EPI'"):
+        signal(replace(REFERENCE_PROTOCOLS["T1w"], sequence="EPI"), mean_tissues(3.0))
+
+
+def test_held_out_sequences_look_like_their_contrast():
+    for site in held_out_sites()[-2:]:
+        t1w, t2w = (
+            dict(zip(TISSUES, signal(site[c], mean_tissues(site[c].field_t)), strict=True)) for c in ("T1w", "T2w")
+        )
+        assert t1w["white"] > t1w["grey"] > t1w["csf"]
+        assert t2w["csf"] > t2w["lesion"] > t2w["grey"] > t2w["white"]
 
 
 def test_a_long_repetition_time_and_no_echo_time_leave_proton_density():
