@@ -17,10 +17,16 @@ def ball(centre_mm, radii_mm):
 
 
 @pytest.fixture(scope="session")
-def round_head():
+def radius_of_head():
+    """How far every voxel is from the middle of ``round_head``, in radii of its brain."""
+    return np.sqrt(ball((0, -18, 18), (66, 82, 62)))
+
+
+@pytest.fixture(scope="session")
+def round_head(radius_of_head):
     """White matter in a shell of cortex in a shell of fluid, two ventricles, bone and fat."""
     shares = np.zeros((len(TISSUES), *SHAPE), np.uint8)
-    radius = np.sqrt(ball((0, -18, 18), (66, 82, 62)))
+    radius = radius_of_head
     shells = (("white", 0, 0.88), ("grey", 0.88, 0.93), ("csf", 0.93, 0.97), ("bone", 0.97, 1.03), ("fat", 1.03, 1.08))
     for name, low, high in shells:
         shares[TISSUES.index(name)][(radius >= low) & (radius < high)] = FULL
