@@ -25,6 +25,9 @@ FREESURFER = {
     **dict.fromkeys((507, 508, 509, 530), "muscle"),
     506: "eye", 511: "skin", 515: "bone",
 }  # fmt: skip
+CEREBRAL_CORTEX, CEREBELLAR_CORTEX = (3, 42), (8, 47)
+FOLIA, FOLIA_EDGE, FOLIA_WARP = 40, 0.75, 0.06  # sheets around the circle, where the wave is fluid, radians of unrest
+FOLIA_DEPTH_MM = 2.5  # the fluid does not reach nearer to white matter
 CORTEX_MM = 3.6  # grey matter further than this from white matter is taken for the middle of a sulcus
 SKIN_MM = 1.8
 BLUR_VOXELS = 0.55  # turns crisp borders at 1 mm into partial volume
@@ -60,7 +63,8 @@ def from_freesurfer(labels: Volume, template_brain: Mask, name: str = "") -> Ana
     table = np.zeros(max(codes.max(), max(FREESURFER)) + 1, np.uint8)
     for code, tissue in FREESURFER.items():
         table[code] = TISSUES.index(tissue) + 1
-    crisp = _with_scalp_fat(_with_sulci(table[np.maximum(codes, 0)]))
+    crisp = _with_sulci(table[np.maximum(codes, 0)], np.isin(codes, CEREBRAL_CORTEX))
+    crisp = _with_scalp_fat(_with_folia(crisp, np.isin(codes, CEREBELLAR_CORTEX)))
     brain = (codes > 0) & (codes < 100) & (codes != 24)
     matrix, offset = upright(brain, template_brain)
     shares = np.zeros((len(TISSUES), *SHAPE), np.uint8)
@@ -70,10 +74,23 @@ def from_freesurfer(labels: Volume, template_brain: Mask, name: str = "") -> Ana
     return Anatomy(shares, name)
 
 
-def _with_sulci(crisp: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    grey, white, deep, csf = (TISSUES.index(name) + 1 for name in ("grey", "white", "deep_grey", "csf"))
+def _with_sulci(crisp: NDArray[np.uint8], cortex: Mask) -> NDArray[np.uint8]:
+    white, deep, csf = (TISSUES.index(name) + 1 for name in ("white", "deep_grey", "csf"))
     depth_mm = ndimage.distance_transform_edt(~np.isin(crisp, (white, deep)))
-    return np.where((crisp == grey) & (depth_mm > CORTEX_MM), csf, crisp).astype(np.uint8)
+    return np.where(cortex & (depth_mm > CORTEX_MM), csf, crisp).astype(np.uint8)
+
+
+def _with_folia(crisp: NDArray[np.uint8], cortex: Mask) -> NDArray[np.uint8]:
+    """Fluid between the leaves of the cerebellum: sheets that run from left to right and fan out from its middle."""
+    if not cortex.any():
+        return crisp
+    white, csf = (TISSUES.index(name) + 1 for name in ("white", "csf"))
+    depth_mm = ndimage.distance_transform_edt(crisp != white)
+    back, up = (np.arange(n) - c for n, c in zip(cortex.shape[1:], ndimage.center_of_mass(cortex)[1:], strict=True))
+    noise = ndimage.gaussian_filter(np.random.default_rng(1).standard_normal(cortex.shape, np.float32), 4)
+    angle = np.arctan2(up[None, :], back[:, None])[None] + FOLIA_WARP * noise / noise.std()
+    between = np.cos(FOLIA * angle) > FOLIA_EDGE
+    return np.where(cortex & between & (depth_mm > FOLIA_DEPTH_MM), csf, crisp).astype(np.uint8)
 
 
 def _with_scalp_fat(crisp: NDArray[np.uint8]) -> NDArray[np.uint8]:

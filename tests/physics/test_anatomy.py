@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from haca3_bids.physics.anatomy import AFFINE, FULL, SHAPE, builtin_head, placed
-from haca3_bids.physics.labels import BRAINWEB, FREESURFER, from_brainweb, upright
+from haca3_bids.physics.labels import BRAINWEB, FREESURFER, _with_folia, _with_sulci, from_brainweb, upright
 from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.volumes.builtin import load_icbm2009a
 from haca3_bids.volumes.volume import Volume
@@ -31,6 +31,21 @@ def test_the_built_in_head_wraps_the_brain_in_fluid_bone_and_scalp(head):
 def test_a_block_is_cut_where_it_leaves_the_grid():
     block = np.ones((10, 10, 10), np.float32)
     assert placed(block, np.array([-4, 0, 190])).sum() == 6 * 10 * 2
+
+
+def test_fluid_is_put_into_sulci_and_between_the_leaves_of_the_cerebellum_which_stays():
+    x, y, z = np.indices((60, 60, 60)) - 30
+    radius = np.sqrt(x**2 + y**2 + z**2)
+    grey, white, csf = (TISSUES.index(name) + 1 for name in ("grey", "white", "csf"))
+    crisp = np.where(radius < 10, white, np.where(radius < 22, grey, 0)).astype(np.uint8)
+    cortex = crisp == grey
+    cerebrum, cerebellum = _with_sulci(crisp, cortex), _with_folia(crisp, cortex)
+    assert (cerebrum[cortex & (radius > 14.5)] == csf).all()  # 3.6 mm from the last white voxel
+    assert (cerebrum[cortex & (radius < 13)] == grey).all()
+    share = (cerebellum[cortex] == csf).mean()
+    assert 0.1 < share < 0.3
+    assert (cerebellum[radius < 12] != csf).all()
+    np.testing.assert_array_equal(_with_folia(crisp, np.zeros_like(cortex)), crisp)
 
 
 def test_every_label_has_a_known_tissue():
