@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from haca3_bids.physics.anatomy import SHAPE
+from haca3_bids.volumes.canvas import CANVAS
+from haca3_bids.volumes.slices import cut
 from haca3_bids.volumes.volume import Volume
 
 Array = NDArray[np.float32]
@@ -47,16 +50,24 @@ def cropped(volume: Volume, view: FieldOfView) -> Volume:
     return Volume(np.ascontiguousarray(volume.data[parts[0], parts[1], parts[2]]), affine)
 
 
-def blanked(image: Array, view: FieldOfView, axes: tuple[int, ...] = (0, 1, 2)) -> Array:
-    """The image (voxels of 1 mm) with zeros outside ``view``; ``axes`` names the axis L, P, S of each array axis.
-
-    A new array, so that a slice of a volume can be blanked with the volume's own field of view: an axial slice whose
-    rows run along P and columns along L has ``axes=(1, 0)``. What is missing across the slice is not looked at.
-    """
+def blanked(image: Array, view: FieldOfView) -> Array:
+    """The volume (voxels of 1 mm, axes to L, P, S) with zeros outside ``view``: a new array."""
     out = np.zeros_like(image)
-    inside = tuple(
-        slice(view.missing_mm[axis][0], length - view.missing_mm[axis][1])
-        for axis, length in zip(axes, image.shape, strict=True)
-    )
+    inside = tuple(slice(low, n - high) for n, (low, high) in zip(image.shape, view.missing_mm, strict=True))
     out[inside] = image[inside]
+    return out
+
+
+def seen_in_slices(view: FieldOfView, orientation: str) -> NDArray[np.bool_]:
+    """What of the canvas the view holds, laid out as the networks see slices of this orientation: (224, 224, 224).
+
+    Index it by the slice: an image of the anatomy's grid that is cut into slices is multiplied by it.
+    """
+    along = []
+    for length, (low, high) in zip(SHAPE, view.missing_mm, strict=True):
+        seen, start = np.zeros(CANVAS, bool), CANVAS // 2 - length // 2
+        seen[start + low : start + length - high] = True
+        along.append(seen)
+    x, y, z = along
+    out: NDArray[np.bool_] = cut(x[:, None, None] & y[None, :, None] & z[None, None, :], orientation)
     return out
