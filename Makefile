@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 QUICK := not slow and not gpu and not network and not container and not slurm
 
-.PHONY: demo test bench docs lint clean test-slow test-gpu test-network test-container test-slurm
+.PHONY: demo test bench docs lint clean install-engine test-slow test-gpu test-network test-container test-slurm
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -30,6 +30,11 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "$(QUICK)"
+
+# As root on a Debian without an engine this installs one; what is lacking otherwise is a reason for skipping.
+test-container: install-engine
+install-engine:
+	tests/container/install
 
 test-slow test-gpu test-network test-container test-slurm: test-%: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m $*

@@ -1,7 +1,8 @@
 """The Boutiques descriptor of ``haca3-bids``, made from the table of options.
 
-``python -m haca3_bids.cli.descriptor > haca3_bids/boutiques.json`` writes the packaged file. It follows Boutiques 0.5,
-the rules of ``bosh validate --bids`` and the BIDS-Apps execution specification.
+``python -m haca3_bids.cli.descriptor > haca3_bids/boutiques.json`` writes the packaged file, which names the CPU image;
+with ``--cuda`` it describes the image with CUDA. It follows Boutiques 0.5, the rules of ``bosh validate --bids`` and
+the BIDS-Apps execution specification.
 """
 
 from __future__ import annotations
@@ -14,20 +15,24 @@ from haca3_bids import __version__, errors
 from haca3_bids.cli.kinds import positive
 from haca3_bids.cli.option import Option
 from haca3_bids.cli.options import LEVELS, every_option
+from haca3_bids.errors import NothingSelected
 
 EXECUTION_SPECIFICATION = "0.1.0"
 IMAGE = "haca3"  # the tag that the documentation gives the image when it is built
 FILES = ("bids-filter-file", "bids-database-dir", "nipype-plugin-file")  # options whose path must exist
-RESOURCES = {"cpu-cores": 4, "ram": 8, "walltime-estimate": 3600}  # of one session: GB and seconds
+IMAGE_CUDA = "haca3:cuda"
+# Of one task: the networks take at most 1.8 GB and a session of three contrasts 16 minutes on one core, see
+# docs/how-to/time-and-memory.md; room is left for two processes and for a person of several sessions.
+RESOURCES = {"cpu-cores": 2, "ram": 8, "walltime-estimate": 3600}  # GB and seconds
 
 
-def describe() -> dict[str, Any]:
-    """The whole descriptor."""
+def describe(*, cuda: bool = False) -> dict[str, Any]:
+    """The whole descriptor, of the image without or with CUDA."""
     options = [_option_input(option) for option in every_option()]
     first = [_key(name) for name in ("bids-dir", "output-dir", "analysis-level", "participant-label", "session-label")]
     rest = [option["value-key"] for option in options if option["value-key"] not in first]
     return {
-        "name": "haca3-bids",
+        "name": "haca3-bids-cuda" if cuda else "haca3-bids",
         "tool-version": __version__,
         "schema-version": "0.5",
         "description": "Harmonizes the contrasts of the brain MR images of a BIDS dataset with HACA3",
@@ -35,7 +40,7 @@ def describe() -> dict[str, Any]:
         "tool-doi": "10.1016/j.compmedimag.2023.102285",
         "command-line": f"mkdir -p {first[1]}; haca3-bids {' '.join([*first, *rest])}",
         "shell": "/bin/bash",
-        "container-image": {"type": "docker", "image": IMAGE},
+        "container-image": _image(cuda),
         "inputs": [*_positional_inputs(), *options],
         "groups": [
             {
@@ -57,9 +62,34 @@ def describe() -> dict[str, Any]:
         ],
         "error-codes": _error_codes(),
         "suggested-resources": RESOURCES,
+        "tests": _tests(),
         "tags": {"domain": ["neuroinformatics", "bids", "mri", "harmonization"]},
         "custom": _custom(),
     }
+
+
+def _image(cuda: bool) -> dict[str, Any]:
+    if cuda:
+        return {"type": "docker", "image": IMAGE_CUDA, "container-opts": ["--gpus", "all"]}
+    return {"type": "docker", "image": IMAGE}
+
+
+def _tests() -> list[dict[str, Any]]:
+    """For ``bosh test`` in the source folder, after ``make demo``."""
+    demo = {"InputDataset": "demo/bids", "AnalysisLevel": "participant", "Template": "builtin"}
+    done = {"exit-code": 0, "output-files": [{"id": "OutputDataset"}]}
+    return [
+        {
+            "name": "The demonstration is harmonized",
+            "invocation": demo | {"OutputLocation": "demo/boutiques", "SessionLabel": ["siteA"]},
+            "assertions": done,
+        },
+        {
+            "name": "A label that is not in the dataset selects nothing",
+            "invocation": demo | {"OutputLocation": "demo/nothing", "ParticipantLabel": ["99"]},
+            "assertions": {"exit-code": NothingSelected.exit_code},
+        },
+    ]
 
 
 def _positional_inputs() -> list[dict[str, Any]]:
@@ -149,4 +179,4 @@ def _custom() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(describe(), indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(json.dumps(describe(cuda="--cuda" in sys.argv[1:]), indent=2, ensure_ascii=False) + "\n")

@@ -59,9 +59,27 @@ def test_the_packaged_descriptor_is_the_one_that_the_options_make() -> None:
     assert json.loads(PACKAGED.read_text()) == describe(), "python -m haca3_bids.cli.descriptor makes it anew"
 
 
+@pytest.mark.parametrize("variant", [(), ("--cuda",)])
 @pytest.mark.parametrize("rules", [(), ("--bids",)])
-def test_bosh_finds_nothing_wrong(rules: tuple[str, ...]) -> None:
-    assert "OK" in bosh("validate", *rules, str(PACKAGED))
+def test_bosh_finds_nothing_wrong(rules: tuple[str, ...], variant: tuple[str, ...], tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "haca3_bids.cli.descriptor", *variant]
+    made = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    (tmp_path / "made.json").write_text(made)
+    assert "OK" in bosh("validate", *rules, str(tmp_path / "made.json"))
+
+
+def test_the_variants_differ_in_name_and_image_alone() -> None:
+    plain, cuda = describe(), describe(cuda=True)
+    assert {key for key in plain if plain[key] != cuda[key]} == {"name", "container-image"}
+    assert cuda["container-image"]["container-opts"] == ["--gpus", "all"]
+
+
+@pytest.mark.parametrize("case", describe()["tests"], ids=lambda case: case["name"])
+def test_the_descriptor_s_own_tests_are_understood(case: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "case.json").write_text(json.dumps(case["invocation"]))
+    said = bosh("exec", "simulate", "-i", "case.json", str(PACKAGED), cwd=tmp_path)
+    words = shlex.split(said.partition("haca3-bids ")[2])
+    assert build_parser().parse_args(words).template == "builtin"
 
 
 def test_every_option_travels_through_bosh_into_the_parser(tmp_path: Path) -> None:
