@@ -6,34 +6,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_parts import fake_frame_wf, fake_preprocess_wf, fake_weights, make_dataset
+from fake_parts import STAND_INS, make_dataset
 
 from haca3_bids.cli.app import main
 
 HERE = Path(__file__).parent
-SVG = '<svg xmlns="http://www.w3.org/2000/svg"></svg>'
 
 
 @pytest.fixture
 def fakes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Preprocessing, networks and figures that take no time; everything else is the App itself."""
-    monkeypatch.setattr("haca3_bids.workflows.participant.init_preprocess_wf", fake_preprocess_wf)
-    monkeypatch.setattr("haca3_bids.workflows.participant.init_frame_wf", fake_frame_wf)
-    monkeypatch.setattr("haca3_bids.workflows.targets.init_preprocess_wf", fake_preprocess_wf)
-    monkeypatch.setattr("haca3_bids.execution.run.find_weights", fake_weights)
-    monkeypatch.setattr("haca3_bids.execution.run.check_template", lambda name: None)
-    monkeypatch.setattr("haca3_bids.execution.graph.POLL_SECONDS", 0.02)
-    monkeypatch.setattr("haca3_bids.interfaces.harmonize.ENGINE", "fake_engine")
-    for name in ("before_after", "harmonized", "histogram", "registration"):
-        monkeypatch.setattr(f"haca3_bids.interfaces.derivatives.draw_{name}", _draw)
+    for name, stand_in in STAND_INS.items():
+        monkeypatch.setattr(name, stand_in)
     monkeypatch.setenv("PYTHONPATH", f"{HERE}:{HERE.parents[1]}")
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
     (tmp_path / "tmp").mkdir()
-
-
-def _draw(*arguments: Any, **_: Any) -> None:
-    Path(next(one for one in arguments if str(one).endswith(".svg"))).write_text(SVG)
 
 
 @pytest.fixture

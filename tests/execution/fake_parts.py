@@ -32,6 +32,7 @@ FIELDS = (
     "from_template",
     "record",
 )
+SVG = '<svg xmlns="http://www.w3.org/2000/svg"></svg>'
 IDENTITY = "#Insight Transform File V1.0\n"
 
 
@@ -156,3 +157,22 @@ def fake_weights(settings: HarmonizationSettings) -> Weights:
     variant = settings.variant or "haca3"
     fusion = settings.fusion_weights
     return Weights("fake", "/fake/weights", sha, variant, fusion, fusion.encode().hex(), references, "cpu")
+
+
+def _draw(*arguments: Any, **_: Any) -> None:
+    Path(next(one for one in arguments if str(one).endswith(".svg"))).write_text(SVG)
+
+
+STAND_INS = {  # what takes time, by its name in the App
+    "haca3_bids.workflows.participant.init_preprocess_wf": fake_preprocess_wf,
+    "haca3_bids.workflows.participant.init_frame_wf": fake_frame_wf,
+    "haca3_bids.workflows.targets.init_preprocess_wf": fake_preprocess_wf,
+    "haca3_bids.execution.run.find_weights": fake_weights,
+    "haca3_bids.execution.run.check_template": lambda name: None,
+    "haca3_bids.execution.graph.POLL_SECONDS": 0.02,
+    "haca3_bids.interfaces.harmonize.ENGINE": "fake_engine",
+    **{
+        f"haca3_bids.interfaces.derivatives.draw_{name}": _draw
+        for name in ("before_after", "harmonized", "histogram", "registration")
+    },
+}
