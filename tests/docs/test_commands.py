@@ -1,6 +1,6 @@
 """Every block of commands on the pages is run here, or says what it needs that this test has not.
 
-A block that cannot run here has a comment of its own line before it, ``<!-- needs: docker -->``, with a reason of NEEDS.
+A block that cannot run here has a comment on the line before it, ``<!-- needs: docker -->``, with reasons of NEEDS.
 All others are run as they stand, in a folder with a dataset under the names that the pages use.
 """
 
@@ -46,7 +46,8 @@ def blocks() -> dict[str, tuple[str | None, str]]:
     return found
 
 
-HERE = {name: code for name, (needs, code) in blocks().items() if needs is None}
+ONCE = {code: name for name, (needs, code) in blocks().items() if needs is None}  # what two pages say is run once
+HERE = {name: code for code, name in ONCE.items()}
 
 
 @pytest.fixture
@@ -67,7 +68,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("place", HERE)
 def test_a_block_of_commands_runs(place: str, folder: Path) -> None:
-    (folder / "commands.sh").write_text(HERE[place])
+    before = "haca3-bids BIDS_DIR OUTPUT_DIR participant\n" if " group" in HERE[place] else ""
+    (folder / "commands.sh").write_text(before + HERE[place])
     done = subprocess.run(["bash", "-eu", "commands.sh"], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, f"{place}:\n{HERE[place]}\n{done.stdout}\n{done.stderr}"
 
