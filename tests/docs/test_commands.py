@@ -17,13 +17,16 @@ from fake_parts import make_dataset
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-BLOCK = re.compile(r"(?:<!-- needs: (?P<needs>[^\n]+) -->\n)?```(?:bash|sh|console)\n(?P<code>.+?)```", flags=re.DOTALL)
+COMMENT = r"<!-- (?:needs|not run by the tests): (?P<needs>[^\n]+) -->\n"
+BLOCK = re.compile(rf"(?:{COMMENT})?```(?:bash|sh|console)\n(?P<code>.+?)```", flags=re.DOTALL)
+LONGEST_S = 300  # on a busy machine; a block that takes longer is marked
 NEEDS = {  # and where the commands are run instead
     "docker": "make test-container",
     "apptainer": "make test-container",
     "a GPU": "make test-gpu",
     "a network": "make test-network",
     "slurm": "make test-slurm",
+    "minutes": "smaller, in the tests of the program that is called",
     "hours": "nowhere in the tests",
     "an installation": "continuous integration: .ci/run, and the job demo",
 }
@@ -70,7 +73,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_block_of_commands_runs(place: str, folder: Path) -> None:
     before = "haca3-bids BIDS_DIR OUTPUT_DIR participant\n" if " group" in HERE[place] else ""
     (folder / "commands.sh").write_text(before + HERE[place])
-    done = subprocess.run(["bash", "-eu", "commands.sh"], cwd=folder, capture_output=True, text=True)
+    done = subprocess.run(["bash", "-eu", "commands.sh"], cwd=folder, capture_output=True, text=True, timeout=LONGEST_S)
     assert done.returncode == 0, f"{place}:\n{HERE[place]}\n{done.stdout}\n{done.stderr}"
 
 

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
-from haca3_bids import errors
+from haca3_bids import __version__, errors
 from haca3_bids.bids.sidecars import harmonized_sidecar, native_sidecar, preproc_sidecar, template_sidecar
 from haca3_bids.cli.options import every_option
+from haca3_bids.cli.toolbox import EARLY, LATE
 from haca3_bids.volumes.volume import Volume, load_volume, save_volume
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,6 +42,34 @@ def test_every_exit_code_is_in_the_reference(site: Path) -> None:
     page = (site / "reference/exit-codes.html").read_text()
     codes = {kind.exit_code for kind in vars(errors).values() if isinstance(kind, type)}
     assert not [code for code in codes | {0} if f"<p>{code}</p>" not in page]
+
+
+def test_every_command_of_the_toolbox_is_in_the_reference() -> None:
+    page = (DOCS / "reference/toolbox.md").read_text()
+    assert not [name for name in EARLY | LATE if f"{{toolbox}} {name}\n" not in page]
+
+
+def test_every_page_is_reached_from_the_index() -> None:
+    pages = {str(page.relative_to(DOCS).with_suffix("")) for page in DOCS.rglob("*.md")} - {"index"}
+    assert not [page for page in pages if f"\n{page}\n" not in (DOCS / "index.md").read_text()]
+
+
+def test_every_target_of_make_that_is_named_somewhere_exists() -> None:
+    targets = set(re.findall(r"[\w-]+(?=[^:=\n]*:(?!=))", (ROOT / "Makefile").read_text()))
+    texts = [*DOCS.rglob("*.md"), ROOT / "README.md", ROOT / ".ci/run", *(ROOT / ".github").rglob("*.yml")]
+    named = set(
+        re.findall(r"(?:^|`|: )make ([a-z][\w-]*)", "\n".join(t.read_text() for t in texts), flags=re.MULTILINE)
+    )
+    assert {"demo", "test"} <= named <= targets
+
+
+def test_the_image_has_the_package_s_version() -> None:
+    assert f"ARG VERSION={__version__}\n" in (ROOT / "Dockerfile").read_text()
+
+
+def test_the_workflows_are_yaml() -> None:
+    for workflow in (ROOT / ".github/workflows").iterdir():
+        assert {"name", "jobs"} <= set(yaml.safe_load(workflow.read_text()))
 
 
 def test_every_key_of_a_sidecar_is_in_the_reference() -> None:
