@@ -79,5 +79,5 @@ def test_a_block_of_commands_runs(place: str, folder: Path) -> None:
 
 def test_a_block_that_is_not_run_says_what_it_needs() -> None:
     reasons = {place: needs.split(", ") for place, (needs, _) in blocks().items() if needs}
-    assert reasons
+    assert reasons, "no block is marked, so the marks are not read"
     assert not {place: words for place, words in reasons.items() if not set(words) <= NEEDS.keys()}
