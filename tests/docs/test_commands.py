@@ -26,6 +26,7 @@ NEEDS = {  # and where the commands are run instead
     "a GPU": "make test-gpu",
     "a network": "make test-network",
     "slurm": "make test-slurm",
+    "images": "the same commands with images of their own, in the tests of the program that is called",
     "minutes": "smaller, in the tests of the program that is called",
     "hours": "nowhere in the tests",
     "an installation": "continuous integration: .ci/run, and the job demo",
