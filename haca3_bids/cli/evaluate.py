@@ -148,7 +148,7 @@ def _reliability(args: argparse.Namespace) -> list[Row]:
 
     from haca3_bids.evaluation.reliability import reliability
 
-    table = _column(args, args.site)
+    table = {person: _once(pairs, person, args) for person, pairs in _column(args, args.site).items()}
     sites = sorted({site for values in table.values() for site in values})
     whole = {person: values for person, values in table.items() if set(values) == set(sites)}
     if len(whole) < len(table):
@@ -164,10 +164,10 @@ def _longitudinal(args: argparse.Namespace) -> list[Row]:
     from haca3_bids.evaluation.longitudinal import change
 
     rows = []
-    for person, values in _column(args, args.time).items():
-        times = [_number(time, args.time) for time in values]
+    for person, pairs in _column(args, args.time).items():
+        times = [_number(time, args.time) for time, _ in pairs]
         with _bad_input():
-            found = change(times, list(values.values()))
+            found = change(times, [value for _, value in pairs])
         rows.append(
             {
                 "participant_id": person,
@@ -181,8 +181,17 @@ def _longitudinal(args: argparse.Namespace) -> list[Row]:
     return rows
 
 
-def _column(args: argparse.Namespace, by: str) -> dict[str, dict[str, float]]:
-    """Person -> the value at each site or time; BadInput where a column is missing or a value comes twice."""
+def _once(pairs: list[tuple[str, float]], person: str, args: argparse.Namespace) -> dict[str, float]:
+    """Site -> value; BadInput where a person has two values of one site."""
+    twice = [site for number, (site, _) in enumerate(pairs) if site in [earlier for earlier, _ in pairs[:number]]]
+    if twice:
+        sentence = f"{args.table.name} has two lines for {person} and {args.site} {twice[0]}."
+        raise BadInput(sentence, "Leave one session of each person and site.")
+    return dict(pairs)
+
+
+def _column(args: argparse.Namespace, by: str) -> dict[str, list[tuple[str, float]]]:
+    """Person -> what stands in column ``by``, and the value, of each line; BadInput where a column is missing."""
     try:
         with args.table.open(newline="") as file:
             lines = list(csv.DictReader(file, delimiter="\t"))
@@ -196,14 +205,9 @@ def _column(args: argparse.Namespace, by: str) -> dict[str, dict[str, float]]:
             f"{args.table.name} has no column {' or '.join(missing)}.",
             f"It has {', '.join(lines[0]) if lines else 'none'}; choose with --person, --value, --{_option(args)}.",
         )
-    found: dict[str, dict[str, float]] = {}
+    found: dict[str, list[tuple[str, float]]] = {}
     for line in lines:
-        mine = found.setdefault(line[args.person], {})
-        if line[by] in mine:
-            raise BadInput(
-                f"{args.table.name} has two lines for {line[args.person]} and {by} {line[by]}.", "One is needed."
-            )
-        mine[line[by]] = _number(line[args.value], args.value)
+        found.setdefault(line[args.person], []).append((line[by], _number(line[args.value], args.value)))
     return found
 
 

@@ -109,6 +109,14 @@ def test_change_is_told_for_every_person(volumes, capsys):
     assert toolbox.main(["evaluate", "longitudinal", str(volumes), "--value", "grey", "--time", "site"]) == 65
 
 
+def test_visits_to_several_sites_on_one_day_are_points_of_one_line(volumes, capsys):
+    with volumes.open("a") as file:
+        file.write("sub-0\tC\t3\t109\t0\n")
+    first, *_ = table(capsys, "longitudinal", volumes, "--value", "grey")
+    assert (first["visits"], float(first["per_year"])) == ("3", pytest.approx((7 + 9) / 2 / 3, rel=1e-3))
+    assert float(first["residual"]) == pytest.approx(2**0.5, rel=1e-3)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
