@@ -1,8 +1,8 @@
 """How well levels of anatomy can carry an image: ``anatomy_levels.py LABEL_MAP ...``.
 
 Slices of the heads are rendered without noise under drawn protocols, and each level is replaced by its median
-intensity: the best that a decoder can do that sees no neighbours. Prints the peak signal to noise ratio in the head (dB) for
-the levels of ``training.levels`` and for five pure ones. Fixed seeds.
+intensity: the best that a decoder can do that sees no neighbours. Prints the peak signal to noise ratio in the head
+(dB) for the levels of ``training.levels`` and for five pure ones. Fixed seeds.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from haca3_bids.networks.attention import TRAINING_TEMPERATURE
 from haca3_bids.networks.haca3 import Haca3, argmax_beta, fuse, one_channel
+from haca3_bids.training.levels import LEVELS
 from haca3_bids.training.loop import Batch, Losses
 from haca3_bids.training.losses import (
     kl_to_standard_normal,
@@ -135,7 +136,7 @@ def _together(model: Haca3, batch: Batch, stage: Stage, perceptual: Perceptual) 
         **_about_theta(theta, logvar, batch),
         "contrastive": CONTRASTIVE * _contrastive(model, spread, batch, mask, stage.pool),
     }
-    if "level" in batch:
+    if "level" in batch and model.config.beta_dim == len(LEVELS):  # weights with levels of their own keep them
         owner = available.nonzero()[:, 0]
         losses["labels"] = tissue_cross_entropy(logits, batch["level"][owner], mask[owner], stage.pool)
     if stage.cycle:

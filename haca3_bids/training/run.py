@@ -213,6 +213,7 @@ def _batches(
         num_workers=setting.workers,
         prefetch_factor=4 if setting.workers else None,
         worker_init_fn=_one_thread,
+        generator=torch.Generator(),  # its own, so that starting to read does not draw from what the step draws from
     )
     return iter(loader)
 

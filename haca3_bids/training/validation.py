@@ -63,7 +63,7 @@ def draw_figure(model: Haca3, samples: Sequence[Sample], path: Path) -> None:
         source = sample["sources"][sample["available"]][0]
         shown = (source, harmonize_slice(model, sample), sample["truth"], sample["reference"][0])
         for axis, image, title in zip(row, shown, ("source", "harmonized", "truth", "reference"), strict=True):
-            axis.imshow(image, cmap="gray", vmin=0, vmax=1.6)
+            axis.imshow(image.numpy(), cmap="gray", vmin=0, vmax=1.6)
             axis.set_title(title)
             axis.set_axis_off()
     model.train()

@@ -1,0 +1,72 @@
+"""Whole training runs: the same seed gives the same losses, also through a stop, and the losses fall."""
+
+import json
+
+import pytest
+import torch
+
+from haca3_bids.networks.encoders import ArtifactEncoder
+from haca3_bids.training.loop import Plan
+from haca3_bids.training.machine import ALONE
+from haca3_bids.training.run import (
+    Cohort,
+    Setting,
+    load_anatomy,
+    load_haca3,
+    train_anatomy,
+    train_artifact,
+    train_haca3,
+    untrained,
+)
+
+pytestmark = pytest.mark.slow
+FOREVER = float("inf")
+
+
+def losses(folder):
+    rows = [json.loads(line) for line in (folder / "losses.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
+
+
+def setting(steps, minutes=FOREVER, seed=3, accumulate=1):
+    plan = Plan(steps, 1e-3, 2e-3, seed=seed, accumulate=accumulate, minutes=minutes, validate_every=2)
+    return Setting(plan, ALONE, workers=0)
+
+
+def test_the_same_seed_gives_the_same_first_twenty_losses_and_they_fall(heads, tmp_path):
+    for name, seed in (("one", 3), ("same", 3), ("other", 4)):
+        train_anatomy(heads, tmp_path / name, setting(20, seed=seed))
+    assert losses(tmp_path / "one") == losses(tmp_path / "same")
+    assert losses(tmp_path / "one")[0] != losses(tmp_path / "other")[0]
+    totals = [row["total"] for row in losses(tmp_path / "one")]
+    assert sum(totals[-5:]) < 0.8 * sum(totals[:5])
+
+
+def test_a_run_of_haca3_that_was_stopped_ends_as_if_it_had_not_been(heads, tmp_path):
+    def run(folder, minutes):
+        torch.manual_seed(0)
+        model = untrained(ArtifactEncoder())
+        cohort = Cohort(heads=heads, unseen=heads)
+        return train_haca3(model, cohort, folder, setting(4, minutes, accumulate=2), begin=0.7)
+
+    whole = run(tmp_path / "whole", FOREVER)
+    run(tmp_path / "parts", 0.0)
+    assert len(losses(tmp_path / "parts")) == 1
+    parts = run(tmp_path / "parts", FOREVER)
+    assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
+    for one, other in zip(whole.parameters(), parts.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert (tmp_path / "parts" / "figures" / "step-000004.png").stat().st_size > 1000
+    scores = [json.loads(line) for line in (tmp_path / "parts" / "validation.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in scores] == [2, 4]
+    assert {"psnr", "nothing", "correlation"} <= set(scores[0])
+    load_haca3(tmp_path / "parts")
+
+
+def test_the_encoders_can_be_taken_up_by_haca3(heads, tmp_path):
+    artifact = train_artifact(heads, tmp_path / "artifact", setting(2))
+    anatomy = train_anatomy(heads, tmp_path / "anatomy", setting(2))
+    model = untrained(artifact, load_anatomy(tmp_path / "anatomy"))
+    assert model.config.beta_dim == 25
+    assert torch.equal(model.beta_encoder.in_conv.weight, anatomy.in_conv.weight)
+    assert torch.equal(model.eta_encoder.seq[0].weight, artifact.seq[0].weight)
