@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from stage import Someone, Stage, codes, head_of, keep, kept, made, parser, stage
+from stage import Someone, Stage, codes, head_of, keep, kept, made, parser, prepared, stage
 
 from haca3_bids.evaluation.separation import auc, falls
 from haca3_bids.physics.scanner import Imperfections, draw_acquisition
@@ -33,10 +33,11 @@ def curves(contrast: str, number: int, person: Someone, other: Someone, on: Stag
     clean = {name: person.scan(here[name], "clean", CLEAN) for name in CONTRASTS}
     target, truth = on.target(other, there[contrast]), person.truth(there[contrast])
     mask, rows = head_of(truth), []
+    ready = prepared(clean, on)
     for kind, levels in LEVELS.items():
         for level, how in enumerate(levels):
-            sources = clean | {contrast: person.scan(here[contrast], "", how)}
-            (image,) = made(sources, [target], on)
+            worse = {contrast: person.scan(here[contrast], "", how)}
+            (image,) = made(clean | worse, [target], on, ready | prepared(worse, on))
             found = image.against(truth, mask)
             row = {"what": f"curve {contrast}", "person": person.name, "kind": kind, "level": level}
             rows.append(row | {"attention": image.attention[contrast], "psnr_db": found.psnr_db})

@@ -23,7 +23,7 @@ from haca3_bids.checkpoints.registry import resolve
 from haca3_bids.evaluation.similarity import Similarity, compared, psnr_db, scaled, ssim
 from haca3_bids.harmonization.device import Batches, choose_device, inference, made_lean
 from haca3_bids.harmonization.engine import harmonize
-from haca3_bids.harmonization.prepare import Rim, fit_images, nonempty, prepare, representative
+from haca3_bids.harmonization.prepare import Prepared, Rim, fit_images, nonempty, prepare, representative
 from haca3_bids.harmonization.stream import Draw, Session, Stream, union
 from haca3_bids.harmonization.target import Target, encode_target
 from haca3_bids.intensity.background import head_mask
@@ -102,7 +102,7 @@ class Stage:
 
     def pair(self, number: int) -> tuple[Site, Site]:
         """The source site and the target site of a person: each site is once either."""
-        return self.sites[number % SITES], self.sites[(number + 1) % SITES]
+        return self.sites[number % len(self.sites)], self.sites[(number + 1) % len(self.sites)]
 
     def target(self, other: Someone, protocol: Protocol) -> Target:
         """What an ordinary scan of another person at the target site asks for, encoded as at inference."""
@@ -119,6 +119,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     made.add_argument("--heads", nargs="+", default=list(VALIDATION_HEADS), help="beginnings of the maps' names")
     made.add_argument("--open-test-set", action="store_true", help="take the test heads and the held-out sites")
     made.add_argument("--every", type=int, default=1, help="1: whole volumes through the engine; 8: one slice in eight")
+    made.add_argument("--sites", type=int, default=SITES, help="how many of the eight; fewer for a trial")
     made.add_argument("--weights", default="builtin")
     made.add_argument("--fusion-weights", default="builtin")
     made.add_argument("--threads", type=int, default=0)
@@ -141,7 +142,7 @@ def stage(options: argparse.Namespace) -> Stage:
         load_checkpoint(resolve(options.weights)),
         load_fusion(resolve(options.fusion_weights, "fusion")),
     )
-    return Stage(heads, builtin, sites, checkpoint, fusion, settings, options.every, options.out)
+    return Stage(heads, builtin, sites[: options.sites], checkpoint, fusion, settings, options.every, options.out)
 
 
 @dataclass(frozen=True)
@@ -174,16 +175,27 @@ def compared_slices(image: Array, truth: Array, mask: NDArray[np.bool_]) -> Simi
     return Similarity(psnr_db(one, other, mask), float(np.mean(alike)))
 
 
-def made(sources: Mapping[str, Volume], targets: Sequence[Target], on: Stage) -> list[Made]:
-    """The sources harmonized to every target, by the engine, or by its networks for one slice in ``on.every``."""
+def prepared(sources: Mapping[str, Volume], on: Stage) -> dict[str, Prepared]:
+    """The sources as the networks see them."""
+    rim = Rim({})
+    canvas = fit_images(sources, rim, on.settings)
+    variant = on.checkpoint.model.config.variant
+    return {name: prepare(name, volume, canvas, rim, on.settings, variant) for name, volume in sources.items()}
+
+
+def made(
+    sources: Mapping[str, Volume], targets: Sequence[Target], on: Stage, ready: Mapping[str, Prepared] | None = None
+) -> list[Made]:
+    """The sources harmonized to every target, by the engine, or by its networks for one slice in ``on.every``.
+
+    ``ready`` spares preparing again what was ``prepared`` before; whole volumes go through the engine in any case.
+    """
     if on.every == 1:
         found = harmonize(sources, targets, on.checkpoint, on.fusion, on.settings)
         return [Made(f.image.data, {}, {}, None, {c: s.attention for c, s in f.sources.items()}) for f in found]
-    rim, device = Rim({}), choose_device(on.settings.device)
-    canvas = fit_images(sources, rim, on.settings)
-    variant = on.checkpoint.model.config.variant
-    ready = {name: prepare(name, volume, canvas, rim, on.settings, variant) for name, volume in sources.items()}
-    session = Session(ready, union(one.votes for one in ready.values()))
+    device, canvas = choose_device(on.settings.device), fit_images(sources, Rim({}), on.settings)
+    seen = ready or prepared(sources, on)
+    session = Session(seen, union(one.votes for one in seen.values()))
     draws = [Draw(target, 0) for target in targets]
     with inference(on.settings.precision, on.settings.threads):
         model = made_lean(on.checkpoint.model, device)

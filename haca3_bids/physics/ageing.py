@@ -79,7 +79,11 @@ def _pushed(part: Array, fluid: NDArray[np.bool_], push_mm: float) -> Array:
     slope = np.stack(np.gradient(distance))
     outward = slope / np.maximum(np.sqrt((slope**2).sum(axis=0)), 1e-3)
     where = np.indices(distance.shape, dtype=np.float32) - outward * push
-    return np.stack([ndimage.map_coordinates(one, where, order=1, mode="nearest") for one in part]).astype(np.float32)
+    moved = np.zeros_like(part)
+    for before, after in zip(part, moved, strict=True):
+        if before.any():
+            ndimage.map_coordinates(before, where, after, order=1, mode="nearest")
+    return moved
 
 
 def _filled(part: Array, before: Array) -> Array:
