@@ -24,6 +24,7 @@ CORTEX_MM_A_YEAR = 0.007
 SPREAD = 0.3  # standard deviation of the logarithm of both rates between people
 FADE_MM = 12.0  # the push of the ventricles is felt this far
 LARGEST_PUSH = 0.8  # of FADE_MM: more would fold the tissue
+STEP_BACK_MM, FLAT = 0.5, 0.5  # of the way back to where tissue came from; a slope below FLAT is followed more slowly
 STEP_MM = 0.25  # of the receding cortex
 MOVED = (*BRAIN, "vessel")
 
@@ -76,14 +77,28 @@ def _pushed(part: Array, fluid: NDArray[np.bool_], push_mm: float) -> Array:
     brain = part.sum(axis=0) > 0.5
     room = np.clip(ndimage.distance_transform_edt(ndimage.binary_fill_holes(brain)) / FADE_MM, 0, 1)
     push = min(push_mm, LARGEST_PUSH * FADE_MM) * np.exp(-np.maximum(distance, 0) / FADE_MM) * room
-    slope = np.stack(np.gradient(distance))
-    outward = slope / np.maximum(np.sqrt((slope**2).sum(axis=0)), 1e-3)
-    where = np.indices(distance.shape, dtype=np.float32) - outward * push
+    where = _followed_back(distance, push.astype(np.float32))
     moved = np.zeros_like(part)
     for before, after in zip(part, moved, strict=True):
         if before.any():
             ndimage.map_coordinates(before, where, after, order=1, mode="nearest")
     return moved
+
+
+def _followed_back(distance: Array, push: Array) -> Array:
+    """Where each voxel's tissue was, (3, ...), before it moved by ``push`` up the slope of ``distance``.
+
+    The way back is followed in short steps, so that it ends in the middle of a narrow ventricle, where the slope turns,
+    and does not come out at the other side of it.
+    """
+    slope = np.stack(np.gradient(distance)).astype(np.float32)
+    slope /= np.maximum(np.sqrt((slope**2).sum(axis=0)), FLAT)
+    where = np.indices(distance.shape, dtype=np.float32)
+    steps = max(1, int(np.ceil(float(push.max()) / STEP_BACK_MM)))
+    for _ in range(steps):
+        x, y, z = (np.clip(np.rint(at), 0, n - 1).astype(np.intp) for at, n in zip(where, distance.shape, strict=True))
+        where -= slope[:, x, y, z] * (push / np.float32(steps))
+    return where
 
 
 def _filled(part: Array, before: Array) -> Array:

@@ -25,12 +25,21 @@ def radius_of_head():
 @pytest.fixture(scope="session")
 def round_head(radius_of_head):
     """White matter in a shell of cortex in a shell of fluid, two ventricles, bone and fat."""
+    return round_head_with(radius_of_head, (7, 30, 9))
+
+
+@pytest.fixture(scope="session")
+def narrow_head(radius_of_head):
+    """The same head with narrow ventricles."""
+    return round_head_with(radius_of_head, (4, 28, 4))
+
+
+def round_head_with(radius, ventricle_mm):
     shares = np.zeros((len(TISSUES), *SHAPE), np.uint8)
-    radius = radius_of_head
     shells = (("white", 0, 0.88), ("grey", 0.88, 0.93), ("csf", 0.93, 0.97), ("bone", 0.97, 1.03), ("fat", 1.03, 1.08))
     for name, low, high in shells:
         shares[TISSUES.index(name)][(radius >= low) & (radius < high)] = FULL
-    inside = (ball((13, -8, 17), (7, 30, 9)) < 1) | (ball((-13, -8, 17), (7, 30, 9)) < 1)
+    inside = (ball((13, -8, 17), ventricle_mm) < 1) | (ball((-13, -8, 17), ventricle_mm) < 1)
     shares[:, inside] = 0
     shares[TISSUES.index("csf"), inside] = FULL
     return Anatomy(shares, "round")

@@ -73,6 +73,13 @@ def test_fluid_that_shares_its_voxel_by_rounding_stays_fluid(round_head):
     assert later.share_of("csf")[ventricles(round_head)].min() > 0.98
 
 
+def test_tissue_does_not_come_out_at_the_other_side_of_a_narrow_ventricle(narrow_head):
+    later = aged(narrow_head, Ageing(0.3, 0.0), 20)  # 6 mm back from the wall leaves a ventricle 8 mm wide
+    drawn = ventricles(narrow_head)
+    assert drawn.sum() > 1000
+    assert later.share_of("csf")[drawn].min() > 0.9
+
+
 def test_people_age_at_different_rates_that_are_never_negative():
     rates = [draw_ageing(np.random.default_rng(seed)) for seed in range(20)]
     assert len({rate.ventricle_mm_a_year for rate in rates}) == 20
