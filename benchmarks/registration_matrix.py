@@ -20,20 +20,24 @@ import numpy as np
 from simulated_scans import COVERAGES, THICKNESSES_MM, Case, scan_of, upright, without_scale
 
 from haca3_bids.physics.anatomy import Anatomy
+from haca3_bids.preprocessing.quality import registration_quality
 from haca3_bids.preprocessing.registration import centre_of
-from haca3_bids.preprocessing.session import for_registration, registered
+from haca3_bids.preprocessing.session import for_registration, poor_registration, registered
 from haca3_bids.preprocessing.template import DEFAULT, Template, load_template
-from haca3_bids.preprocessing.transforms import Matrix, displacement_mm, inverse, rotation_deg
+from haca3_bids.preprocessing.transforms import Matrix, displacement_mm, inverse, rotation_deg, similarity_matrix
 from haca3_bids.settings import CONTRASTS, PreprocessingSettings
 from haca3_bids.training.heads import load_heads
+from haca3_bids.volumes.volume import Volume
 
 TILTS_DEG = (0.0, 20.0, 40.0, 60.0)
 OFFSETS_MM = (0.0, 30.0, 60.0)
 LIMIT_MM, LIMIT_DEG = 1.0, 1.0
+DECOY_MM, DECOY_DEG = 15.0, 20.0  # displacements of the found place that must be flagged
 SETTINGS = PreprocessingSettings(force=("registration",))  # what is poor is told, not raised
 COLUMNS = (
     "case", "coverage", "contrast", "thickness_mm", "tilt_deg", "offset_mm", "head", "error_mm", "error_deg", "flagged",
     "similarity", "distinctness", "brain_in_head", "brain_covered", "seconds",
+    "shifted_similarity", "shifted_distinctness", "turned_similarity", "turned_distinctness", "decoys_flagged",
 )  # fmt: skip
 
 
@@ -49,12 +53,30 @@ def cases(heads: int) -> list[Case]:
     return [made[index] for index in np.random.default_rng(0).permutation(len(made))]
 
 
+def decoys(reference: Volume, template: Template, found: Matrix, seed: int) -> dict[str, object]:
+    """What the quality figure says of the place that was found, shifted and turned: wrong ones must not pass."""
+    rng = np.random.default_rng(seed)
+    centre = centre_of(template.brain, template.brain.data > 0.5)
+    row: dict[str, object] = {}
+    flagged = 0
+    for name, turn_deg, shift_mm in (("shifted", 0.0, DECOY_MM), ("turned", DECOY_DEG, 0.0)):
+        one, other = (vector / np.linalg.norm(vector) for vector in rng.normal(size=(2, 3)))
+        moved = similarity_matrix(np.radians(turn_deg) * one, shift_mm * other, 0.0, centre)
+        quality = registration_quality(reference, template, found @ moved)
+        row[f"{name}_similarity"] = round(quality.similarity, 4)
+        row[f"{name}_distinctness"] = round(quality.distinctness, 4)
+        flagged += poor_registration(quality) is not None
+    return row | {"decoys_flagged": flagged}
+
+
 def measured(case: Case, anatomy: Anatomy, template: Template, place: Matrix) -> dict[str, object]:
     """The row of one case."""
     centre = centre_of(template.brain, template.brain.data > 0.5)
     scan, pose = scan_of(anatomy, case)
     begun = time.process_time()
-    alignment, facts = registered(for_registration(scan, SETTINGS), template, SETTINGS)
+    reference = for_registration(scan, SETTINGS)
+    alignment, facts = registered(reference, template, SETTINGS)
+    seconds = time.process_time() - begun
     change = inverse(without_scale(pose, place, centre)) @ alignment.rigid
     figures = {key: round(float(facts[key]), 4) for key in COLUMNS[10:14]}
     return {
@@ -64,7 +86,8 @@ def measured(case: Case, anatomy: Anatomy, template: Template, place: Matrix) ->
         "error_deg": round(rotation_deg(change), 3),
         "flagged": int(bool(facts["problem"])),
         **figures,
-        "seconds": round(time.process_time() - begun, 1),
+        "seconds": round(seconds, 1),
+        **decoys(reference, template, alignment.affine, case.seed),
     }
 
 
@@ -81,6 +104,10 @@ def summary(rows: Sequence[dict[str, str]], words: Callable[[str], None] = print
     alarms = sum(ok and flag for ok, flag in zip(good, flagged, strict=True))
     words(f"{len(rows)} cases; within {LIMIT_MM} mm and {LIMIT_DEG} degree: {100 * np.mean(good):.1f} %")
     words(f"failures: {good.count(False)}, not flagged: {len(missed)}; false alarms: {alarms} of {sum(good)}")
+    tried = [r for r in rows if r["decoys_flagged"]]
+    if tried:
+        told = sum(int(r["decoys_flagged"]) for r in tried)
+        words(f"places {DECOY_MM:g} mm or {DECOY_DEG:g} degrees off: {told} of {2 * len(tried)} flagged")
     for coverage in COVERAGES:
         own = [r for r in rows if r["coverage"] == coverage]
         if own:
@@ -93,32 +120,34 @@ def summary(rows: Sequence[dict[str, str]], words: Callable[[str], None] = print
         words(f"  not flagged: {row['case']}: {row['error_mm']} mm, {row['error_deg']} degrees")
 
 
+def own_place(case: Case, anatomy: Anatomy, template: Template, folder: Path) -> Matrix:
+    """Where the registration puts the upright, whole, 3D scan of this head and contrast; kept in ``folder``."""
+    file = folder / f"place_{case.head}_{case.contrast}.npy"
+    if not file.exists():
+        scan, _ = scan_of(anatomy, upright(case.contrast, case.head))
+        place = registered(for_registration(scan, SETTINGS), template, SETTINGS)[0].rigid
+        words = f"{rotation_deg(place):.2f} degrees, {displacement_mm(place, (0, -18, 8)):.2f} mm from the template"
+        print(f"head {case.head}, {case.contrast}: {words}", flush=True)
+        np.save(file, place)
+    return np.asarray(np.load(file))
+
+
 def main(arguments: list[str]) -> None:
     file = Path(arguments[0])
-    heads = load_heads([Path(word) for word in arguments[1:]], file.parent / "heads")
+    folder = file.parent / "heads"
+    heads = load_heads([Path(word) for word in arguments[1:]], folder)
     template = load_template(DEFAULT)
     known = {row["case"] for row in done(file)}
-    places: dict[tuple[int, str], Matrix] = {}
-    for case in cases(len(heads)):
-        if case.name in known:
-            continue
-        own = (case.head, case.contrast)
-        if own not in places:
-            scan, _ = scan_of(heads[case.head], upright(case.contrast, case.head))
-            place = registered(for_registration(scan, SETTINGS), template, SETTINGS)[0].rigid
-            places[own] = place
-            print(*own, f"lies {rotation_deg(place):.2f} degrees, {displacement_mm(place, (0, -18, 8)):.2f} mm away")
-        row = measured(case, heads[case.head], template, places[own])
+    for case in (case for case in cases(len(heads)) if case.name not in known):
+        head = heads[case.head]
+        row = measured(case, head, template, own_place(case, head, template, folder))
         fresh = not file.exists()
         with file.open("a", newline="") as out:
             writer = csv.DictWriter(out, COLUMNS)
             if fresh:
                 writer.writeheader()
             writer.writerow(row)
-        print(
-            *(row[key] for key in ("case", "error_mm", "error_deg", "flagged", "similarity", "distinctness")),
-            flush=True,
-        )
+        print(*(row[key] for key in ("case", *COLUMNS[7:12], "decoys_flagged")), flush=True)
     summary(done(file))
 
 

@@ -91,7 +91,7 @@ def judged(
     """What is known of the quality of an alignment; BadInput when it is poor, as in ``registered``."""
     quality = registration_quality(reference, template, alignment.affine, head)
     centre = centre_of(template.brain, template.brain.data > 0.5)
-    problem = _accepted(_poor_registration(quality), settings)
+    problem = _accepted(poor_registration(quality), settings)
     return {
         "similarity": quality.similarity,
         "limit": SIMILARITY_LIMIT,
@@ -215,7 +215,7 @@ def _accepted(poor: BadInput | None, settings: PreprocessingSettings) -> str:
     return poor.sentence
 
 
-def _poor_registration(quality: Quality) -> BadInput | None:
+def poor_registration(quality: Quality) -> BadInput | None:
     """What is wrong with an alignment to the template, if anything."""
     if quality.brain_covered < COVERED_LIMIT:
         wrong = (
