@@ -254,7 +254,8 @@ def _outcome(run: Run, session: Session, crashes: Sequence[Crash], targets: Sequ
         error = Haca3Error(STOPPED, "Run the same command again.")
         return Outcome(session.name, FAILED, "", error, run.logs / "log.txt")
     if not (run.settings.execution.keep_work or run.settings.execution.debug):
-        shutil.rmtree(run.work / "haca3_wf" / name, ignore_errors=True)
+        for way in ways:
+            shutil.rmtree(run.work / "haca3_wf" / way, ignore_errors=True)
     return Outcome(session.name, DONE)
 
 

@@ -14,7 +14,7 @@ from scipy import ndimage
 from haca3_bids.preprocessing.head import dilated, head_mask
 from haca3_bids.preprocessing.refinement import refined
 from haca3_bids.preprocessing.resampling import isotropic_grid, resample, resample_mask, shrink
-from haca3_bids.preprocessing.search import Start, best, improved, rotation_grid, starts
+from haca3_bids.preprocessing.search import LOG_SCALES, Start, best, improved, rotation_grid, starts
 from haca3_bids.preprocessing.similarity import Comparison, compare
 from haca3_bids.preprocessing.template import Template
 from haca3_bids.preprocessing.transforms import Matrix, inverse, rigid_part, scales
@@ -108,7 +108,7 @@ def _search_template(
     coarse = _comparison(template.head, *wide, reference, COARSE_MM, COARSE_POINTS)
     middle = _comparison(template.head, *near, reference, MIDDLE_MM, MIDDLE_POINTS)
     rotations = rotation_grid(50.0, 25.0) if settings.sloppy else rotation_grid(75.0, 25.0)
-    candidates = list(starts(rotations, centre, _centres(reference)))
+    candidates = list(starts(rotations, centre, _centres(reference), LOG_SCALES))
     kept = best(candidates, coarse, 6 if settings.sloppy else 12)
     tuned = [improved(start, coarse, scaled=True, step_mm=8.0, evaluations=300) for start in kept]
     kept = best(tuned, middle, 2 if settings.sloppy else 3, 8.0)

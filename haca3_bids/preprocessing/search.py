@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from haca3_bids.preprocessing.transforms import Matrix, inverse, similarity_matr
 MM_PER_RADIAN = 60.0  # a turn of one radian moves the cortex about so far: one step size for turns and shifts
 SCALE_SPREAD = 0.12  # of heads and brains about the template's, as a logarithm
 SCALE_WEIGHT = 0.02  # nats that one spread costs, squared: slabs cannot say how long a head is
+LOG_SCALES = (0.0, -0.2)  # where the search begins: an adult's head, and one of four fifths of its length
 SHIFTS_MM = (-45.0, -20.0, 0.0, 20.0, 45.0)  # along the body's axis: a long neck or none draws the centre of mass
 
 
@@ -42,15 +44,18 @@ def rotation_grid(limit_deg: float, step_deg: float) -> NDArray[np.float64]:
 
 
 def starts(
-    rotations: NDArray[np.float64], centre: NDArray[np.float64], moving_centres: Sequence[NDArray[np.float64]]
+    rotations: NDArray[np.float64],
+    centre: NDArray[np.float64],
+    moving_centres: Sequence[NDArray[np.float64]],
+    log_scales: Sequence[float] = (0.0,),
 ) -> Iterator[Start]:
-    """Every rotation about the fixed centre, laid on each moving centre, and shifted along the fixed z axis."""
+    """Every rotation and scale about the fixed centre, laid on each moving centre, and shifted along the z axis."""
     for rotation in rotations:
         turn = similarity_matrix(rotation, np.zeros(3))[:3, :3]
         for moving_centre in moving_centres:
-            for shift in SHIFTS_MM:
+            for shift, log_scale in product(SHIFTS_MM, log_scales):
                 translation = moving_centre - centre + turn @ np.array([0.0, 0.0, shift])
-                yield Start(np.array([*rotation, *translation, 0.0]), centre)
+                yield Start(np.array([*rotation, *translation, log_scale]), centre)
 
 
 def best(candidates: Sequence[Start], comparison: Comparison, keep: int, apart_mm: float = 25.0) -> list[Start]:

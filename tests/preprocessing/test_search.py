@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from haca3_bids.preprocessing.search import SHIFTS_MM, Start, best, distance_mm, improved, rotation_grid, starts
 from haca3_bids.preprocessing.similarity import compare
@@ -19,6 +20,13 @@ def test_every_start_lays_the_fixed_centre_on_a_moving_one() -> None:
     unshifted = [start for start in made if start.parameters[:3].any()][SHIFTS_MM.index(0.0) :: len(SHIFTS_MM)]
     for start in unshifted:
         np.testing.assert_allclose(start.pull @ [*centre, 1], [*moving, 1], atol=1e-9)
+
+
+def test_a_child_is_looked_for_from_every_place_as_well() -> None:
+    made = list(starts(rotation_grid(25, 25), np.zeros(3), [np.zeros(3)], (0.0, -0.2)))
+    small = [start for start in made if start.parameters[6] < 0]
+    assert 2 * len(small) == len(made)
+    assert np.linalg.det(small[0].pull[:3, :3]) == pytest.approx(np.exp(-0.6))
 
 
 def test_distance_is_that_of_a_shift_and_grows_with_a_turn() -> None:
