@@ -32,6 +32,7 @@ from haca3_bids.volumes.volume import Volume
 FIELDS_T = (1.5, 3.0)
 BIAS, NOISE = 0.4, 0.03  # peak to peak; relative to white matter
 YEARS = 40.0
+LESION_YEARS = 15.0  # of growth: some 20 ml
 AGEING = Ageing(0.05, 0.007)  # mm a year
 LIMIT = 0.02
 SETTINGS = PreprocessingSettings(force=("registration",))
@@ -69,10 +70,8 @@ def variants(heads: list[Anatomy]) -> Iterator[tuple[str, Anatomy]]:
     for head in heads:
         yield head.name, head
         old = aged(head, AGEING, YEARS)
-        yield (
-            f"{head.name}, {YEARS:.0f} years older, lesions",
-            with_lesions(old, draw_lesions(old, np.random.default_rng(1)), YEARS),
-        )
+        lesions = draw_lesions(old, np.random.default_rng(1))
+        yield f"{head.name}, {YEARS:.0f} years older, lesions", with_lesions(old, lesions, LESION_YEARS)
 
 
 def main(arguments: list[str]) -> None:
