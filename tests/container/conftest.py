@@ -93,6 +93,8 @@ def dataset(engine: Engine, image: str, shelf: Path) -> Path:
     broken = Path(str(good).replace("sub-01", "sub-02"))
     broken.parent.mkdir(parents=True)
     broken.write_bytes(good.read_bytes()[:20_000])
+    people = made / "bids/participants.tsv"
+    people.write_text(people.read_text() + people.read_text().splitlines()[-1].replace("sub-01", "sub-02") + "\n")
     return made / "bids"
 
 
