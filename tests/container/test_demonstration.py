@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -106,3 +107,18 @@ def test_bosh_launches_the_demonstration(engine: Engine, image: str, dataset: Pa
     MEASURED["one T1w with bosh"] = f"{time.monotonic() - begun:.0f} s"
     assert done.returncode == 0, done.stdout + done.stderr
     check_outputs(task / "out")
+
+
+def test_bosh_runs_the_descriptor_s_own_test_of_an_exit_code(
+    engine: Engine, image: str, dataset: Path, tmp_path: Path
+) -> None:
+    descriptor = json.loads(DESCRIPTOR.read_text())
+    descriptor["tests"] = [test for test in descriptor["tests"] if test["assertions"]["exit-code"]]
+    assert len(descriptor["tests"]) == 1
+    (tmp_path / "descriptor.json").write_text(json.dumps(descriptor))
+    shutil.copytree(dataset, tmp_path / "demo/bids")
+    command = [str(Path(sys.executable).with_name("bosh")), "test", "descriptor.json"]
+    environment = os.environ | {"DOCKER_HOST": engine.socket}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed" in done.stdout
