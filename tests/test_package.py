@@ -50,6 +50,11 @@ def test_no_module_holds_two_concepts() -> None:
     assert not long
 
 
+def test_no_two_files_of_tests_have_one_name() -> None:
+    names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py"]
+    assert sorted(names) == sorted(set(names))  # pytest imports them by their names
+
+
 def test_every_package_of_the_folder_is_found_by_setuptools() -> None:
     folders = {path.parent for path in PACKAGE.rglob("*.py")}
     assert all((folder / "__init__.py").exists() for folder in folders)

@@ -25,7 +25,7 @@ NEEDS = {  # and where the commands are run instead
     "apptainer": "make test-container",
     "a GPU": "make test-gpu",
     "a network": "make test-network",
-    "slurm": "make test-slurm",
+    "slurm": "nowhere in the tests",
     "images": "the same commands with images of their own, in the tests of the program that is called",
     "minutes": "smaller, in the tests of the program that is called",
     "hours": "nowhere in the tests",
