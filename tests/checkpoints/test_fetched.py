@@ -23,7 +23,7 @@ def test_the_released_weights_are_where_the_registry_says(
 
 
 def test_the_default_template_is_fetched_into_an_empty_home(tmp_path: Path) -> None:
-    code = "from haca3_bids.preprocessing.template import DEFAULT, check_template; print(*check_template(DEFAULT).values())"
+    code = "from haca3_bids.preprocessing.template import *; print(*check_template(DEFAULT).values())"
     environment = os.environ | {"TEMPLATEFLOW_HOME": str(tmp_path / "templateflow"), "HOME": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
