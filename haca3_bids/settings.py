@@ -70,6 +70,13 @@ class OutputSettings:
 
 
 @dataclass(frozen=True)
+class QualitySettings:
+    """What is thought of quality numbers; nothing here changes a voxel."""
+
+    thresholds: tuple[tuple[str, float | None, float | None], ...] = ()  # measure, look, fail: other than usual
+
+
+@dataclass(frozen=True)
 class ExecutionSettings:
     """How the run is carried out; nothing here changes a voxel."""
 
@@ -103,6 +110,7 @@ class Settings:
     preprocessing: PreprocessingSettings = PreprocessingSettings()
     harmonization: HarmonizationSettings = HarmonizationSettings()
     outputs: OutputSettings = OutputSettings()
+    quality: QualitySettings = QualitySettings()
     execution: ExecutionSettings = ExecutionSettings()
 
 

@@ -47,6 +47,7 @@ class Products:
     figures: Sequence[Mapping[str, Any]] = ()  # kind, contrast, target, title, file (absolute)
     seconds: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    quality: Mapping[str, Any] = field(default_factory=dict)
 
 
 def write_session(context: Context, products: Products) -> Path:
@@ -76,6 +77,7 @@ def _stage(context: Context, products: Products, partial: Path) -> dict[str, Any
     return record | {
         "preprocessing": dict(products.preprocessing) | {"reference": session.reference},
         "harmonization": {"images": images, **result},
+        "quality": dict(products.quality),
         "figures": figures,
         "seconds": dict(products.seconds),
         "notes": list(products.notes),

@@ -113,6 +113,9 @@ def write_failure(
         "command": command,
     }
     record |= {"status": "failed", "error": described, **images_found(session, bids_dir)}
+    record |= {
+        "quality": {"verdict": "fail", "reasons": [{"measure": "error", "grade": "fail", "sentence": error.sentence}]}
+    }
     record |= {"preprocessing": {}, "harmonization": {}, "figures": [], "seconds": {}, "notes": []}
     write_json(path, record)
     return True

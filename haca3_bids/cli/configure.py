@@ -12,6 +12,7 @@ from typing import Any
 from haca3_bids.cli.option import Option
 from haca3_bids.cli.options import LEVELS, OPTIONS, every_option
 from haca3_bids.errors import UnknownLevel, UsageError
+from haca3_bids.quality.thresholds import with_changes
 from haca3_bids.settings import Settings
 
 LABELS = {"participants": "sub-", "sessions": "ses-"}
@@ -145,6 +146,7 @@ def _shown(option: Option, value: Any) -> Any:
 def _checked(settings: Settings) -> Settings:
     """The settings with the template's own label read as 'template'; UsageError where options contradict."""
     harmonization, outputs = settings.harmonization, settings.outputs
+    with_changes(settings.quality.thresholds)
     if harmonization.samples > 1 and harmonization.beta != "sample":
         raise UsageError("--samples needs --beta sample: without drawing, all samples are the same image.")
     if "std" in outputs.extras and harmonization.samples < 2:

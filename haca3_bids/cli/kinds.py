@@ -58,3 +58,22 @@ def named_folder(text: str) -> tuple[str, Path]:
 def show_named_folder(pair: tuple[str, Path]) -> str:
     """The inverse of ``named_folder``."""
     return f"{pair[0]}={pair[1]}"
+
+
+def threshold(text: str) -> tuple[str, float | None, float | None]:
+    """A measure, and its limits for a look and a failure, from ``noise=0.1``, ``noise=0.1:0.2`` or ``noise=none``."""
+    measure, sign, limits = text.partition("=")
+    words = limits.split(":")
+    try:
+        values = [None if word in ("none", "") else float(word) for word in words]
+    except ValueError:
+        values = []
+    if not measure or not sign or len(values) not in (1, 2):
+        raise argparse.ArgumentTypeError(f"'{text}' is not MEASURE=LOOK, MEASURE=LOOK:FAIL or MEASURE=none")
+    return measure, values[0], values[1] if len(values) == 2 else None
+
+
+def show_threshold(limits: tuple[str, float | None, float | None]) -> str:
+    """The inverse of ``threshold``."""
+    look, fail = ("none" if value is None else f"{value:g}" for value in limits[1:])
+    return f"{limits[0]}={look}:{fail}"

@@ -5,7 +5,16 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 
-from haca3_bids.cli.kinds import memory_gb, named_folder, path, positive, show_memory, show_named_folder
+from haca3_bids.cli.kinds import (
+    memory_gb,
+    named_folder,
+    path,
+    positive,
+    show_memory,
+    show_named_folder,
+    show_threshold,
+    threshold,
+)
 from haca3_bids.cli.option import Option, add_option, switch
 from haca3_bids.settings import CONTRASTS
 
@@ -176,6 +185,17 @@ OPTIONS: Mapping[str, tuple[Option, ...]] = {
             "further images: the anatomy (beta), attention maps, standard deviation of the samples (std)",
             many=True,
             choices=EXTRAS,
+        ),
+    ),
+    "quality": (
+        Option(
+            ("--qc-thresholds",),
+            "quality.thresholds",
+            "limits of quality numbers beyond which a session wants a look, or fails; 'none': no limit",
+            kind=threshold,
+            many=True,
+            metavar="MEASURE=LOOK[:FAIL]",
+            show=show_threshold,
         ),
     ),
     "execution": (

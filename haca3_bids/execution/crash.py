@@ -20,6 +20,8 @@ STEPS = {
     "white_matter": "finding the white-matter peak",
     "super_resolution": "making thin slices of thick ones",
     "frame": "finding the frame in the middle of all sessions",
+    "measure": "measuring the quality of the scan",
+    "judge": "judging the session",
     "collect": "gathering what the preprocessing found",
     "harmonize": "harmonizing",
     "encode": "encoding the target",

@@ -19,7 +19,7 @@ import torch
 
 from haca3_bids.checkpoints.formats import Checkpoint, load_checkpoint, load_fusion
 from haca3_bids.checkpoints.registry import file_sha256, resolve
-from haca3_bids.errors import Haca3Error, InputOutputFailure, UsageError
+from haca3_bids.errors import BadInput, Haca3Error, InputOutputFailure, UsageError
 from haca3_bids.harmonization.engine import EXTRAS, Harmonized, harmonize
 from haca3_bids.harmonization.super_resolution import SLOPPY_STEPS, STEPS, super_resolved
 from haca3_bids.harmonization.target import Target, encode_target
@@ -75,10 +75,11 @@ def harmonize_job(job: Json, out_dir: Path) -> Json:
         extras=extras,
     )
     written = [
-        write_image(image, out_dir, name, extras, job.get("in_template", True))
+        write_image(image, out_dir, name, extras, job.get("in_template", True)) | reached(image, checkpoint, settings)
         for image, name in zip(images, names, strict=True)
     ]
-    return {"images": written} | weights | facts(images[0], settings, start)
+    references = {c: {"theta": list(r.theta), "eta": list(r.eta)} for c, r in checkpoint.references.items()}
+    return {"images": written, "references": references} | weights | facts(images[0], settings, start)
 
 
 def encode_job(job: Json, out_dir: Path) -> Json:  # noqa: ARG001
@@ -147,6 +148,16 @@ def write_image(image: Harmonized, out_dir: Path, name: str, extras: list[str], 
         "beta": paths.get("beta"),
         "attention_maps": {source: paths[f"attention{source}"] for source in image.attention_maps},
     }
+
+
+def reached(image: Harmonized, checkpoint: Checkpoint, settings: HarmonizationSettings) -> Json:
+    """Theta and eta of the harmonized image itself; empty where it shows nothing to encode."""
+    try:
+        found = encode_target(image.image, image.target.contrast, checkpoint, settings)
+    except BadInput as error:
+        logger.warning("The harmonized %s cannot be encoded: %s", image.target.contrast, error.sentence)
+        return {}
+    return {"theta_after": list(found.theta), "eta_after": list(found.eta)}
 
 
 def described(image: Harmonized) -> Json:

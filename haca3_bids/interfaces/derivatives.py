@@ -103,6 +103,7 @@ class WriteSessionInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
     result = File(exists=True, mandatory=True, desc="result of the engine")
     native = traits.List(File(exists=True), desc="harmonized images on the reference's own grid")
     figures = File(exists=True, desc="list of figures as JSON")
+    quality = File(exists=True, desc="quality numbers and verdict as JSON")
 
 
 class WriteSessionOutputSpec(TraitedSpec):  # type: ignore[misc]
@@ -133,6 +134,7 @@ class WriteSession(BaseInterface):  # type: ignore[misc]
             native=[Path(path) for path in inputs.native] if isdefined(inputs.native) else [],
             figures=json.loads(Path(inputs.figures).read_text()) if isdefined(inputs.figures) else [],
             seconds=_seconds(preprocessing, result),
+            quality=json.loads(Path(inputs.quality).read_text()) if isdefined(inputs.quality) else {},
         )
         self._record = write_session(context, products)
         return runtime

@@ -121,7 +121,11 @@ def coregistered(
             f"more than in displaced positions ({COREGISTRATION_LIMIT:.2f} is needed).",
             "Look at both scans; leave one out with --modalities or --bids-filter-file, or try --force registration.",
         )
-    return pull, {"registration_similarity": similarity, "registration_problem": _accepted(poor, settings)}
+    return pull, {
+        "registration_similarity": similarity,
+        "registration_distinctness": distinctness,
+        "registration_problem": _accepted(poor, settings),
+    }
 
 
 def field_in_brain(

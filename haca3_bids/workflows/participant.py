@@ -14,6 +14,7 @@ from haca3_bids.bids.derivatives import Context
 from haca3_bids.bids.discover import Session
 from haca3_bids.interfaces.derivatives import DrawFigures, WriteSession
 from haca3_bids.settings import PreprocessingSettings, Settings
+from haca3_bids.interfaces.quality import Judge
 from haca3_bids.workflows import harmonize as harmonization
 from haca3_bids.workflows import longitudinal
 from haca3_bids.workflows import preprocess as preprocessing
@@ -32,6 +33,7 @@ FROM_PREPROCESS = (
     "to_template",
 )
 TO_WRITE = ("contrasts", "preproc", "to_reference", "to_template", "from_template", "record")
+TO_JUDGE = ("contrasts", "preproc", "brain_mask", "record")
 TO_DRAW = ("contrasts", "preproc", "brain_mask", "white_matter", "record")
 
 
@@ -95,15 +97,19 @@ def init_session_wf(plan: SessionPlan, settings: Settings, needs: EngineNeeds) -
         name="draw",
         mem_gb=1.5,
     )
+    judge = pe.Node(Judge(thresholds=[list(one) for one in settings.quality.thresholds]), name="judge", mem_gb=1.0)
     write = pe.Node(WriteSession(context=plan.context), name="write", mem_gb=0.3)
     workflow.connect(
         [
             (preprocess, harmonize, [(f"outputnode.{key}", f"inputnode.{key}") for key in FROM_PREPROCESS]),
             (preprocess, draw, [(f"outputnode.{key}", key) for key in TO_DRAW]),
+            (preprocess, judge, [(f"outputnode.{key}", key) for key in TO_JUDGE]),
             (preprocess, write, [(f"outputnode.{key}", key) for key in TO_WRITE]),
             (harmonize, draw, [("outputnode.result", "result")]),
+            (harmonize, judge, [("outputnode.result", "result")]),
             (harmonize, write, [("outputnode.result", "result"), ("outputnode.native", "native")]),
             (draw, write, [("figures", "figures")]),
+            (judge, write, [("quality", "quality")]),
         ]
     )
     return workflow

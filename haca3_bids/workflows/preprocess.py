@@ -12,6 +12,7 @@ from nipype.pipeline import engine as pe
 from haca3_bids.interfaces import preprocess as steps
 from haca3_bids.interfaces.longitudinal import PlaceInFrame
 from haca3_bids.interfaces.super_resolution import SuperResolve
+from haca3_bids.interfaces.quality import Measure
 from haca3_bids.settings import CONTRASTS, REFERENCE_ORDER, PreprocessingSettings
 
 OUTPUTS = (
@@ -44,6 +45,7 @@ MEMORY_GB = {  # measured on a scan of 40 million voxels, rounded up
     "super_resolution": 2.0,
     "masks": 0.8,
     "white_matter": 0.6,
+    "measure": 1.0,
 }
 
 
@@ -115,6 +117,7 @@ def _chain(contrast: str, path: Path, settings: PreprocessingSettings, given: Ma
         "n4": steps.EstimateBias,
         "resample": steps.Resample,
         "white_matter": steps.Scale,
+        "measure": Measure,
     }
     chain = {step: step_node(kind, step, settings, contrast) for step, kind in kinds.items()}
     if settings.super_resolution != "none":
@@ -138,7 +141,7 @@ def _super_resolution(contrast: str, settings: PreprocessingSettings) -> pe.Node
 def _connect_chain(
     workflow: pe.Workflow, chain: Mapping[str, pe.Node], first: Mapping[str, pe.Node], register: pe.Node, masks: pe.Node
 ) -> None:
-    """Read, co-register, estimate the bias, resample, scale."""
+    """Read, co-register, estimate the bias, resample, scale, measure."""
     if chain is not first:
         workflow.connect(chain["read"], "out_file", chain["coregister"], "moving")
     if "super_resolution" in chain:
@@ -154,6 +157,10 @@ def _connect_chain(
             (register, chain["resample"], [("to_template", "to_template")]),
             (chain["resample"], chain["white_matter"], [("out_file", "in_file"), ("coverage", "coverage")]),
             (masks, chain["white_matter"], from_masks),
+            (register, chain["measure"], [("to_template", "to_template"), ("affine", "affine")]),
+            (chain["resample"], chain["measure"], [("coverage", "coverage")]),
+            (masks, chain["measure"], [(key, key) for key in ("white_matter", "head_mask", "brain_mask")]),
+            (chain["white_matter"], chain["measure"], [("out_file", "in_file")]),
         ]
     )
 

@@ -247,6 +247,16 @@ def test_reports_only_writes_the_pages_again_and_nothing_else(app: App, out: Pat
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*.nii.gz")} == before
 
 
+def test_other_thresholds_change_the_verdict(app: App, record: Record) -> None:
+    assert app("--participant-label", "02") == 0
+    assert record("sub-02")["quality"]["verdict"] == "pass"
+    strict = ("--qc-thresholds", "csf_floor=0.001:0.002")
+    assert app("--participant-label", "02", "--reprocess", *strict) == 0
+    quality = record("sub-02")["quality"]
+    assert (quality["verdict"], quality["reasons"][0]["measure"]) == ("fail", "csf_floor")
+    assert app("--qc-thresholds", "nonsense=1") == 64
+
+
 def test_boilerplate_only_writes_the_methods_text(app: App, out: Path) -> None:
     assert app("--boilerplate-only") == 0
     assert "HACA3" in (out / "logs/CITATION.md").read_text()

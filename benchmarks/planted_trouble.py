@@ -1,0 +1,208 @@
+"""Is planted trouble found, and are clean sessions left alone? ``planted_trouble.py [--labels FOLDER] [--cases N]``.
+
+Simulates sessions (heads of ``--labels``, else the built-in head and deformed ones), plants one trouble in each of
+``--cases`` of them, runs the preprocessing and the quality step with their defaults, and prints how each was judged
+and why. Fixed seeds draw heads, protocols and troubles. About half a minute of one core a session.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haca3_bids.errors import BadInput
+from haca3_bids.physics.anatomy import Anatomy, builtin_head
+from haca3_bids.physics.cohort import another_person, draw_sites, scans
+from haca3_bids.physics.scanner import moved, rician
+from haca3_bids.preprocessing import session as steps
+from haca3_bids.preprocessing.registration import centre_of
+from haca3_bids.preprocessing.template import Template, load_template
+from haca3_bids.preprocessing.tissues import tissue_regions
+from haca3_bids.preprocessing.transforms import Matrix, similarity_matrix
+from haca3_bids.quality.scan import Regions, measure_scan
+from haca3_bids.quality.thresholds import Verdict
+from haca3_bids.quality.verdict import judge
+from haca3_bids.settings import REFERENCE_ORDER, PreprocessingSettings
+from haca3_bids.training.heads import find_label_maps, head_from_labels
+from haca3_bids.volumes.builtin import load_icbm2009a
+from haca3_bids.volumes.volume import Volume
+
+SEED = 7
+TROUBLES = ("noise", "motion", "registration", "half", "swap")
+ONE_OF = (("T1w",), ("T2w",), ("T1w",), ("FLAIR",), ("T1w",), ("PDw",))  # contrasts of sessions, in turn
+NOISE = (0.12, 0.25)  # standard deviation a channel relative to white matter; 0.12: a scan would be repeated
+MOTION_VOXELS, MOTION_EVENTS = (4.0, 10.0), (3, 6)  # severity of one and more, on the simulator's scale
+SHIFT_MM, TURN_DEG = (12.0, 30.0), (15.0, 35.0)
+RIGHT_REASONS: Mapping[str, tuple[str, ...]] = {  # measures, or words of the sentence, that name the trouble
+    "noise": ("noise", "air"),
+    "motion": ("ghosts", "noise", "air"),
+    "registration": ("registration_similarity", "registration_distinctness", "brain_in_head", "The registration"),
+    "half": ("brain_seen", "brain_covered", "reaches"),
+    "swap": ("name_margin",),
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One session that is to be made."""
+
+    trouble: str  # one of TROUBLES, or "clean"
+    number: int
+    contrasts: tuple[str, ...]
+
+    @property
+    def rng(self) -> np.random.Generator:
+        """The case's own chance."""
+        return np.random.default_rng([SEED, (*TROUBLES, "clean").index(self.trouble), self.number])
+
+
+def draw_cases(count: int, clean: int) -> list[Case]:
+    """Troubles in turn, then clean sessions; swapped names need two contrasts."""
+    planted = [
+        Case(trouble, index, ("T1w", "T2w") if trouble == "swap" else ONE_OF[(index // len(TROUBLES)) % len(ONE_OF)])
+        for index in range(count)
+        for trouble in [TROUBLES[index % len(TROUBLES)]]
+    ]
+    return planted + [Case("clean", index, ONE_OF[index % len(ONE_OF)]) for index in range(clean)]
+
+
+def simulate(case: Case, heads: Sequence[Anatomy]) -> dict[str, Volume]:
+    """The raw images of a session, its trouble included unless it is one of registration."""
+    rng = case.rng
+    head = heads[int(rng.integers(len(heads)))]
+    site = draw_sites(1, case.contrasts, rng)[0]
+    made = {scan.contrast: (scan.image, site.scale) for scan in scans(head, "01", [site], rng)}
+    images = {contrast: image for contrast, (image, _) in made.items()}
+    if case.trouble == "swap":
+        return {"T1w": images["T2w"], "T2w": images["T1w"]}
+    contrast = case.contrasts[0]
+    images[contrast] = troubled(images[contrast], site.scale, case, rng)
+    return images
+
+
+def troubled(image: Volume, white: float, case: Case, rng: np.random.Generator) -> Volume:
+    """The image with its trouble; ``white`` is the intensity of its white matter."""
+    if case.trouble == "noise":
+        return image.with_data(rician(image.data, np.float32(white * rng.uniform(*NOISE)), rng))
+    if case.trouble == "motion":
+        voxels, events = rng.uniform(*MOTION_VOXELS), int(rng.integers(MOTION_EVENTS[0], MOTION_EVENTS[1] + 1))
+        return image.with_data(moved(image.data, voxels, events, int(rng.integers(2)), rng))
+    if case.trouble == "half":
+        axis = int(rng.integers(3))
+        middle = image.shape[axis] // 2
+        if case.number // len(TROUBLES) % 2:  # half of the image is black
+            data = image.data.copy()
+            data[tuple(slice(middle if a == axis else 0, None) for a in range(3))] = 0
+            return image.with_data(data)
+        return Volume(image.data[tuple(slice(0, middle if a == axis else None) for a in range(3))], image.affine)
+    return image
+
+
+def displaced(rng: np.random.Generator, centre: NDArray[np.float64]) -> Matrix:
+    """A rigid error: shifted, turned, or both."""
+    which = int(rng.integers(3))
+    direction, axis = rng.normal(size=3), rng.normal(size=3)
+    shift = direction / np.linalg.norm(direction) * rng.uniform(*SHIFT_MM) * (which != 1)
+    turn = axis / np.linalg.norm(axis) * np.deg2rad(rng.uniform(*TURN_DEG)) * (which != 0)
+    return similarity_matrix(turn, shift, 0.0, centre)
+
+
+def prepare(
+    images: Mapping[str, Volume], template: Template, settings: PreprocessingSettings, wrong: Matrix | None = None
+) -> tuple[dict[str, Any], dict[str, tuple[Volume, NDArray[np.bool_]]], Regions]:
+    """Preprocess a session as the App's graph does: its record, images with fields of view, and masks."""
+    first = next(contrast for contrast in REFERENCE_ORDER if contrast in images)
+    copies = {contrast: steps.for_registration(image, settings) for contrast, image in images.items()}
+    alignment, facts = steps.registered(copies[first], template, settings)
+    if wrong is not None:
+        alignment, facts = steps.registered(copies[first], template, settings, alignment.rigid @ wrong)
+    pieces: list[dict[str, Any]] = [{"registration": facts}]
+    placed = {}
+    for contrast, image in images.items():
+        pull, own = np.eye(4), {"registration_similarity": 1.0}
+        if contrast != first:
+            pull, own = steps.coregistered(copies[contrast], copies[first], settings, contrast)
+        field = steps.field_in_brain(image, template, alignment, pull, settings)
+        placed[contrast] = steps.on_template_grid(image, field, template.head, pull @ alignment.rigid, settings)
+        pieces.append({"contrast": contrast} | own)
+    masks = steps.masks(placed[first][0], placed[first][1].data > 0.5, template, alignment)
+    tissues = tissue_regions(template, alignment)
+    regions = Regions(masks.head_mask, masks.brain_mask, masks.white_matter, tissues["grey"], tissues["fluid"])
+    done = {}
+    for contrast, (image, covered) in placed.items():
+        seen = covered.data > 0.5
+        done[contrast] = steps.scaled(image, regions.white & seen, None)[0], seen
+    return steps.record(first, pieces), done, regions
+
+
+def judged(case: Case, heads: Sequence[Anatomy], template: Template) -> tuple[Verdict, dict[str, Any]]:
+    """The verdict on a case and its quality numbers; a session that ends with an error has failed for that reason."""
+    settings = PreprocessingSettings(template.name)
+    images = simulate(case, heads)
+    centre = centre_of(template.brain, template.brain.data > 0.5)
+    wrong = displaced(case.rng, centre) if case.trouble == "registration" else None
+    try:
+        record, done, regions = prepare(images, template, settings, wrong)
+    except BadInput as error:
+        return Verdict.failed(error.sentence), {"error": error.sentence}
+    for contrast, (image, seen) in done.items():
+        record["contrasts"][contrast]["quality"] = measure_scan(image.data, seen, regions, contrast).to_json()
+    return judge(record), record
+
+
+def is_right(case: Case, verdict: Verdict) -> bool:
+    """Whether a clean case passes, or a planted trouble is found and named."""
+    if case.trouble == "clean":
+        return verdict.grade == "pass"
+    wanted = RIGHT_REASONS[case.trouble]
+    return any(word in (reason.measure, *reason.sentence.split()) or word in reason.sentence
+               for reason in verdict.reasons for word in wanted)  # fmt: skip
+
+
+def make_heads(labels: Path | None, count: int) -> Iterator[Anatomy]:
+    """Anatomies of label maps, else the built-in head and strangers made from it."""
+    builtin = builtin_head(load_icbm2009a())
+    if labels is None:
+        yield from [builtin, *(another_person(builtin, np.random.default_rng([SEED, n])) for n in range(count - 1))]
+        return
+    found = find_label_maps(labels)
+    for path in found[:: max(1, len(found) // count)][:count]:
+        head = head_from_labels(path, builtin, path.name.split(".")[0])
+        yield replace(head, shares=np.ascontiguousarray(head.shares))
+
+
+def main() -> None:
+    """Judge all cases and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--labels", type=Path, help="folder of head label maps")
+    parser.add_argument("--heads", type=int, default=6)
+    parser.add_argument("--cases", type=int, default=50, help="planted; 0: none")
+    parser.add_argument("--clean", type=int, default=40)
+    parser.add_argument("--template", default="builtin")
+    parser.add_argument("--records", type=Path, help="file to append the quality numbers to, one JSON object a line")
+    args = parser.parse_args()
+    template = load_template(args.template)
+    heads = list(make_heads(args.labels, args.heads))
+    right: dict[str, list[bool]] = {}
+    for case in draw_cases(args.cases, args.clean):
+        verdict, record = judged(case, heads, template)
+        right.setdefault(case.trouble, []).append(is_right(case, verdict))
+        why = "; ".join(reason.sentence for reason in verdict.reasons) or "-"
+        mark = "ok   " if right[case.trouble][-1] else "WRONG"
+        print(f"{mark} {case.trouble:12} {'+'.join(case.contrasts):7} {verdict.grade:5} {why}", flush=True)
+        if args.records:
+            with args.records.open("a") as file:
+                file.write(json.dumps({"trouble": case.trouble, "number": case.number, "record": record}) + "\n")
+    for trouble, found in right.items():
+        print(f"{trouble:12} {sum(found)} of {len(found)} right")
+
+
+if __name__ == "__main__":
+    main()

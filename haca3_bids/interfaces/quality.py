@@ -1,0 +1,102 @@
+"""Nodes that measure the quality of scans and of harmonized images, and judge a session."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nipype.interfaces.base import BaseInterface, BaseInterfaceInputSpec, File, TraitedSpec, isdefined, traits
+from numpy.typing import NDArray
+
+from haca3_bids.bids.describe import target_key
+from haca3_bids.interfaces.preprocess import AlignedInputSpec
+from haca3_bids.interfaces.step import Step, StepOutputSpec
+from haca3_bids.preprocessing.registration import TemplateAlignment
+from haca3_bids.preprocessing.template import load_template
+from haca3_bids.preprocessing.tissues import tissue_regions
+from haca3_bids.preprocessing.transforms import read_itk
+from haca3_bids.quality.result import measure_result
+from haca3_bids.quality.scan import Regions, measure_scan
+from haca3_bids.quality.verdict import quality_block
+from haca3_bids.volumes.volume import load_volume
+
+
+class MeasureInputSpec(AlignedInputSpec):
+    """Inputs of ``Measure``."""
+
+    in_file = File(exists=True, mandatory=True, desc="preprocessed image")
+    coverage = File(exists=True, mandatory=True, desc="its field of view")
+    head_mask = File(exists=True, mandatory=True, desc="head of the reference")
+    brain_mask = File(exists=True, mandatory=True, desc="the template's brain, stretched to the subject's")
+    white_matter = File(exists=True, mandatory=True, desc="core of white matter")
+
+
+class Measure(Step):
+    """The quality numbers of one preprocessed scan."""
+
+    input_spec = MeasureInputSpec
+    output_spec = StepOutputSpec
+    name_in_record = "measure"
+
+    def _work(self, folder: Path) -> dict[str, Any]:  # noqa: ARG002
+        inputs = self.inputs
+        alignment = TemplateAlignment(read_itk(inputs.to_template), read_itk(inputs.affine))
+        tissues = tissue_regions(load_template(inputs.template), alignment)
+        regions = Regions(
+            _mask(inputs.head_mask),
+            _mask(inputs.brain_mask),
+            _mask(inputs.white_matter),
+            tissues["grey"],
+            tissues["fluid"],
+        )
+        image = load_volume(inputs.in_file).data
+        return {"quality": measure_scan(image, _mask(inputs.coverage), regions, inputs.contrast).to_json()}
+
+
+class JudgeInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
+    """Inputs of ``Judge``."""
+
+    contrasts = traits.List(traits.Str, mandatory=True, desc="contrasts of the session")
+    preproc = traits.List(File(exists=True), mandatory=True, desc="preprocessed images, in the order of contrasts")
+    brain_mask = File(exists=True, desc="the template's brain")
+    record = File(exists=True, mandatory=True, desc="record of the preprocessing")
+    result = File(exists=True, mandatory=True, desc="result of the engine")
+    thresholds = traits.List(traits.Any, usedefault=True, desc="limits other than the usual ones")
+
+
+class JudgeOutputSpec(TraitedSpec):  # type: ignore[misc]
+    """Outputs of ``Judge``."""
+
+    quality = File(exists=True, desc="quality numbers and verdict as JSON")
+
+
+class Judge(BaseInterface):  # type: ignore[misc]
+    """The quality numbers of a session's harmonized images, and the verdict on the session."""
+
+    input_spec = JudgeInputSpec
+    output_spec = JudgeOutputSpec
+
+    def _run_interface(self, runtime: Any) -> Any:
+        inputs = self.inputs
+        sources = dict(zip(inputs.contrasts, inputs.preproc, strict=True))
+        result = json.loads(Path(inputs.result).read_text())
+        images = {}
+        for image in result["images"]:
+            harmonized = load_volume(image["file"])
+            source = sources.get(str(image["target"]["contrast"]))
+            brain = _mask(inputs.brain_mask) if isdefined(inputs.brain_mask) else harmonized.data > 0
+            compared = None if source is None else load_volume(source).data
+            measured = measure_result(image, result, harmonized.data, compared, brain)
+            images[target_key(image["target"])] = measured
+        block = quality_block(json.loads(Path(inputs.record).read_text()), images, inputs.thresholds)
+        Path(runtime.cwd, "quality.json").write_text(json.dumps(block))
+        return runtime
+
+    def _list_outputs(self) -> dict[str, Any]:
+        return {"quality": str(Path.cwd() / "quality.json")}
+
+
+def _mask(path: str) -> NDArray[np.bool_]:
+    return load_volume(path, may_be_constant=True).data > 0.5

@@ -1,0 +1,73 @@
+"""What is measured of a harmonized image: structure kept, target reached, sound voxels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.metrics import structural_similarity
+
+from haca3_bids.settings import WHITE_MATTER_PEAK
+
+Array = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+WINDOW = 7  # voxels, of the structural similarity (Wang et al., IEEE TIP 13:600, 2004)
+FLOOR_PERCENTILE = 2.0  # of the brain
+TOP_PERCENTILE = 99.5
+
+
+def measure_result(
+    image: Mapping[str, Any], result: Mapping[str, Any], harmonized: Array, source: Array | None, brain: Mask
+) -> dict[str, Any]:
+    """The numbers of one harmonized image; ``source`` is the session's own image of that contrast, if it has one.
+
+    ``image`` is the engine's entry of the image and ``result`` its whole answer (theta and eta of sources, of the
+    harmonized image and of the built-in references).
+    """
+    contrast = str(image["target"]["contrast"])
+    own = (image.get("sources") or {}).get(contrast) or {}
+    reference = (result.get("references") or {}).get(contrast) or {}
+    finite = np.nan_to_num(harmonized[brain], nan=0.0, posinf=0.0, neginf=0.0)
+    return {
+        "nan_count": int(np.count_nonzero(~np.isfinite(harmonized))),
+        "clipped_share": clipped_share(finite),
+        "csf_floor": float(np.percentile(finite, FLOOR_PERCENTILE) / WHITE_MATTER_PEAK) if finite.size else None,
+        "ssim": None if source is None else structure_kept(source, harmonized, brain),
+        "theta_distance_before": distance(own.get("theta"), image["target"].get("theta")),
+        "theta_distance_after": distance(image.get("theta_after"), image["target"].get("theta")),
+        "eta_distance": distance(own.get("eta"), reference.get("eta")),
+    }
+
+
+def clipped_share(values: Array) -> float | None:
+    """Share of values that are zero or less, or that pile up at the very top."""
+    if not values.size:
+        return None
+    top = float(values.max())
+    return float(((values <= 0) | ((values >= top) & (np.count_nonzero(values >= top) > 1))).mean())
+
+
+def structure_kept(source: Array, harmonized: Array, brain: Mask) -> float | None:
+    """Mean structural similarity inside the brain of two images of one contrast, both of white matter 1000."""
+    found = np.argwhere(brain)
+    if not len(found):
+        return None
+    box = tuple(
+        slice(max(0, int(low) - WINDOW), int(high) + WINDOW + 1)
+        for low, high in zip(found.min(axis=0), found.max(axis=0), strict=True)
+    )
+    one, other, inside = source[box], np.nan_to_num(harmonized[box]), brain[box]
+    top = float(max(np.percentile(one[inside], TOP_PERCENTILE), np.percentile(other[inside], TOP_PERCENTILE)))
+    if min(inside.shape) < WINDOW or top <= 0:
+        return None
+    _, similar = structural_similarity(one, other, win_size=WINDOW, data_range=top, full=True)
+    return float(similar[inside].mean())
+
+
+def distance(one: Sequence[float] | None, other: Sequence[float] | None) -> float | None:
+    """Euclidean distance of two points; None where one is not known."""
+    return None if not one or not other else math.dist(one, other)

@@ -1,0 +1,104 @@
+"""Everything that is measured of one preprocessed scan, before any network sees it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from haca3_bids.intensity import artifacts
+from haca3_bids.quality.contrast import likely_contrast, name_margin
+from haca3_bids.settings import WHITE_MATTER_PEAK
+
+Array = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+AIR_MM = 30.0  # from the brain begins the air: skull, scalp and hair are thinner
+SIGNAL = 0.08  # of white matter, after smoothing: darker voxels of the brain show nothing
+SIGNAL_SMOOTHING_MM = 3.0  # so that thin fluid does not count as missing
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Masks of one session on the template grid."""
+
+    head: Mask
+    brain: Mask
+    white: Mask  # core
+    grey: Mask
+    fluid: Mask  # ventricles
+
+
+@dataclass(frozen=True)
+class ScanQuality:
+    """Quality numbers of one scan; None: cannot be measured. Each is described in ``thresholds``."""
+
+    brain_seen: float
+    head_imputed: float
+    white_matter_spread: float | None
+    noise: float | None
+    ghosts: float | None
+    air: float | None
+    entropy_focus: float | None
+    joint_variation: float | None
+    sharpness: float | None
+    grey_to_white: float | None
+    fluid_to_white: float | None
+    name_margin: float | None
+    likely_contrast: str | None
+
+    def to_json(self) -> dict[str, float | str | None]:
+        """The numbers rounded to six digits."""
+        return {key: _rounded(value) for key, value in asdict(self).items()}
+
+
+def measure_scan(image: Array, covered: Mask, regions: Regions, contrast: str) -> ScanQuality:
+    """The quality of a scan on the template grid (1 mm) whose white matter is scaled to WHITE_MATTER_PEAK."""
+    peak = WHITE_MATTER_PEAK
+    white, air = regions.white & covered, air_above(regions, covered)
+    tissue = _to_white(image, regions.grey & covered, peak), _to_white(image, regions.fluid & covered, peak)
+    known = None if None in tissue else (float(tissue[0] or 0), float(tissue[1] or 0))
+    return ScanQuality(
+        brain_seen=brain_seen(image, covered, regions.brain, peak),
+        head_imputed=float((regions.head & ~covered).sum() / max(int(regions.head.sum()), 1)),
+        white_matter_spread=artifacts.spread(image, white, peak),
+        noise=artifacts.noise(image, white, peak),
+        ghosts=artifacts.ghosts(image, air, peak),
+        air=artifacts.air_level(image, air, peak),
+        entropy_focus=artifacts.entropy_focus(image, regions.head & covered),
+        joint_variation=artifacts.joint_variation(image, white, regions.grey & covered),
+        sharpness=artifacts.sharpness(image, regions.brain & covered, peak),
+        grey_to_white=tissue[0],
+        fluid_to_white=tissue[1],
+        name_margin=name_margin(contrast, *known) if known else None,
+        likely_contrast=likely_contrast(*known) if known else None,
+    )
+
+
+def brain_seen(image: Array, covered: Mask, brain: Mask, peak: float) -> float:
+    """Share of the template's brain that lies in the field of view and shows a signal."""
+    smooth = ndimage.gaussian_filter(image, SIGNAL_SMOOTHING_MM, truncate=2.0)
+    seen = brain & covered & (smooth > SIGNAL * peak)
+    return float(seen.sum() / max(int(brain.sum()), 1))
+
+
+def air_above(regions: Regions, covered: Mask) -> Mask:
+    """Air beside and above the upper half of the brain: neither neck nor eyes reach there."""
+    heights = np.flatnonzero(regions.brain.any(axis=(0, 1)))
+    air = np.zeros_like(covered)
+    if not heights.size:
+        return air
+    middle = int(heights[len(heights) // 2])
+    far = ndimage.distance_transform_edt(~regions.brain[..., middle:]) > AIR_MM
+    air[..., middle:] = far & covered[..., middle:]
+    return air
+
+
+def _to_white(image: Array, mask: Mask, peak: float) -> float | None:
+    return float(np.median(image[mask]) / peak) if mask.sum() >= artifacts.SMALLEST else None
+
+
+def _rounded(value: float | str | None) -> float | str | None:
+    return float(f"{value:.6g}") if isinstance(value, float) else value

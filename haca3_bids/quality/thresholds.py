@@ -1,0 +1,132 @@
+"""Where a quality number begins to be suspicious: one table, from which verdicts and documentation are made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from haca3_bids.errors import UsageError
+
+PASS, LOOK, FAIL = "pass", "look", "fail"
+GRADES = (PASS, LOOK, FAIL)  # from good to bad
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """Limits of one measure; None: there is none. ``above`` says on which side of a limit trouble lies."""
+
+    measure: str
+    place: str  # "session", "scan" or "image"
+    above: bool
+    look: float | None
+    fail: float | None
+    words: str  # what is wrong beyond a limit
+    meaning: str  # what the number is
+
+    def grade(self, value: float | None) -> tuple[str, float | None]:
+        """The grade of a value and the limit that it crossed; what could not be measured passes."""
+        if value is None:
+            return PASS, None
+        for grade, limit in ((FAIL, self.fail), (LOOK, self.look)):
+            if limit is not None and (value > limit if self.above else value < limit):
+                return grade, limit
+        return PASS, None
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a session is not passed."""
+
+    measure: str
+    grade: str
+    sentence: str
+    where: str = ""  # contrast, or target of a harmonized image
+    value: float | None = None
+    limit: float | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is thought of a session: the worst grade of its reasons."""
+
+    grade: str
+    reasons: tuple[Reason, ...] = ()
+
+    @classmethod
+    def of(cls, reasons: Iterable[Reason]) -> Verdict:
+        """The verdict that these reasons make, the worst first."""
+        ordered = sorted(reasons, key=lambda reason: -GRADES.index(reason.grade))
+        return cls(ordered[0].grade if ordered else PASS, tuple(ordered))
+
+    @classmethod
+    def failed(cls, sentence: str) -> Verdict:
+        """The verdict on a session that ended with an error."""
+        return cls(FAIL, (Reason("error", FAIL, sentence),))
+
+
+BELOW, ABOVE = False, True
+THRESHOLDS: Mapping[str, Threshold] = {
+    threshold.measure: threshold
+    for threshold in (
+        Threshold("registration_similarity", "session", BELOW, 0.48, 0.30, "poorly registered to the template",
+                  "correlation of edges of the reference and of the template"),
+        Threshold("registration_distinctness", "session", BELOW, 0.17, 0.14, "poorly registered to the template",
+                  "how much that correlation exceeds the one in displaced positions"),
+        Threshold("brain_in_head", "session", BELOW, 0.97, 0.90, "the template's brain lies partly outside the head",
+                  "share of the template's brain that lies in the head"),
+        Threshold("brain_covered", "session", BELOW, 0.95, 0.60, "part of the brain is outside the field of view",
+                  "share of the template's brain in the reference's field of view"),
+        Threshold("coregistration_similarity", "scan", BELOW, None, None, "poorly registered to the reference",
+                  "correlation of edges of the scan and the session's reference"),
+        Threshold("coregistration_distinctness", "scan", BELOW, 0.14, 0.12, "poorly registered to the reference",
+                  "how much that correlation exceeds the one in displaced positions"),
+        Threshold("brain_seen", "scan", BELOW, 0.93, 0.70, "part of the brain is not seen",
+                  "share of the template's brain that is in the field of view and shows a signal"),
+        Threshold("head_imputed", "scan", ABOVE, None, None, "much of the head was not scanned",
+                  "share of the head outside the scan's field of view: there, other sources stand in"),
+        Threshold("white_matter_spread", "scan", ABOVE, 0.30, None, "white matter is not of one intensity",
+                  "robust standard deviation of the white-matter core, relative to its peak"),
+        Threshold("noise", "scan", ABOVE, 0.11, 0.25, "noisy",
+                  "robust standard deviation of fine detail in the white-matter core, relative to its peak"),
+        Threshold("ghosts", "scan", ABOVE, 0.015, 0.06, "ghosts or ringing in the air: motion, probably",
+                  "how uneven the air beside and above the head is after smoothing, relative to the white-matter peak"),
+        Threshold("air", "scan", ABOVE, 0.10, 0.30, "the air is not dark: noise, probably",
+                  "mean of the air beside and above the head, relative to the white-matter peak"),
+        Threshold("entropy_focus", "scan", ABOVE, None, None, "blurred or ghosted",
+                  "entropy focus criterion of the head's box"),
+        Threshold("joint_variation", "scan", ABOVE, None, None, "white and grey matter overlap",
+                  "coefficient of joint variation of white and grey matter"),
+        Threshold("sharpness", "scan", BELOW, None, None, "blurred",
+                  "mean of the steepest tenth of the gradients in the brain, a millimetre"),
+        Threshold("grey_to_white", "scan", ABOVE, None, None, "grey matter is unusual",
+                  "median of grey matter relative to the white-matter peak"),
+        Threshold("fluid_to_white", "scan", ABOVE, None, None, "fluid is unusual",
+                  "median of the ventricles relative to the white-matter peak"),
+        Threshold("name_margin", "scan", BELOW, -0.5, -1.0, "the image does not look like its name",
+                  "how much nearer the contrast of the name is than the nearest other one"),
+        Threshold("ssim", "image", BELOW, 0.50, None, "structure may have changed",
+                  "mean structural similarity to the session's own image of that contrast, inside the brain"),
+        Threshold("theta_distance_before", "image", ABOVE, None, None, "far from its target before",
+                  "distance in theta from the session's own image of that contrast to the target"),
+        Threshold("theta_distance_after", "image", ABOVE, None, None, "far from its target",
+                  "distance in theta from the harmonized image to the target"),
+        Threshold("eta_distance", "image", ABOVE, None, None, "artifacts, as the networks see them",
+                  "distance in eta from the session's own image of that contrast to the clean built-in reference"),
+        Threshold("clipped_share", "image", ABOVE, 0.02, 0.20, "part of the brain is black or cut off at the top",
+                  "share of the brain that is zero or less, or piled up at the largest intensity"),
+        Threshold("csf_floor", "image", ABOVE, None, None, "the darkest tissue is not dark",
+                  "second percentile of the brain, relative to the white-matter peak"),
+        Threshold("nan_count", "image", ABOVE, None, 0, "voxels that are no numbers",
+                  "number of voxels that are not finite"),
+    )
+}  # fmt: skip
+
+
+def with_changes(changes: Iterable[tuple[str, float | None, float | None]]) -> dict[str, Threshold]:
+    """The table with other limits: (measure, look, fail); UsageError for a measure that does not exist."""
+    table = dict(THRESHOLDS)
+    for measure, look, fail in changes:
+        if measure not in table:
+            raise UsageError(f"There is no quality number '{measure}'.", f"There are: {', '.join(table)}.")
+        table[measure] = replace(table[measure], look=look, fail=fail)
+    return table
