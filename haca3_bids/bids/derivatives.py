@@ -46,6 +46,7 @@ class Products:
     native: Sequence[Path] = ()
     figures: Sequence[Mapping[str, Any]] = ()  # kind, contrast, target, title, file (absolute)
     seconds: Mapping[str, float] = field(default_factory=dict)
+    memory_mb: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     quality: Mapping[str, Any] = field(default_factory=dict)
 
@@ -80,6 +81,7 @@ def _stage(context: Context, products: Products, partial: Path) -> dict[str, Any
         "quality": dict(products.quality),
         "figures": figures,
         "seconds": dict(products.seconds),
+        "memory_mb": dict(products.memory_mb),
         "notes": list(products.notes),
         "methods": list(context.methods),
         "completion": completion(session, context.fingerprint, targets, outputs),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 
-from haca3_bids.bids.atomic import make_folder
+from haca3_bids.bids.atomic import make_folder, read_json, write_json
 from haca3_bids.errors import NothingSelected
 from haca3_bids.settings import Settings
 
@@ -28,8 +29,22 @@ def rewrite_pages(settings: Settings) -> int:
     subjects = [label for label in found if not wanted or label in wanted]
     if not subjects:
         raise NothingSelected(f"There is no subject to report on in {settings.output_dir.name}.")
+    for subject in subjects:
+        for path in (settings.output_dir / f"sub-{subject}").rglob("*_desc-haca3_qc.json"):
+            judge_again(path, settings)
     write_pages(settings, subjects)
     return 0
+
+
+def judge_again(path: Path, settings: Settings) -> None:
+    """The verdict in a session's record by the limits of this run, where they differ from those it was made with."""
+    from haca3_bids.quality.verdict import rejudged
+
+    record = read_json(path) or {}
+    changes = [list(change) for change in settings.quality.thresholds]
+    quality = record.get("quality") or {}
+    if record.get("status") == "done" and quality and changes != quality.get("thresholds_changed"):
+        write_json(path, record | {"quality": rejudged(quality, settings.quality.thresholds)})
 
 
 def write_boilerplate(settings: Settings) -> int:

@@ -1,4 +1,4 @@
-"""Nodes at the end of a session: draw its figures, write its files into the dataset."""
+"""Nodes at the end of a session: write its files into the dataset, then the page of its subject."""
 
 from __future__ import annotations
 
@@ -9,85 +9,7 @@ from typing import Any
 from nipype.interfaces.base import BaseInterface, BaseInterfaceInputSpec, File, TraitedSpec, isdefined, traits
 
 from haca3_bids.bids.derivatives import Context, Products, write_session
-from haca3_bids.bids.describe import target_key
-from haca3_bids.bids.names import target_desc
-from haca3_bids.reports.figures import draw_before_after, draw_harmonized, draw_histogram, draw_registration
-from haca3_bids.volumes.volume import load_volume
-
-
-class DrawInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
-    """Inputs of ``DrawFigures``."""
-
-    contrasts = traits.List(traits.Str, mandatory=True, desc="contrasts of the session")
-    raw = traits.Dict(traits.Str, File(exists=True), mandatory=True, desc="raw scan by contrast")
-    preproc = traits.List(File(exists=True), mandatory=True, desc="preprocessed images, in the order of contrasts")
-    brain_mask = File(exists=True, desc="the template's brain")
-    white_matter = File(exists=True, desc="mask of the white-matter core")
-    reference = traits.Str(mandatory=True, desc="contrast that was registered to the template")
-    record = File(exists=True, mandatory=True, desc="record of the preprocessing")
-    result = File(exists=True, mandatory=True, desc="result of the engine")
-
-
-class DrawOutputSpec(TraitedSpec):  # type: ignore[misc]
-    """Outputs of ``DrawFigures``."""
-
-    figures = File(exists=True, desc="list of figures as JSON, files absolute")
-
-
-class DrawFigures(BaseInterface):  # type: ignore[misc]
-    """Registration, before and after, white-matter histogram and harmonized images of one session."""
-
-    input_spec = DrawInputSpec
-    output_spec = DrawOutputSpec
-
-    def _run_interface(self, runtime: Any) -> Any:
-        folder = Path(runtime.cwd)
-        figures = [*self._preprocessing(folder), *self._harmonization(folder)]
-        Path(folder, "figures.json").write_text(json.dumps(figures))
-        return runtime
-
-    def _preprocessing(self, folder: Path) -> list[dict[str, Any]]:
-        figures: list[dict[str, Any]] = []
-        inputs = self.inputs
-        record = json.loads(Path(inputs.record).read_text())
-        for contrast, path in zip(inputs.contrasts, inputs.preproc, strict=True):
-            after = load_volume(path)
-            if contrast == inputs.reference and isdefined(inputs.brain_mask):
-                figures.append(_entry("registration", contrast, None, folder, "Registration to the template"))
-                draw_registration(after, load_volume(inputs.brain_mask), figures[-1]["file"])
-            title = f"{contrast} before and after preprocessing"
-            figures.append(_entry("before_after", contrast, None, folder, title))
-            draw_before_after(load_volume(inputs.raw[contrast]), after, title, figures[-1]["file"])
-            if isdefined(inputs.white_matter):
-                peak = float(record["contrasts"][contrast]["white_matter_peak"])
-                figures.append(_entry("histogram", contrast, None, folder, f"{contrast}: white-matter peak"))
-                draw_histogram(after, load_volume(inputs.white_matter), peak, figures[-1]["file"])
-        return figures
-
-    def _harmonization(self, folder: Path) -> list[dict[str, Any]]:
-        figures = []
-        sources = dict(zip(self.inputs.contrasts, self.inputs.preproc, strict=True))
-        for image in json.loads(Path(self.inputs.result).read_text())["images"]:
-            target = image["target"]
-            contrast = str(target["contrast"])
-            shown = contrast if contrast in sources else self.inputs.reference
-            title = f"{contrast} harmonized to {target['name'] or 'the built-in reference'}"
-            figure = _entry("harmonized", contrast, target, folder, title)
-            source, harmonized = load_volume(sources[shown]), load_volume(image["file"])
-            draw_harmonized(source, harmonized, title, figure["file"], source_name=f"source ({shown})")
-            figures.append(figure)
-        return figures
-
-    def _list_outputs(self) -> dict[str, Any]:
-        return {"figures": str(Path.cwd() / "figures.json")}
-
-
-def _entry(kind: str, contrast: str, target: dict[str, Any] | None, folder: Path, title: str) -> dict[str, Any]:
-    words = "".join(part.capitalize() for part in kind.split("_"))
-    desc = words if target is None else f"{target_desc(str(target['name']))}{words}"
-    file = folder / f"desc-{desc}_{contrast}.svg"
-    key = None if target is None else target_key(target)
-    return {"kind": kind, "contrast": contrast, "target": key, "file": str(file), "title": title}
+from haca3_bids.reports.subject import write_subject_page
 
 
 class WriteSessionInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
@@ -113,7 +35,7 @@ class WriteSessionOutputSpec(TraitedSpec):  # type: ignore[misc]
 
 
 class WriteSession(BaseInterface):  # type: ignore[misc]
-    """Write the files of one session into the dataset, all at once. Never taken from the cache."""
+    """Write the files of one session into the dataset, all at once, and its subject's page. Never cached."""
 
     input_spec = WriteSessionInputSpec
     output_spec = WriteSessionOutputSpec
@@ -134,9 +56,11 @@ class WriteSession(BaseInterface):  # type: ignore[misc]
             native=[Path(path) for path in inputs.native] if isdefined(inputs.native) else [],
             figures=json.loads(Path(inputs.figures).read_text()) if isdefined(inputs.figures) else [],
             seconds=_seconds(preprocessing, result),
+            memory_mb=_memory_mb(preprocessing, result),
             quality=json.loads(Path(inputs.quality).read_text()) if isdefined(inputs.quality) else {},
         )
         self._record = write_session(context, products)
+        write_subject_page(context.output_dir, context.session.subject)
         return runtime
 
     def _list_outputs(self) -> dict[str, Any]:
@@ -154,3 +78,13 @@ def _seconds(preprocessing: dict[str, Any], result: dict[str, Any]) -> dict[str,
         for step, value in own.get("seconds", {}).items():
             seconds[step] = seconds.get(step, 0.0) + float(value)
     return seconds | {"harmonization": float(result.get("seconds", 0.0))}
+
+
+def _memory_mb(preprocessing: dict[str, Any], result: dict[str, Any]) -> dict[str, float]:
+    """The most memory that each step held, in any contrast."""
+    most: dict[str, float] = {}
+    for own in (preprocessing, *preprocessing.get("contrasts", {}).values()):
+        for step, value in own.get("memory_mb", {}).items():
+            most[step] = max(most.get(step, 0.0), float(value))
+    networks = result.get("peak_memory_bytes")
+    return most | ({"harmonization": round(networks / 1e6)} if networks else {})

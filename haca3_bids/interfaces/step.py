@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -37,9 +39,12 @@ class Step(SimpleInterface):  # type: ignore[misc]
 
     def _run_interface(self, runtime: Any) -> Any:
         begun = time.perf_counter()
+        forget_peak_memory()
         facts = self._work(Path(runtime.cwd))
-        seconds = {self.name_in_record: round(time.perf_counter() - begun, 2)}
-        self._results["facts"] = json.dumps({"contrast": self.inputs.contrast, "seconds": seconds, **facts})
+        costs = {"seconds": {self.name_in_record: round(time.perf_counter() - begun, 2)}}
+        if (memory := peak_memory_mb()) is not None:
+            costs["memory_mb"] = {self.name_in_record: memory}
+        self._results["facts"] = json.dumps({"contrast": self.inputs.contrast, **costs, **facts})
         return runtime
 
     def _work(self, folder: Path) -> dict[str, Any]:
@@ -53,3 +58,18 @@ class Step(SimpleInterface):  # type: ignore[misc]
     def _out(self, key: str, path: Path) -> Path:
         self._results[key] = str(path)
         return path
+
+
+def forget_peak_memory() -> None:
+    """Let the kernel measure this process's peak anew (Linux); workers live longer than one step."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_memory_mb() -> float | None:
+    """The most memory this process has held since its peak was forgotten; None where the kernel does not say."""
+    try:
+        found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    except OSError:
+        return None
+    return round(int(found[1]) * 1024 / 1e6) if found else None

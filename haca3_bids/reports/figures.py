@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from haca3_bids.reports.planes import PLANES, Picture, cut, head_centre_mm, white_end
+from haca3_bids.reports.planes import Picture, cut, white_end, white_of_brain
 from haca3_bids.volumes.volume import Volume
 
 MNI_POINT_MM = (-6.0, -18.0, 12.0)  # beside the midline, through thalamus and ventricles
@@ -36,18 +36,9 @@ class Row:
     masks: Sequence[Picture | None]
 
 
-def draw_before_after(before: Volume, after: Volume, title: str, path: str | os.PathLike[str]) -> None:
-    """A raw scan on its own grid above the same scan on the template grid, three planes each."""
-    rows = [
-        _row("as found", before, head_centre_mm(before) + BESIDE_MIDLINE_MM),
-        _row("bias-corrected, registered, scaled", after, MNI_POINT_MM),
-    ]
-    _save(_mosaic(rows, title), path)
-
-
 def draw_registration(image: Volume, template_brain: Volume, path: str | os.PathLike[str], title: str = "") -> None:
     """The registered image with the outline of the template's brain, four cuts along each axis."""
-    white = white_end(image)
+    white = white_of_brain(image, template_brain)
     rows = [
         Row(
             plane,
@@ -58,14 +49,6 @@ def draw_registration(image: Volume, template_brain: Volume, path: str | os.Path
         for plane, positions in REGISTRATION_CUTS_MM.items()
     ]
     _save(_mosaic(rows, title), path)
-
-
-def draw_harmonized(
-    source: Volume | None, harmonized: Volume, title: str, path: str | os.PathLike[str], source_name: str = "source"
-) -> None:
-    """The harmonized image, below a source: that of the same contrast, where the session has one."""
-    rows = [] if source is None else [_row(source_name, source, MNI_POINT_MM)]
-    _save(_mosaic([*rows, _row("harmonized", harmonized, MNI_POINT_MM)], title), path)
 
 
 def draw_histogram(image: Volume, mask: Volume, peak: float, path: str | os.PathLike[str], title: str = "") -> None:
@@ -82,29 +65,6 @@ def draw_histogram(image: Volume, mask: Volume, peak: float, path: str | os.Path
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8)
     _save(figure, path)
-
-
-def draw_theta_plane(
-    sources: Mapping[str, Sequence[float]], targets: Mapping[str, Sequence[float]], path: str | os.PathLike[str]
-) -> None:
-    """Where the session's images and the targets lie in the plane of contrast, theta."""
-    figure = Figure(figsize=(4.2, 3.2), facecolor=PAPER, layout="constrained")
-    axes = figure.add_subplot()
-    axes.axhline(0, color="#dee2e6", linewidth=0.8, zorder=0)
-    axes.axvline(0, color="#dee2e6", linewidth=0.8, zorder=0)
-    for points, colour, marker in ((sources, ACCENT, "o"), (targets, SECOND, "x")):
-        for name, (first, second) in points.items():
-            axes.plot(first, second, marker, color=colour, markersize=7)
-            axes.annotate(name, (first, second), xytext=(6, 5), textcoords="offset points", fontsize=8, color=colour)
-    axes.set(xlabel="theta 1", ylabel="theta 2")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.margins(0.2)
-    _save(figure, path)
-
-
-def _row(name: str, volume: Volume, point_mm: Sequence[float] | NDArray[np.float64]) -> Row:
-    pictures = [cut(volume, plane, position) for plane, position in zip(PLANES, point_mm, strict=True)]
-    return Row(name, pictures, white_end(volume), [None] * len(pictures))
 
 
 def _mosaic(rows: Sequence[Row], title: str) -> Figure:

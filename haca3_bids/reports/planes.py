@@ -54,6 +54,14 @@ def white_end(volume: Volume) -> float:
     return float(np.percentile(positive, WINDOW_PERCENTILE)) if positive.size else 1.0
 
 
+def white_of_brain(volume: Volume, brain: Volume | None) -> float:
+    """The same for a brain: fat is often brighter and would leave the rest dark."""
+    if brain is None or not volume.has_grid_of(brain) or not (brain.data > 0.5).any():
+        return white_end(volume)
+    top = float(np.percentile(np.nan_to_num(volume.data[brain.data > 0.5]), WINDOW_PERCENTILE))
+    return top if top > 0 else 1.0
+
+
 def _centre_mm(volume: Volume) -> NDArray[np.float64]:
     return _to_mm(volume, (np.asarray(volume.shape) - 1) / 2)
 

@@ -12,9 +12,10 @@ from nipype.pipeline import engine as pe
 
 from haca3_bids.bids.derivatives import Context
 from haca3_bids.bids.discover import Session
-from haca3_bids.interfaces.derivatives import DrawFigures, WriteSession
-from haca3_bids.settings import PreprocessingSettings, Settings
+from haca3_bids.interfaces.derivatives import WriteSession
+from haca3_bids.interfaces.figures import DrawFigures
 from haca3_bids.interfaces.quality import Judge
+from haca3_bids.settings import PreprocessingSettings, Settings
 from haca3_bids.workflows import harmonize as harmonization
 from haca3_bids.workflows import longitudinal
 from haca3_bids.workflows import preprocess as preprocessing
@@ -34,7 +35,7 @@ FROM_PREPROCESS = (
 )
 TO_WRITE = ("contrasts", "preproc", "to_reference", "to_template", "from_template", "record")
 TO_JUDGE = ("contrasts", "preproc", "brain_mask", "record")
-TO_DRAW = ("contrasts", "preproc", "brain_mask", "white_matter", "record")
+TO_DRAW = ("contrasts", "preproc", "to_reference", "to_template", "brain_mask", "white_matter", "record")
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ def init_session_wf(plan: SessionPlan, settings: Settings, needs: EngineNeeds) -
         DrawFigures(
             raw={contrast: str(path) for contrast, path in images.items()},
             reference=session.reference,
+            template=settings.preprocessing.template,
         ),
         name="draw",
         mem_gb=1.5,

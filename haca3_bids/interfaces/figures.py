@@ -1,0 +1,158 @@
+"""Node that draws the figures of a session."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from nipype.interfaces.base import BaseInterface, BaseInterfaceInputSpec, File, TraitedSpec, isdefined, traits
+
+from haca3_bids.bids.describe import target_key
+from haca3_bids.bids.names import target_desc
+from haca3_bids.preprocessing.resampling import resample
+from haca3_bids.preprocessing.template import load_template
+from haca3_bids.preprocessing.transforms import read_itk
+from haca3_bids.reports.figures import draw_histogram, draw_registration
+from haca3_bids.reports.flicker import draw_flicker
+from haca3_bids.reports.pixels import save_jpeg, slice_rows
+from haca3_bids.reports.planes import white_end, white_of_brain
+from haca3_bids.settings import WHITE_MATTER_PEAK
+from haca3_bids.volumes.volume import Volume, load_volume
+
+Figure = dict[str, Any]
+DIFFERENCE_LIMIT = 0.5 * WHITE_MATTER_PEAK  # full colour
+
+
+class DrawInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
+    """Inputs of ``DrawFigures``."""
+
+    contrasts = traits.List(traits.Str, mandatory=True, desc="contrasts of the session")
+    raw = traits.Dict(traits.Str, File(exists=True), mandatory=True, desc="raw scan by contrast")
+    preproc = traits.List(File(exists=True), mandatory=True, desc="preprocessed images, in the order of contrasts")
+    to_reference = traits.List(File(exists=True), desc="transforms, in the order of contrasts")
+    to_template = File(exists=True, desc="transform of the reference to the template")
+    template = traits.Str(desc="name of the template")
+    brain_mask = File(exists=True, desc="the template's brain")
+    white_matter = File(exists=True, desc="mask of the white-matter core")
+    reference = traits.Str(mandatory=True, desc="contrast that was registered to the template")
+    record = File(exists=True, mandatory=True, desc="record of the preprocessing")
+    result = File(exists=True, mandatory=True, desc="result of the engine")
+    pictures = traits.Dict(traits.Str, File(), desc="picture of a target by its key, where it may be shown")
+
+
+class DrawOutputSpec(TraitedSpec):  # type: ignore[misc]
+    """Outputs of ``DrawFigures``."""
+
+    figures = File(exists=True, desc="list of figures as JSON, files absolute")
+
+
+class DrawFigures(BaseInterface):  # type: ignore[misc]
+    """Registration and bias flickers, histograms, and slices of sources, results and maps of one session."""
+
+    input_spec = DrawInputSpec
+    output_spec = DrawOutputSpec
+
+    def _run_interface(self, runtime: Any) -> Any:
+        folder = Path(runtime.cwd)
+        figures = [*self._preprocessing(folder), *self._harmonization(folder)]
+        Path(folder, "figures.json").write_text(json.dumps(figures))
+        return runtime
+
+    def _preprocessing(self, folder: Path) -> Iterator[Figure]:
+        inputs = self.inputs
+        record = json.loads(Path(inputs.record).read_text())
+        images = {c: load_volume(path) for c, path in zip(inputs.contrasts, inputs.preproc, strict=True)}
+        first, brain = images[inputs.reference], self._brain()
+        for contrast, image in images.items():
+            if contrast == inputs.reference:
+                yield from self._registration(folder, contrast, image)
+            else:
+                words = f"{contrast} registered to the {inputs.reference}"
+                yield (figure := _entry("coregistration", contrast, None, folder, words))
+                whites = [white_of_brain(volume, brain) for volume in (first, image)]
+                draw_flicker(first, image, (inputs.reference, contrast), Path(figure["file"]), whites)
+            yield (figure := _entry("bias", contrast, None, folder, f"{contrast} before and after bias correction"))
+            found = self._uncorrected(contrast, image)
+            whites = [white_of_brain(volume, brain) for volume in (found, image)]
+            draw_flicker(found, image, ("as found", "corrected"), Path(figure["file"]), whites)
+            if isdefined(inputs.white_matter):
+                peak = float(record["contrasts"][contrast]["white_matter_peak"])
+                yield (figure := _entry("histogram", contrast, None, folder, f"{contrast}: white-matter peak"))
+                draw_histogram(image, load_volume(inputs.white_matter), peak, figure["file"])
+
+    def _registration(self, folder: Path, contrast: str, image: Volume) -> Iterator[Figure]:
+        inputs = self.inputs
+        if isdefined(inputs.brain_mask):
+            yield (figure := _entry("outline", contrast, None, folder, "The template's brain on the image"))
+            draw_registration(image, load_volume(inputs.brain_mask), figure["file"])
+        if isdefined(inputs.template):
+            yield (figure := _entry("registration", contrast, None, folder, "Registration to the template"))
+            template = template_head(inputs.template, image)
+            whites = [white_end(template), white_of_brain(image, self._brain())]
+            draw_flicker(template, image, ("template", contrast), Path(figure["file"]), whites)
+
+    def _brain(self) -> Volume | None:
+        path = self.inputs.brain_mask
+        return load_volume(path, may_be_constant=True) if isdefined(path) else None
+
+    def _uncorrected(self, contrast: str, image: Volume) -> Volume:
+        """The raw scan on the grid of the preprocessed one, through the same transforms."""
+        inputs = self.inputs
+        raw = load_volume(inputs.raw[contrast])
+        if not isdefined(inputs.to_template):
+            return raw
+        to_reference = read_itk(inputs.to_reference[inputs.contrasts.index(contrast)])
+        return resample(raw, image, to_reference @ read_itk(inputs.to_template), order=1)
+
+    def _harmonization(self, folder: Path) -> Iterator[Figure]:
+        sources = dict(zip(self.inputs.contrasts, self.inputs.preproc, strict=True))
+        for image in json.loads(Path(self.inputs.result).read_text())["images"]:
+            target = image["target"]
+            contrast = str(target["contrast"])
+            harmonized = load_volume(image["file"])
+            brain = self._brain()
+            white = white_of_brain(harmonized, brain)
+            shown = contrast if contrast in sources else self.inputs.reference
+            source = load_volume(sources[shown])
+            yield _slices(folder, target, f"source {shown}", source, "grey", white_of_brain(source, brain))
+            picture = (self.inputs.pictures or {}).get(target_key(target)) if isdefined(self.inputs.pictures) else None
+            if picture and Path(picture).is_file():
+                wanted = load_volume(picture)
+                yield _slices(folder, target, "target", wanted, "grey", white_end(wanted))
+            yield _slices(folder, target, "harmonized", harmonized, "grey", white)
+            if shown == contrast and harmonized.has_grid_of(source):
+                change = harmonized.with_data(harmonized.data - source.data)
+                yield _slices(folder, target, "difference", change, "difference", DIFFERENCE_LIMIT)
+            if image.get("std"):
+                spread = load_volume(image["std"], may_be_constant=True)
+                yield _slices(folder, target, "uncertainty", spread, "coloured", white_end(spread))
+            for name, path in (image.get("attention_maps") or {}).items():
+                weights = load_volume(path, may_be_constant=True)
+                yield _slices(folder, target, f"attention {name}", weights, "coloured", 1.0)
+
+    def _list_outputs(self) -> dict[str, Any]:
+        return {"figures": str(Path.cwd() / "figures.json")}
+
+
+def template_head(name: str, grid: Volume) -> Volume:
+    """The template's head; ``grid`` is an image that lies in its frame."""
+    assert grid.data.ndim == 3
+    return load_template(name).head
+
+
+def _slices(folder: Path, target: Figure, role: str, volume: Volume, painter: str, top: float) -> Figure:
+    """Draw slices of one volume and return the figure's entry."""
+    words = f"{target['contrast']} to {target['name'] or 'the built-in reference'}: {role}"
+    figure = _entry("slices", str(target["contrast"]), target, folder, words, role)
+    save_jpeg(slice_rows(volume, painter, top), Path(figure["file"]))
+    return figure
+
+
+def _entry(kind: str, contrast: str, target: Figure | None, folder: Path, title: str, role: str = "") -> Figure:
+    words = "".join(part.capitalize() for part in (role or kind).split())
+    desc = words if target is None else f"{target_desc(str(target['name']))}{words}"
+    file = folder / f"desc-{desc}_{contrast}.{'jpg' if role else 'svg'}"
+    key = None if target is None else target_key(target)
+    return {"kind": kind, "role": role, "contrast": contrast, "target": key, "file": str(file), "title": title}

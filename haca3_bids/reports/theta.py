@@ -1,0 +1,134 @@
+"""The plane of contrast, theta, as an SVG that stands inside a page: points, their names, and no name over another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+
+WIDTH, HEIGHT, MARGIN = 560, 400, 46
+FONT = 12.0
+LETTER = 0.56  # mean width of a letter, in font sizes
+REACH = (10, 22, 36, 52)  # distances at which a name is tried
+SIDES = ((1, 0), (-1, 0), (0.7, -1), (0.7, 1), (-0.7, -1), (-0.7, 1), (0, -1), (0, 1))
+KINDS = ("source", "harmonized", "target", "reference")
+Box = tuple[float, float, float, float]  # left, top, right, bottom
+
+
+@dataclass(frozen=True)
+class Point:
+    """One image, target or reference; ``group`` is a class of the style sheet that gives the colour."""
+
+    name: str
+    theta: tuple[float, float]
+    kind: str  # one of KINDS
+    group: str
+
+
+@dataclass(frozen=True)
+class Label:
+    """A name and where its box was placed."""
+
+    text: str
+    box: Box
+    anchor: tuple[float, float]
+
+
+def theta_plane(points: Sequence[Point], title: str = "The plane of contrast") -> str:
+    """An SVG element; empty where there is no point."""
+    if not points:
+        return ""
+    places = _scaled([point.theta for point in points])
+    labels = place_labels([(point.name, place) for point, place in zip(points, places, strict=True)])
+    described = "; ".join(f"{point.name} {point.theta[0]:.2f}, {point.theta[1]:.2f}" for point in points)
+    words = escape(f"{title}: {described}")
+    parts = [
+        f'<svg class="theta" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{words}">',
+        *_axes([point.theta for point in points]),
+        *(_marker(point, place) for point, place in zip(points, places, strict=True)),
+        *(_name(label, point) for label, point in zip(labels, points, strict=True)),
+        "</svg>",
+    ]
+    return "\n".join(parts)
+
+
+def place_labels(named: Sequence[tuple[str, tuple[float, float]]]) -> list[Label]:
+    """A place for each name beside its point where it meets no other name and no point, the nearest there is."""
+    taken: list[Box] = [(x - 6, y - 6, x + 6, y + 6) for _, (x, y) in named]
+    labels = []
+    for text, (x, y) in named:
+        candidates = list(_candidates(text, x, y))
+        best = min(range(len(candidates)), key=lambda index: (_overlap(candidates[index], taken), index))
+        taken.append(candidates[best])
+        labels.append(Label(text, candidates[best], (x, y)))
+    return labels
+
+
+def _candidates(text: str, x: float, y: float) -> Iterator[Box]:
+    wide, high = len(text) * FONT * LETTER + 2, FONT + 2
+    for reach in REACH:
+        for across, down in SIDES:
+            middle = x + across * (reach + wide / 2), y + down * (reach * 0.8 + high / 2)
+            box = (middle[0] - wide / 2, middle[1] - high / 2, middle[0] + wide / 2, middle[1] + high / 2)
+            if box[0] >= 0 and box[2] <= WIDTH and box[1] >= 0 and box[3] <= HEIGHT - MARGIN / 2:
+                yield box
+    left = min(max(x, 0), WIDTH - wide)
+    yield (left, max(0.0, y - high - 8), left + wide, max(high, y - 8))
+
+
+def _overlap(box: Box, taken: Sequence[Box]) -> float:
+    return sum(
+        max(0.0, min(box[2], other[2]) - max(box[0], other[0]))
+        * max(0.0, min(box[3], other[3]) - max(box[1], other[1]))
+        for other in taken
+    )
+
+
+def _range(values: Sequence[float]) -> tuple[float, float]:
+    low, high = min(values), max(values)
+    room = 0.12 * (high - low) or 1.0
+    return low - room, high + room
+
+
+def _scaled(thetas: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    (left, right), (bottom, top) = (_range([theta[axis] for theta in thetas]) for axis in range(2))
+    return [
+        (
+            MARGIN + (x - left) / (right - left) * (WIDTH - 2 * MARGIN),
+            HEIGHT - MARGIN - (y - bottom) / (top - bottom) * (HEIGHT - 2 * MARGIN),
+        )
+        for x, y in thetas
+    ]
+
+
+def _axes(thetas: Sequence[tuple[float, float]]) -> Iterator[str]:
+    (left, right), (bottom, top) = (_range([theta[axis] for theta in thetas]) for axis in range(2))
+    base, end = HEIGHT - MARGIN, WIDTH - MARGIN
+    yield f'<path class="axis" d="M{MARGIN} {MARGIN / 2}V{base}H{end}"/>'
+    yield f'<text class="tick" x="{MARGIN}" y="{base + 16}">{left:.1f}</text>'
+    yield f'<text class="tick" x="{end}" y="{base + 16}" text-anchor="end">{right:.1f}</text>'
+    yield f'<text class="tick" x="{(MARGIN + end) / 2}" y="{base + 32}" text-anchor="middle">theta 1</text>'
+    yield f'<text class="tick" x="{MARGIN - 6}" y="{base}" text-anchor="end">{bottom:.1f}</text>'
+    yield f'<text class="tick" x="{MARGIN - 6}" y="{MARGIN / 2 + 10}" text-anchor="end">{top:.1f}</text>'
+    yield (f'<text class="tick" transform="translate(14 {HEIGHT / 2}) rotate(-90)" text-anchor="middle">theta 2</text>')
+
+
+def _marker(point: Point, place: tuple[float, float]) -> str:
+    x, y = place
+    shapes = {
+        "source": f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5.5"/>',
+        "harmonized": f'<rect x="{x - 5:.1f}" y="{y - 5:.1f}" width="10" height="10"/>',
+        "target": f'<path class="line" d="M{x - 6:.1f} {y - 6:.1f}l12 12m0 -12l-12 12"/>',
+        "reference": f'<path class="line" d="M{x:.1f} {y - 6:.1f}l6 6l-6 6l-6 -6z"/>',
+    }
+    return f'<g class="point {escape(point.group)}">{shapes[point.kind]}</g>'
+
+
+def _name(label: Label, point: Point) -> str:
+    left, top, right, bottom = label.box
+    x, y = label.anchor
+    middle = (left + right) / 2, (top + bottom) / 2
+    far = abs(middle[0] - x) > (right - left) / 2 + 14 or abs(middle[1] - y) > 22
+    leader = f'<path class="leader" d="M{x:.1f} {y:.1f}L{middle[0]:.1f} {middle[1]:.1f}"/>' if far else ""
+    name = f'class="name {escape(point.group)}" x="{left:.1f}" y="{bottom - 3:.1f}"'
+    return f"{leader}<text {name}>{escape(label.text)}</text>"

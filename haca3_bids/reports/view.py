@@ -1,0 +1,204 @@
+"""What the template of a subject's page shows of one session: taken from its record, nothing computed from images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from haca3_bids.quality.thresholds import with_changes
+from haca3_bids.quality.verdict import quality_block
+from haca3_bids.reports.pixels import SLICES, data_uri, picture_size
+from haca3_bids.reports.theta import Point, theta_plane
+
+Record = Mapping[str, Any]
+MIME = {".svg": "image/svg+xml", ".png": "image/png", ".jpg": "image/jpeg"}
+KINDS = ("registration", "coregistration", "outline", "bias", "histogram")
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """Slices of everything that belongs to one harmonized image, moved by one slider."""
+
+    title: str
+    panes: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class SessionView:
+    """What the template shows of one session."""
+
+    name: str
+    anchor: str
+    failed: bool
+    record: Record
+    quality: Record
+    verdict: str
+    facts: Sequence[tuple[str, str]]
+    software: Sequence[tuple[str, str]]
+    costs: Sequence[tuple[str, float | None, float | None]]
+    sources: Mapping[str, Any]
+    numbers: Sequence[Mapping[str, Any]]
+    theta: str
+    viewers: Sequence[Viewer]
+    figures: Mapping[str, Sequence[Mapping[str, str]]] = field(default_factory=dict)
+
+
+def view_session(output_dir: Path, record: Record) -> SessionView:
+    """The view of one session's record; figures are read from the dataset into the page."""
+    session = record.get("session")
+    images = (record.get("harmonization") or {}).get("images") or []
+    sources = images[0].get("sources", {}) if images else {}
+    quality = record.get("quality") or quality_block(record.get("preprocessing") or {}, {})
+    failed = record.get("status") != "done"
+    listed = record.get("figures") or ()
+    return SessionView(
+        name=f"ses-{session}" if session else "Session",
+        anchor=f"ses-{session or 'only'}",
+        failed=failed,
+        record=record,
+        quality=quality,
+        verdict="fail" if failed else str(quality.get("verdict", "look")),
+        facts=_facts(record),
+        software=_software(record),
+        costs=_costs(record),
+        sources=sources,
+        numbers=list(_numbers(quality)),
+        theta=theta_plane(_points(record, sources, images)),
+        viewers=_viewers(output_dir, listed),
+        figures=_by_kind(output_dir, listed),
+    )
+
+
+def _facts(record: Record) -> list[tuple[str, str]]:
+    before, after = record.get("preprocessing") or {}, record.get("harmonization") or {}
+    images = after.get("images") or []
+    facts = {
+        "Sources": ", ".join(image["contrast"] for image in record.get("images") or ()),
+        "Reference": before.get("reference"),
+        "Targets": ", ".join(_target_name(image["target"]) for image in images),
+        "Template": before.get("template"),
+        "Weights": (after.get("weights") or {}).get("name"),
+        "Time": _minutes(sum((record.get("seconds") or {}).values())),
+    }
+    return [(name, value) for name, value in facts.items() if value]
+
+
+def _software(record: Record) -> list[tuple[str, str]]:
+    after = record.get("harmonization") or {}
+    weights, fusion = after.get("weights") or {}, after.get("fusion") or {}
+    memory = after.get("peak_memory_bytes")
+    facts = {
+        "haca3_bids": record.get("version"),
+        "Weights": _weights(weights),
+        "Fusion weights": _weights(fusion),
+        "Variant": weights.get("variant"),
+        "Device": after.get("device"),
+        "Precision": after.get("precision"),
+        "Seed": after.get("seed"),
+        "Peak memory of the networks": f"{memory / 1e9:.2f} GB" if memory else None,
+        **(record.get("software") or {}),
+    }
+    return [(name, str(value)) for name, value in facts.items() if value not in (None, "")]
+
+
+def _costs(record: Record) -> list[tuple[str, float | None, float | None]]:
+    """Seconds and megabytes of each step."""
+    seconds, memory = record.get("seconds") or {}, record.get("memory_mb") or {}
+    return [(step, seconds.get(step), memory.get(step)) for step in dict.fromkeys([*seconds, *memory])]
+
+
+def _numbers(quality: Record) -> Iterable[dict[str, Any]]:
+    """A row for each quality number: where, measure, meaning, value, limits, grade."""
+    table = with_changes([(*change,) for change in quality.get("thresholds_changed") or ()])
+    places = {"session": {"": quality.get("session") or {}}}
+    places |= {"scan": dict(quality.get("scans") or {}), "image": dict(quality.get("images") or {})}
+    for place, group in places.items():
+        for where, own in group.items():
+            for threshold in table.values():
+                if threshold.place == place and isinstance(own.get(threshold.measure), int | float):
+                    grade, _ = threshold.grade(own[threshold.measure])
+                    row = {"where": where or "session", "threshold": threshold, "value": own[threshold.measure]}
+                    yield row | {"grade": grade}
+
+
+def _points(record: Record, sources: Record, images: Sequence[Record]) -> list[Point]:
+    """Sources, harmonized images, targets and built-in references that are no targets themselves."""
+    points = [Point(c, _pair(own["theta"]), "source", c) for c, own in sources.items() if own.get("theta")]
+    wanted: set[tuple[float, float]] = set()
+    for image in images:
+        target = image["target"]
+        contrast = str(target["contrast"])
+        wanted.add(_pair(target["theta"]))
+        points.append(Point(f"target {_target_name(target)}", _pair(target["theta"]), "target", contrast))
+        if image.get("theta_after"):
+            points.append(Point(f"{contrast} harmonized", _pair(image["theta_after"]), "harmonized", contrast))
+    references = (record.get("harmonization") or {}).get("references") or {}
+    points += [
+        Point(f"reference {contrast}", _pair(own["theta"]), "reference", contrast)
+        for contrast, own in references.items()
+        if _pair(own["theta"]) not in wanted
+    ]
+    return points
+
+
+def _pair(theta: Sequence[float]) -> tuple[float, float]:
+    return float(theta[0]), float(theta[1])
+
+
+def _viewers(output_dir: Path, figures: Iterable[Record]) -> list[Viewer]:
+    grouped: dict[str, list[dict[str, Any]]] = {}
+    titles: dict[str, str] = {}
+    for figure in figures:
+        if figure.get("kind") == "slices":
+            key = str(figure.get("target"))
+            title, _, role = str(figure.get("title")).partition(": ")
+            titles.setdefault(key, title)
+            grouped.setdefault(key, []).append(_pane(output_dir / figure["file"], role))
+    return [Viewer(titles[key], panes) for key, panes in grouped.items()]
+
+
+def _pane(path: Path, role: str) -> dict[str, Any]:
+    """One column of slices: its picture, and the shape of the window through which one slice is seen."""
+    if not path.is_file():
+        return {"role": role, "data": ""}
+    width, height = picture_size(path)
+    return {
+        "role": role,
+        "data": data_uri(path.read_bytes(), MIME[path.suffix]),
+        "shape": f"{width * SLICES} / {height}",
+    }
+
+
+def _by_kind(output_dir: Path, figures: Iterable[Record]) -> dict[str, list[dict[str, str]]]:
+    grouped: dict[str, list[dict[str, str]]] = {kind: [] for kind in (*KINDS, "other")}
+    for figure in figures:
+        if figure.get("kind") != "slices":
+            kind = figure.get("kind") if figure.get("kind") in KINDS else "other"
+            title = figure.get("title") or " ".join(filter(None, (figure.get("contrast"), kind)))
+            data = _data_uri(output_dir, figure["file"])
+            grouped[str(kind)].append({"title": title, "file": figure["file"], "data": data})
+    return grouped
+
+
+def _data_uri(output_dir: Path, file: str) -> str:
+    path = output_dir / file
+    if not path.is_file() or path.suffix not in MIME:
+        return ""
+    return data_uri(path.read_bytes(), MIME[path.suffix])
+
+
+def _weights(described: Record) -> str:
+    digest = described.get("sha256")
+    return f"{described.get('name', '')} {f'(SHA-256 {digest[:12]})' if digest else ''}".strip()
+
+
+def _target_name(target: Record) -> str:
+    return f"{target['contrast']} ({target.get('name') or 'built-in'})"
+
+
+def _minutes(seconds: float) -> str:
+    if not seconds:
+        return ""
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
