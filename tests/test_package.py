@@ -71,6 +71,7 @@ def test_what_is_imported_is_required_and_what_is_required_is_imported() -> None
 
 
 DISTRIBUTIONS = {
+    "PIL": "pillow",
     "ants": "antspyx",
     "bids": "pybids",
     "skimage": "scikit-image",

@@ -36,7 +36,8 @@ def grey(values: NDArray[np.floating], white: float) -> Pixels:
 def difference(values: NDArray[np.floating], limit: float) -> Pixels:
     """Black where nothing changed, orange where more, blue where less; full colour at ``limit``."""
     share = np.clip(np.nan_to_num(values) / max(limit, 1e-6), -1, 1)[..., None]
-    return np.asarray(np.where(share > 0, share * WARM, -share * COOL), np.uint8)
+    shown: Pixels = np.where(share > 0, share * WARM, -share * COOL).astype(np.uint8)
+    return shown
 
 
 def coloured(values: NDArray[np.floating], top: float) -> Pixels:
@@ -45,7 +46,7 @@ def coloured(values: NDArray[np.floating], top: float) -> Pixels:
 
     share = np.clip(np.nan_to_num(values) / max(top, 1e-6), 0, 1)
     shown: Any = colormaps["cividis"](share)[..., :3] * (share > 0)[..., None]
-    return (shown * 255).astype(np.uint8)
+    return np.asarray(shown * 255, np.uint8)
 
 
 PAINTERS = {"grey": grey, "difference": difference, "coloured": coloured}

@@ -34,6 +34,12 @@ FIELDS = (
 )
 SVG = '<svg xmlns="http://www.w3.org/2000/svg"></svg>'
 IDENTITY = "#Insight Transform File V1.0\n"
+IDENTITY = """#Insight Transform File V1.0
+#Transform 0
+Transform: AffineTransform_double_3_3
+Parameters: 1 0 0 0 1 0 0 0 1 0 0 0
+FixedParameters: 0 0 0
+"""
 
 
 def head(seed: int = 0, level: float = 100.0) -> Volume:
