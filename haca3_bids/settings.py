@@ -74,6 +74,7 @@ class QualitySettings:
     """What is thought of quality numbers; nothing here changes a voxel."""
 
     thresholds: tuple[tuple[str, float | None, float | None], ...] = ()  # measure, look, fail: other than usual
+    group_by: str = ""  # column by which the group level colours and chooses targets; "": site, else scanner
 
 
 @dataclass(frozen=True)

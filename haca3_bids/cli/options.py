@@ -197,6 +197,13 @@ OPTIONS: Mapping[str, tuple[Option, ...]] = {
             metavar="MEASURE=LOOK[:FAIL]",
             show=show_threshold,
         ),
+        Option(
+            ("--group-by",),
+            "quality.group_by",
+            "group level: column of participants.tsv, or scanner, manufacturer, model, field, session, by which "
+            "sessions are coloured and targets suggested (default: site, else scanner, else session)",
+            metavar="COLUMN",
+        ),
     ),
     "execution": (
         Option(

@@ -89,6 +89,13 @@ def picture_size(path: Path) -> tuple[int, int]:
     return width, height
 
 
+def middle_slice(path: Path, count: int) -> Image.Image:
+    """The middle one of the ``count`` rows of slices in a file."""
+    with Image.open(path) as picture:
+        row = picture.height // count
+        return picture.crop((0, row * (count // 2), picture.width, row * (count // 2 + 1)))
+
+
 def data_uri(content: bytes, mime: str) -> str:
     """The content as an address that needs no file."""
     return f"data:{mime};base64,{base64.b64encode(content).decode()}"

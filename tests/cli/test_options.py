@@ -43,6 +43,7 @@ GIVEN: dict[str, tuple[list[str], Any]] = {  # option: what is typed, what must 
     "output-spaces": (["native"], ("template", "native")),
     "extra-outputs": (["beta"], ("beta",)),
     "qc-thresholds": (["noise=0.1:0.2", "air=none"], (("noise", 0.1, 0.2), ("air", None, None))),
+    "group-by": (["site"], "site"),
     "work-dir": (["/w"], Path("/w")),
     "clean-workdir": ([], True),
     "keep-work": ([], True),

@@ -1,0 +1,119 @@
+"""All sessions of a derivatives dataset as the group level sees them: records and sidecars in, no image is read."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+Record = Mapping[str, Any]
+SIDECAR_GROUPS = {"manufacturer": "Manufacturer", "model": "ManufacturersModelName", "field": "MagneticFieldStrength"}
+MOST_GROUPS = 60  # of one column: more tell people apart, not scanners
+NOT_KNOWN = "n/a"
+PREFERRED = ("site", "scanner", "session")  # by which is coloured where nobody says
+
+
+@dataclass(frozen=True)
+class Member:
+    """One session: its names, its record, and what it can be grouped by."""
+
+    participant: str  # sub-01
+    session: str  # ses-1, or ""
+    record: Record
+    groups: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        """``sub-01_ses-1``: what --target understands."""
+        return "_".join(filter(None, (self.participant, self.session)))
+
+    @property
+    def verdict(self) -> str:
+        """Pass, look or fail."""
+        if self.record.get("status") != "done":
+            return "fail"
+        return str((self.record.get("quality") or {}).get("verdict", "look"))
+
+    @property
+    def reasons(self) -> list[Record]:
+        """Why it was not passed, the worst first."""
+        return list((self.record.get("quality") or {}).get("reasons") or ())
+
+    @property
+    def images(self) -> list[Record]:
+        """The harmonized images."""
+        return list((self.record.get("harmonization") or {}).get("images") or ())
+
+    @property
+    def sources(self) -> Mapping[str, Record]:
+        """Theta, eta and attention of each source."""
+        return dict(self.images[0].get("sources") or {}) if self.images else {}
+
+    def numbers(self) -> Iterator[tuple[str, str, Record]]:
+        """Kind ("session", "scan", "image"), where, and the quality numbers there."""
+        quality = self.record.get("quality") or {}
+        yield "session", "session", quality.get("session") or {}
+        for kind, part in (("scan", "scans"), ("image", "images")):
+            for where, own in (quality.get(part) or {}).items():
+                yield kind, where, own
+
+
+def read_cohort(
+    output_dir: Path, bids_dir: Path, subjects: Sequence[str] = (), sessions: Sequence[str] = ()
+) -> list[Member]:
+    """Every session that has a record, by name."""
+    people = read_participants(bids_dir / "participants.tsv")
+    members = []
+    for path in sorted(output_dir.glob("sub-*/**/anat/*_desc-haca3_qc.json")):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        subject, session = str(record.get("subject", "")).removeprefix("sub-"), record.get("session") or ""
+        if (subjects and subject not in subjects) or (sessions and session not in sessions):
+            continue
+        participant, label = f"sub-{subject}", f"ses-{session}" if session else ""
+        groups = dict(people.get(participant, {})) | _from_sidecars(path) | {"session": label or NOT_KNOWN}
+        members.append(Member(participant, label, record, groups))
+    return members
+
+
+def read_participants(path: Path) -> dict[str, dict[str, str]]:
+    """The columns of participants.tsv by participant; empty without such a file."""
+    if not path.is_file():
+        return {}
+    with path.open(encoding="utf-8-sig", newline="") as lines:
+        rows = [dict(row) for row in csv.DictReader(lines, delimiter="\t")]
+    return {
+        str(row["participant_id"]): {k: str(v) for k, v in row.items() if k and k != "participant_id" and v}
+        for row in rows
+        if row.get("participant_id")
+    }
+
+
+def group_columns(members: Sequence[Member]) -> list[str]:
+    """Columns by which sessions can be coloured: those with two groups and more but not one a person."""
+    columns = dict.fromkeys([*PREFERRED, *(key for member in members for key in member.groups)])
+    kept = []
+    for column in columns:
+        values = {member.groups.get(column, NOT_KNOWN) for member in members}
+        if len(values) <= MOST_GROUPS and (len(values) > 1 or len(members) == 1) and values != {NOT_KNOWN}:
+            kept.append(column)
+    return kept
+
+
+def chosen_column(columns: Sequence[str], wanted: str) -> str:
+    """The column that is asked for, else the first of the usual ones that tells sessions apart."""
+    if wanted:
+        return wanted
+    return next((column for column in PREFERRED if column in columns), columns[0] if columns else "")
+
+
+def _from_sidecars(record_path: Path) -> dict[str, str]:
+    """What the sidecar of the first preprocessed image says of the scanner."""
+    sidecar = next(iter(sorted(record_path.parent.glob("*_desc-preproc_*.json"))), None)
+    content = json.loads(sidecar.read_text(encoding="utf-8")) if sidecar else {}
+    found = {name: str(content[key]) for name, key in SIDECAR_GROUPS.items() if content.get(key) is not None}
+    if "field" in found:
+        found["field"] += " T"
+    return found | ({"scanner": " ".join(found.values())} if found else {})

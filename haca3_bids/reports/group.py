@@ -1,0 +1,136 @@
+"""The page of all sessions: a table to sort and filter, the plane of contrast before and after, the worst images."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import haca3_bids
+from haca3_bids.quality.thresholds import GRADES
+from haca3_bids.reports.cohort import NOT_KNOWN, Member, chosen_column, group_columns
+from haca3_bids.reports.outliers import OUTLIER, medoids, robust_distances
+from haca3_bids.reports.pixels import SLICES, data_uri, middle_slice
+from haca3_bids.reports.rendering import render
+
+WORST = 10  # images that are shown
+SHOWN = ("brain_seen", "noise", "ghosts", "ssim", "theta_distance_after")  # worst value of a session, as columns
+LARGER_IS_WORSE = {"brain_seen": False, "noise": True, "ghosts": True, "ssim": False, "theta_distance_after": True}
+
+
+def group_page(members: Sequence[Member], output_dir: Path, wanted_column: str = "") -> str:
+    """The page as HTML; every picture and number is inside."""
+    columns = group_columns(members)
+    if wanted_column and wanted_column not in columns:
+        columns = [*columns, wanted_column]
+    column = chosen_column(columns, wanted_column)
+    distances = robust_distances(members)
+    data = page_data(members, columns, column, distances)
+    counts = {grade: sum(member.verdict == grade for member in members) for grade in GRADES}
+    return render(
+        "group.html.j2",
+        script="group.js",
+        version=haca3_bids.__version__,
+        data=json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
+        members=len(members),
+        people=len({member.participant for member in members}),
+        counts=counts,
+        column=column,
+        suggestions=suggested_targets(members, column),
+        worst=worst_images(members, distances, output_dir),
+        outlier=OUTLIER,
+        outliers=sum(distance is not None and distance > OUTLIER for distance, _ in distances),
+    )
+
+
+def page_data(
+    members: Sequence[Member], columns: Sequence[str], column: str, distances: Sequence[tuple[float | None, str]]
+) -> dict[str, Any]:
+    """What the script of the page works on, as compact as can be: one list a session."""
+    rows = []
+    for member, (distance, measure) in zip(members, distances, strict=True):
+        worst = [_worst(member, name) for name in SHOWN]
+        why = str(member.reasons[0].get("sentence", "")) if member.reasons else ""
+        if len(member.reasons) > 1:
+            why += f" (and {len(member.reasons) - 1} more)"
+        groups = [member.groups.get(name, NOT_KNOWN) for name in columns if name != "session"]
+        away = None if distance is None else round(distance, 1)
+        rows.append([member.participant, member.session, member.verdict, why, away, measure, *worst, *groups])
+    others = [name for name in columns if name != "session"]
+    return {
+        "columns": ["participant", "session", "verdict", "reason", "distance", "farthest", *SHOWN, *others],
+        "numbers": ["distance", *SHOWN],
+        "groups": list(columns),
+        "colour": column,
+        "rows": rows,
+        "points": _points(members),
+    }
+
+
+def _points(members: Sequence[Member]) -> dict[str, list[list[Any]]]:
+    """For each contrast: index of the session, theta before and theta after (null where unknown)."""
+    points: dict[str, list[list[Any]]] = {}
+    for index, member in enumerate(members):
+        after = {image["target"]["contrast"]: image.get("theta_after") for image in member.images}
+        for contrast, own in member.sources.items():
+            if own.get("theta"):
+                reached = after.get(contrast)
+                pair = [_short(own["theta"]), _short(reached) if reached else None]
+                points.setdefault(contrast, []).append([index, *pair])
+    return points
+
+
+def _short(theta: Sequence[float]) -> list[float]:
+    return [round(float(value), 3) for value in theta[:2]]
+
+
+def _worst(member: Member, measure: str) -> float | None:
+    values = [own[measure] for _, _, own in member.numbers() if isinstance(own.get(measure), int | float)]
+    if not values:
+        return None
+    return float(f"{max(values) if LARGER_IS_WORSE[measure] else min(values):.4g}")
+
+
+def suggested_targets(members: Sequence[Member], column: str) -> list[dict[str, Any]]:
+    """A session that stands for each group, as --target takes it."""
+    return [
+        {"group": group, "name": member.name, "among": among, "page": f"{member.participant}.html"}
+        for group, (member, among) in medoids(members, column).items()
+    ]
+
+
+def worst_images(
+    members: Sequence[Member], distances: Sequence[tuple[float | None, str]], output_dir: Path
+) -> list[dict[str, Any]]:
+    """The sessions with the worst verdicts, then the farthest from the others, each with a picture."""
+    order = sorted(
+        range(len(members)),
+        key=lambda index: (-GRADES.index(members[index].verdict), -(distances[index][0] or 0.0), index),
+    )
+    shown: list[dict[str, Any]] = []
+    for index in order:
+        member, (distance, measure) = members[index], distances[index]
+        if len(shown) == WORST or (member.verdict == "pass" and (distance or 0) <= OUTLIER):
+            break
+        if picture := _picture(member, output_dir):
+            why = [str(reason.get("sentence", "")) for reason in member.reasons[:3]]
+            if distance is not None and distance > OUTLIER:
+                why.append(f"{measure.replace('_', ' ')}: {distance:.1f} robust standard deviations from the others.")
+            shown.append({"member": member, "why": why, "picture": picture})
+    return shown
+
+
+def _picture(member: Member, output_dir: Path) -> str:
+    """The middle slice of the source that the first reason speaks of, else of the first there is."""
+    slices = [one for one in member.record.get("figures") or () if one.get("kind") == "slices"]
+    where = str(member.reasons[0].get("where", "")) if member.reasons else ""
+    slices.sort(key=lambda one: (one.get("contrast") != where, not str(one.get("role", "")).startswith("source")))
+    for one in slices:
+        path = output_dir / one["file"]
+        if path.is_file():
+            file = io.BytesIO()
+            middle_slice(path, SLICES).save(file, "JPEG", quality=80)
+            return data_uri(file.getvalue(), "image/jpeg")
+    return ""

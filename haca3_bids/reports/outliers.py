@@ -1,0 +1,104 @@
+"""Which sessions stand apart from the others, and which one stands for all: robust distances and medoids."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haca3_bids.reports.cohort import Member
+
+MEASURES = (  # of a scan or image, by which sessions are compared
+    "white_matter_spread", "noise", "ghosts", "air", "brain_seen", "entropy_focus", "joint_variation", "sharpness",
+    "grey_to_white", "fluid_to_white", "coregistration_similarity", "ssim", "csf_floor", "theta_distance_before",
+    "theta_distance_after", "eta_distance",
+)  # fmt: skip
+FEWEST = 6  # sessions: fewer have no usual value
+MAD_TO_STD = 1.4826
+FARTHEST = 20.0  # robust standard deviations: beyond, one measure would hide all others
+OUTLIER = 4.0  # distance from which a session is called an outlier
+CHUNK = 512  # rows of a matrix of distances at once
+
+
+def robust_distances(members: Sequence[Member]) -> list[tuple[float | None, str]]:
+    """For each session its largest robust distance to the others, and the measure that says so.
+
+    Each measure of each contrast is turned into robust standard deviations from its median; the distance of a session
+    is the largest of them. None where there are too few sessions to compare with.
+    """
+    best: list[tuple[float | None, str]] = [(None, "")] * len(members)
+    columns: dict[str, NDArray[np.float64]] = {}
+    for index, member in enumerate(members):
+        for _, where, own in member.numbers():
+            for measure in MEASURES:
+                if isinstance(own.get(measure), int | float):
+                    name = f"{where}: {measure}"
+                    columns.setdefault(name, np.full(len(members), np.nan))[index] = float(own[measure])
+    for name, values in columns.items():
+        away = robust_z(values)
+        for index in np.flatnonzero(np.isfinite(away)):
+            distance = float(min(abs(away[index]), FARTHEST))
+            known = best[index][0]
+            if known is None or distance > known:
+                best[index] = (distance, name)
+    return best
+
+
+def robust_z(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Distances from the median in robust standard deviations; nan where nothing can be said."""
+    known = values[np.isfinite(values)]
+    if known.size < FEWEST:
+        return np.full(values.shape, np.nan)
+    middle = np.median(known)
+    scale = MAD_TO_STD * np.median(np.abs(known - middle))
+    if scale <= 1e-6 * max(abs(middle), 1e-6):
+        return np.full(values.shape, np.nan)
+    out: NDArray[np.float64] = (values - middle) / scale
+    return out
+
+
+def percentiles(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The share (0..100) of known values that are no larger than each; nan stays."""
+    out = np.full(values.shape, np.nan)
+    known = np.isfinite(values)
+    if known.any():
+        ordered = np.sort(values[known])
+        out[known] = 100.0 * np.searchsorted(ordered, values[known], side="right") / ordered.size
+    return out
+
+
+def medoids(members: Sequence[Member], column: str) -> dict[str, tuple[Member, int]]:
+    """For each group of a column the session nearest to all others in theta, and how many it was chosen among.
+
+    Sessions that pass are preferred, and those with the contrasts that most sessions of the group have.
+    """
+    groups: dict[str, list[Member]] = {}
+    for member in members:
+        if member.sources:
+            groups.setdefault(member.groups.get(column, "all") if column else "all", []).append(member)
+    found = {}
+    for group, own in sorted(groups.items()):
+        candidates = [member for member in own if member.verdict == "pass"] or own
+        commonest = max({tuple(sorted(m.sources)) for m in candidates}, key=lambda s: _count(candidates, s))
+        alike = [member for member in candidates if tuple(sorted(member.sources)) == commonest]
+        points = np.array([_thetas(member.sources, commonest) for member in alike])
+        found[group] = (alike[medoid(points)], len(alike))
+    return found
+
+
+def medoid(points: NDArray[np.float64]) -> int:
+    """The index of the point with the smallest sum of distances to all; ``points`` is (n, dimensions)."""
+    sums = np.empty(len(points))
+    for start in range(0, len(points), CHUNK):
+        block = points[start : start + CHUNK, None, :] - points[None, :, :]
+        sums[start : start + CHUNK] = np.sqrt((block**2).sum(axis=2)).sum(axis=1)
+    return int(sums.argmin())
+
+
+def _count(members: Sequence[Member], contrasts: tuple[str, ...]) -> tuple[int, tuple[str, ...]]:
+    return sum(tuple(sorted(member.sources)) == contrasts for member in members), contrasts
+
+
+def _thetas(sources: Mapping[str, Mapping[str, Sequence[float]]], contrasts: Sequence[str]) -> list[float]:
+    return [float(value) for contrast in contrasts for value in (sources[contrast].get("theta") or (0.0, 0.0))]

@@ -1,0 +1,112 @@
+"""The tables of the group level, and the dictionaries that say what their columns mean."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from haca3_bids.quality.thresholds import THRESHOLDS
+from haca3_bids.reports.cohort import NOT_KNOWN, Member, Record
+from haca3_bids.reports.outliers import percentiles
+from haca3_bids.settings import CONTRASTS
+
+Row = Mapping[str, str]
+NAMES = {"participant_id": "Participant", "session_id": "Session; n/a where the dataset has none"}
+CONTRAST_COLUMNS: Mapping[str, str] = {
+    **NAMES,
+    "desc": "preproc: a source; haca3...: a harmonized image, named for its target",
+    "contrast": "Contrast of the image",
+    "theta0": "First component of theta: of the scan itself, or of the target of a harmonized image",
+    "theta1": "Second component of theta",
+    "eta0": "First component of eta: of the scan itself, or of the target of a harmonized image",
+    "eta1": "Second component of eta",
+    "theta0_after": "First component of theta of the harmonized image, encoded again",
+    "theta1_after": "Second component of the same",
+    **{f"attention_{contrast}": f"Mean attention to the {contrast}" for contrast in CONTRASTS},
+    "white_matter_peak": "White-matter peak after scaling; of a harmonized image, before it was brought to 1000",
+    "white_matter_peak_raw": "White-matter peak of the raw scan",
+    "scale": "Factor by which the networks' output was multiplied",
+    "coverage": "Share of the template's grid that the scan reaches",
+    "registration_similarity": "Similarity of the scan to the session's reference",
+}
+QC_COLUMNS: Mapping[str, str] = {
+    **NAMES,
+    "kind": "session, scan (preprocessed) or image (harmonized)",
+    "where": "session, contrast of the scan, or target of the image",
+    "verdict": "Verdict on the session: pass, look or fail",
+    "reasons": "Why the session is not passed",
+    **{name: threshold.meaning for name, threshold in THRESHOLDS.items()},
+    "eta_percentile": "Percentile of eta_distance among the images of that target in this dataset",
+}
+
+
+def contrast_rows(members: Iterable[Member]) -> list[dict[str, str]]:
+    """A row for each harmonized image (its target's theta and eta), then one for each source (its own)."""
+    rows = []
+    for member in members:
+        for image in member.images:
+            target = image["target"]
+            row = _named(member, CONTRAST_COLUMNS) | {"desc": f"haca3{target['name']}", "contrast": target["contrast"]}
+            row |= _pair("theta", target.get("theta")) | _pair("eta", target.get("eta"))
+            row |= _pair("theta", image.get("theta_after"), "_after")
+            row |= {f"attention_{c}": text(own.get("attention")) for c, own in (image.get("sources") or {}).items()}
+            rows.append(row | {key: text(image.get(key)) for key in ("white_matter_peak", "scale")})
+        scans = (member.record.get("preprocessing") or {}).get("contrasts") or {}
+        for contrast, own in scans.items():
+            row = _named(member, CONTRAST_COLUMNS) | {"desc": "preproc", "contrast": contrast}
+            source = member.sources.get(contrast) or {}
+            row |= _pair("theta", source.get("theta")) | _pair("eta", source.get("eta"))
+            keys = ("white_matter_peak", "white_matter_peak_raw", "coverage", "registration_similarity")
+            rows.append(row | {key: text(own.get(key)) for key in keys})
+    return rows
+
+
+def qc_rows(members: Iterable[Member]) -> list[dict[str, str]]:
+    """A row for each session, each of its scans and each of its harmonized images."""
+    rows: list[dict[str, str]] = []
+    distances: list[float] = []
+    for member in members:
+        reasons = " ".join(str(reason.get("sentence", "")) for reason in member.reasons) or NOT_KNOWN
+        for kind, where, own in member.numbers():
+            row = _named(member, QC_COLUMNS) | {"kind": kind, "where": where, "verdict": member.verdict}
+            rows.append(row | {"reasons": reasons} | {name: text(own.get(name)) for name in THRESHOLDS})
+            distance = own.get("eta_distance")
+            distances.append(np.nan if distance is None else float(distance))
+    for where in {row["where"] for row in rows if row["kind"] == "image"}:
+        alike = [index for index, row in enumerate(rows) if row["where"] == where and row["kind"] == "image"]
+        known = np.array([distances[index] for index in alike])
+        for index, value in zip(alike, percentiles(known), strict=True):
+            rows[index]["eta_percentile"] = text(float(value)) if np.isfinite(value) else NOT_KNOWN
+    return rows
+
+
+def to_tsv(rows: Iterable[Row], columns: Sequence[str]) -> str:
+    """The rows as tab-separated text."""
+    file = io.StringIO()
+    writer = csv.DictWriter(file, list(columns), delimiter="\t", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: value.replace("\t", " ").replace("\n", " ") for key, value in row.items()} for row in rows)
+    return file.getvalue()
+
+
+def dictionary(columns: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """What a table's columns mean, as BIDS wants it beside the table."""
+    return {name: {"Description": meaning[:1].upper() + meaning[1:]} for name, meaning in columns.items()}
+
+
+def text(value: Any) -> str:
+    """A number with six digits; n/a for anything else."""
+    return f"{value:.6g}" if isinstance(value, int | float) and not isinstance(value, bool) else NOT_KNOWN
+
+
+def _named(member: Member, columns: Iterable[str]) -> dict[str, str]:
+    row = dict.fromkeys(columns, NOT_KNOWN)
+    return row | {"participant_id": member.participant, "session_id": member.session or NOT_KNOWN}
+
+
+def _pair(name: str, values: Sequence[float] | Record | None, end: str = "") -> dict[str, str]:
+    return {f"{name}{index}{end}": text(value) for index, value in enumerate(list(values or ())[:2])}

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from simulated_cohort import record, write_cohort, write_record
+
+from haca3_bids.reports.cohort import Member, chosen_column, group_columns, read_cohort
+from haca3_bids.reports.group import group_page
+from haca3_bids.reports.outliers import medoid, medoids, percentiles, robust_distances, robust_z
+from haca3_bids.reports.tables import CONTRAST_COLUMNS, QC_COLUMNS, contrast_rows, dictionary, qc_rows, to_tsv
+
+
+@pytest.fixture
+def cohort(tmp_path: Path) -> list[Member]:
+    write_cohort(tmp_path / "out", tmp_path / "raw", 40, people=20)
+    return read_cohort(tmp_path / "out", tmp_path / "raw")
+
+
+def page_rows(page: str) -> dict[str, list[object]]:
+    (text,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, flags=re.DOTALL)
+    return {f"{row[0]}_{row[1]}": row for row in json.loads(text)["rows"]}
+
+
+def test_every_session_is_a_row_with_its_verdict(cohort: list[Member], tmp_path: Path) -> None:
+    rows = page_rows(group_page(cohort, tmp_path / "out"))
+    assert len(rows) == 40
+    assert {name: row[2] for name, row in rows.items()} == {member.name: member.verdict for member in cohort}
+
+
+def test_sessions_are_grouped_by_participants_tsv_sidecars_or_a_named_column(cohort: list[Member]) -> None:
+    columns = group_columns(cohort)
+    assert {"site", "session"} <= set(columns)
+    assert "manufacturer" not in columns  # all are of one
+    assert cohort[0].groups["scanner"] == "Tesla & Söhne 3 T"
+    assert (chosen_column(columns, ""), chosen_column(columns, "age")) == ("site", "age")
+
+
+def test_a_session_unlike_the_others_has_a_large_distance_and_the_measure_that_says_so(cohort: list[Member]) -> None:
+    odd = next(index for index, member in enumerate(cohort) if member.verdict == "pass")
+    cohort[odd].record["quality"]["scans"]["T2w"]["ghosts"] = 0.5
+    distances = robust_distances(cohort)
+    assert distances[odd] == (20.0, "T2w: ghosts")
+    usual = [distance for (distance, _), member in zip(distances, cohort, strict=True) if member.verdict == "pass"]
+    assert np.median([value or 0.0 for value in usual]) < 4
+
+
+def test_robust_distance_is_the_ordinary_one_for_a_normal_sample() -> None:
+    values = np.random.default_rng(0).normal(5, 2, 20_000)
+    np.testing.assert_allclose(robust_z(values), (values - 5) / 2, atol=0.15)
+
+
+def test_of_few_sessions_or_equal_ones_nothing_is_said() -> None:
+    assert np.isnan(robust_z(np.array([1.0, 2.0, 3.0]))).all()
+    assert np.isnan(robust_z(np.ones(50))).all()
+
+
+def test_a_percentile_is_the_share_of_values_that_are_no_larger() -> None:
+    np.testing.assert_allclose(percentiles(np.array([3.0, 1.0, np.nan, 2.0])), [100, 100 / 3, np.nan, 200 / 3])
+
+
+def test_the_medoid_has_the_smallest_sum_of_distances_by_brute_force() -> None:
+    points = np.random.default_rng(1).normal(size=(700, 6))
+    assert medoid(points[:60]) == int(np.argmin([np.linalg.norm(points[:60] - a, axis=1).sum() for a in points[:60]]))
+
+
+def test_one_target_is_suggested_for_each_site_and_it_passes(cohort: list[Member], tmp_path: Path) -> None:
+    found = medoids(cohort, "site")
+    assert list(found) == ["Aarhus", "Basel", "Cardiff", "Delft"]
+    assert all(member.verdict == "pass" and member.groups["site"] == site for site, (member, _) in found.items())
+    assert f"--target {found['Basel'][0].name}" in group_page(cohort, tmp_path / "out")
+
+
+def test_tables_have_a_dictionary_that_explains_every_column(cohort: list[Member]) -> None:
+    for rows, columns in ((contrast_rows(cohort), CONTRAST_COLUMNS), (qc_rows(cohort), QC_COLUMNS)):
+        lines = to_tsv(rows, list(columns)).splitlines()
+        assert lines[0].split("\t") == list(dictionary(columns)) == list(columns)
+        assert len({line.count("\t") for line in lines}) == 1
+        assert all(entry["Description"] for entry in dictionary(columns).values())
+    assert len(qc_rows(cohort)) == 40 * (1 + 3 + 3)
+    assert len(contrast_rows(cohort)) == 40 * 6
+
+
+def test_theta_of_a_scan_and_theta_that_its_harmonized_image_reached_are_in_the_table(cohort: list[Member]) -> None:
+    rows = {(row["desc"], row["contrast"]): row for row in contrast_rows(cohort[:1])}
+    own = cohort[0].record["harmonization"]["images"][0]
+    assert float(rows["preproc", "T1w"]["theta0"]) == pytest.approx(own["sources"]["T1w"]["theta"][0], rel=1e-4)
+    assert float(rows["haca3", "T1w"]["theta0_after"]) == pytest.approx(own["theta_after"][0], rel=1e-4)
+
+
+def test_one_session_alone_makes_a_page(tmp_path: Path) -> None:
+    write_cohort(tmp_path / "out", tmp_path / "raw", 1, contrasts=("T1w",))
+    (tmp_path / "raw/participants.tsv").unlink()
+    page = group_page(read_cohort(tmp_path / "out", tmp_path / "raw"), tmp_path / "out")
+    assert "1 session of 1 participant" in re.sub(r"\s+", " ", page)
+
+
+def test_names_and_sentences_from_outside_end_no_script(tmp_path: Path) -> None:
+    evil = "</script><script>alert(1)</script>"
+    made = record("01", "", ("T1w",), 0, np.random.default_rng(0))
+    made["quality"] |= {"verdict": "fail", "reasons": [{"measure": "x", "grade": "fail", "sentence": evil}]}
+    write_record(tmp_path / "out", made)
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw/participants.tsv").write_text(f"participant_id\tsite\nsub-01\t{evil}\n")
+    page = group_page(read_cohort(tmp_path / "out", tmp_path / "raw"), tmp_path / "out", "site")
+    assert page.count("<script") == 2
+    assert evil in page_rows(page)["sub-01_"]
+
+
+def test_a_failed_session_is_a_row_like_any_other(tmp_path: Path) -> None:
+    reasons = [{"measure": "error", "grade": "fail", "sentence": "The T1w is 4D."}]
+    failed = {"subject": "01", "session": None, "status": "failed", "quality": {"verdict": "fail", "reasons": reasons}}
+    write_record(tmp_path / "out", failed | {"preprocessing": {}, "harmonization": {}})
+    rows = page_rows(group_page(read_cohort(tmp_path / "out", tmp_path), tmp_path / "out"))
+    assert rows["sub-01_"][2:4] == ["fail", "The T1w is 4D."]
