@@ -42,8 +42,15 @@ MOTION_VOXELS, MOTION_EVENTS = (4.0, 10.0), (3, 6)  # severity of one and more, 
 SHIFT_MM, TURN_DEG = (12.0, 30.0), (15.0, 35.0)
 RIGHT_REASONS: Mapping[str, tuple[str, ...]] = {  # measures, or words of the sentence, that name the trouble
     "noise": ("noise", "air"),
-    "motion": ("ghosts", "noise", "air"),
-    "registration": ("registration_similarity", "registration_distinctness", "brain_in_head", "The registration"),
+    "motion": ("ghosts", "air_unevenness", "noise", "air"),
+    "registration": (
+        "registration_similarity",
+        "registration_distinctness",
+        "brain_in_head",
+        "rigid_shift_mm",
+        "rigid_turn_deg",
+        "The registration",
+    ),
     "half": ("brain_seen", "brain_covered", "reaches"),
     "swap": ("name_margin",),
 }

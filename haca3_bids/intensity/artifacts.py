@@ -19,17 +19,23 @@ FINE_VOXELS = 2.0  # noise is what a Gaussian of this width takes away
 GHOST_VOXELS = 5.0  # ghosts outlast a Gaussian of this width, noise does not
 GHOST_PERCENTILES = (5, 95)  # ears, markers and pads around the head are fewer
 SMALLEST = 500  # voxels: fewer say nothing
+FAINT = 0.02  # of the peak: air below it is good whatever its pattern
 DARK = 1e-3  # of the peak: darker than this, air was set to zero by the scanner or by somebody
 ZEROED_SHARE = 0.5  # of the air
 
 
 def noise(image: Array, white_core: Mask, peak: float) -> float | None:
-    """Robust standard deviation of the fine detail inside white matter, relative to the peak."""
+    """Robust standard deviation of the fine detail in the flatter half of white matter, relative to the peak.
+
+    In the other half, borders that the mask overlaps would count as noise.
+    """
     if white_core.sum() < SMALLEST:
         return None
     box = _box(white_core, margin=int(3 * FINE_VOXELS))
     inner, core = image[box], white_core[box]
-    detail = (inner - ndimage.gaussian_filter(inner, FINE_VOXELS, truncate=3.0))[core]
+    smooth = ndimage.gaussian_filter(inner, FINE_VOXELS, truncate=3.0)
+    slope = np.sqrt(sum(np.square(part) for part in np.gradient(smooth)))[core]
+    detail = (inner - smooth)[core][slope <= np.median(slope)]
     return float(MAD_TO_STD * np.median(np.abs(detail - np.median(detail))) / peak)
 
 
@@ -60,6 +66,12 @@ def ghosts(image: Array, air: Mask, peak: float) -> float | None:
     smooth = _smoothed(inside, air[box].astype(np.float32), GHOST_VOXELS)[air[box]]
     low, high = np.percentile(smooth, GHOST_PERCENTILES)
     return float((high - low) / peak)
+
+
+def unevenness(image: Array, air: Mask, peak: float) -> float | None:
+    """``ghosts`` relative to the mean of the air: noise of any strength leaves the air even, motion does not."""
+    level, uneven = air_level(image, air, peak), ghosts(image, air, peak)
+    return None if level is None or uneven is None else uneven / max(level, FAINT)
 
 
 def entropy_focus(image: Array, head: Mask) -> float | None:

@@ -26,7 +26,7 @@ from haca3_bids.preprocessing.registration import (
 )
 from haca3_bids.preprocessing.resampling import field_of_view, resample, resample_mask, shrink
 from haca3_bids.preprocessing.template import Template
-from haca3_bids.preprocessing.transforms import Matrix, displacement_mm, inverse, rotation_deg
+from haca3_bids.preprocessing.transforms import Matrix, displacement_mm, inverse, rigid_part, rotation_deg
 from haca3_bids.settings import WHITE_MATTER_PEAK, PreprocessingSettings
 from haca3_bids.volumes.volume import Volume
 
@@ -105,6 +105,8 @@ def judged(
         "brain_covered": quality.brain_covered,
         "rotation_deg": rotation_deg(alignment.rigid),
         "translation_mm": displacement_mm(alignment.rigid, centre),
+        "rigid_shift_mm": displacement_mm(inverse(rigid_part(alignment.affine, centre)) @ alignment.rigid, centre),
+        "rigid_turn_deg": rotation_deg(inverse(rigid_part(alignment.affine, centre)) @ alignment.rigid),
     }
 
 

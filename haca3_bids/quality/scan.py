@@ -40,6 +40,7 @@ class ScanQuality:
     white_matter_spread: float | None
     noise: float | None
     ghosts: float | None
+    air_unevenness: float | None
     air: float | None
     entropy_focus: float | None
     joint_variation: float | None
@@ -66,6 +67,7 @@ def measure_scan(image: Array, covered: Mask, regions: Regions, contrast: str) -
         white_matter_spread=artifacts.spread(image, white, peak),
         noise=artifacts.noise(image, white, peak),
         ghosts=artifacts.ghosts(image, air, peak),
+        air_unevenness=artifacts.unevenness(image, air, peak),
         air=artifacts.air_level(image, air, peak),
         entropy_focus=artifacts.entropy_focus(image, regions.head & covered),
         joint_variation=artifacts.joint_variation(image, white, regions.grey & covered),

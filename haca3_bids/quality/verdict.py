@@ -41,6 +41,8 @@ def quality_numbers(preprocessing: Record, images: Mapping[str, Record]) -> dict
         "registration_distinctness": registration.get("distinctness"),
         "brain_in_head": registration.get("brain_in_head"),
         "brain_covered": registration.get("brain_covered"),
+        "rigid_shift_mm": registration.get("rigid_shift_mm"),
+        "rigid_turn_deg": registration.get("rigid_turn_deg"),
     }
     scans = {
         contrast: _scan(own, contrast == preprocessing.get("reference"))

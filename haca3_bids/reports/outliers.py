@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from haca3_bids.reports.cohort import Member
 
 MEASURES = (  # of a scan or image, by which sessions are compared
-    "white_matter_spread", "noise", "ghosts", "air", "brain_seen", "entropy_focus", "joint_variation", "sharpness",
-    "grey_to_white", "fluid_to_white", "coregistration_similarity", "ssim", "csf_floor", "theta_distance_before",
-    "theta_distance_after", "eta_distance",
+    "white_matter_spread", "noise", "ghosts", "air", "air_unevenness", "brain_seen", "entropy_focus",
+    "joint_variation", "sharpness", "grey_to_white", "fluid_to_white", "coregistration_similarity", "ssim",
+    "csf_floor", "theta_distance_before", "theta_distance_after", "eta_distance",
 )  # fmt: skip
 FEWEST = 6  # sessions: fewer have no usual value
 MAD_TO_STD = 1.4826

@@ -11,8 +11,8 @@ from nipype.pipeline import engine as pe
 
 from haca3_bids.interfaces import preprocess as steps
 from haca3_bids.interfaces.longitudinal import PlaceInFrame
-from haca3_bids.interfaces.super_resolution import SuperResolve
 from haca3_bids.interfaces.quality import Measure
+from haca3_bids.interfaces.super_resolution import SuperResolve
 from haca3_bids.settings import CONTRASTS, REFERENCE_ORDER, PreprocessingSettings
 
 OUTPUTS = (

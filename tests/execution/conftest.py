@@ -18,16 +18,6 @@ def fakes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Preprocessing, networks and figures that take no time; everything else is the App itself."""
     for name, stand_in in STAND_INS.items():
         monkeypatch.setattr(name, stand_in)
-    monkeypatch.setattr("haca3_bids.workflows.participant.init_preprocess_wf", fake_preprocess_wf)
-    monkeypatch.setattr("haca3_bids.workflows.participant.init_frame_wf", fake_frame_wf)
-    monkeypatch.setattr("haca3_bids.workflows.targets.init_preprocess_wf", fake_preprocess_wf)
-    monkeypatch.setattr("haca3_bids.execution.run.find_weights", fake_weights)
-    monkeypatch.setattr("haca3_bids.execution.run.check_template", lambda name: None)
-    monkeypatch.setattr("haca3_bids.execution.graph.POLL_SECONDS", 0.02)
-    monkeypatch.setattr("haca3_bids.interfaces.harmonize.ENGINE", "fake_engine")
-    for name in ("flicker", "histogram", "registration"):
-        monkeypatch.setattr(f"haca3_bids.interfaces.figures.draw_{name}", _draw)
-    monkeypatch.setattr("haca3_bids.interfaces.figures.template_head", lambda _, grid: grid)
     monkeypatch.setenv("PYTHONPATH", f"{HERE}:{HERE.parents[1]}")
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))

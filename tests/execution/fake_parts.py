@@ -33,7 +33,6 @@ FIELDS = (
     "record",
 )
 SVG = '<svg xmlns="http://www.w3.org/2000/svg"></svg>'
-IDENTITY = "#Insight Transform File V1.0\n"
 IDENTITY = """#Insight Transform File V1.0
 #Transform 0
 Transform: AffineTransform_double_3_3
@@ -177,8 +176,6 @@ STAND_INS = {  # what takes time, by its name in the App
     "haca3_bids.execution.run.check_template": lambda name: None,
     "haca3_bids.execution.graph.POLL_SECONDS": 0.02,
     "haca3_bids.interfaces.harmonize.ENGINE": "fake_engine",
-    **{
-        f"haca3_bids.interfaces.derivatives.draw_{name}": _draw
-        for name in ("before_after", "harmonized", "histogram", "registration")
-    },
+    "haca3_bids.interfaces.figures.template_head": lambda _, grid: grid,
+    **{f"haca3_bids.interfaces.figures.draw_{name}": _draw for name in ("flicker", "histogram", "registration")},
 }
