@@ -16,6 +16,7 @@ from haca3_bids import errors
 from haca3_bids.bids.choice import RULE
 from haca3_bids.cli.option import Option
 from haca3_bids.cli.options import OPTIONS
+from haca3_bids.quality.thresholds import THRESHOLDS, Threshold
 
 
 def option_lines() -> Iterator[str]:
@@ -50,6 +51,17 @@ def rule_lines() -> Iterator[str]:
     yield from (f"{number}. {words}" for number, (_, words) in enumerate(RULE, start=1))
 
 
+def quality_lines() -> Iterator[str]:
+    """Quality numbers with their limits and meanings."""
+    yield "| key | of | look | fail | meaning |\n|---|---|---|---|---|"
+    for key, one in THRESHOLDS.items():
+        yield f"| `{key}` | {one.place} | {_limit(one, one.look)} | {_limit(one, one.fail)} | {one.meaning} |"
+
+
+def _limit(threshold: Threshold, value: float | None) -> str:
+    return "" if value is None else f"{'above' if threshold.above else 'below'} {value:g}"
+
+
 class Table(SphinxDirective):
     """Markdown from one of the functions above, set where the directive stands."""
 
@@ -73,7 +85,12 @@ class Toolbox(SphinxDirective):
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Make the directives known to Sphinx."""
-    for name, lines in (("options", option_lines), ("exit-codes", exit_code_lines), ("choice-rule", rule_lines)):
+    for name, lines in (
+        ("options", option_lines),
+        ("exit-codes", exit_code_lines),
+        ("choice-rule", rule_lines),
+        ("quality-numbers", quality_lines),
+    ):
         app.add_directive(name, type(name, (Table,), {"lines": staticmethod(lines)}))
     app.add_directive("toolbox", Toolbox)
     return {"parallel_read_safe": True}

@@ -14,6 +14,7 @@ from haca3_bids import __version__, errors
 from haca3_bids.bids.sidecars import harmonized_sidecar, native_sidecar, preproc_sidecar, template_sidecar
 from haca3_bids.cli.options import every_option
 from haca3_bids.cli.toolbox import EARLY, LATE
+from haca3_bids.quality.thresholds import THRESHOLDS
 from haca3_bids.volumes.volume import Volume, load_volume, save_volume
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -70,6 +71,11 @@ def test_the_image_has_the_package_s_version() -> None:
 def test_the_workflows_are_yaml() -> None:
     for workflow in (ROOT / ".github/workflows").iterdir():
         assert {"name", "jobs"} <= set(yaml.safe_load(workflow.read_text()))
+
+
+def test_every_quality_number_is_in_the_reference(site: Path) -> None:
+    page = (site / "reference/quality.html").read_text()
+    assert not [key for key in THRESHOLDS if key not in page]
 
 
 def test_every_key_of_a_sidecar_is_in_the_reference() -> None:
