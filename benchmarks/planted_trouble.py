@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from haca3_bids.errors import BadInput
 from haca3_bids.physics.anatomy import Anatomy, builtin_head
-from haca3_bids.physics.cohort import another_person, draw_sites, scans
+from haca3_bids.physics.cohort import draw_sites, scans, sessions
+from haca3_bids.physics.people import another_person, draw_life, draw_person
 from haca3_bids.physics.scanner import moved, rician
 from haca3_bids.preprocessing import session as steps
 from haca3_bids.preprocessing.registration import centre_of
@@ -37,6 +38,7 @@ from haca3_bids.volumes.volume import Volume
 SEED = 7
 TROUBLES = ("noise", "motion", "registration", "half", "swap")
 ONE_OF = (("T1w",), ("T2w",), ("T1w",), ("FLAIR",), ("T1w",), ("PDw",))  # contrasts of sessions, in turn
+AGES = (20.0, 75.0)  # years
 NOISE = (0.12, 0.25)  # standard deviation a channel relative to white matter; 0.12: a scan would be repeated
 MOTION_VOXELS, MOTION_EVENTS = (4.0, 10.0), (3, 6)  # severity of one and more, on the simulator's scale
 SHIFT_MM, TURN_DEG = (12.0, 30.0), (15.0, 35.0)
@@ -85,8 +87,9 @@ def simulate(case: Case, heads: Sequence[Anatomy]) -> dict[str, Volume]:
     rng = case.rng
     head = heads[int(rng.integers(len(heads)))]
     site = draw_sites(1, case.contrasts, rng)[0]
-    made = {scan.contrast: (scan.image, site.scale) for scan in scans(head, "01", [site], rng)}
-    images = {contrast: image for contrast, (image, _) in made.items()}
+    person = draw_person("01", head, draw_life(head, AGES, False, rng), rng)
+    (session,) = sessions(person, [site], rng)
+    images = {scan.contrast: scan.image for scan in scans(session, rng)}
     if case.trouble == "swap":
         return {"T1w": images["T2w"], "T2w": images["T1w"]}
     contrast = case.contrasts[0]
