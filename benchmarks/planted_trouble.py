@@ -38,7 +38,7 @@ from haca3_bids.volumes.volume import Volume
 SEED = 7
 TROUBLES = ("noise", "motion", "registration", "half", "swap")
 ONE_OF = (("T1w",), ("T2w",), ("T1w",), ("FLAIR",), ("T1w",), ("PDw",))  # contrasts of sessions, in turn
-AGES = (20.0, 75.0)  # years
+AGES = (30.0, 75.0)  # years
 NOISE = (0.12, 0.25)  # standard deviation a channel relative to white matter; 0.12: a scan would be repeated
 MOTION_VOXELS, MOTION_EVENTS = (4.0, 10.0), (3, 6)  # severity of one and more, on the simulator's scale
 SHIFT_MM, TURN_DEG = (12.0, 30.0), (15.0, 35.0)

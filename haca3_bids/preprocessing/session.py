@@ -204,12 +204,13 @@ def cut_share(native: Volume, grid: Volume, rigid: Matrix) -> float:
 
 def record(reference: str, pieces: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """What the steps found, in one: facts of each contrast under ``contrasts``, those of the session at the top."""
-    whole: dict[str, Any] = {"reference": reference, "contrasts": {}, "seconds": {}, "memory_mb": {}}
+    whole: dict[str, Any] = {"reference": reference, "contrasts": {}, "seconds": {}}
     for piece in pieces:
         contrast = piece.get("contrast", "")
-        place = whole["contrasts"].setdefault(contrast, {"seconds": {}, "memory_mb": {}}) if contrast else whole
+        place = whole["contrasts"].setdefault(contrast, {"seconds": {}}) if contrast else whole
         for costs in ("seconds", "memory_mb"):
-            place[costs] |= piece.get(costs, {})
+            if costs in piece:
+                place[costs] = place.get(costs, {}) | piece[costs]
         place |= {key: value for key, value in piece.items() if key not in ("contrast", "seconds", "memory_mb")}
     return whole
 

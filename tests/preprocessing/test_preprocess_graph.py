@@ -44,6 +44,7 @@ def scans(phantom, tmp_path_factory) -> dict[str, Path]:
 def run(phantom, scans, folder, given=None) -> dict[str, object]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("haca3_bids.interfaces.preprocess.load_template", lambda name: phantom.template())
+        patch.setattr("haca3_bids.interfaces.quality.load_template", lambda name: phantom.template())
         workflow = init_preprocess_wf(scans, SETTINGS, given=given or {})
         workflow.base_dir = str(folder)
         workflow.config["execution"] = {"crashdump_dir": str(folder), "poll_sleep_duration": "0.1"}
@@ -115,7 +116,7 @@ def test_the_record_says_what_was_found(session) -> None:
     for own in record["contrasts"].values():
         assert own["white_matter_peak"] == pytest.approx(1000, rel=1e-3)
         assert own["white_matter_peak_raw"] == pytest.approx(300, rel=0.1)
-        assert set(own["seconds"]) == {"read", "coregister", "n4", "resample", "white_matter"}
+        assert set(own["seconds"]) == {"read", "coregister", "n4", "resample", "white_matter", "measure"}
     assert set(record["seconds"]) == {"register", "masks"}
 
 
