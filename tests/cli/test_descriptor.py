@@ -13,6 +13,7 @@ import haca3_bids
 from haca3_bids import errors
 from haca3_bids.cli.app import build_parser
 from haca3_bids.cli.descriptor import describe
+from haca3_bids.cli.kinds import threshold
 from haca3_bids.cli.option import Option
 from haca3_bids.cli.options import every_option
 
@@ -32,6 +33,8 @@ def bosh(*words: str, cwd: Path | None = None) -> str:
 
 
 def value(option: Option, identifier: str, folder: Path) -> Any:
+    if option.kind is threshold:
+        return ["noise=0.1:0.2"]
     described = next(one for one in describe()["inputs"] if one["id"] == identifier)
     if described["type"] == "Flag":
         return True
