@@ -225,7 +225,8 @@ def test_the_graph_and_the_resources_are_written_on_request(
     assert app("--write-graph", "--resource-monitor", "--participant-label", "02") == 0
     assert "preprocess_wf" in (log(out) / "haca3_wf.dot").read_text()
     lines = (log(out) / "resources.tsv").read_text().splitlines()
-    assert [line.split("\t")[0].rpartition(".")[2] for line in lines[1:]] == ["n4", "harmonize", "draw", "write"]
+    nodes = [line.split("\t")[0].rpartition(".")[2] for line in lines[1:]]
+    assert nodes == ["n4", "harmonize", "judge", "draw", "write"]
     assert float(lines[1].split("\t")[3]) > 0
     assert not list(here.iterdir())
 
