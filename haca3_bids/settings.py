@@ -71,10 +71,11 @@ class OutputSettings:
 
 @dataclass(frozen=True)
 class QualitySettings:
-    """What is thought of quality numbers; nothing here changes a voxel."""
+    """What is thought of quality numbers, and what reports show; nothing here changes a voxel."""
 
     thresholds: tuple[tuple[str, float | None, float | None], ...] = ()  # measure, look, fail: other than usual
     group_by: str = ""  # column by which the group level colours and chooses targets; "": site, else scanner
+    show_targets: bool = False  # slices of target images in everyone\'s report
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,16 @@ def write_text(path: Path, text: str) -> None:
     partial = path.with_name(f".{os.getpid()}-{path.name}")
     try:
         partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_copy(source: Path, path: Path) -> None:
+    """Copy a file so that other processes see it whole or not at all; its folder is made if need be."""
+    partial = make_folder(path.parent) / f".{os.getpid()}-{path.name}"
+    try:
+        shutil.copyfile(source, partial)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

@@ -102,6 +102,11 @@ def target_key(target: Mapping[str, Any]) -> str:
     return f"{target_desc(str(target['name']))}_{target['contrast']}"
 
 
+def target_picture(output_dir: Path, target: Mapping[str, Any]) -> Path:
+    """Where slices of a target stand for everyone's report, if they may be shown."""
+    return output_dir / "figures" / f"target-{target_key(target)}.jpg"
+
+
 def claim_targets(output_dir: Path, targets: Sequence[Mapping[str, Any]]) -> None:
     """Enter the targets in the dataset's description; CannotCreate when a name already stands for another contrast."""
     with locked(output_dir, "dataset"):

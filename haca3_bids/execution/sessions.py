@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from haca3_bids import __version__
-from haca3_bids.bids.atomic import locked
+from haca3_bids.bids.atomic import locked, write_copy
 from haca3_bids.bids.derivatives import Context
-from haca3_bids.bids.describe import claim_targets, known_targets
+from haca3_bids.bids.describe import claim_targets, known_targets, target_picture
 from haca3_bids.bids.discover import Session
 from haca3_bids.bids.given import find_given
 from haca3_bids.bids.record import is_finished, record_path, write_failure
@@ -157,11 +157,17 @@ def encode_targets(run: Run) -> list[Target]:
             continue
         made = image_fingerprint(request, run.settings, run.weights)
         values[request.typed] = take_over(request, known, made)
-        if not values[request.typed]:
+        if not values[request.typed] or _lacks_picture(run, request):
             missing.append(request)
     if missing:
         values |= _encode(run, missing)
     return [dict(value) for request in run.requests for value in values[request.typed]]
+
+
+def _lacks_picture(run: Run, request: TargetRequest) -> bool:
+    targets = [{"name": request.name, "contrast": contrast} for contrast in request.images]
+    pictures = [target_picture(run.settings.output_dir, target) for target in targets]
+    return run.settings.quality.show_targets and not all(picture.is_file() for picture in pictures)
 
 
 def _encode(run: Run, requests: Sequence[TargetRequest]) -> dict[str, Sequence[Target]]:
@@ -180,6 +186,9 @@ def _encode(run: Run, requests: Sequence[TargetRequest]) -> dict[str, Sequence[T
         made = image_fingerprint(request, run.settings, run.weights)
         found = json.loads(place.read_text())
         values[request.typed] = [one | {"fingerprint": made} for one in found]
+        for one in found if run.settings.quality.show_targets else ():
+            drawn = place.parent.parent / "draw" / f"{one['contrast']}.jpg"
+            write_copy(drawn, target_picture(run.settings.output_dir, one))
     return values
 
 

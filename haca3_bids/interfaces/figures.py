@@ -1,4 +1,4 @@
-"""Node that draws the figures of a session."""
+"""Nodes that draw: the figures of a session, and the slices of a target."""
 
 from __future__ import annotations
 
@@ -39,7 +39,6 @@ class DrawInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
     reference = traits.Str(mandatory=True, desc="contrast that was registered to the template")
     record = File(exists=True, mandatory=True, desc="record of the preprocessing")
     result = File(exists=True, mandatory=True, desc="result of the engine")
-    pictures = traits.Dict(traits.Str, File(), desc="picture of a target by its key, where it may be shown")
 
 
 class DrawOutputSpec(TraitedSpec):  # type: ignore[misc]
@@ -117,10 +116,6 @@ class DrawFigures(BaseInterface):  # type: ignore[misc]
             shown = contrast if contrast in sources else self.inputs.reference
             source = load_volume(sources[shown])
             yield _slices(folder, target, f"source {shown}", source, "grey", white_of_brain(source, brain))
-            picture = (self.inputs.pictures or {}).get(target_key(target)) if isdefined(self.inputs.pictures) else None
-            if picture and Path(picture).is_file():
-                wanted = load_volume(picture)
-                yield _slices(folder, target, "target", wanted, "grey", white_end(wanted))
             yield _slices(folder, target, "harmonized", harmonized, "grey", white)
             if shown == contrast and harmonized.has_grid_of(source):
                 change = harmonized.with_data(harmonized.data - source.data)
@@ -134,6 +129,38 @@ class DrawFigures(BaseInterface):  # type: ignore[misc]
 
     def _list_outputs(self) -> dict[str, Any]:
         return {"figures": str(Path.cwd() / "figures.json")}
+
+
+class DrawTargetInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
+    """Inputs of ``DrawTarget``."""
+
+    contrasts = traits.List(traits.Str, mandatory=True, desc="contrasts of the images")
+    preproc = traits.List(File(exists=True), mandatory=True, desc="preprocessed images, in the same order")
+
+
+class DrawTargetOutputSpec(TraitedSpec):  # type: ignore[misc]
+    """Outputs of ``DrawTarget``."""
+
+    pictures = traits.List(File(exists=True), desc="slices of each image, in the same order")
+
+
+class DrawTarget(BaseInterface):  # type: ignore[misc]
+    """Slices of the images that are made targets, ``CONTRAST.jpg`` each, for the reports of others."""
+
+    input_spec = DrawTargetInputSpec
+    output_spec = DrawTargetOutputSpec
+
+    def _run_interface(self, runtime: Any) -> Any:
+        for path, picture in zip(self.inputs.preproc, self._pictures(Path(runtime.cwd)), strict=True):
+            image = load_volume(path)
+            save_jpeg(slice_rows(image, "grey", white_end(image)), picture)
+        return runtime
+
+    def _pictures(self, folder: Path) -> list[Path]:
+        return [folder / f"{contrast}.jpg" for contrast in self.inputs.contrasts]
+
+    def _list_outputs(self) -> dict[str, Any]:
+        return {"pictures": [str(path) for path in self._pictures(Path.cwd())]}
 
 
 def template_head(name: str, grid: Volume) -> Volume:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from haca3_bids.bids.describe import target_key, target_picture
 from haca3_bids.quality.thresholds import with_changes
 from haca3_bids.quality.verdict import quality_block
 from haca3_bids.reports.pixels import SLICES, data_uri, picture_size
@@ -14,6 +15,8 @@ from haca3_bids.reports.theta import Point, theta_plane
 
 Record = Mapping[str, Any]
 MIME = {".svg": "image/svg+xml", ".png": "image/png", ".jpg": "image/jpeg"}
+BUILTIN_ORIGIN = "built-in reference of builtin"
+BUILTIN_PICTURES = Path(__file__).parents[1] / "checkpoints" / "builtin"  # simulated heads: nobody's secret
 KINDS = ("registration", "coregistration", "outline", "bias", "histogram")
 
 
@@ -66,7 +69,7 @@ def view_session(output_dir: Path, record: Record) -> SessionView:
         sources=sources,
         numbers=list(_numbers(quality)),
         theta=theta_plane(_points(record, sources, images)),
-        viewers=_viewers(output_dir, listed),
+        viewers=_viewers(output_dir, listed, _target_pictures(output_dir, images)),
         figures=_by_kind(output_dir, listed),
     )
 
@@ -147,7 +150,19 @@ def _pair(theta: Sequence[float]) -> tuple[float, float]:
     return float(theta[0]), float(theta[1])
 
 
-def _viewers(output_dir: Path, figures: Iterable[Record]) -> list[Viewer]:
+def _target_pictures(output_dir: Path, images: Sequence[Record]) -> dict[str, Path]:
+    """Slices of the targets that may be shown, by the targets' keys: the built-in ones, and those asked for."""
+    found = {}
+    for target in (image["target"] for image in images):
+        shown = target_picture(output_dir, target)
+        if target.get("origin") == BUILTIN_ORIGIN:
+            shown = BUILTIN_PICTURES / f"{target['contrast']}.jpg"
+        if shown.is_file():
+            found[target_key(target)] = shown
+    return found
+
+
+def _viewers(output_dir: Path, figures: Iterable[Record], targets: Mapping[str, Path]) -> list[Viewer]:
     grouped: dict[str, list[dict[str, Any]]] = {}
     titles: dict[str, str] = {}
     for figure in figures:
@@ -155,7 +170,10 @@ def _viewers(output_dir: Path, figures: Iterable[Record]) -> list[Viewer]:
             key = str(figure.get("target"))
             title, _, role = str(figure.get("title")).partition(": ")
             titles.setdefault(key, title)
-            grouped.setdefault(key, []).append(_pane(output_dir / figure["file"], role))
+            panes = grouped.setdefault(key, [])
+            if role == "harmonized" and key in targets:
+                panes.append(_pane(targets[key], "target"))
+            panes.append(_pane(output_dir / figure["file"], role))
     return [Viewer(titles[key], panes) for key, panes in grouped.items()]
 
 

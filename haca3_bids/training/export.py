@@ -18,6 +18,8 @@ from haca3_bids.physics.render import texture, tissue_weights
 from haca3_bids.physics.scanner import Imperfections, acquire
 from haca3_bids.physics.signal import Protocol
 from haca3_bids.physics.tissues import TISSUES
+from haca3_bids.reports.pixels import save_jpeg, slice_rows
+from haca3_bids.reports.planes import white_end
 from haca3_bids.settings import WHITE_MATTER_PEAK, HarmonizationSettings
 from haca3_bids.volumes.volume import Volume
 
@@ -34,6 +36,13 @@ def reference_image(head: Anatomy, protocol: Protocol) -> Volume:
     return Volume(image * np.float32(WHITE_MATTER_PEAK), AFFINE)
 
 
+def draw_references(head: Anatomy, folder: Path) -> None:
+    """``CONTRAST.jpg`` for every built-in target: slices of its reference image, for the reports."""
+    for contrast, protocol in REFERENCE_PROTOCOLS.items():
+        image = reference_image(head, protocol)
+        save_jpeg(slice_rows(image, "grey", white_end(image)), folder / f"{contrast}.jpg")
+
+
 def builtin_references(model: Haca3, head: Anatomy) -> dict[str, Reference]:
     """Theta, eta and scale of every contrast's reference image."""
     checkpoint = Checkpoint(model.eval(), "in training", "", {}, {})
@@ -48,8 +57,9 @@ def builtin_references(model: Haca3, head: Anatomy) -> dict[str, Reference]:
 
 
 def export(model: Haca3, fusion: FusionNet, head: Anatomy, folder: Path, card: Mapping[str, str]) -> None:
-    """Write ``haca3.safetensors`` and ``fusion.safetensors``."""
+    """Write ``haca3.safetensors``, ``fusion.safetensors`` and a picture of each built-in target."""
     folder.mkdir(parents=True, exist_ok=True)
     model.half().float()  # the references must be those of the stored half-precision weights
     save_checkpoint(folder / "haca3.safetensors", model, references=builtin_references(model, head), card=card)
     save_fusion(folder / "fusion.safetensors", fusion, card=card)
+    draw_references(head, folder)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from nipype.pipeline import engine as pe
 
+from haca3_bids.interfaces.figures import DrawTarget
 from haca3_bids.settings import Settings
 from haca3_bids.workflows.harmonize import EngineNeeds, encode_node
 from haca3_bids.workflows.preprocess import init_preprocess_wf
@@ -29,7 +30,10 @@ class TargetImages:
 def init_targets_wf(
     targets: Sequence[TargetImages], settings: Settings, needs: EngineNeeds, *, name: str = "targets_wf"
 ) -> pe.Workflow:
-    """One workflow ``target_<name>_wf`` for each target; its node ``encode`` leaves ``targets.json``."""
+    """One workflow ``target_<name>_wf`` for each target; its node ``encode`` leaves ``targets.json``.
+
+    Where targets are to be shown, its node ``draw`` leaves slices of each image.
+    """
     workflow = pe.Workflow(name=name)
     for target in targets:
         inner = pe.Workflow(name=target_workflow_name(target.name))
@@ -37,6 +41,9 @@ def init_targets_wf(
         encode = encode_node(settings, needs, target.name, target.origin)
         fields = [(f"outputnode.{key}", key) for key in ("contrasts", "preproc", "coverage")]
         inner.connect([(preprocess, encode, fields)])
+        if settings.quality.show_targets:
+            draw = pe.Node(DrawTarget(), name="draw", mem_gb=1.0)
+            inner.connect([(preprocess, draw, [(f"outputnode.{key}", key) for key in ("contrasts", "preproc")])])
         workflow.add_nodes([inner])
     return workflow
 

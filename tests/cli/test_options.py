@@ -44,6 +44,7 @@ GIVEN: dict[str, tuple[list[str], Any]] = {  # option: what is typed, what must 
     "extra-outputs": (["beta"], ("beta",)),
     "qc-thresholds": (["noise=0.1:0.2", "air=none"], (("noise", 0.1, 0.2), ("air", None, None))),
     "group-by": (["site"], "site"),
+    "show-targets": ([], True),
     "work-dir": (["/w"], Path("/w")),
     "clean-workdir": ([], True),
     "keep-work": ([], True),

@@ -101,3 +101,18 @@ def test_a_target_that_is_no_image_stops_the_run(app: App, tmp_path: Path, out: 
     save_volume(head().with_data(head().data * 0 + 3), tmp_path / "flat_T1w.nii.gz")
     assert app("--target", f"x={tmp_path / 'flat_T1w.nii.gz'}") == 65
     assert not list(out.rglob("*.nii.gz"))
+
+
+def test_a_target_is_seen_in_the_reports_of_others_only_when_that_is_asked_for(
+    app: App, dataset: Path, out: Path
+) -> None:
+    asked = ("--target", "sub-01", "--participant-label", "02")
+    assert app(*asked) == 0
+    assert not list(out.glob("figures/target-*"))
+    assert "<figcaption>target</figcaption>" not in (out / "sub-02.html").read_text()
+    assert app(*asked, "--show-targets") == 0
+    assert sorted(path.name for path in out.glob("figures/target-*")) == [
+        "target-haca3sub01_T1w.jpg",
+        "target-haca3sub01_T2w.jpg",
+    ]
+    assert (out / "sub-02.html").read_text().count("<figcaption>target</figcaption>") == 2
