@@ -38,10 +38,12 @@ class Reference:
     eta: tuple[float, float]
     scale: float  # the 95th percentile of the image it was read from
     description: str
+    clean_eta: tuple[float, ...] = ()  # quantiles, 0 to 1 in equal steps, of the distance to eta in clean scans
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "theta", (float(self.theta[0]), float(self.theta[1])))
         object.__setattr__(self, "eta", (float(self.eta[0]), float(self.eta[1])))
+        object.__setattr__(self, "clean_eta", tuple(float(distance) for distance in self.clean_eta))
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ def main(args: argparse.Namespace) -> int:
     use_threads(args.threads)
     heads, kept = _heads(args)
     if args.what == "export":
-        _export(heads[0], args.out)
+        _export(heads, args.out)
         return 0
     plan = Plan(
         args.steps or STEPS[args.what],
@@ -179,7 +179,7 @@ def _fusion(args: argparse.Namespace, heads: list[Anatomy], _: list[Anatomy], se
     train_fusion(pairs, args.out / "fusion", setting.plan, setting.machine)
 
 
-def _export(builtin: Anatomy, out: Path) -> None:
+def _export(heads: list[Anatomy], out: Path) -> None:
     from haca3_bids.checkpoints.formats import load_fusion
     from haca3_bids.checkpoints.registry import resolve
     from haca3_bids.networks.fusion import FusionNet
@@ -190,4 +190,4 @@ def _export(builtin: Anatomy, out: Path) -> None:
     model = load_haca3(out / "haca3")
     own = (out / "fusion" / CHECKPOINT).exists()
     fusion = load_trained(FusionNet(), out / "fusion") if own else load_fusion(resolve("builtin", "fusion"))
-    export(model, fusion, builtin, out / "weights", {"made by": "haca3 train"})
+    export(model, fusion, heads, out / "weights", {"made by": "haca3 train"})

@@ -78,7 +78,10 @@ def harmonize_job(job: Json, out_dir: Path) -> Json:
         write_image(image, out_dir, name, extras, job.get("in_template", True)) | reached(image, checkpoint, settings)
         for image, name in zip(images, names, strict=True)
     ]
-    references = {c: {"theta": list(r.theta), "eta": list(r.eta)} for c, r in checkpoint.references.items()}
+    references = {
+        contrast: {"theta": list(one.theta), "eta": list(one.eta), "clean_eta": list(one.clean_eta)}
+        for contrast, one in checkpoint.references.items()
+    }
     return {"images": written, "references": references} | weights | facts(images[0], settings, start)
 
 

@@ -39,8 +39,16 @@ def measure_result(
         "ssim": None if source is None else structure_kept(source, harmonized, brain),
         "theta_distance_before": distance(own.get("theta"), image["target"].get("theta")),
         "theta_distance_after": distance(image.get("theta_after"), image["target"].get("theta")),
-        "eta_distance": distance(own.get("eta"), reference.get("eta")),
+        "eta_distance": (eta := distance(own.get("eta"), reference.get("eta"))),
+        "eta_clean_percentile": percentile(eta, reference.get("clean_eta")),
     }
+
+
+def percentile(value: float | None, quantiles: Sequence[float] | None) -> float | None:
+    """Where a value stands, 0 to 100, among quantiles in equal steps; None where either is not known."""
+    if value is None or not quantiles:
+        return None
+    return float(np.interp(value, quantiles, np.linspace(0, 100, len(quantiles))))
 
 
 def clipped_share(values: Array) -> float | None:

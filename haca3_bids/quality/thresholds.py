@@ -118,6 +118,8 @@ THRESHOLDS: Mapping[str, Threshold] = {
                   "distance in theta from the harmonized image to the target"),
         Threshold("eta_distance", "image", ABOVE, None, None, "artifacts, as the networks see them",
                   "distance in eta from the session's own image of that contrast to the clean built-in reference"),
+        Threshold("eta_clean_percentile", "image", ABOVE, None, None, "artifacts, as the networks see them",
+                  "where that distance stands among clean simulated scans, 0 to 100 (weights without a table: none)"),
         Threshold("clipped_share", "image", ABOVE, 0.02, 0.20, "part of the brain is black or cut off at the top",
                   "share of the brain that is zero or less, or piled up at the largest intensity"),
         Threshold("csf_floor", "image", ABOVE, None, None, "the darkest tissue is not dark",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from haca3_bids.checkpoints.formats import Checkpoint, Reference, save_checkpoint, save_fusion
 from haca3_bids.harmonization.target import encode_target
@@ -13,18 +14,20 @@ from haca3_bids.networks.fusion import FusionNet
 from haca3_bids.networks.haca3 import Haca3
 from haca3_bids.physics.anatomy import AFFINE, SHAPE, Anatomy
 from haca3_bids.physics.cohort import rendered
-from haca3_bids.physics.protocols import REFERENCE_PROTOCOLS
+from haca3_bids.physics.protocols import REFERENCE_PROTOCOLS, draw_site
 from haca3_bids.physics.render import texture, tissue_weights
 from haca3_bids.physics.scanner import Imperfections, acquire
 from haca3_bids.physics.signal import Protocol
 from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.reports.pixels import save_jpeg, slice_rows
 from haca3_bids.reports.planes import white_end
-from haca3_bids.settings import WHITE_MATTER_PEAK, HarmonizationSettings
+from haca3_bids.settings import CONTRASTS, WHITE_MATTER_PEAK, HarmonizationSettings
+from haca3_bids.training.simulated import REFERENCE_SLICES, SimulatedSlices
 from haca3_bids.volumes.volume import Volume
 
 REFERENCE_SEED = 0
 REFERENCE_NOISE = 0.015
+CLEAN_SCANS, QUANTILES = 60, 21  # scans of a contrast from which is learned how eta varies when nothing is wrong
 
 
 def reference_image(head: Anatomy, protocol: Protocol) -> Volume:
@@ -43,8 +46,9 @@ def draw_references(head: Anatomy, folder: Path) -> None:
         save_jpeg(slice_rows(image, "grey", white_end(image)), folder / f"{contrast}.jpg")
 
 
-def builtin_references(model: Haca3, head: Anatomy) -> dict[str, Reference]:
-    """Theta, eta and scale of every contrast's reference image."""
+def builtin_references(model: Haca3, heads: Sequence[Anatomy]) -> dict[str, Reference]:
+    """Theta, eta and scale of every contrast's reference image of the first head; how eta varies among clean scans."""
+    head = heads[0]
     checkpoint = Checkpoint(model.eval(), "in training", "", {}, {})
     references = {}
     for contrast, protocol in REFERENCE_PROTOCOLS.items():
@@ -52,14 +56,30 @@ def builtin_references(model: Haca3, head: Anatomy) -> dict[str, Reference]:
             reference_image(head, protocol), contrast, checkpoint, HarmonizationSettings(device="cpu")
         )
         description = f"{contrast} simulated at {protocol.field_t:g} T ({protocol.sequence}, head {head.name})"
-        references[contrast] = Reference(contrast, target.theta, target.eta, target.scale, description)
+        clean = clean_eta_quantiles(model, heads, contrast, target.eta)
+        references[contrast] = Reference(contrast, target.theta, target.eta, target.scale, description, clean)
     return references
 
 
-def export(model: Haca3, fusion: FusionNet, head: Anatomy, folder: Path, card: Mapping[str, str]) -> None:
+@torch.no_grad()
+def clean_eta_quantiles(
+    model: Haca3, heads: Sequence[Anatomy], contrast: str, clean: tuple[float, float]
+) -> tuple[float, ...]:
+    """Quantiles of the distance in eta from ``clean`` to clean scans of one contrast, each of a drawn head and site."""
+    data = SimulatedSlices(heads, reference_slices=len(REFERENCE_SLICES))
+    distances = []
+    for number in range(CLEAN_SCANS):
+        rng = np.random.default_rng((REFERENCE_SEED, CONTRASTS.index(contrast), number))
+        slices = data.reference(int(rng.integers(len(heads))), draw_site(rng)[contrast], rng, coronal=1.0)
+        eta = model.eta_encoder(torch.from_numpy(slices)[:, None]).mean(dim=0)
+        distances.append(float((eta - torch.tensor(clean)).norm()))
+    return tuple(np.quantile(distances, np.linspace(0, 1, QUANTILES)).tolist())
+
+
+def export(model: Haca3, fusion: FusionNet, heads: Sequence[Anatomy], folder: Path, card: Mapping[str, str]) -> None:
     """Write ``haca3.safetensors``, ``fusion.safetensors`` and a picture of each built-in target."""
     folder.mkdir(parents=True, exist_ok=True)
     model.half().float()  # the references must be those of the stored half-precision weights
-    save_checkpoint(folder / "haca3.safetensors", model, references=builtin_references(model, head), card=card)
+    save_checkpoint(folder / "haca3.safetensors", model, references=builtin_references(model, heads), card=card)
     save_fusion(folder / "fusion.safetensors", fusion, card=card)
-    draw_references(head, folder)
+    draw_references(heads[0], folder)

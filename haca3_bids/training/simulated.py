@@ -84,7 +84,7 @@ class SimulatedSlices(torch.utils.data.Dataset[dict[str, Tensor | int]]):
             available=torch.from_numpy(available),
             degraded=torch.from_numpy(severity),
             truth=torch.from_numpy(view.clean(target)),
-            reference=torch.from_numpy(self._reference(other, target, rng)),
+            reference=torch.from_numpy(self.reference(other, target, rng)),
             mask=torch.from_numpy(view.mask),
             level=torch.from_numpy(tissue_levels(view.shares)),
             contrast=contrast,
@@ -108,11 +108,14 @@ class SimulatedSlices(torch.utils.data.Dataset[dict[str, Tensor | int]]):
         mask = _closed(shares.sum(axis=0) > 0.5)
         return View(shares, texture((PLANE, PLANE), rng), deviations, self.coarse[person], mask)
 
-    def _reference(self, person: int, protocol: Protocol, rng: np.random.Generator) -> Array:
-        """Slices of another person under the target's protocol, cleanly acquired, (slices, 224, 224)."""
+    def reference(self, person: int, protocol: Protocol, rng: np.random.Generator, coronal: float = 0.7) -> Array:
+        """Slices of a person under a protocol, cleanly acquired, (slices, 224, 224).
+
+        With probability ``coronal`` they are those that inference takes theta and eta from, else of any orientation.
+        """
         deviations, acquisition = person_deviations(rng), draw_acquisition(rng, axes=2)
         acquisition = replace(acquisition, noise=min(acquisition.noise, 0.03))
-        if rng.uniform() < 0.7:
+        if rng.uniform() < coronal:
             orientation, choice = "coronal", np.array(REFERENCE_SLICES)
         else:
             orientation = ORIENTATIONS[rng.integers(3)]
