@@ -26,6 +26,7 @@ class Imperfections:
     thickness_voxels: float = 1.0
     thick_axis: int | None = None  # array axis across the slices
     motion_voxels: float = 0.0  # largest displacement
+    motion_deg: float = 0.0  # largest rotation in the plane of the first two axes
     motion_events: int = 0
     ghost: float = 0.0  # modulation of the k-space lines
     ghost_period: int = 2  # lines
@@ -33,8 +34,11 @@ class Imperfections:
 
     @property
     def severity(self) -> float:
-        """How bad noise, motion and ghosting are together; about one where a scan would be repeated."""
-        motion = self.motion_voxels * min(self.motion_events, 4) / 12
+        """How bad noise, motion and ghosting are together; about one where a scan would be repeated.
+
+        A degree moves the scalp by about a voxel of a millimetre.
+        """
+        motion = max(self.motion_voxels, self.motion_deg) * min(self.motion_events, 4) / 12
         return float(np.sqrt((self.noise / 0.12) ** 2 + motion**2 + (self.ghost / 0.6) ** 2))
 
 
@@ -58,6 +62,7 @@ def draw_artifacts(rng: np.random.Generator, axes: int = SLICE_AXES) -> Imperfec
         bias=float(rng.uniform(0, 0.15)),
         noise=float(rng.uniform(0.05, 0.25) if noisy else rng.uniform(0.005, 0.05)),
         motion_voxels=float(rng.uniform(2, 10)) if moved else 0.0,
+        motion_deg=float(rng.uniform(0, 4)) if moved else 0.0,
         motion_events=int(rng.integers(1, 6)) if moved else 0,
         ghost=float(rng.uniform(0.2, 1.0)) if ghosted else 0.0,
         ghost_period=int(rng.integers(2, 8)),
@@ -71,7 +76,7 @@ def acquire(image: Array, imperfections: Imperfections) -> Array:
     if x.bias:
         image = image * np.exp(x.bias * smooth_field(image.shape, 4, rng))
     if x.motion_events:
-        image = moved(image, x.motion_voxels, x.motion_events, x.phase_axis, rng)
+        image = moved(image, x.motion_voxels, x.motion_events, x.phase_axis, rng, x.motion_deg)
     if x.ghost:
         image = ghosted(image, x.ghost, x.ghost_period, x.phase_axis)
     if x.thick_axis is not None:
@@ -124,22 +129,51 @@ def _interpolate(image: Array, axis: int, positions: NDArray[np.float64]) -> Arr
     return out
 
 
-def moved(image: Array, largest_voxels: float, events: int, phase_axis: int, rng: np.random.Generator) -> Array:
-    """Rigid shifts at ``events`` moments of the scan: each run of phase-encoding lines sees the head elsewhere."""
+def moved(
+    image: Array,
+    largest_voxels: float,
+    events: int,
+    phase_axis: int,
+    rng: np.random.Generator,
+    largest_deg: float = 0.0,
+) -> Array:
+    """Rigid motion at ``events`` moments of the scan: each run of phase-encoding lines sees the head elsewhere.
+
+    Shifts along every axis are exact, as phases; rotations, in the plane of the first two axes, are interpolated.
+    """
     lines = np.fft.fftfreq(image.shape[phase_axis])
     order = np.argsort(lines)  # lines are taken from one edge of k-space to the other
-    cuts = np.sort(rng.integers(0, len(lines), events))
-    position = np.zeros((len(lines), image.ndim))
-    for cut in cuts:
-        position[order[cut:]] = rng.uniform(-largest_voxels, largest_voxels, image.ndim)
-    position -= position[order[len(lines) // 2]]  # the centre of k-space says where the head is
-    spectrum = np.fft.fftn(image)
+    run = np.zeros(len(lines), int)
+    for cut in np.sort(rng.integers(0, len(lines), events)):
+        run[order[cut:]] += 1
+    shifts = np.concatenate(
+        [np.zeros((1, image.ndim)), rng.uniform(-largest_voxels, largest_voxels, (events, image.ndim))]
+    )
+    turns = (
+        np.concatenate([[0.0], rng.uniform(-largest_deg, largest_deg, events)]) if largest_deg else np.zeros(events + 1)
+    )
+    centre = run[order[len(lines) // 2]]  # the centre of k-space says where the head is
+    shifts, turns = shifts - shifts[centre], turns - turns[centre]
+    spectrum = _in_runs(image, run, turns, phase_axis)
     phase = np.zeros(image.shape)
     along = [-1 if axis == phase_axis else 1 for axis in range(image.ndim)]
     for axis, length in enumerate(image.shape):
         frequency = np.fft.fftfreq(length).reshape([-1 if a == axis else 1 for a in range(image.ndim)])
-        phase = phase + frequency * position[:, axis].reshape(along)
+        phase = phase + frequency * shifts[run, axis].reshape(along)
     return np.abs(np.fft.ifftn(spectrum * np.exp(-2j * np.pi * phase))).astype(np.float32)
+
+
+def _in_runs(
+    image: Array, run: NDArray[np.int_], turns: NDArray[np.float64], phase_axis: int
+) -> NDArray[np.complex128]:
+    """The spectrum whose lines of each run are those of the image turned by the run's angle, in degrees."""
+    spectrum = np.fft.fftn(image)
+    whole: tuple[slice | NDArray[np.int_], ...] = (slice(None),) * image.ndim
+    for number in np.flatnonzero(turns):
+        lines = (*whole[:phase_axis], np.flatnonzero(run == number), *whole[phase_axis + 1 :])
+        turned = ndimage.rotate(image, turns[number], axes=(0, 1), reshape=False, order=1)
+        spectrum[lines] = np.fft.fftn(turned)[lines]
+    return spectrum
 
 
 def ghosted(image: Array, strength: float, period: int, phase_axis: int) -> Array:

@@ -31,6 +31,14 @@ def test_a_head_that_lies_still_is_not_changed_by_motion_of_zero(image):
     np.testing.assert_allclose(still, image, atol=1e-5)
 
 
+def test_a_head_that_turns_smears_its_rim_and_not_its_middle(image):
+    turned = moved(image, 0.0, 3, 0, np.random.default_rng(5), largest_deg=4.0)
+    change = np.abs(turned - image)
+    middle = tuple(slice(n // 2 - n // 16, n // 2 + n // 16) for n in image.shape[:2])
+    assert change.max() > 0.1
+    assert change[middle].mean() < 0.5 * change[image > 0].mean()
+
+
 def test_motion_keeps_the_head_where_the_centre_of_k_space_saw_it(image):
     shaken = moved(image, 3.0, 2, 0, np.random.default_rng(0))
     centres = [(np.indices(x.shape) * x).sum(axis=(1, 2)) / x.sum() for x in (image, shaken)]
