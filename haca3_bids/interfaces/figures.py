@@ -136,6 +136,7 @@ class DrawTargetInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
 
     contrasts = traits.List(traits.Str, mandatory=True, desc="contrasts of the images")
     preproc = traits.List(File(exists=True), mandatory=True, desc="preprocessed images, in the same order")
+    brain_mask = File(exists=True, desc="the template's brain")
 
 
 class DrawTargetOutputSpec(TraitedSpec):  # type: ignore[misc]
@@ -151,9 +152,11 @@ class DrawTarget(BaseInterface):  # type: ignore[misc]
     output_spec = DrawTargetOutputSpec
 
     def _run_interface(self, runtime: Any) -> Any:
+        mask = self.inputs.brain_mask
+        brain = load_volume(mask, may_be_constant=True) if isdefined(mask) else None
         for path, picture in zip(self.inputs.preproc, self._pictures(Path(runtime.cwd)), strict=True):
             image = load_volume(path)
-            save_jpeg(slice_rows(image, "grey", white_end(image)), picture)
+            save_jpeg(slice_rows(image, "grey", white_of_brain(image, brain)), picture)
         return runtime
 
     def _pictures(self, folder: Path) -> list[Path]:

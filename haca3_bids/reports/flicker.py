@@ -1,4 +1,7 @@
-"""Two images in turn at one place, as an SVG that moves by itself: no script, and still where motion is unwanted."""
+"""Two images in turn at one place, as an SVG that moves by itself: no script, and still where motion is unwanted.
+
+The second one is seen first: it is what a sheet of paper shows.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,13 @@ from haca3_bids.volumes.volume import Volume
 POINTS_MM = ((-6.0, -18.0, 12.0), (-34.0, 4.0, 36.0))  # sagittal, coronal and axial position of each row
 SECONDS = 2.4  # of one turn
 STYLE = f"""
-.second {{ animation: turn {SECONDS}s step-end infinite; }}
-.first-name {{ animation: turn {SECONDS}s step-end infinite reverse; }}
-@keyframes turn {{ 0% {{ opacity: 0; }} 50% {{ opacity: 1; }} }}
-@media (prefers-reduced-motion: reduce), print {{ .second, .first-name {{ animation: none; opacity: 1; }} }}
+.second {{ animation: second {SECONDS}s step-end infinite; }}
+.first-name {{ animation: first {SECONDS}s step-end infinite; }}
+@keyframes second {{ 0% {{ opacity: 1; }} 50% {{ opacity: 0; }} }}
+@keyframes first {{ 0% {{ opacity: 0; }} 50% {{ opacity: 1; }} }}
+@media (prefers-reduced-motion: reduce) {{
+  .second {{ animation: none; }} .first-name {{ animation: none; opacity: 0; }}
+}}
 text {{ font: 600 13px system-ui, "DejaVu Sans", sans-serif; fill: #ffe066; }}
 """
 

@@ -43,7 +43,9 @@ def init_targets_wf(
         inner.connect([(preprocess, encode, fields)])
         if settings.quality.show_targets:
             draw = pe.Node(DrawTarget(), name="draw", mem_gb=1.0)
-            inner.connect([(preprocess, draw, [(f"outputnode.{key}", key) for key in ("contrasts", "preproc")])])
+            inner.connect(
+                [(preprocess, draw, [(f"outputnode.{key}", key) for key in ("contrasts", "preproc", "brain_mask")])]
+            )
         workflow.add_nodes([inner])
     return workflow
 
