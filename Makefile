@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 QUICK := not slow and not gpu and not network and not container and not slurm
 
-.PHONY: demo test bench docs lint clean install-engine test-slow test-gpu test-network test-container
+.PHONY: demo test bench docs lint clean install-engine test-slow test-gpu test-network test-container test-slurm
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -36,7 +36,7 @@ test-container: install-engine
 install-engine:
 	tests/container/install
 
-test-slow test-gpu test-network test-container: test-%: $(VENV)/.installed-test
+test-slow test-gpu test-network test-container test-slurm: test-%: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m $*
 
 bench: $(VENV)/.installed-test

@@ -9,7 +9,7 @@ import pytest
 
 from haca3_bids.errors import BadInput, CannotCreate, Haca3Error, InputOutputFailure, TemporaryFailure, UsageError
 from haca3_bids.execution.crash import error_from, read_crashes
-from haca3_bids.execution.environment import prepare_environment
+from haca3_bids.execution.environment import child_environment, prepare_environment
 from haca3_bids.execution.outcome import DONE, FAILED, FINISHED, SKIPPED, Outcome, exit_code, summary
 from haca3_bids.execution.places import check_places, shareable_command, work_folder
 from haca3_bids.execution.resources import allowed_memory_gb, allowed_processors, plan_resources
@@ -196,3 +196,11 @@ def test_the_last_block_says_everything_once() -> None:
         assert words in said
     assert "logs/r/crash.txt" in said
     assert "Exit code 1." in said
+
+
+def test_a_process_of_our_own_keeps_its_memory_unless_the_user_said_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "1")
+    monkeypatch.delenv("MALLOC_MMAP_THRESHOLD_", raising=False)
+    found = child_environment(2)
+    assert (found["MALLOC_TRIM_THRESHOLD_"], found["MALLOC_MMAP_THRESHOLD_"]) == ("1", str(2**30))
+    assert found["OMP_NUM_THREADS"] == "2"
