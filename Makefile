@@ -24,7 +24,7 @@ demo: $(VENV)/.installed
 	rm -rf demo
 	$(BIN)/haca3 simulate demo/bids --sites 2 --subjects 1 --travelling --builtin-head --ages 30 30
 	$(BIN)/haca3-bids demo/bids demo/out participant --session-label siteA --target sub-01_ses-siteB \
-		--template builtin --work-dir demo/work
+		--template builtin --show-targets --work-dir demo/work
 	@echo "Open the page:"
 	@echo "$(CURDIR)/demo/out/sub-01.html"
 
