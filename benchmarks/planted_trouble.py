@@ -53,7 +53,7 @@ RIGHT_REASONS: Mapping[str, tuple[str, ...]] = {  # measures, or words of the se
         "rigid_turn_deg",
         "The registration",
     ),
-    "half": ("brain_seen", "brain_covered", "reaches"),
+    "half": ("brain_seen", "brain_covered", "reaches", "is black"),
     "swap": ("name_margin",),
 }
 

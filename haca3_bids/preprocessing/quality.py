@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from haca3_bids.preprocessing.head import head_mask
+from haca3_bids.preprocessing.head import dilated, head_mask
 from haca3_bids.preprocessing.resampling import field_of_view, isotropic_grid, resample, resample_mask, shrink
 from haca3_bids.preprocessing.template import Template
 from haca3_bids.preprocessing.transforms import Matrix, inverse, similarity_matrix
@@ -24,6 +24,8 @@ EDGE_SIGMA_MM = 3.0  # scale of the edges that are compared: ventricles, the fis
 RING_MM = 12.0  # how far the displaced alignments lie
 RING_RADIANS = 0.3
 SMALLEST = 100  # points: fewer say nothing
+BLACK, BLACK_LIMIT = 0.005, 0.08  # of the head's median: what was never measured; share of the brain that may be so
+AIR_MM, AIR_LIMIT = 10.0, 0.15  # from the head; mean of the air relative to the head's median, where a scan is noisy
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,24 @@ def registration_quality(
         float(head[inside].mean()),
         float(inside.sum() / brain.sum()),
     )
+
+
+def visible_trouble(reference: Volume, template: Template, affine: Matrix) -> str:
+    """What can be seen to be wrong with a scan whose alignment is poor, as a sentence; "" where nothing is."""
+    grid = isotropic_grid(template.head, VOXEL_MM)
+    brain = resample_mask(template.brain, grid, np.eye(4)) & field_of_view(reference, grid, affine)
+    head = head_mask(reference)
+    signal = float(np.median(reference.data[head])) if head.any() else 0.0
+    seen = resample(reference, grid, affine, order=1).data
+    black = float((seen[brain] <= BLACK * signal).mean()) if brain.any() else 0.0
+    air = reference.data[~dilated(head, reference.zooms_mm, AIR_MM)]
+    if black > BLACK_LIMIT:
+        return f"{100 * black:.0f} % of the place where the brain should be is black: part of the image is missing."
+    if air.size < SMALLEST:
+        return "The head cannot be told from the air: noise, probably, or an image cut close."
+    if float(air.mean()) > AIR_LIMIT * signal:
+        return f"The air has {100 * float(air.mean()) / signal:.0f} % of the head's intensity: noise, probably."
+    return ""
 
 
 def coregistration_quality(moving: Volume, reference: Volume, pull: Matrix) -> tuple[float, float]:

@@ -15,7 +15,12 @@ from haca3_bids.preprocessing.bias import correct_bias, log_field, without_field
 from haca3_bids.preprocessing.defacing import looks_defaced, without_face
 from haca3_bids.preprocessing.head import head_mask
 from haca3_bids.preprocessing.prior import brain_on_native_grid, brain_on_template_grid, prior_pull, white_matter_core
-from haca3_bids.preprocessing.quality import Quality, coregistration_quality, registration_quality
+from haca3_bids.preprocessing.quality import (
+    Quality,
+    coregistration_quality,
+    registration_quality,
+    visible_trouble,
+)
 from haca3_bids.preprocessing.registration import (
     FINE_MM,
     TemplateAlignment,
@@ -92,7 +97,10 @@ def judged(
     """What is known of the quality of an alignment; BadInput when it is poor, as in ``registered``."""
     quality = registration_quality(reference, template, alignment.affine, head)
     centre = centre_of(template.brain, template.brain.data > 0.5)
-    problem = _accepted(poor_registration(quality), settings)
+    poor = poor_registration(quality)
+    if poor is not None and (seen := visible_trouble(reference, template, alignment.affine)):
+        poor = BadInput(f"{poor.sentence} {seen}", poor.hint)
+    problem = _accepted(poor, settings)
     return {
         "similarity": quality.similarity,
         "limit": SIMILARITY_LIMIT,

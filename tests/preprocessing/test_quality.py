@@ -3,7 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from haca3_bids.preprocessing.quality import coregistration_quality, edges_of, registration_quality
+from haca3_bids.preprocessing.quality import (
+    coregistration_quality,
+    edges_of,
+    registration_quality,
+    visible_trouble,
+)
 from haca3_bids.preprocessing.session import DISTINCTNESS_LIMIT, IN_HEAD_LIMIT, SIMILARITY_LIMIT
 from haca3_bids.preprocessing.transforms import similarity_matrix
 from haca3_bids.volumes.volume import Volume
@@ -57,3 +62,17 @@ def test_edges_of_a_slope_are_its_steepness_in_millimetres() -> None:
     edges = edges_of(Volume(data.astype(np.float32), np.diag([*zooms, 1.0]))).data
     np.testing.assert_allclose(edges[12:18, 12:18, 8:12], 5.0, rtol=0.02)
     assert edges[0, 0, 0] < 0
+
+
+def test_what_is_wrong_with_a_scan_that_cannot_be_aligned_is_said(phantom) -> None:
+    scan, template = phantom.scan("T1w"), phantom.template()
+    rng = np.random.default_rng(0)
+    white = float(np.percentile(scan.data, 95))
+    half = scan.data.copy()
+    half[: scan.shape[0] // 2] = 0
+    noisy = np.hypot(
+        scan.data + 0.3 * white * rng.standard_normal(scan.shape), 0.3 * white * rng.standard_normal(scan.shape)
+    )
+    assert visible_trouble(scan, template, np.eye(4)) == ""
+    assert "is black" in visible_trouble(scan.with_data(half), template, np.eye(4))
+    assert "noise" in visible_trouble(scan.with_data(noisy), template, np.eye(4))
