@@ -19,7 +19,8 @@ def write_pages(settings: Settings, subjects: Sequence[str]) -> None:
 
     for subject in subjects:
         if any((settings.output_dir / f"sub-{subject}").rglob("*_desc-haca3_qc.json")):
-            LOGGER.info("Page: %s", write_subject_page(settings.output_dir, subject))
+            page = write_subject_page(settings.output_dir, subject, show_targets=settings.quality.show_targets)
+            LOGGER.info("Page: %s", page)
 
 
 def rewrite_pages(settings: Settings) -> int:

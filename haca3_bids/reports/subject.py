@@ -14,8 +14,11 @@ from haca3_bids.reports.rendering import render
 from haca3_bids.reports.view import Record, view_session
 
 
-def write_subject_page(output_dir: Path, subject: str) -> Path:
-    """Write ``sub-X.html`` into the dataset and return its path; every figure is inside the page."""
+def write_subject_page(output_dir: Path, subject: str, *, show_targets: bool = False) -> Path:
+    """Write ``sub-X.html`` into the dataset and return its path; every figure is inside the page.
+
+    Slices of other people's images that are targets are in it only with ``show_targets``.
+    """
     label = subject if subject.startswith("sub-") else f"sub-{subject}"
     records = read_records(output_dir, label)
     page = output_dir / f"{label}.html"
@@ -27,7 +30,7 @@ def write_subject_page(output_dir: Path, subject: str) -> Path:
         version=haca3_bids.__version__,
         acknowledgement=_description(output_dir).get("HowToAcknowledge"),
         has_group=(output_dir / "group.html").is_file(),
-        sessions=[view_session(output_dir, record) for record in records],
+        sessions=[view_session(output_dir, record, show_targets) for record in records],
         slices=SLICES,
         methods=methods_html(sentences) if sentences else "",
         downloads=_downloads(sentences) if sentences else {},

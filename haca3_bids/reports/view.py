@@ -48,7 +48,7 @@ class SessionView:
     figures: Mapping[str, Sequence[Mapping[str, str]]] = field(default_factory=dict)
 
 
-def view_session(output_dir: Path, record: Record) -> SessionView:
+def view_session(output_dir: Path, record: Record, show_targets: bool = False) -> SessionView:
     """The view of one session's record; figures are read from the dataset into the page."""
     session = record.get("session")
     images = (record.get("harmonization") or {}).get("images") or []
@@ -69,7 +69,7 @@ def view_session(output_dir: Path, record: Record) -> SessionView:
         sources=sources,
         numbers=list(_numbers(quality)),
         theta=theta_plane(_points(record, sources, images)),
-        viewers=_viewers(output_dir, listed, _target_pictures(output_dir, images)),
+        viewers=_viewers(output_dir, listed, _target_pictures(output_dir, images, show_targets)),
         figures=_by_kind(output_dir, listed),
     )
 
@@ -150,14 +150,13 @@ def _pair(theta: Sequence[float]) -> tuple[float, float]:
     return float(theta[0]), float(theta[1])
 
 
-def _target_pictures(output_dir: Path, images: Sequence[Record]) -> dict[str, Path]:
+def _target_pictures(output_dir: Path, images: Sequence[Record], asked_for: bool) -> dict[str, Path]:
     """Slices of the targets that may be shown, by the targets' keys: the built-in ones, and those asked for."""
     found = {}
     for target in (image["target"] for image in images):
-        shown = target_picture(output_dir, target)
-        if target.get("origin") == BUILTIN_ORIGIN:
-            shown = BUILTIN_PICTURES / f"{target['contrast']}.jpg"
-        if shown.is_file():
+        builtin = target.get("origin") == BUILTIN_ORIGIN
+        shown = BUILTIN_PICTURES / f"{target['contrast']}.jpg" if builtin else target_picture(output_dir, target)
+        if (builtin or asked_for) and shown.is_file():
             found[target_key(target)] = shown
     return found
 

@@ -1,11 +1,16 @@
-"""Stopping a run: no interrupt is lost."""
+"""Stopping a run: no interrupt is lost, and nothing is left behind."""
 
 from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
+import psutil
 import pytest
 
 from haca3_bids.execution.interrupt import Terminated, stoppable
@@ -30,3 +35,33 @@ def test_an_interrupt_that_a_destructor_swallowed_comes_again(number: int, error
     assert caught.type is error
     assert signal.getsignal(number) is before
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_run_that_is_told_to_end_leaves_no_process_and_no_image(
+    app: Callable[..., int], out: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: int
+) -> None:
+    monkeypatch.setenv("FAKE_ENGINE", "sleeps")
+
+    def stop_when_it_sleeps() -> None:
+        while not engines():
+            time.sleep(0.1)
+        os.kill(os.getpid(), number)
+
+    watcher = threading.Thread(target=stop_when_it_sleeps)
+    watcher.start()
+    assert app("--participant-label", "02") == code
+    watcher.join()
+    assert engines() == []
+    assert not list(out.rglob("*.nii.gz"))
+
+
+def engines() -> list[int]:
+    """Processes of the stand-in engine that this test's process started."""
+    children = psutil.Process().children(recursive=True)
+    found = []
+    for child in children:
+        with suppress(psutil.Error):
+            if "fake_engine" in child.cmdline():
+                found.append(child.pid)
+    return found

@@ -2,18 +2,12 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
-import signal
-import threading
-import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
-import psutil
 import pytest
 from fake_parts import AFFINE, SHAPE, head, make_dataset
 
@@ -280,33 +274,3 @@ def test_a_defaced_head_is_written_inside_its_mask_only(
     monkeypatch.setenv("FAKE_DEFACED", "1")
     app("--participant-label", "02", "--reprocess", "--clean-workdir")
     assert record("sub-02")["harmonization"]["job"]["masked"] is True
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_run_that_is_told_to_end_leaves_no_process_and_no_image(
-    app: App, out: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: int
-) -> None:
-    monkeypatch.setenv("FAKE_ENGINE", "sleeps")
-
-    def stop_when_it_sleeps() -> None:
-        while not engines():
-            time.sleep(0.1)
-        os.kill(os.getpid(), number)
-
-    watcher = threading.Thread(target=stop_when_it_sleeps)
-    watcher.start()
-    assert app("--participant-label", "02") == code
-    watcher.join()
-    assert engines() == []
-    assert images(out) == set()
-
-
-def engines() -> list[int]:
-    """Processes of the stand-in engine that this test's process started."""
-    children = psutil.Process().children(recursive=True)
-    found = []
-    for child in children:
-        with suppress(psutil.Error):
-            if "fake_engine" in child.cmdline():
-                found.append(child.pid)
-    return found

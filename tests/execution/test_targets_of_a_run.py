@@ -116,3 +116,5 @@ def test_a_target_is_seen_in_the_reports_of_others_only_when_that_is_asked_for(
         "target-haca3sub01_T2w.jpg",
     ]
     assert (out / "sub-02.html").read_text().count("<figcaption>target</figcaption>") == 2
+    assert app("--reports-only") == 0
+    assert "<figcaption>target</figcaption>" not in (out / "sub-02.html").read_text()

@@ -1,0 +1,48 @@
+"""The level ``group`` and pages written again: from records alone, by the limits and columns of the run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+App = Callable[..., int]
+Record = Callable[[str], dict[str, Any]]
+
+
+def test_the_group_level_collects_the_sidecars(app: App, out: Path) -> None:
+    app()
+    assert app(level="group") == 0
+    lines = (out / "group_contrast.tsv").read_text().splitlines()
+    assert len(lines) == 1 + 6
+    assert lines[1].startswith("sub-01\tn/a\thaca3\tT1w\t1\t2\t0.3\t0.5")
+    assert "sub-02" in (out / "group.html").read_text()
+    assert len((out / "group_qc.tsv").read_text().splitlines()) == 1 + 2 + 3 + 3
+    assert set(json.loads((out / "group_qc.json").read_text())) == set(
+        (out / "group_qc.tsv").read_text().splitlines()[0].split("\t")
+    )
+
+
+def test_group_by_takes_a_column_that_there_is(app: App, dataset: Path, out: Path) -> None:
+    (dataset / "participants.tsv").write_text("participant_id\tsite\thand\nsub-01\tA\tleft\nsub-02\tA\tright\n")
+    app()
+    assert app("--group-by", "hand", level="group") == 0
+    assert '"colour":"hand"' in (out / "group.html").read_text()
+    assert app("--group-by", "moon", level="group") == 64
+
+
+def test_pages_are_rewritten_and_grouped_by_other_limits(app: App, out: Path, record: Record) -> None:
+    app("--participant-label", "02")
+    assert app("--reports-only", "--qc-thresholds", "csf_floor=0.001:0.002") == 0
+    assert record("sub-02")["quality"]["verdict"] == "fail"
+    assert "csf floor" in (out / "sub-02.html").read_text()
+    assert app("--reports-only") == 0
+    assert record("sub-02")["quality"]["verdict"] == "pass"
+    assert app("--qc-thresholds", "csf_floor=0.001", level="group") == 0
+    assert "\tlook\t" in (out / "group_qc.tsv").read_text()
+
+
+def test_the_group_level_needs_a_participant_level_before(app: App, out: Path) -> None:
+    out.mkdir()
+    assert app(level="group") == 18
