@@ -12,9 +12,19 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from haca3_bids.preprocessing.head import dilated, head_mask
+from haca3_bids.preprocessing.quality import compare_edges
 from haca3_bids.preprocessing.refinement import refined
-from haca3_bids.preprocessing.resampling import isotropic_grid, resample, resample_mask, shrink
-from haca3_bids.preprocessing.search import LOG_SCALES, Start, best, improved, rotation_grid, starts
+from haca3_bids.preprocessing.resampling import field_of_view, isotropic_grid, resample, resample_mask, shrink
+from haca3_bids.preprocessing.search import (
+    CHILD_LOG_SCALE,
+    LOG_SCALES,
+    Start,
+    best,
+    improved,
+    rotation_grid,
+    scaled_to,
+    starts,
+)
 from haca3_bids.preprocessing.similarity import Comparison, compare
 from haca3_bids.preprocessing.template import Template
 from haca3_bids.preprocessing.transforms import Matrix, inverse, rigid_part, scales
@@ -27,6 +37,11 @@ FINE_MM = 2.0  # voxels of the refinement
 COARSE_POINTS, MIDDLE_POINTS = 6000, 25000
 AIR_MM = 12.0  # rim of air about the template's head that belongs to the search
 BRAIN_RIM_MM = 6.0  # rim about the brain that belongs to the refinement: CSF and the inner skull
+STRIPPED_RIM_MM = 3.0  # the same for a scan without skull: its outline against black
+SHELL_MM = (5.0, 15.0)  # from the brain: skull and scalp
+BLACK, BLACK_SHARE = 0.01, 0.8  # of the brain's median; of the shell, in a scan whose skull was removed
+SMALL_TRIED = 4  # of the best starts are tried in a child's size as well, whatever mutual information thinks of it
+EDGES_MM = 3.0  # voxels of the last choice: mutual information fits a small head's outline to a large brain's
 SCALE_RANGE = (0.7, 1.4)  # of affine scales that are believed; heads lie well within
 
 
@@ -46,13 +61,17 @@ def register_to_template(
     Where the ``brain`` of the reference is known, the search looks at nothing else.
     """
     centre = centre_of(template.brain, template.brain.data > 0.5)
+    rim_mm = BRAIN_RIM_MM if template.has_skull else 0.0
     if brain is None:
         start = _search_template(reference, template, centre, settings).pull
+        if template.has_skull and _is_stripped(reference, template, start):
+            template, rim_mm = template.without_skull(), STRIPPED_RIM_MM
+            start = _search_template(reference, template, centre, settings).pull
     else:
         alone = reference.with_data(reference.data * brain)
         start = _search_template(alone, template.without_skull(), centre, settings).pull
-    similarity = _refined_in_brain(reference, template, start, "Similarity", settings)
-    affine = _refined_in_brain(reference, template, similarity, "Affine", settings)
+    similarity = _refined_in_brain(reference, template, start, "Similarity", settings, rim_mm)
+    affine = _refined_in_brain(reference, template, similarity, "Affine", settings, rim_mm)
     return TemplateAlignment(rigid_part(similarity, centre), affine)
 
 
@@ -60,7 +79,8 @@ def align_prior(
     reference: Volume, template: Template, given: Matrix, settings: PreprocessingSettings
 ) -> TemplateAlignment:
     """The alignment with a rigid transform that is known already: only the affine one is estimated."""
-    return TemplateAlignment(given, _refined_in_brain(reference, template, given, "Affine", settings))
+    rim_mm = BRAIN_RIM_MM if template.has_skull else 0.0
+    return TemplateAlignment(given, _refined_in_brain(reference, template, given, "Affine", settings, rim_mm))
 
 
 def coregister(moving: Volume, reference: Volume, settings: PreprocessingSettings) -> Matrix:
@@ -111,19 +131,44 @@ def _search_template(
     candidates = list(starts(rotations, centre, _centres(reference), LOG_SCALES))
     kept = best(candidates, coarse, 6 if settings.sloppy else 12)
     tuned = [improved(start, coarse, scaled=True, step_mm=8.0, evaluations=300) for start in kept]
-    kept = best(tuned, middle, 2 if settings.sloppy else 3, 8.0)
+    small = [
+        improved(scaled_to(start, CHILD_LOG_SCALE), coarse, scaled=False, step_mm=8.0, evaluations=250)
+        for start in kept[:SMALL_TRIED]
+    ]
+    kept = [*best(tuned, middle, 2 if settings.sloppy else 3, 8.0), *best(small, middle, 1)]
     tuned = [improved(start, middle, scaled=True, step_mm=3.0, evaluations=300) for start in kept]
-    return best(tuned, middle, 1)[0]
+    grid = isotropic_grid(template.head, EDGES_MM)
+    fixed = resample(template.head, grid, np.eye(4), order=1)
+    edges = compare_edges(fixed, resample_mask(template.brain, grid, np.eye(4)), reference)
+    return max(tuned, key=lambda start: edges.at(start.pull))
+
+
+def _is_stripped(reference: Volume, template: Template, pull: Matrix) -> bool:
+    """Whether nearly all is black where skull and scalp should be."""
+    grid = isotropic_grid(template.head, COARSE_MM / 2)
+    brain = resample_mask(template.brain, grid, np.eye(4))
+    covered = field_of_view(reference, grid, pull)
+    near, far = (dilated(brain, grid.zooms_mm, rim) for rim in SHELL_MM)
+    shell, inside = far & ~near & covered, brain & covered
+    if not shell.any() or not inside.any():
+        return False
+    image = resample(reference, grid, pull, order=1).data
+    return float((image[shell] < BLACK * np.median(image[inside])).mean()) > BLACK_SHARE
 
 
 def _refined_in_brain(
-    reference: Volume, template: Template, start: Matrix, kind: str, settings: PreprocessingSettings
+    reference: Volume,
+    template: Template,
+    start: Matrix,
+    kind: str,
+    settings: PreprocessingSettings,
+    rim_mm: float,
 ) -> Matrix:
-    """ANTs' refinement about the template's brain; ``start`` again where the result stretches as no head does."""
+    """ANTs' refinement within a rim about the template's brain; ``start`` where it stretches as no head does."""
     grid = isotropic_grid(template.head, FINE_MM)
     fixed = resample(template.head, grid, np.eye(4), order=1)
     brain = resample_mask(template.brain, grid, np.eye(4))
-    mask = dilated(brain, grid.zooms_mm, BRAIN_RIM_MM) if template.has_skull else brain
+    mask = dilated(brain, grid.zooms_mm, rim_mm) if rim_mm else brain
     found = refined(fixed, mask, shrink(reference, FINE_MM), start, kind, settings)
     factors = scales(found)  # slabs leave an axis undetermined
     return found if SCALE_RANGE[0] < factors.min() and factors.max() < SCALE_RANGE[1] else start

@@ -16,7 +16,8 @@ from haca3_bids.preprocessing.transforms import Matrix, inverse, similarity_matr
 MM_PER_RADIAN = 60.0  # a turn of one radian moves the cortex about so far: one step size for turns and shifts
 SCALE_SPREAD = 0.12  # of heads and brains about the template's, as a logarithm
 SCALE_WEIGHT = 0.02  # nats that one spread costs, squared: slabs cannot say how long a head is
-LOG_SCALES = (0.0, -0.2)  # where the search begins: an adult's head, and one of four fifths of its length
+CHILD_LOG_SCALE = -0.2
+LOG_SCALES = (0.0, CHILD_LOG_SCALE)  # where the search begins: an adult's head, and one of four fifths of its length
 SHIFTS_MM = (-45.0, -20.0, 0.0, 20.0, 45.0)  # along the body's axis: a long neck or none draws the centre of mass
 
 
@@ -56,6 +57,11 @@ def starts(
             for shift, log_scale in product(SHIFTS_MM, log_scales):
                 translation = moving_centre - centre + turn @ np.array([0.0, 0.0, shift])
                 yield Start(np.array([*rotation, *translation, log_scale]), centre)
+
+
+def scaled_to(start: Start, log_scale: float) -> Start:
+    """The same guess of another size."""
+    return Start(np.array([*start.parameters[:6], log_scale]), start.centre)
 
 
 def best(candidates: Sequence[Start], comparison: Comparison, keep: int, apart_mm: float = 25.0) -> list[Start]:
