@@ -40,8 +40,7 @@ BRAIN_RIM_MM = 6.0  # rim about the brain that belongs to the refinement: CSF an
 STRIPPED_RIM_MM = 3.0  # the same for a scan without skull: its outline against black
 SHELL_MM = (5.0, 15.0)  # from the brain: skull and scalp
 BLACK, BLACK_SHARE = 0.01, 0.8  # of the brain's median; of the shell, in a scan whose skull was removed
-SMALL_TRIED = 4  # of the best starts are tried in a child's size as well, whatever mutual information thinks of it
-EDGES_MM = 3.0  # voxels of the last choice: mutual information fits a small head's outline to a large brain's
+EDGES_MM = 3.0  # voxels of the images whose edges choose between two sizes
 SCALE_RANGE = (0.7, 1.4)  # of affine scales that are believed; heads lie well within
 
 
@@ -131,16 +130,21 @@ def _search_template(
     candidates = list(starts(rotations, centre, _centres(reference), LOG_SCALES))
     kept = best(candidates, coarse, 6 if settings.sloppy else 12)
     tuned = [improved(start, coarse, scaled=True, step_mm=8.0, evaluations=300) for start in kept]
-    small = [
-        improved(scaled_to(start, CHILD_LOG_SCALE), coarse, scaled=False, step_mm=8.0, evaluations=250)
-        for start in kept[:SMALL_TRIED]
-    ]
-    kept = [*best(tuned, middle, 2 if settings.sloppy else 3, 8.0), *best(small, middle, 1)]
-    tuned = [improved(start, middle, scaled=True, step_mm=3.0, evaluations=300) for start in kept]
+    kept = best(tuned, middle, 2 if settings.sloppy else 3, 8.0)
+    place = best([improved(start, middle, scaled=True, step_mm=3.0, evaluations=300) for start in kept], middle, 1)[0]
+    return _right_size(place, middle, reference, template)
+
+
+def _right_size(place: Start, comparison: Comparison, reference: Volume, template: Template) -> Start:
+    """The place in the size that was found or in a child's: edges choose.
+
+    Mutual information fits a small head's outline to a large brain's. Among places it is right more often than edges.
+    """
+    small = improved(scaled_to(place, CHILD_LOG_SCALE), comparison, scaled=False, step_mm=8.0, evaluations=250)
     grid = isotropic_grid(template.head, EDGES_MM)
     fixed = resample(template.head, grid, np.eye(4), order=1)
     edges = compare_edges(fixed, resample_mask(template.brain, grid, np.eye(4)), reference)
-    return max(tuned, key=lambda start: edges.at(start.pull))
+    return max((place, small), key=lambda start: edges.at(start.pull))
 
 
 def _is_stripped(reference: Volume, template: Template, pull: Matrix) -> bool:
