@@ -1,6 +1,6 @@
-"""Is planted trouble found, and are clean sessions left alone? ``planted_trouble.py [--labels FOLDER] [--seed N]``.
+"""Is planted trouble found, and are clean sessions left alone? ``planted_trouble.py [--labels FOLDER --cache FOLDER]``.
 
-Simulates sessions (heads of ``--labels``, else the built-in head and deformed ones), plants one trouble in each of
+Simulates sessions (heads of all ``--labels``, else the built-in head and deformed ones), plants one trouble in each of
 ``--cases`` of them, runs the preprocessing and the quality step with their defaults, and prints how each was judged
 and why. Fixed seeds draw heads, protocols and troubles. About half a minute of one core a session.
 """
@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from stage import TEST_HEADS
 
 from haca3_bids.errors import BadInput
 from haca3_bids.physics.anatomy import Anatomy, builtin_head
@@ -31,7 +32,7 @@ from haca3_bids.quality.scan import Regions, measure_scan
 from haca3_bids.quality.thresholds import Verdict
 from haca3_bids.quality.verdict import judge
 from haca3_bids.settings import REFERENCE_ORDER, PreprocessingSettings
-from haca3_bids.training.heads import find_label_maps, head_from_labels
+from haca3_bids.training.heads import find_label_maps, load_heads
 from haca3_bids.volumes.builtin import load_icbm2009a
 from haca3_bids.volumes.volume import Volume
 
@@ -178,23 +179,21 @@ def is_right(case: Case, verdict: Verdict) -> bool:
                for reason in verdict.reasons for word in wanted)  # fmt: skip
 
 
-def make_heads(labels: Path | None, count: int) -> Iterator[Anatomy]:
-    """Anatomies of label maps, else the built-in head and strangers made from it."""
-    builtin = builtin_head(load_icbm2009a())
-    if labels is None:
-        yield from [builtin, *(another_person(builtin, np.random.default_rng([SEED, n])) for n in range(count - 1))]
-        return
-    found = find_label_maps(labels)
-    for path in found[:: max(1, len(found) // count)][:count]:
-        head = head_from_labels(path, builtin, path.name.split(".")[0])
-        yield replace(head, shares=np.ascontiguousarray(head.shares))
+def make_heads(labels: Path | None, cache: Path | None, strangers: int) -> list[Anatomy]:
+    """Anatomies of every label map that no test set keeps, else the built-in head and strangers made from it."""
+    if labels is None or cache is None:
+        builtin = builtin_head(load_icbm2009a())
+        return [builtin, *(another_person(builtin, np.random.default_rng([SEED, n])) for n in range(strangers))]
+    found = [path for path in find_label_maps(labels) if not path.name.startswith(TEST_HEADS)]
+    return load_heads(found, cache)[1:]
 
 
 def main() -> None:
     """Judge all cases and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--labels", type=Path, help="folder of head label maps")
-    parser.add_argument("--heads", type=int, default=6)
+    parser.add_argument("--cache", type=Path, help="where heads made of label maps are kept; needed with --labels")
+    parser.add_argument("--strangers", type=int, default=5, help="heads made from the built-in one, without --labels")
     parser.add_argument("--cases", type=int, default=50, help="planted; 0: none")
     parser.add_argument("--clean", type=int, default=40)
     parser.add_argument(
@@ -203,8 +202,10 @@ def main() -> None:
     parser.add_argument("--template", default="builtin")
     parser.add_argument("--records", type=Path, help="file to append the quality numbers to, one JSON object a line")
     args = parser.parse_args()
+    if args.labels and not args.cache:
+        parser.error("--labels needs --cache")
     template = load_template(args.template)
-    heads = list(make_heads(args.labels, args.heads))
+    heads = make_heads(args.labels, args.cache, args.strangers)
     right: dict[str, list[bool]] = {}
     for case in draw_cases(args.cases, args.clean, args.seed):
         verdict, record = judged(case, heads, template)

@@ -38,7 +38,7 @@ from haca3_bids.volumes.volume import Volume
 # Of edges; below, the session fails. On real and simulated heads of four contrasts right alignments have at least 0.46
 # and 0.15 (a slab of PDw 0.12); a head that was found 3 degrees off had 0.38, and places 15 mm or 20 degrees off have a
 # distinctness of at most 0.14.
-SIMILARITY_LIMIT = 0.40
+SIMILARITY_LIMIT = 0.35
 DISTINCTNESS_LIMIT = 0.14  # of the similarity against displaced alignments
 # Between two contrasts edges of scalp and fluid differ, so similarity says little (right ones have 0.12 to 0.85), but
 # distinctness does much: right ones have at least 0.17, those that are 10 mm or 20 degrees off at most 0.14.

@@ -1,20 +1,17 @@
 """The stage of the measurements: test heads stay closed, people are always the same, slices stand for volumes."""
 
 import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import stage as staged
 
 from haca3_bids.evaluation.similarity import compared
 from haca3_bids.harmonization import engine
 from haca3_bids.physics.anatomy import Anatomy
 from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.volumes.volume import Volume
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
-import stage as staged
 
 
 def options(**given):

@@ -10,6 +10,7 @@ from haca3_bids.preprocessing.registration import (
     register_to_template,
     resample_to_native,
 )
+from haca3_bids.preprocessing.resampling import resample
 from haca3_bids.preprocessing.transforms import displacement_mm, inverse, rotation_deg, scales, similarity_matrix
 from haca3_bids.settings import PreprocessingSettings
 from haca3_bids.volumes.volume import Volume
@@ -63,6 +64,29 @@ def test_a_small_head_keeps_its_size_and_the_scale_goes_to_the_template(phantom)
     found = register_to_template(phantom.scan("T1w", smaller), phantom.template(), FAST)
     np.testing.assert_allclose(scales(found.rigid), 1, atol=1e-9)
     np.testing.assert_allclose(scales(found.affine), 0.9, atol=0.03)
+
+
+@pytest.mark.parametrize("contrast", ["T1w", "T2w"])
+def test_a_childs_head_is_not_taken_for_a_large_brain(phantom, contrast) -> None:
+    moved = moved_by(((30.0, -10.0, 15.0), (5.0, 10.0, -5.0)))
+    child = similarity_matrix((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), np.log(0.8), CENTRE)
+    found = register_to_template(scan_at(phantom, contrast, moved @ child), phantom.template(), FAST)
+    shift_mm, turn_deg = error(found.rigid, moved)
+    assert shift_mm < 2
+    assert turn_deg < 2
+    assert scales(found.affine).max() < 0.9
+
+
+@pytest.mark.parametrize("contrast", ["T1w", "FLAIR"])
+def test_a_scan_without_skull_meets_a_template_without(phantom, contrast) -> None:
+    moved = moved_by(((-20.0, 5.0, 10.0), (10.0, 0.0, 15.0)))
+    scan = scan_at(phantom, contrast, moved)
+    brain = phantom.scan("T1w").with_data(phantom.mask(3, 4, 5).astype(np.float32))
+    stripped = scan.with_data(scan.data * (resample(brain, scan, inverse(moved), order=1).data > 0.5))
+    found = register_to_template(stripped, phantom.template(), FAST)
+    shift_mm, turn_deg = error(found.rigid, moved)
+    assert shift_mm < 1.5
+    assert turn_deg < 1.5
 
 
 def test_another_contrast_is_found_wherever_its_header_puts_it(phantom) -> None:
