@@ -6,6 +6,7 @@ import contextlib
 import json
 import re
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ class StepOutputSpec(TraitedSpec):  # type: ignore[misc]
     facts = traits.Str(desc="a piece of the record, as JSON")
 
 
-class Step(SimpleInterface):  # type: ignore[misc]
+class Step(SimpleInterface, ABC):  # type: ignore[misc]
     """A node whose work is ``_work``, which returns the facts it found; seconds are added to them."""
 
     input_spec = StepInputSpec
@@ -47,8 +48,9 @@ class Step(SimpleInterface):  # type: ignore[misc]
         self._results["facts"] = json.dumps({"contrast": self.inputs.contrast, **costs, **facts})
         return runtime
 
+    @abstractmethod
     def _work(self, folder: Path) -> dict[str, Any]:
-        raise NotImplementedError
+        """The step itself, with ``folder`` to write to; returns facts."""
 
     @property
     def _settings(self) -> PreprocessingSettings:
