@@ -68,8 +68,9 @@ def table(rows: list[dict[str, Any]], on: Stage) -> None:
             if mine:
                 print(f"| {contrast} | {kind} | {_curve(mine)} |")
     print(f"\nWanted: falling, and a loss of at most {WITHIN_DB} dB.")
-    clean = np.mean([reference.eta for reference in on.checkpoint.references.values()], axis=0)
-    found = [(r["kind"], float(np.linalg.norm(np.array(r["eta"]) - clean))) for r in rows if r["what"] == "eta"]
+    clean = {contrast: np.array(reference.eta) for contrast, reference in on.checkpoint.references.items()}
+    etas = [row for row in rows if row["what"] == "eta"]
+    found = [(row["kind"], float(np.linalg.norm(np.array(row["eta"]) - clean[row["contrast"]]))) for row in etas]
     good = [value for kind, value in found if kind == "clean"]
     for bad in BAD:
         print(f"AUC of eta's distance from the references', clean against {bad}:", end=" ")
@@ -87,7 +88,9 @@ def _curve(rows: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     options = parser(__doc__)
-    options.add_argument("--degraded", nargs="+", choices=CONTRASTS, default=list(CONTRASTS), help="sources in turn")
+    options.add_argument(
+        "--degraded", nargs="*", choices=CONTRASTS, default=list(CONTRASTS), help="sources in turn; none: eta alone"
+    )
     given = options.parse_args()
     on = stage(given)
     done = {(row["what"], row["person"]) for row in kept(on.out)}
