@@ -76,8 +76,7 @@ def registration_quality(
     inside = brain & covered
     if inside.sum() < SMALLEST:
         return Quality(0.0, 0.0, 0.0, float(inside.sum() / brain.sum()))
-    fixed = resample(template.head, grid, np.eye(4), order=1)
-    edges = compare_edges(fixed, brain, reference)
+    edges = edges_in_brain(reference, template)
     return Quality(
         edges.at(affine),
         edges.distinctness(affine, edges.points.mean(axis=0)),
@@ -111,6 +110,13 @@ def coregistration_quality(moving: Volume, reference: Volume, pull: Matrix) -> t
     head = resample_mask(reference.with_data(head_mask(reference)), grid, np.eye(4))
     edges = compare_edges(fixed, head, moving)
     return edges.at(pull), edges.distinctness(pull, edges.points.mean(axis=0))
+
+
+def edges_in_brain(reference: Volume, template: Template) -> EdgeComparison:
+    """A comparison of the reference's edges with those in the template's brain."""
+    grid = isotropic_grid(template.head, VOXEL_MM)
+    fixed = resample(template.head, grid, np.eye(4), order=1)
+    return compare_edges(fixed, resample_mask(template.brain, grid, np.eye(4)), reference)
 
 
 def compare_edges(fixed: Volume, mask: NDArray[np.bool_], moving: Volume) -> EdgeComparison:

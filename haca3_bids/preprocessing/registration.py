@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from haca3_bids.preprocessing.head import dilated, head_mask
-from haca3_bids.preprocessing.quality import compare_edges
+from haca3_bids.preprocessing.quality import edges_in_brain
 from haca3_bids.preprocessing.refinement import refined
 from haca3_bids.preprocessing.resampling import field_of_view, isotropic_grid, resample, resample_mask, shrink
 from haca3_bids.preprocessing.search import (
@@ -40,7 +40,6 @@ BRAIN_RIM_MM = 6.0  # rim about the brain that belongs to the refinement: CSF an
 STRIPPED_RIM_MM = 3.0  # the same for a scan without skull: its outline against black
 SHELL_MM = (5.0, 15.0)  # from the brain: skull and scalp
 BLACK, BLACK_SHARE = 0.01, 0.8  # of the brain's median; of the shell, in a scan whose skull was removed
-EDGES_MM = 3.0  # voxels of the images whose edges choose between two sizes
 SCALE_RANGE = (0.7, 1.4)  # of affine scales that are believed; heads lie well within
 
 
@@ -141,9 +140,7 @@ def _right_size(place: Start, comparison: Comparison, reference: Volume, templat
     Mutual information fits a small head's outline to a large brain's. Among places it is right more often than edges.
     """
     small = improved(scaled_to(place, CHILD_LOG_SCALE), comparison, scaled=False, step_mm=8.0, evaluations=250)
-    grid = isotropic_grid(template.head, EDGES_MM)
-    fixed = resample(template.head, grid, np.eye(4), order=1)
-    edges = compare_edges(fixed, resample_mask(template.brain, grid, np.eye(4)), reference)
+    edges = edges_in_brain(reference, template)
     return max((place, small), key=lambda start: edges.at(start.pull))
 
 
