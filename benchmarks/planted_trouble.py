@@ -24,9 +24,9 @@ from haca3_bids.physics.cohort import draw_sites, scans, sessions
 from haca3_bids.physics.people import another_person, draw_life, draw_person
 from haca3_bids.physics.scanner import moved, rician
 from haca3_bids.preprocessing import session as steps
+from haca3_bids.preprocessing.prior import tissue_regions
 from haca3_bids.preprocessing.registration import centre_of
 from haca3_bids.preprocessing.template import Template, load_template
-from haca3_bids.preprocessing.tissues import tissue_regions
 from haca3_bids.preprocessing.transforms import Matrix, similarity_matrix
 from haca3_bids.quality.scan import Regions, measure_scan
 from haca3_bids.quality.thresholds import Verdict

@@ -25,6 +25,7 @@ from haca3_bids.preprocessing.registration import centre_of
 from haca3_bids.preprocessing.session import for_registration, poor_registration, registered
 from haca3_bids.preprocessing.template import DEFAULT, Template, load_template
 from haca3_bids.preprocessing.transforms import Matrix, displacement_mm, inverse, rotation_deg, similarity_matrix
+from haca3_bids.quality.thresholds import PASS, THRESHOLDS
 from haca3_bids.settings import CONTRASTS, PreprocessingSettings
 from haca3_bids.training.heads import load_heads
 from haca3_bids.volumes.volume import Volume
@@ -96,18 +97,28 @@ def done(file: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(file.open())) if file.exists() else []
 
 
+def to_be_looked_at(row: dict[str, str], kind: str = "") -> bool:
+    """Whether the quality figures of a row, or of its displaced places, are below the limits of a clean verdict."""
+    figures = ("similarity", "distinctness")
+    return any(THRESHOLDS[f"registration_{name}"].grade(float(row[kind + name]))[0] != PASS for name in figures)
+
+
 def summary(rows: Sequence[dict[str, str]], words: Callable[[str], None] = print) -> None:
     """Shares of cases within the limits, of failures that were flagged, and of good ones that were."""
     good = [float(r["error_mm"]) < LIMIT_MM and float(r["error_deg"]) < LIMIT_DEG for r in rows]
-    flagged = [r["flagged"] == "1" for r in rows]
+    flagged = [r["flagged"] == "1" or to_be_looked_at(r) for r in rows]
     missed = [r for r, ok, flag in zip(rows, good, flagged, strict=True) if not ok and not flag]
     alarms = sum(ok and flag for ok, flag in zip(good, flagged, strict=True))
     words(f"{len(rows)} cases; within {LIMIT_MM} mm and {LIMIT_DEG} degree: {100 * np.mean(good):.1f} %")
     words(f"failures: {good.count(False)}, not flagged: {len(missed)}; false alarms: {alarms} of {sum(good)}")
     tried = [r for r in rows if r["decoys_flagged"]]
     if tried:
-        told = sum(int(r["decoys_flagged"]) for r in tried)
-        words(f"places {DECOY_MM:g} mm or {DECOY_DEG:g} degrees off: {told} of {2 * len(tried)} flagged")
+        refused = sum(int(r["decoys_flagged"]) for r in tried)
+        told = sum(to_be_looked_at(r, kind) for r in tried for kind in ("shifted_", "turned_"))
+        words(
+            f"places {DECOY_MM:g} mm or {DECOY_DEG:g} degrees off: {refused} of {2 * len(tried)} refused, "
+            f"{told} refused or marked to be looked at"
+        )
     for coverage in COVERAGES:
         own = [r for r in rows if r["coverage"] == coverage]
         if own:

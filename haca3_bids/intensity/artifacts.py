@@ -17,6 +17,7 @@ Mask = NDArray[np.bool_]
 MAD_TO_STD = 1.4826  # of a normal distribution
 FINE_VOXELS = 2.0  # noise is what a Gaussian of this width takes away
 GHOST_VOXELS = 5.0  # ghosts outlast a Gaussian of this width, noise does not
+SLOW_VOXELS = 20.0  # what varies more slowly than this is the bias correction, carried on into the air
 GHOST_PERCENTILES = (5, 95)  # ears, markers and pads around the head are fewer
 SMALLEST = 500  # voxels: fewer say nothing
 FAINT = 0.02  # of the peak: air below it is good whatever its pattern
@@ -40,11 +41,15 @@ def noise(image: Array, white_core: Mask, peak: float) -> float | None:
 
 
 def spread(image: Array, white_core: Mask, peak: float) -> float | None:
-    """Robust standard deviation of white matter, relative to the peak: noise, shading and a misplaced mask widen it."""
+    """Robust standard deviation of white matter on the narrower side of its peak, relative to the peak.
+
+    Noise and shading widen both sides; large ventricles and lesions, where the template has white matter, only one.
+    """
     if white_core.sum() < SMALLEST:
         return None
-    low, high = np.percentile(image[white_core], [25, 75])
-    return float((high - low) / 1.349 / peak)
+    beside = image[white_core] - np.float32(peak)
+    sides = [side for side in (beside[beside > 0], -beside[beside < 0]) if side.size]
+    return float(MAD_TO_STD * min(np.median(side) for side in sides) / peak) if sides else 0.0
 
 
 def air_level(image: Array, air: Mask, peak: float) -> float | None:
@@ -61,17 +66,20 @@ def ghosts(image: Array, air: Mask, peak: float) -> float | None:
     """
     if not _usable(image, air, peak):
         return None
-    box = _box(air, margin=0)
-    inside = np.where(air, image, 0.0)[box].astype(np.float32)
-    smooth = _smoothed(inside, air[box].astype(np.float32), GHOST_VOXELS)[air[box]]
-    low, high = np.percentile(smooth, GHOST_PERCENTILES)
+    low, high = np.percentile(_smooth_air(image, air, GHOST_VOXELS), GHOST_PERCENTILES)
     return float((high - low) / peak)
 
 
 def unevenness(image: Array, air: Mask, peak: float) -> float | None:
-    """``ghosts`` relative to the mean of the air: noise of any strength leaves the air even, motion does not."""
-    level, uneven = air_level(image, air, peak), ghosts(image, air, peak)
-    return None if level is None or uneven is None else uneven / max(level, FAINT)
+    """How uneven the air is, noise averaged out, relative to its mean in a wider surrounding.
+
+    Noise of any strength leaves the air even, motion does not; so does bias correction, but more slowly.
+    """
+    if not _usable(image, air, peak):
+        return None
+    wide = np.maximum(_smooth_air(image, air, SLOW_VOXELS), FAINT * peak)
+    low, high = np.percentile(_smooth_air(image, air, GHOST_VOXELS) / wide, GHOST_PERCENTILES)
+    return float(high - low)
 
 
 def entropy_focus(image: Array, head: Mask) -> float | None:
@@ -115,11 +123,13 @@ def _usable(image: Array, air: Mask, peak: float) -> bool:
     return bool(air.sum() >= SMALLEST and (image[air] < DARK * peak).mean() < ZEROED_SHARE)
 
 
-def _smoothed(values: Array, weight: Array, sigma: float) -> Array:
-    """Means over the mask only: what lies outside does not bleed in."""
-    top = ndimage.gaussian_filter(values, sigma, truncate=3.0)
+def _smooth_air(image: Array, air: Mask, sigma: float) -> Array:
+    """Means about each voxel of the air, (voxels,), over air only: what lies outside does not bleed in."""
+    box = _box(air, margin=0)
+    weight = air[box].astype(np.float32)
+    top = ndimage.gaussian_filter(image[box] * weight, sigma, truncate=3.0)
     out: Array = top / np.maximum(ndimage.gaussian_filter(weight, sigma, truncate=3.0), 1e-3)
-    return out
+    return out[air[box]]
 
 
 def _box(mask: Mask, margin: int) -> tuple[slice, ...]:

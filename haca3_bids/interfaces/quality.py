@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from haca3_bids.bids.describe import target_key
 from haca3_bids.interfaces.preprocess import AlignedInputSpec
 from haca3_bids.interfaces.step import Step, StepOutputSpec
+from haca3_bids.preprocessing.prior import tissue_regions
 from haca3_bids.preprocessing.registration import TemplateAlignment
 from haca3_bids.preprocessing.template import load_template
-from haca3_bids.preprocessing.tissues import tissue_regions
 from haca3_bids.preprocessing.transforms import read_itk
 from haca3_bids.quality.result import measure_result
 from haca3_bids.quality.scan import Regions, measure_scan

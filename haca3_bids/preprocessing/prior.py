@@ -1,4 +1,4 @@
-"""What the template knows, brought to the subject: its brain, and the core of its white matter."""
+"""What the template knows, brought to the subject: its brain, the core of its white matter, and other tissues."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from haca3_bids.preprocessing.head import eroded
 from haca3_bids.preprocessing.registration import TemplateAlignment
 from haca3_bids.preprocessing.resampling import resample_mask
 from haca3_bids.preprocessing.template import Template
+from haca3_bids.preprocessing.tissues import grey_matter, ventricles
 from haca3_bids.preprocessing.transforms import Matrix, inverse
 from haca3_bids.volumes.volume import Volume
 
@@ -36,6 +37,16 @@ def white_matter_core(template: Template, alignment: TemplateAlignment) -> NDArr
         if core.sum() >= ENOUGH:
             break
     return core
+
+
+def tissue_regions(template: Template, alignment: TemplateAlignment) -> dict[str, NDArray[np.bool_]]:
+    """``grey`` and ``fluid`` (ventricles) as the template expects them, on its grid where the subject lies rigidly."""
+    pull = prior_pull(alignment)
+    masks = {"grey": grey_matter(template), "fluid": ventricles(template)}
+    return {
+        name: resample_mask(template.head.with_data(mask), template.head, pull, threshold=0.7)
+        for name, mask in masks.items()
+    }
 
 
 def prior_pull(alignment: TemplateAlignment) -> Matrix:

@@ -16,11 +16,13 @@ from scipy import ndimage
 from haca3_bids.preprocessing.head import dilated, head_mask
 from haca3_bids.preprocessing.resampling import field_of_view, isotropic_grid, resample, resample_mask, shrink
 from haca3_bids.preprocessing.template import Template
+from haca3_bids.preprocessing.tissues import ventricles
 from haca3_bids.preprocessing.transforms import Matrix, inverse, similarity_matrix
 from haca3_bids.volumes.volume import Volume
 
 VOXEL_MM = 3.0
 EDGE_SIGMA_MM = 3.0  # scale of the edges that are compared: ventricles, the fissure, the brain's surface
+VENTRICLES_MM = 14.0  # from the template's ventricles: no edges are compared there
 RING_MM = 12.0  # how far the displaced alignments lie
 RING_RADIANS = 0.3
 SMALLEST = 100  # points: fewer say nothing
@@ -113,10 +115,15 @@ def coregistration_quality(moving: Volume, reference: Volume, pull: Matrix) -> t
 
 
 def edges_in_brain(reference: Volume, template: Template) -> EdgeComparison:
-    """A comparison of the reference's edges with those in the template's brain."""
+    """A comparison of the reference's edges with those in the template's brain, away from the ventricles.
+
+    Ventricles grow with age and disease, and no affine transform makes them the template's.
+    """
     grid = isotropic_grid(template.head, VOXEL_MM)
     fixed = resample(template.head, grid, np.eye(4), order=1)
-    return compare_edges(fixed, resample_mask(template.brain, grid, np.eye(4)), reference)
+    near = dilated(ventricles(template), template.head.zooms_mm, VENTRICLES_MM)
+    apart = template.brain.with_data(template.brain.data * ~near)
+    return compare_edges(fixed, resample_mask(apart, grid, np.eye(4)), reference)
 
 
 def compare_edges(fixed: Volume, mask: NDArray[np.bool_], moving: Volume) -> EdgeComparison:

@@ -1,4 +1,4 @@
-"""Where the template expects grey matter and the fluid of the ventricles, brought to the subject.
+"""Where the template has grey matter and ventricles.
 
 Only its T1-weighted head, brain mask and white-matter map are needed, so both templates can tell.
 """
@@ -12,9 +12,6 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from haca3_bids.preprocessing.head import closed, eroded
-from haca3_bids.preprocessing.prior import prior_pull
-from haca3_bids.preprocessing.registration import TemplateAlignment
-from haca3_bids.preprocessing.resampling import resample_mask
 from haca3_bids.preprocessing.template import Template
 
 # Intensities of a T1-weighted template relative to its white matter: grey matter has 0.60 to 0.81 (5th and 95th
@@ -26,32 +23,24 @@ WHITE = 0.9
 VENTRICLES_MM = 15.0  # deeper than this below the brain's surface, fluid is that of the ventricles
 
 
-def tissue_regions(template: Template, alignment: TemplateAlignment) -> dict[str, NDArray[np.bool_]]:
-    """``grey`` and ``fluid`` (ventricles) as the template expects them, on its grid where the subject lies rigidly."""
-    pull = prior_pull(alignment)
-    masks = {"grey": _grey(template), "fluid": _ventricles(template)}
-    return {
-        name: resample_mask(template.head.with_data(mask), template.head, pull, threshold=0.7)
-        for name, mask in masks.items()
-    }
-
-
-def _relative(template: Template) -> NDArray[np.float32]:
-    white = np.median(template.head.data[template.white_matter.data > WHITE])
-    relative: NDArray[np.float32] = template.head.data / white
-    return relative
-
-
-def _grey(template: Template) -> NDArray[np.bool_]:
+def grey_matter(template: Template) -> NDArray[np.bool_]:
+    """Voxels of the template's head that are grey matter, by their intensity."""
     relative = _relative(template)
     brain = template.brain.data > 0.5
     grey: Any = brain & (template.white_matter.data < NOT_WHITE) & (relative > GREY[0]) & (relative < GREY[1])
     return np.asarray(grey, np.bool_)
 
 
-def _ventricles(template: Template) -> NDArray[np.bool_]:
+def ventricles(template: Template) -> NDArray[np.bool_]:
+    """Voxels of the template's head that are fluid deep in the brain."""
     zooms = template.head.zooms_mm
     filled = ndimage.binary_fill_holes(template.brain.data > 0.5)  # a mask may leave the ventricles out
     deep = eroded(closed(np.asarray(filled, np.bool_), zooms, 6.0), zooms, VENTRICLES_MM)
     fluid = deep & (_relative(template) < FLUID) & (template.white_matter.data < 4 * NOT_WHITE)
     return np.asarray(ndimage.binary_opening(fluid), np.bool_)
+
+
+def _relative(template: Template) -> NDArray[np.float32]:
+    white = np.median(template.head.data[template.white_matter.data > WHITE])
+    relative: NDArray[np.float32] = template.head.data / white
+    return relative
