@@ -3,7 +3,7 @@
 72 cases: coverage x contrast x slice thickness, tilt (0 to 60 degrees), offset (0 to 60 mm) and head in turn. A case
 that stands in the table already is not done again, so that the run can be stopped and taken up. Where a head lies in
 the template is what the registration makes of its upright, whole, 3D scan of the same contrast; the error of a case is
-the distance from there, moved as the head was moved: at the centre of the brain, and as an angle. About 23 s a case on
+the distance from there, moved as the head was moved: at the centre of the brain, and as an angle. About 27 s a case on
 one core.
 """
 

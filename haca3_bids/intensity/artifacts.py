@@ -127,7 +127,7 @@ def _smooth_air(image: Array, air: Mask, sigma: float) -> Array:
     """Means about each voxel of the air, (voxels,), over air only: what lies outside does not bleed in."""
     box = _box(air, margin=0)
     weight = air[box].astype(np.float32)
-    top = ndimage.gaussian_filter(image[box] * weight, sigma, truncate=3.0)
+    top = ndimage.gaussian_filter(np.where(air, image, 0.0)[box].astype(np.float32), sigma, truncate=3.0)
     out: Array = top / np.maximum(ndimage.gaussian_filter(weight, sigma, truncate=3.0), 1e-3)
     return out[air[box]]
 

@@ -21,7 +21,7 @@ from haca3_bids.preprocessing.transforms import Matrix, inverse, similarity_matr
 from haca3_bids.volumes.volume import Volume
 
 VOXEL_MM = 3.0
-EDGE_SIGMA_MM = 3.0  # scale of the edges that are compared: ventricles, the fissure, the brain's surface
+EDGE_SIGMA_MM = 3.0  # scale of the edges that are compared: sulci, the fissure, the brain's surface
 VENTRICLES_MM = 14.0  # from the template's ventricles: no edges are compared there
 RING_MM = 12.0  # how far the displaced alignments lie
 RING_RADIANS = 0.3

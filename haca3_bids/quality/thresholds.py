@@ -70,7 +70,7 @@ THRESHOLDS: Mapping[str, Threshold] = {
     for threshold in (
         Threshold("registration_similarity", "session", BELOW, 0.44, 0.35, "poorly registered to the template",
                   "correlation of edges of the reference and of the template, away from the ventricles"),
-        Threshold("registration_distinctness", "session", BELOW, 0.15, 0.12, "poorly registered to the template",
+        Threshold("registration_distinctness", "session", BELOW, 0.15, 0.14, "poorly registered to the template",
                   "how much that correlation exceeds the one in displaced positions"),
         Threshold("brain_in_head", "session", BELOW, 0.97, 0.90, "the template's brain lies partly outside the head",
                   "share of the template's brain that lies in the head"),
