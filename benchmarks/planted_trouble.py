@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from stage import TEST_HEADS
 
 from haca3_bids.errors import BadInput
+from haca3_bids.interfaces.quality import as_scanned
 from haca3_bids.physics.anatomy import Anatomy, builtin_head
 from haca3_bids.physics.cohort import draw_sites, scans, sessions
 from haca3_bids.physics.people import another_person, draw_life, draw_person
@@ -28,7 +29,7 @@ from haca3_bids.preprocessing.prior import tissue_regions
 from haca3_bids.preprocessing.registration import centre_of
 from haca3_bids.preprocessing.template import Template, load_template
 from haca3_bids.preprocessing.transforms import Matrix, similarity_matrix
-from haca3_bids.quality.scan import Regions, measure_scan
+from haca3_bids.quality.scan import AsScanned, Regions, measure_scan
 from haca3_bids.quality.thresholds import Verdict
 from haca3_bids.quality.verdict import judge
 from haca3_bids.settings import REFERENCE_ORDER, PreprocessingSettings
@@ -45,7 +46,7 @@ MOTION_VOXELS, MOTION_EVENTS = (4.0, 10.0), (3, 6)  # severity of one and more, 
 SHIFT_MM, TURN_DEG = (12.0, 30.0), (15.0, 35.0)
 RIGHT_REASONS: Mapping[str, tuple[str, ...]] = {  # measures, or words of the sentence, that name the trouble
     "noise": ("noise", "air"),
-    "motion": ("ghosts", "air_unevenness", "noise", "air"),
+    "motion": ("ghosts", "air_unevenness", "noise", "air", "motion or ghosts"),
     "registration": (
         "registration_similarity",
         "registration_distinctness",
@@ -54,7 +55,7 @@ RIGHT_REASONS: Mapping[str, tuple[str, ...]] = {  # measures, or words of the se
         "rigid_turn_deg",
         "The registration",
     ),
-    "half": ("brain_seen", "brain_covered", "reaches", "is black"),
+    "half": ("brain_seen", "brain_covered", "reaches", "is black", "spans only"),
     "swap": ("name_margin",),
 }
 
@@ -129,21 +130,22 @@ def displaced(rng: np.random.Generator, centre: NDArray[np.float64]) -> Matrix:
 
 def prepare(
     images: Mapping[str, Volume], template: Template, settings: PreprocessingSettings, wrong: Matrix | None = None
-) -> tuple[dict[str, Any], dict[str, tuple[Volume, NDArray[np.bool_]]], Regions]:
-    """Preprocess a session as the App's graph does: its record, images with fields of view, and masks."""
+) -> tuple[dict[str, Any], dict[str, tuple[Volume, NDArray[np.bool_], AsScanned]], Regions]:
+    """Preprocess a session as the App's graph does: its record, images with fields of view and as scanned, masks."""
     first = next(contrast for contrast in REFERENCE_ORDER if contrast in images)
     copies = {contrast: steps.for_registration(image, settings) for contrast, image in images.items()}
     alignment, facts = steps.registered(copies[first], template, settings)
     if wrong is not None:
         alignment, facts = steps.registered(copies[first], template, settings, alignment.rigid @ wrong)
     pieces: list[dict[str, Any]] = [{"registration": facts}]
-    placed = {}
+    placed, pulls = {}, {}
     for contrast, image in images.items():
         pull, own = np.eye(4), {"registration_similarity": 1.0}
         if contrast != first:
             pull, own = steps.coregistered(copies[contrast], copies[first], settings, contrast)
         field = steps.field_in_brain(image, template, alignment, pull, settings)
-        placed[contrast] = steps.on_template_grid(image, field, template.head, pull @ alignment.rigid, settings)
+        pulls[contrast] = pull @ alignment.rigid
+        placed[contrast] = steps.on_template_grid(image, field, template.head, pulls[contrast], settings)
         pieces.append({"contrast": contrast} | own)
     masks = steps.masks(placed[first][0], placed[first][1].data > 0.5, template, alignment)
     tissues = tissue_regions(template, alignment)
@@ -151,7 +153,8 @@ def prepare(
     done = {}
     for contrast, (image, covered) in placed.items():
         seen = covered.data > 0.5
-        done[contrast] = steps.scaled(image, regions.white & seen, None)[0], seen
+        raw = as_scanned(copies[contrast], image, pulls[contrast], regions, seen)
+        done[contrast] = steps.scaled(image, regions.white & seen, None)[0], seen, raw
     return steps.record(first, pieces), done, regions
 
 
@@ -165,8 +168,8 @@ def judged(case: Case, heads: Sequence[Anatomy], template: Template) -> tuple[Ve
         record, done, regions = prepare(images, template, settings, wrong)
     except BadInput as error:
         return Verdict.failed(error.sentence), {"error": error.sentence}
-    for contrast, (image, seen) in done.items():
-        record["contrasts"][contrast]["quality"] = measure_scan(image.data, seen, regions, contrast).to_json()
+    for contrast, (image, seen, raw) in done.items():
+        record["contrasts"][contrast]["quality"] = measure_scan(image.data, seen, regions, contrast, raw).to_json()
     return judge(record), record
 
 

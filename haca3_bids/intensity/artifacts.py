@@ -17,7 +17,7 @@ Mask = NDArray[np.bool_]
 MAD_TO_STD = 1.4826  # of a normal distribution
 FINE_VOXELS = 2.0  # noise is what a Gaussian of this width takes away
 GHOST_VOXELS = 5.0  # ghosts outlast a Gaussian of this width, noise does not
-SLOW_VOXELS = 20.0  # what varies more slowly than this is the bias correction, carried on into the air
+EVEN_MM, SLOW_MM = 10.0, 40.0  # unevenness lies between these; what varies more slowly is the receiving coils
 GHOST_PERCENTILES = (5, 95)  # ears, markers and pads around the head are fewer
 SMALLEST = 500  # voxels: fewer say nothing
 FAINT = 0.02  # of the peak: air below it is good whatever its pattern
@@ -70,15 +70,16 @@ def ghosts(image: Array, air: Mask, peak: float) -> float | None:
     return float((high - low) / peak)
 
 
-def unevenness(image: Array, air: Mask, peak: float) -> float | None:
-    """How uneven the air is, noise averaged out, relative to its mean in a wider surrounding.
+def unevenness(image: Array, air: Mask, peak: float, zooms_mm: NDArray[np.float64]) -> float | None:
+    """How uneven the air of a scan on its own grid is, noise averaged out, relative to its mean in a wider surrounding.
 
-    Noise of any strength leaves the air even, motion does not; so does bias correction, but more slowly.
+    Noise of any strength leaves the air even, motion does not. Correct no bias before, or only the grossest: a field
+    that was found in the brain and carried on into the air hides faint ghosts.
     """
     if not _usable(image, air, peak):
         return None
-    wide = np.maximum(_smooth_air(image, air, SLOW_VOXELS), FAINT * peak)
-    low, high = np.percentile(_smooth_air(image, air, GHOST_VOXELS) / wide, GHOST_PERCENTILES)
+    wide = np.maximum(_smooth_air(image, air, SLOW_MM / zooms_mm), FAINT * peak)
+    low, high = np.percentile(_smooth_air(image, air, EVEN_MM / zooms_mm) / wide, GHOST_PERCENTILES)
     return float(high - low)
 
 
@@ -123,7 +124,7 @@ def _usable(image: Array, air: Mask, peak: float) -> bool:
     return bool(air.sum() >= SMALLEST and (image[air] < DARK * peak).mean() < ZEROED_SHARE)
 
 
-def _smooth_air(image: Array, air: Mask, sigma: float) -> Array:
+def _smooth_air(image: Array, air: Mask, sigma: float | NDArray[np.float64]) -> Array:
     """Means about each voxel of the air, (voxels,), over air only: what lies outside does not bleed in."""
     box = _box(air, margin=0)
     weight = air[box].astype(np.float32)

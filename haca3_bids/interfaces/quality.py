@@ -15,18 +15,21 @@ from haca3_bids.interfaces.preprocess import AlignedInputSpec
 from haca3_bids.interfaces.step import Step, StepOutputSpec
 from haca3_bids.preprocessing.prior import tissue_regions
 from haca3_bids.preprocessing.registration import TemplateAlignment
+from haca3_bids.preprocessing.resampling import resample_mask
 from haca3_bids.preprocessing.template import load_template
-from haca3_bids.preprocessing.transforms import read_itk
+from haca3_bids.preprocessing.transforms import Matrix, inverse, read_itk
 from haca3_bids.quality.result import measure_result
-from haca3_bids.quality.scan import Regions, measure_scan
+from haca3_bids.quality.scan import AsScanned, Regions, air_above, measure_scan
 from haca3_bids.quality.verdict import quality_block
-from haca3_bids.volumes.volume import load_volume
+from haca3_bids.volumes.volume import Volume, load_volume
 
 
 class MeasureInputSpec(AlignedInputSpec):
     """Inputs of ``Measure``."""
 
     in_file = File(exists=True, mandatory=True, desc="preprocessed image")
+    native = File(exists=True, mandatory=True, desc="coarse copy of the scan on its own grid")
+    to_reference = File(exists=True, mandatory=True, desc="rigid, ITK text")
     coverage = File(exists=True, mandatory=True, desc="its field of view")
     head_mask = File(exists=True, mandatory=True, desc="head of the reference")
     brain_mask = File(exists=True, mandatory=True, desc="the template's brain, stretched to the subject's")
@@ -51,8 +54,19 @@ class Measure(Step):
             tissues["grey"],
             tissues["fluid"],
         )
-        image = load_volume(inputs.in_file).data
-        return {"quality": measure_scan(image, _mask(inputs.coverage), regions, inputs.contrast).to_json()}
+        image, covered = load_volume(inputs.in_file), _mask(inputs.coverage)
+        pull = read_itk(inputs.to_reference) @ alignment.rigid
+        raw = as_scanned(load_volume(inputs.native), image, pull, regions, covered)
+        return {"quality": measure_scan(image.data, covered, regions, inputs.contrast, raw).to_json()}
+
+
+def as_scanned(copy: Volume, grid: Volume, pull: Matrix, regions: Regions, covered: NDArray[np.bool_]) -> AsScanned:
+    """A scan's coarse copy with the masks of the template grid; ``pull`` leads from there to the scan."""
+    air, white = (
+        resample_mask(grid.with_data(mask), copy, inverse(pull))
+        for mask in (air_above(regions, covered), regions.white)
+    )
+    return AsScanned(copy.data, air, white, copy.zooms_mm)
 
 
 class JudgeInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from haca3_bids.intensity.artifacts import unevenness
 from haca3_bids.preprocessing.head import dilated, head_mask
 from haca3_bids.preprocessing.resampling import field_of_view, isotropic_grid, resample, resample_mask, shrink
 from haca3_bids.preprocessing.template import Template
@@ -28,6 +29,8 @@ RING_RADIANS = 0.3
 SMALLEST = 100  # points: fewer say nothing
 BLACK, BLACK_LIMIT = 0.005, 0.08  # of the head's median: what was never measured; share of the brain that may be so
 AIR_MM, AIR_LIMIT = 10.0, 0.15  # from the head; mean of the air relative to the head's median, where a scan is noisy
+SPAN_MM = 130.0  # an image that is narrower misses part of the brain
+UNEVEN_LIMIT = 0.15  # unevenness of the air where a scan has ghosts
 
 
 @dataclass(frozen=True)
@@ -95,13 +98,19 @@ def visible_trouble(reference: Volume, template: Template, affine: Matrix) -> st
     signal = float(np.median(reference.data[head])) if head.any() else 0.0
     seen = resample(reference, grid, affine, order=1).data
     black = float((seen[brain] <= BLACK * signal).mean()) if brain.any() else 0.0
-    air = reference.data[~dilated(head, reference.zooms_mm, AIR_MM)]
+    around = ~dilated(head, reference.zooms_mm, AIR_MM)
+    air = reference.data[around]
     if black > BLACK_LIMIT:
         return f"{100 * black:.0f} % of the place where the brain should be is black: part of the image is missing."
+    span = float((reference.zooms_mm * reference.shape).min())
+    if span < SPAN_MM:
+        return f"The image spans only {span:.0f} mm in one direction: part of the brain is outside."
     if air.size < SMALLEST:
         return "The head cannot be told from the air: noise, probably, or an image cut close."
     if float(air.mean()) > AIR_LIMIT * signal:
         return f"The air has {100 * float(air.mean()) / signal:.0f} % of the head's intensity: noise, probably."
+    if (uneven := unevenness(reference.data, around, signal, reference.zooms_mm)) is not None and uneven > UNEVEN_LIMIT:
+        return "The air is uneven: motion or ghosts, probably."
     return ""
 
 

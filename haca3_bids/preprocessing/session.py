@@ -127,7 +127,7 @@ def coregistered(
     poor = None
     if distinctness < COREGISTRATION_LIMIT:
         poor = BadInput(
-            f"The {contrast} could not be registered to the session's reference: edges correlate by {distinctness:.2f} "
+            f"The {contrast} could not be registered to the session's reference: edges correlate by {distinctness:.3f} "
             f"more than in displaced positions ({COREGISTRATION_LIMIT:.2f} is needed).",
             "Look at both scans; leave one out with --modalities or --bids-filter-file, or try --force registration.",
         )
@@ -247,7 +247,7 @@ def poor_registration(quality: Quality) -> BadInput | None:
     elif quality.similarity < SIMILARITY_LIMIT or quality.distinctness < DISTINCTNESS_LIMIT:
         wrong = (
             f"edges correlate by {quality.similarity:.2f} ({SIMILARITY_LIMIT} is needed), and by "
-            f"{quality.distinctness:.2f} more than in displaced positions ({DISTINCTNESS_LIMIT} is needed)"
+            f"{quality.distinctness:.3f} more than in displaced positions ({DISTINCTNESS_LIMIT} is needed)"
         )
     else:
         return None

@@ -32,6 +32,16 @@ class Regions:
 
 
 @dataclass(frozen=True)
+class AsScanned:
+    """A scan of some 2 mm on its own grid, without the fine correction of bias, and masks there."""
+
+    image: Array
+    air: Mask  # of ``air_above``
+    white: Mask
+    zooms_mm: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
 class ScanQuality:
     """Quality numbers of one scan; None: cannot be measured. Each is described in ``thresholds``."""
 
@@ -55,8 +65,13 @@ class ScanQuality:
         return {key: _rounded(value) for key, value in asdict(self).items()}
 
 
-def measure_scan(image: Array, covered: Mask, regions: Regions, contrast: str) -> ScanQuality:
-    """The quality of a scan on the template grid (1 mm) whose white matter is scaled to WHITE_MATTER_PEAK."""
+def measure_scan(
+    image: Array, covered: Mask, regions: Regions, contrast: str, raw: AsScanned | None = None
+) -> ScanQuality:
+    """The quality of a scan on the template grid (1 mm) whose white matter is scaled to WHITE_MATTER_PEAK.
+
+    Without the scan as it was, ``raw``, nothing is said of the unevenness of its air.
+    """
     peak = WHITE_MATTER_PEAK
     white, air = regions.white & covered, air_above(regions, covered)
     tissue = _to_white(image, regions.grey & covered, peak), _to_white(image, regions.fluid & covered, peak)
@@ -67,7 +82,7 @@ def measure_scan(image: Array, covered: Mask, regions: Regions, contrast: str) -
         white_matter_spread=artifacts.spread(image, white, peak),
         noise=artifacts.noise(image, white, peak),
         ghosts=artifacts.ghosts(image, air, peak),
-        air_unevenness=artifacts.unevenness(image, air, peak),
+        air_unevenness=None if raw is None else _unevenness(raw),
         air=artifacts.air_level(image, air, peak),
         entropy_focus=artifacts.entropy_focus(image, regions.head & covered),
         joint_variation=artifacts.joint_variation(image, white, regions.grey & covered),
@@ -96,6 +111,12 @@ def air_above(regions: Regions, covered: Mask) -> Mask:
     far = ndimage.distance_transform_edt(~regions.brain[..., middle:]) > AIR_MM
     air[..., middle:] = far & covered[..., middle:]
     return air
+
+
+def _unevenness(raw: AsScanned) -> float | None:
+    if raw.white.sum() < artifacts.SMALLEST:
+        return None
+    return artifacts.unevenness(raw.image, raw.air, float(np.median(raw.image[raw.white])), raw.zooms_mm)
 
 
 def _to_white(image: Array, mask: Mask, peak: float) -> float | None:

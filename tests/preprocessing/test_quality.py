@@ -76,3 +76,9 @@ def test_what_is_wrong_with_a_scan_that_cannot_be_aligned_is_said(phantom) -> No
     assert visible_trouble(scan, template, np.eye(4)) == ""
     assert "is black" in visible_trouble(scan.with_data(half), template, np.eye(4))
     assert "noise" in visible_trouble(scan.with_data(noisy), template, np.eye(4))
+    narrow = Volume(scan.data[:, : int(100 / scan.zooms_mm[1])], scan.affine)
+    assert "spans only" in visible_trouble(narrow, template, np.eye(4))
+    faint = np.hypot(*(0.02 * white * rng.standard_normal((2, *scan.shape))))
+    ghosted = scan.data + faint + 0.05 * np.roll(scan.data, scan.shape[1] // 2, axis=1)
+    assert visible_trouble(scan.with_data(scan.data + faint), template, np.eye(4)) == ""
+    assert "motion" in visible_trouble(scan.with_data(ghosted), template, np.eye(4))

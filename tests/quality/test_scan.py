@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from haca3_bids.intensity import artifacts
-from haca3_bids.quality.scan import Regions, measure_scan
+from haca3_bids.quality.scan import AsScanned, Regions, measure_scan
 
 SHAPE = (96, 104, 96)
 GRID = np.stack(np.meshgrid(*[np.linspace(-1, 1, n) for n in SHAPE], indexing="ij"))
@@ -42,6 +42,29 @@ def test_ghosts_in_the_air_are_told_from_noise() -> None:
     ghosted = scan() + 0.3 * np.roll(scan(), SHAPE[0] // 2, axis=0)
     measured = [artifacts.ghosts(image, RADIUS > 0.8, 1000.0) or 0.0 for image in (scan(), noisy, ghosted)]
     assert measured[2] > 2 * measured[1] > 2 * measured[0]
+
+
+def test_motion_makes_the_air_uneven_and_noise_does_not() -> None:
+    zooms, air = np.full(3, 2.0), RADIUS > 0.5
+    ghosted = scan(noise=0.02) + 0.03 * np.roll(scan(), SHAPE[0] // 2, axis=0)
+
+    def uneven(image: NDArray[np.float32]) -> float:
+        raw = AsScanned(image, air, REGIONS.white, zooms)
+        return measure_scan(image, EVERYWHERE, REGIONS, "T1w", raw).air_unevenness or 0.0
+
+    assert uneven(scan(noise=0.02)) < 0.08
+    assert uneven(scan(noise=0.2)) < 0.08
+    assert uneven(ghosted) > 0.15
+
+
+def test_a_smooth_gain_of_the_coils_is_no_motion() -> None:
+    gain = (1 + 0.3 * GRID[0]).astype(np.float32)
+    raw = AsScanned(scan(noise=0.05) * gain, RADIUS > 0.5, REGIONS.white, np.full(3, 2.0))
+    assert (measure_scan(scan(), EVERYWHERE, REGIONS, "T1w", raw).air_unevenness or 0.0) < 0.2
+
+
+def test_without_the_scan_as_it_was_nothing_is_said_of_its_air_being_uneven() -> None:
+    assert measure_scan(scan(), EVERYWHERE, REGIONS, "T1w").air_unevenness is None
 
 
 def test_air_that_was_set_to_zero_says_nothing() -> None:
