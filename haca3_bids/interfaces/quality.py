@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from haca3_bids.bids.describe import target_key
 from haca3_bids.interfaces.preprocess import AlignedInputSpec
 from haca3_bids.interfaces.step import Step, StepOutputSpec
+from haca3_bids.preprocessing.head import dilated, head_mask
 from haca3_bids.preprocessing.prior import tissue_regions
 from haca3_bids.preprocessing.registration import TemplateAlignment
 from haca3_bids.preprocessing.resampling import resample_mask
@@ -22,6 +23,8 @@ from haca3_bids.quality.result import measure_result
 from haca3_bids.quality.scan import AsScanned, Regions, air_above, measure_scan
 from haca3_bids.quality.verdict import quality_block
 from haca3_bids.volumes.volume import Volume, load_volume
+
+AIR_MM = 10.0  # from the head begins the air of a scan on its own grid
 
 
 class MeasureInputSpec(AlignedInputSpec):
@@ -66,6 +69,7 @@ def as_scanned(copy: Volume, grid: Volume, pull: Matrix, regions: Regions, cover
         resample_mask(grid.with_data(mask), copy, inverse(pull))
         for mask in (air_above(regions, covered), regions.white)
     )
+    air &= ~dilated(head_mask(copy), copy.zooms_mm, AIR_MM)  # thick scalp reaches beyond where air is looked for
     return AsScanned(copy.data, air, white, copy.zooms_mm)
 
 
