@@ -38,7 +38,7 @@ from haca3_bids.volumes.volume import Volume
 # Of edges away from the ventricles; below, the session fails. Right alignments of simulated heads of all contrasts have
 # at least 0.46 and 0.12, but a head with very large ventricles 0.37 to 0.60: what lies between is for the reader to
 # judge (quality/thresholds.py). Places 15 mm or 20 degrees off are told by their distinctness, mostly below 0.14.
-SIMILARITY_LIMIT = 0.35
+SIMILARITY_LIMIT = 0.25
 DISTINCTNESS_LIMIT = 0.14  # of the similarity against displaced alignments
 # Between two contrasts edges of scalp and fluid differ, so similarity says little (right ones have 0.12 to 0.85), but
 # distinctness does much: right ones have at least 0.17, those that are 10 mm or 20 degrees off at most 0.14.
