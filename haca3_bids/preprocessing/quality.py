@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from haca3_bids.intensity.artifacts import unevenness
-from haca3_bids.preprocessing.head import dilated, head_mask
+from haca3_bids.preprocessing.head import dilated, eroded, head_mask
 from haca3_bids.preprocessing.resampling import field_of_view, isotropic_grid, resample, resample_mask, shrink
 from haca3_bids.preprocessing.template import Template
 from haca3_bids.preprocessing.tissues import ventricles
@@ -24,6 +24,7 @@ from haca3_bids.volumes.volume import Volume
 VOXEL_MM = 3.0
 EDGE_SIGMA_MM = 3.0  # scale of the edges that are compared: sulci, the fissure, the brain's surface
 VENTRICLES_MM = 14.0  # from the template's ventricles: no edges are compared there
+SCALP_MM = 12.0  # from the head's surface: between two contrasts, no edges are compared there
 RING_MM = 12.0  # how far the displaced alignments lie
 RING_RADIANS = 0.3
 SMALLEST = 100  # points: fewer say nothing
@@ -115,11 +116,14 @@ def visible_trouble(reference: Volume, template: Template, affine: Matrix) -> st
 
 
 def coregistration_quality(moving: Volume, reference: Volume, pull: Matrix) -> tuple[float, float]:
-    """Similarity and distinctness of another contrast and the reference, within the reference's head."""
+    """Similarity and distinctness of another contrast and the reference, deeper than the scalp of the reference.
+
+    Fat, skin and marrow make edges whose ranks differ most between contrasts.
+    """
     grid = isotropic_grid(reference, VOXEL_MM)
     fixed = resample(reference, grid, np.eye(4), order=1)
     head = resample_mask(reference.with_data(head_mask(reference)), grid, np.eye(4))
-    edges = compare_edges(fixed, head, moving)
+    edges = compare_edges(fixed, eroded(head, grid.zooms_mm, SCALP_MM), moving)
     return edges.at(pull), edges.distinctness(pull, edges.points.mean(axis=0))
 
 

@@ -42,7 +42,7 @@ SIMILARITY_LIMIT = 0.25
 DISTINCTNESS_LIMIT = 0.14  # of the similarity against displaced alignments
 # Between two contrasts edges of scalp and fluid differ, so similarity says little (right ones have 0.12 to 0.85), but
 # distinctness does much: right ones have at least 0.17, those that are 10 mm or 20 degrees off at most 0.14.
-COREGISTRATION_LIMIT = 0.12
+COREGISTRATION_LIMIT = 0.10
 IN_HEAD_LIMIT = 0.90  # share of the template's brain that must lie in the head
 COVERED_LIMIT = 0.25  # share of the template's brain that the reference must reach
 

@@ -82,7 +82,7 @@ THRESHOLDS: Mapping[str, Threshold] = {
                   "rotation between the rigid transform and the affine one"),
         Threshold("coregistration_similarity", "scan", BELOW, None, None, "poorly registered to the reference",
                   "correlation of edges of the scan and the session's reference"),
-        Threshold("coregistration_distinctness", "scan", BELOW, 0.14, 0.12, "poorly registered to the reference",
+        Threshold("coregistration_distinctness", "scan", BELOW, 0.12, 0.10, "poorly registered to the reference",
                   "how much that correlation exceeds the one in displaced positions"),
         Threshold("brain_seen", "scan", BELOW, 0.93, 0.70, "part of the brain is not seen",
                   "share of the template's brain that is in the field of view and shows a signal"),
