@@ -94,7 +94,7 @@ THRESHOLDS: Mapping[str, Threshold] = {
                   "robust standard deviation of fine detail in the white-matter core, relative to its peak"),
         Threshold("ghosts", "scan", ABOVE, 0.03, 0.10, "ghosts or ringing in the air: motion, probably",
                   "how uneven the air beside and above the head is after smoothing, relative to the white-matter peak"),
-        Threshold("air_unevenness", "scan", ABOVE, 0.08, 0.40, "the air is uneven: motion or ghosts, probably",
+        Threshold("air_unevenness", "scan", ABOVE, 0.05, 0.40, "the air is uneven: motion or ghosts, probably",
                   "how uneven the air is, noise averaged out, relative to its mean in a wider surrounding"),
         Threshold("air", "scan", ABOVE, 0.10, 0.30, "the air is not dark: noise, probably",
                   "mean of the air beside and above the head, relative to the white-matter peak"),

@@ -52,8 +52,8 @@ def test_motion_makes_the_air_uneven_and_noise_does_not() -> None:
         raw = AsScanned(image, air, REGIONS.white, zooms)
         return measure_scan(image, EVERYWHERE, REGIONS, "T1w", raw).air_unevenness or 0.0
 
-    assert uneven(scan(noise=0.02)) < 0.08
-    assert uneven(scan(noise=0.2)) < 0.08
+    assert uneven(scan(noise=0.02)) < 0.05
+    assert uneven(scan(noise=0.2)) < 0.05
     assert uneven(ghosted) > 0.15
 
 
