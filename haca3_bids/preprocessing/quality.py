@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from haca3_bids.intensity.artifacts import unevenness
-from haca3_bids.preprocessing.head import dilated, eroded, head_mask
+from haca3_bids.preprocessing.head import dilated, head_mask
 from haca3_bids.preprocessing.resampling import field_of_view, isotropic_grid, resample, resample_mask, shrink
+from haca3_bids.preprocessing.similarity import compare
 from haca3_bids.preprocessing.template import Template
 from haca3_bids.preprocessing.tissues import ventricles
 from haca3_bids.preprocessing.transforms import Matrix, inverse, similarity_matrix
@@ -24,7 +25,7 @@ from haca3_bids.volumes.volume import Volume
 VOXEL_MM = 3.0
 EDGE_SIGMA_MM = 3.0  # scale of the edges that are compared: sulci, the fissure, the brain's surface
 VENTRICLES_MM = 14.0  # from the template's ventricles: no edges are compared there
-SCALP_MM = 12.0  # from the head's surface: between two contrasts, no edges are compared there
+INFORMATION_MM, INFORMATION_POINTS = 4.0, 25000  # voxels and points at which two contrasts are compared
 RING_MM = 12.0  # how far the displaced alignments lie
 RING_RADIANS = 0.3
 SMALLEST = 100  # points: fewer say nothing
@@ -116,15 +117,17 @@ def visible_trouble(reference: Volume, template: Template, affine: Matrix) -> st
 
 
 def coregistration_quality(moving: Volume, reference: Volume, pull: Matrix) -> tuple[float, float]:
-    """Similarity and distinctness of another contrast and the reference, deeper than the scalp of the reference.
+    """Mutual information (nats) of two contrasts, and by how many times it exceeds the mean over displaced alignments.
 
-    Fat, skin and marrow make edges whose ranks differ most between contrasts.
+    Edges do not serve here: those that are the strongest in one contrast may be missing in the other.
     """
-    grid = isotropic_grid(reference, VOXEL_MM)
-    fixed = resample(reference, grid, np.eye(4), order=1)
-    head = resample_mask(reference.with_data(head_mask(reference)), grid, np.eye(4))
-    edges = compare_edges(fixed, eroded(head, grid.zooms_mm, SCALP_MM), moving)
-    return edges.at(pull), edges.distinctness(pull, edges.points.mean(axis=0))
+    fixed, other = shrink(reference, INFORMATION_MM), shrink(moving, INFORMATION_MM)
+    comparison = compare(fixed, head_mask(fixed), other, limit=INFORMATION_POINTS, moving_mask=head_mask(other))
+    if not len(comparison.points):
+        return 0.0, 0.0
+    ring = [comparison.score(pull @ moved) for moved in _ring(comparison.points.mean(axis=0))]
+    found = comparison.score(pull)
+    return found, found / max(float(np.mean(ring)), 1e-6) - 1
 
 
 def edges_in_brain(reference: Volume, template: Template) -> EdgeComparison:

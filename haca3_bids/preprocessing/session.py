@@ -35,14 +35,11 @@ from haca3_bids.preprocessing.transforms import Matrix, displacement_mm, inverse
 from haca3_bids.settings import WHITE_MATTER_PEAK, PreprocessingSettings
 from haca3_bids.volumes.volume import Volume
 
-# Of edges away from the ventricles; below, the session fails. Right alignments of simulated heads of all contrasts have
-# at least 0.46 and 0.12, but a head with very large ventricles 0.37 to 0.60: what lies between is for the reader to
-# judge (quality/thresholds.py). Places 15 mm or 20 degrees off are told by their distinctness, mostly below 0.14.
+# Of edges away from the ventricles; below, the session fails. Right alignments of simulated heads have a similarity of
+# at least 0.30, and nearly all a distinctness of at least 0.14; places 15 mm or 20 degrees off are told by the latter.
 SIMILARITY_LIMIT = 0.25
 DISTINCTNESS_LIMIT = 0.14  # of the similarity against displaced alignments
-# Between two contrasts edges of scalp and fluid differ, so similarity says little (right ones have 0.12 to 0.85), but
-# distinctness does much: right ones have at least 0.17, those that are 10 mm or 20 degrees off at most 0.14.
-COREGISTRATION_LIMIT = 0.10
+COREGISTRATION_LIMIT = 1.5  # by how many times mutual information must exceed that in displaced positions
 IN_HEAD_LIMIT = 0.90  # share of the template's brain that must lie in the head
 COVERED_LIMIT = 0.25  # share of the template's brain that the reference must reach
 
@@ -127,8 +124,8 @@ def coregistered(
     poor = None
     if distinctness < COREGISTRATION_LIMIT:
         poor = BadInput(
-            f"The {contrast} could not be registered to the session's reference: edges correlate by {distinctness:.3f} "
-            f"more than in displaced positions ({COREGISTRATION_LIMIT:.2f} is needed).",
+            f"The {contrast} could not be registered to the session's reference: their mutual information is "
+            f"{1 + distinctness:.1f} times that in displaced positions ({1 + COREGISTRATION_LIMIT:.1f} are needed).",
             "Look at both scans; leave one out with --modalities or --bids-filter-file, or try --force registration.",
         )
     return pull, {
