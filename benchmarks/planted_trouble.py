@@ -55,7 +55,7 @@ RIGHT_REASONS: Mapping[str, tuple[str, ...]] = {  # measures, or words of the se
         "rigid_turn_deg",
         "The registration",
     ),
-    "half": ("brain_seen", "brain_covered", "reaches", "is black", "spans only"),
+    "half": ("brain_seen", "brain_covered", "reaches", "is black", "are black", "spans only"),
     "swap": ("name_margin",),
 }
 

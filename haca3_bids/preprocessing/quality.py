@@ -30,6 +30,7 @@ RING_MM = 12.0  # how far the displaced alignments lie
 RING_RADIANS = 0.3
 SMALLEST = 100  # points: fewer say nothing
 BLACK, BLACK_LIMIT = 0.005, 0.08  # of the head's median: what was never measured; share of the brain that may be so
+BLACK_SLICES_LIMIT = 0.3  # share of slices; above a vertex, whose air was set to zero, fewer are black
 AIR_MM, AIR_LIMIT = 10.0, 0.15  # from the head; mean of the air relative to the head's median, where a scan is noisy
 SPAN_MM = 130.0  # an image that is narrower misses part of the brain
 UNEVEN_LIMIT = 0.15  # unevenness of the air where a scan has ghosts
@@ -104,6 +105,8 @@ def visible_trouble(reference: Volume, template: Template, affine: Matrix) -> st
     air = reference.data[around]
     if black > BLACK_LIMIT:
         return f"{100 * black:.0f} % of the place where the brain should be is black: part of the image is missing."
+    if (empty := _black_slices(reference.data, BLACK * signal)) > BLACK_SLICES_LIMIT:
+        return f"{100 * empty:.0f} % of the slices in one direction are black: part of the image is missing."
     span = float((reference.zooms_mm * reference.shape).min())
     if span < SPAN_MM:
         return f"The image spans only {span:.0f} mm in one direction: part of the brain is outside."
@@ -169,6 +172,12 @@ def _ring(centre: NDArray[np.float64]) -> list[Matrix]:
     steps = [sign * np.eye(3)[axis] for axis in range(3) for sign in (-1.0, 1.0)]
     shifts = [similarity_matrix(np.zeros(3), RING_MM * step, 0.0, centre) for step in steps]
     return shifts + [similarity_matrix(RING_RADIANS * step, np.zeros(3), 0.0, centre) for step in steps]
+
+
+def _black_slices(image: NDArray[np.float32], dark: float) -> float:
+    """The share of slices in which nothing is brighter than ``dark``, in the direction that has most of them."""
+    others = [tuple(other for other in range(3) if other != axis) for axis in range(3)]
+    return max(float((image.max(axis=across) <= dark).mean()) for across in others)
 
 
 def _ranks(values: NDArray[np.float32]) -> NDArray[np.float64]:

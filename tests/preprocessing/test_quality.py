@@ -76,6 +76,8 @@ def test_what_is_wrong_with_a_scan_that_cannot_be_aligned_is_said(phantom) -> No
     assert visible_trouble(scan, template, np.eye(4)) == ""
     assert "is black" in visible_trouble(scan.with_data(half), template, np.eye(4))
     assert "noise" in visible_trouble(scan.with_data(noisy), template, np.eye(4))
+    lost = similarity_matrix((0, 0, 0), (0, 0, 300))  # where the brain should be was not found
+    assert "slices in one direction are black" in visible_trouble(scan.with_data(half), template, lost)
     narrow = Volume(scan.data[:, : int(100 / scan.zooms_mm[1])], scan.affine)
     assert "spans only" in visible_trouble(narrow, template, np.eye(4))
     faint = np.hypot(*(0.02 * white * rng.standard_normal((2, *scan.shape))))
