@@ -39,7 +39,7 @@ from haca3_bids.volumes.volume import Volume
 # at least 0.30, and nearly all a distinctness of at least 0.14; places 15 mm or 20 degrees off are told by the latter.
 SIMILARITY_LIMIT = 0.25
 DISTINCTNESS_LIMIT = 0.14  # of the similarity against displaced alignments
-COREGISTRATION_LIMIT = 1.5  # by how many times mutual information must exceed that in displaced positions
+COREGISTRATION_LIMIT = 0.8  # by how many times mutual information must exceed that in displaced positions
 IN_HEAD_LIMIT = 0.90  # share of the template's brain that must lie in the head
 COVERED_LIMIT = 0.25  # share of the template's brain that the reference must reach
 

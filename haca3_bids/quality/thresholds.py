@@ -82,7 +82,7 @@ THRESHOLDS: Mapping[str, Threshold] = {
                   "rotation between the rigid transform and the affine one"),
         Threshold("coregistration_similarity", "scan", BELOW, None, None, "poorly registered to the reference",
                   "mutual information (nats) of the scan and the session's reference"),
-        Threshold("coregistration_distinctness", "scan", BELOW, 2.0, 1.5, "poorly registered to the reference",
+        Threshold("coregistration_distinctness", "scan", BELOW, 1.0, 0.8, "poorly registered to the reference",
                   "by how many times that information exceeds the one in displaced positions"),
         Threshold("brain_seen", "scan", BELOW, 0.93, 0.70, "part of the brain is not seen",
                   "share of the template's brain that is in the field of view and shows a signal"),
