@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,12 @@ from numpy.typing import NDArray
 
 from haca3_bids.physics.anatomy import builtin_head
 from haca3_bids.physics.protocols import draw_site
+from haca3_bids.physics.signal import Protocol
 from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.settings import CONTRASTS
 from haca3_bids.training.heads import head_from_labels
 from haca3_bids.training.levels import tissue_levels
-from haca3_bids.training.simulated import SimulatedSlices
+from haca3_bids.training.simulated import SimulatedSlices, View
 from haca3_bids.volumes.builtin import load_icbm2009a
 
 SLICES, SEED = 64, 7
@@ -47,13 +49,20 @@ def carried(image: NDArray[np.float32], levels: NDArray[np.int64], mask: NDArray
     return float(-10 * np.log10(((flat - image)[mask] ** 2).mean()))
 
 
-def main(paths: list[str]) -> None:
+def drawn(paths: list[str]) -> Iterator[tuple[View, str, Protocol]]:
+    """Slices of the heads in turn, each with a contrast and a protocol of it."""
     builtin = builtin_head(load_icbm2009a())
     data = SimulatedSlices([head_from_labels(Path(path), builtin, path) for path in paths])
-    rng, found = np.random.default_rng(SEED), defaultdict(list)
+    rng = np.random.default_rng(SEED)
     for index in range(SLICES):
         view, contrast = data.view(index % len(data.heads), rng), CONTRASTS[index // len(data.heads) % len(CONTRASTS)]
-        image = view.clean(draw_site(rng)[contrast])
+        yield view, contrast, draw_site(rng)[contrast]
+
+
+def main(paths: list[str]) -> None:
+    found = defaultdict(list)
+    for view, contrast, protocol in drawn(paths):
+        image = view.clean(protocol)
         for name, levels in (("mixtures", tissue_levels), ("five", five_levels)):
             found[name, contrast].append(carried(image, levels(view.shares), view.mask))
     for (name, contrast), values in found.items():

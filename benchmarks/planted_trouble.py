@@ -140,7 +140,7 @@ def prepare(
     pieces: list[dict[str, Any]] = [{"registration": facts}]
     placed, pulls = {}, {}
     for contrast, image in images.items():
-        pull, own = np.eye(4), {"registration_similarity": 1.0}
+        pull, own = np.eye(4), {}
         if contrast != first:
             pull, own = steps.coregistered(copies[contrast], copies[first], settings, contrast)
         field = steps.field_in_brain(image, template, alignment, pull, settings)

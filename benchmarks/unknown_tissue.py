@@ -11,27 +11,14 @@ from __future__ import annotations
 import sys
 from collections import defaultdict
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
-
-from haca3_bids.physics.anatomy import builtin_head
-from haca3_bids.physics.protocols import draw_site
-from haca3_bids.settings import CONTRASTS
-from haca3_bids.training.heads import head_from_labels
-from haca3_bids.training.simulated import SimulatedSlices
-from haca3_bids.volumes.builtin import load_icbm2009a
-
-SLICES, SEED = 64, 7
+from anatomy_levels import drawn
 
 
 def main(paths: list[str]) -> None:
-    builtin = builtin_head(load_icbm2009a())
-    data = SimulatedSlices([head_from_labels(Path(path), builtin, path) for path in paths])
-    rng, found = np.random.default_rng(SEED), defaultdict(list)
-    for index in range(SLICES):
-        view, contrast = data.view(index % len(data.heads), rng), CONTRASTS[index // len(data.heads) % len(CONTRASTS)]
-        protocol = draw_site(rng)[contrast]
+    found = defaultdict(list)
+    for view, contrast, protocol in drawn(paths):
         plain = np.zeros_like(view.local), np.zeros_like(view.deviations)
         variants = {
             "mean of everybody": replace(view, local=plain[0], deviations=plain[1]),

@@ -104,7 +104,7 @@ class Coregister(Step):
         path = self._out("to_reference", folder / "to_reference.txt")
         if not isdefined(self.inputs.moving):
             write_itk(np.eye(4), path)
-            return {"registration_similarity": 1.0, "registration_problem": ""}
+            return {"registration_problem": ""}
         moving, reference = load_volume(self.inputs.moving), load_volume(self.inputs.reference)
         pull, facts = session.coregistered(moving, reference, self._settings, self.inputs.contrast)
         write_itk(pull, path)

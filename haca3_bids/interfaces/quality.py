@@ -15,6 +15,7 @@ from haca3_bids.interfaces.preprocess import AlignedInputSpec
 from haca3_bids.interfaces.step import Step, StepOutputSpec
 from haca3_bids.preprocessing.head import dilated, head_mask
 from haca3_bids.preprocessing.prior import tissue_regions
+from haca3_bids.preprocessing.quality import AIR_MM
 from haca3_bids.preprocessing.registration import TemplateAlignment
 from haca3_bids.preprocessing.resampling import resample_mask
 from haca3_bids.preprocessing.template import load_template
@@ -23,8 +24,6 @@ from haca3_bids.quality.result import measure_result
 from haca3_bids.quality.scan import AsScanned, Regions, air_above, measure_scan
 from haca3_bids.quality.verdict import quality_block
 from haca3_bids.volumes.volume import Volume, load_volume
-
-AIR_MM = 10.0  # from the head begins the air of a scan on its own grid
 
 
 class MeasureInputSpec(AlignedInputSpec):

@@ -31,7 +31,7 @@ CONTRAST_COLUMNS: Mapping[str, str] = {
     "white_matter_peak_raw": "White-matter peak of the raw scan",
     "scale": "Factor by which the networks' output was multiplied",
     "coverage": "Share of the template's grid that the scan reaches",
-    "registration_similarity": "Similarity of the scan to the session's reference",
+    "registration_similarity": "Mutual information (nats) of the scan and the session's reference",
 }
 QC_COLUMNS: Mapping[str, str] = {
     **NAMES,

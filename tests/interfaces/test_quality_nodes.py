@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from haca3_bids.interfaces.quality import AIR_MM, as_scanned
+from haca3_bids.interfaces.quality import as_scanned
+from haca3_bids.preprocessing.quality import AIR_MM
 from haca3_bids.preprocessing.transforms import similarity_matrix
 from haca3_bids.quality.scan import Regions
 from haca3_bids.volumes.volume import Volume
