@@ -21,7 +21,7 @@ from haca3_bids.checkpoints.formats import Checkpoint, load_checkpoint, load_fus
 from haca3_bids.checkpoints.registry import resolve
 from haca3_bids.harmonization.engine import harmonize
 from haca3_bids.harmonization.target import target_from_reference
-from haca3_bids.networks.haca3 import argmax_beta, one_channel
+from haca3_bids.networks.haca3 import one_channel
 from haca3_bids.physics.anatomy import AFFINE, FULL, SHAPE, Anatomy, builtin_head
 from haca3_bids.physics.cohort import rendered
 from haca3_bids.physics.protocols import REFERENCE_PROTOCOLS, draw_site
@@ -66,7 +66,7 @@ def by_slice(checkpoint: Checkpoint, head: Anatomy, rng: np.random.Generator) ->
         brain, site = shares[BRAIN_ROWS].sum(axis=0) > 0.5, draw_site(rng)
         for source, contrasts in TARGETS.items():
             image = torch.from_numpy(view.acquired(site[source], draw_acquisition(rng, axes=2)))[None, None]
-            beta = one_channel(argmax_beta(model.beta_encoder(image)))
+            beta = one_channel(model.anatomy(model.beta_encoder(image)))
             for contrast in contrasts:
                 theta = torch.tensor([checkpoint.references[contrast].theta])
                 truth = view.clean(REFERENCE_PROTOCOLS[contrast])

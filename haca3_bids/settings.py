@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 CONTRASTS = ("T1w", "T2w", "PDw", "FLAIR")  # the order in which sources and outputs are listed everywhere
+BETAS = ("auto", "argmax", "soft", "sample")  # how anatomy is taken; auto: as the weights were trained
 REFERENCE_ORDER = ("T1w", "T2w", "FLAIR", "PDw")  # the first one present is the session's reference
 WHITE_MATTER_PEAK = 1000.0  # intensity of the white-matter peak in every image that is written
 
@@ -36,7 +37,7 @@ class HarmonizationSettings:
     precision: str = "fp32"  # or "bf16"
     device: str = "auto"  # "auto", "cpu", "cuda", "cuda:N"
     batch_size: int = 8  # slices
-    beta: str = "argmax"  # or "sample"
+    beta: str = "auto"  # one of BETAS
     samples: int = 1  # drawn images when beta is "sample"
     seed: int = 0
     like_authors: bool = False  # the released program's arithmetic instead of the default mode's

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from haca3_bids.errors import CannotCreate, UsageError
-from haca3_bids.settings import CONTRASTS, HarmonizationSettings
+from haca3_bids.settings import BETAS, CONTRASTS, HarmonizationSettings
 
 if TYPE_CHECKING:
     from haca3_bids.checkpoints.formats import Checkpoint
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--precision", choices=("fp32", "bf16"), default=DEFAULTS.precision)
     parser.add_argument("--device", default=DEFAULTS.device, help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--batch-size", type=_positive, default=DEFAULTS.batch_size, help="slices at once")
-    parser.add_argument("--beta", choices=("argmax", "sample"), default=DEFAULTS.beta)
+    parser.add_argument("--beta", choices=BETAS, default=DEFAULTS.beta)
     parser.add_argument("--samples", type=_positive, default=DEFAULTS.samples, help="images drawn with --beta sample")
     parser.add_argument("--seed", type=int, default=DEFAULTS.seed, help="of --beta sample")
     parser.add_argument("--threads", type=int, default=DEFAULTS.threads, help="0: as PyTorch chooses")

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from haca3_bids.cli.kinds import named_folder, path, positive, show_named_folder
 from haca3_bids.cli.option import Option, add_option, switch
 from haca3_bids.cli.running import RUNNING
-from haca3_bids.settings import CONTRASTS
+from haca3_bids.settings import BETAS, CONTRASTS
 
 LEVELS = ("participant", "group")
 PRECISIONS = ("fp32", "bf16")
@@ -145,8 +145,9 @@ OPTIONS: Mapping[str, tuple[Option, ...]] = {
         Option(
             ("--beta",),
             "harmonization.beta",
-            "take the most likely anatomy (argmax; default), or draw it (sample), as the authors do",
-            choices=("argmax", "sample"),
+            "anatomy: the likeliest level (argmax), all levels' probabilities (soft), or a level drawn from them "
+            "(sample), as the authors do; auto (default): what the weights were trained with",
+            choices=BETAS,
         ),
         Option(
             ("--samples",),

@@ -18,7 +18,7 @@ from haca3_bids.harmonization.stream import Draw, Session, Stream, union
 from haca3_bids.harmonization.target import Pair, Target
 from haca3_bids.intensity.percentile import Array, Mask, scaled, upper_percentile
 from haca3_bids.networks.fusion import FusionNet
-from haca3_bids.settings import CONTRASTS, WHITE_MATTER_PEAK, HarmonizationSettings
+from haca3_bids.settings import BETAS, CONTRASTS, WHITE_MATTER_PEAK, HarmonizationSettings
 from haca3_bids.volumes.canvas import Canvas, authors_window
 from haca3_bids.volumes.slices import ORIENTATIONS
 from haca3_bids.volumes.volume import Volume
@@ -26,7 +26,6 @@ from haca3_bids.volumes.volume import Volume
 logger = logging.getLogger(__name__)
 
 DRAWS_AT_ONCE = 3  # images in the making for one encoding: 135 MB each
-BETAS = ("argmax", "sample")
 EXTRAS = ("beta", "attention", "std")
 
 
@@ -55,6 +54,7 @@ class Harmonized:
     covered_share: float  # of the grid, inside some source's field of view
     device: str
     precision: str
+    anatomy: str  # how beta was taken: "argmax", "soft" or "sample"
     attention_maps: Mapping[str, Volume] = field(default_factory=dict)
     beta: Volume | None = None  # level + 1 of the axial slices, 0 outside
     brain_without_source: float | None = None  # share of the brain that stays empty
@@ -124,7 +124,7 @@ def _check(
     if settings.beta not in BETAS or settings.samples < 1:
         raise UsageError(
             f"beta {settings.beta} with {settings.samples} samples is not possible.",
-            "Choose argmax, or sample with one sample or more.",
+            f"Choose one of {', '.join(BETAS)}, with one sample or more.",
         )
     first, grid = next(iter(sources.items()))
     for name, volume in [*sources.items(), *masks.items()]:
@@ -254,6 +254,7 @@ def _finished(image: _Image, target: Target, stream: Stream, task: _Task, device
         covered_share=float(task.session.covered[task.canvas.box].mean()),
         device=str(device),
         precision=task.settings.precision,
+        anatomy=stream.anatomy,
         attention_maps={name: task.canvas.restore(part) for name, part in zip(names, draw.maps, strict=False)},
         beta=None if levels is None else task.canvas.restore_labels(levels),
         brain_without_source=task.session.brain_without_source,

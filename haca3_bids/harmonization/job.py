@@ -181,7 +181,7 @@ def facts(image: Harmonized, settings: HarmonizationSettings, start: float) -> J
     return {
         "device": image.device,
         "precision": image.precision,
-        "beta": settings.beta,
+        "beta": image.anatomy,
         "samples": settings.samples if settings.beta == "sample" else 1,
         "seed": settings.seed,
         "like_authors": settings.like_authors,

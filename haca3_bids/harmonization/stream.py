@@ -16,7 +16,7 @@ from haca3_bids.harmonization.prepare import Prepared, nonempty, representative
 from haca3_bids.harmonization.target import Target
 from haca3_bids.intensity.percentile import Array, Mask
 from haca3_bids.networks.attention import INFERENCE_TEMPERATURE, attention_maps, smooth_maps
-from haca3_bids.networks.haca3 import Haca3, argmax_beta, fuse, one_channel, sample_beta
+from haca3_bids.networks.haca3 import Haca3, fuse, one_channel, sample_beta
 from haca3_bids.settings import HarmonizationSettings
 from haca3_bids.volumes.canvas import CANVAS
 from haca3_bids.volumes.slices import ORIENTATIONS, cut
@@ -82,6 +82,7 @@ class Stream:
         self.settings = settings
         self.device = device
         self.batches = batches
+        self.anatomy = model.config.anatomy if settings.beta == "auto" else settings.beta
         self.middle = representative(nonempty(cut(session.mask, "coronal")))
         self.codes = np.full((len(ORIENTATIONS), CANVAS, len(session.sources), 4), np.nan)
 
@@ -160,9 +161,9 @@ class Stream:
         return smooth_maps(maps) if plus else maps
 
     def _anatomy(self, logits: Tensor, sample: int, batch: Indices, orientation: str) -> Tensor:
-        """One-hot beta: the likeliest level, or one drawn by a generator that belongs to the slice."""
-        if self.settings.beta != "sample":
-            return argmax_beta(logits)
+        """Beta: the likeliest level, all probabilities, or a level drawn by a generator that belongs to the slice."""
+        if self.anatomy != "sample":
+            return self.model.anatomy(logits, self.anatomy)
         numbers = (self.settings.seed, sample, ORIENTATIONS.index(orientation))
         generators = (_generator(*numbers, int(index)) for index in batch)
         return torch.cat(

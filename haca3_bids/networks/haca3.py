@@ -17,6 +17,7 @@ from haca3_bids.networks.unet import UNet
 
 PLANE = 224  # pixels a side: the slices that the contrast and artifact encoders see
 VARIANTS = ("haca3", "haca3plus")
+ANATOMIES = ("argmax", "soft")
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,13 @@ class Haca3Config:
     beta_base: int = 8
     decoder_base: int = 16
     variant: str = "haca3"  # of attention: one weight a source, or a map
+    anatomy: str = "argmax"  # the beta that the decoder knows: one-hot levels, or their probabilities ("soft")
 
     def __post_init__(self) -> None:
         if self.variant not in VARIANTS:
             raise ValueError(f"variant {self.variant!r} is not one of {', '.join(VARIANTS)}")
+        if self.anatomy not in ANATOMIES:
+            raise ValueError(f"anatomy {self.anatomy!r} is not one of {', '.join(ANATOMIES)}")
 
     def to_dict(self) -> dict[str, int | str]:
         """The fields, for a file's header."""
@@ -49,6 +53,13 @@ class Haca3(nn.Module):
         self.attention_module = Attention()
         self.decoder = UNet(3, 1, config.decoder_base, final=nn.ReLU())
         self.patchifier = Patchifier()
+
+    def anatomy(self, logits: Tensor, how: str | None = None) -> Tensor:
+        """Beta of fused logits (batch, levels, h, w), same shape: one-hot levels ("argmax"), or probabilities ("soft").
+
+        By default what the decoder was trained on.
+        """
+        return logits.softmax(dim=1) if (how or self.config.anatomy) == "soft" else argmax_beta(logits)
 
     def decode(self, beta: Tensor, theta: Tensor) -> Tensor:
         """The image of anatomy ``beta`` (batch, 1, h, w) in the contrast ``theta`` (batch, 2): (batch, 1, h, w)."""

@@ -113,7 +113,7 @@ def _found(model: Haca3, batch: Batch) -> Tensor:
     """What the anatomy encoder makes of each session's first source, (batch, 1, 224, 224)."""
     first = batch["available"].int().argmax(dim=1)
     sources = batch["sources"][torch.arange(len(first)), first][:, None]
-    return one_channel(argmax_beta(model.beta_encoder(sources)))
+    return one_channel(model.anatomy(model.beta_encoder(sources)))
 
 
 def _together(model: Haca3, batch: Batch, stage: Stage, perceptual: Perceptual) -> Losses:
@@ -129,7 +129,8 @@ def _together(model: Haca3, batch: Batch, stage: Stage, perceptual: Perceptual) 
     spread = logits.new_zeros(*available.shape, *logits.shape[1:])
     spread[available] = logits
     fused = fuse(spread, alpha)
-    beta = fused.softmax(dim=1) if stage.anatomy == "soft" else straight_through(fused)
+    soft = "soft" in (stage.anatomy, model.config.anatomy)
+    beta = fused.softmax(dim=1) if soft else straight_through(fused)
     image = _decoded(model, one_channel(beta), drawn, stage) * mask
     losses = {
         **_reconstruction(image, batch, mask, stage, perceptual),

@@ -88,7 +88,7 @@ def load_anatomy(folder: Path) -> UNet:
 
 def untrained(artifact: ArtifactEncoder, anatomy: UNet | None = None) -> Haca3:
     """HACA3 with trained encoders of artifact and, given one, anatomy; everything else at its beginning."""
-    model = Haca3(Haca3Config(beta_dim=len(LEVELS)) if anatomy else None)
+    model = Haca3(Haca3Config(beta_dim=len(LEVELS), anatomy="soft") if anatomy else None)
     _enlarge_theta(model)
     model.eta_encoder.load_state_dict(artifact.state_dict())
     if anatomy:

@@ -10,21 +10,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from haca3_bids.networks.haca3 import Haca3, argmax_beta, fuse, one_channel
+from haca3_bids.networks.haca3 import Haca3, fuse, one_channel
 
 Sample = Mapping[str, Any]
 
 
 @torch.inference_mode()
 def harmonize_slice(model: Haca3, sample: Sample) -> Tensor:
-    """The sample's sources in its target's contrast, as at inference: argmax beta, mean theta; (224, 224)."""
+    """The sample's sources in its target's contrast, as at inference (mean theta), (224, 224)."""
     images = sample["sources"][sample["available"]][:, None]
     reference = sample["reference"][:, None]
     theta = model.theta_encoder(reference)[0].mean(0, keepdim=True)
     eta = model.eta_encoder(reference).mean(0, keepdim=True)
     keys = torch.cat([model.theta_encoder(images)[0], model.eta_encoder(images)], dim=1)[None]
     alpha = model.attention_module(torch.cat([theta, eta], dim=1), keys)
-    beta = argmax_beta(fuse(model.beta_encoder(images)[None], alpha))
+    beta = model.anatomy(fuse(model.beta_encoder(images)[None], alpha))
     image: Tensor = model.decode(one_channel(beta), theta)[0, 0] * sample["mask"]
     return image
 
