@@ -2,8 +2,8 @@
 
 On simulated slices the anatomy encoder comes trained on tissue labels (``training.anatomy``). At first the decoder
 learns what contrast is, told the true levels and contrast codes, while theta learns those codes; then it learns from
-the anatomy that is found, and at the end all learn together, at 1 mm. On scans of people nothing is told: anatomy is
-soft at first.
+the anatomy that is found, and for the last third all learn together, at 1 mm: the encoder then gives up levels that it
+cannot tell apart for probabilities that serve the image. On scans of people nothing is told: anatomy is soft at first.
 Whole slices, never crops: crops change the statistics of instance normalization.
 """
 
@@ -44,24 +44,24 @@ class Stage:
     until: float  # share of all steps
     pool: int  # 4, 2 or 1 mm
     batch: int
-    anatomy: str  # "told" (true levels), "found" (by the frozen encoder), "soft", or "hard": all learn together
+    anatomy: str  # "told" (true levels), "found" (by the frozen encoder); all together: "soft", or as at "inference"
     labels: float = 0.0  # weight of the auxiliary tissue labels and contrast codes at the start of the stage
     labels_end: float = 0.0
     cycle: bool = False
 
 
 SIMULATED = (  # small batches: the decoder needs many steps, not many images, to find out what theta is for
-    Stage(0.55, 4, 2, "told", 1.0, 1.0),  # a sixteenth of the price of 1 mm: here the decoder learns most
-    Stage(0.70, 2, 2, "told", 1.0, 1.0),  # straight from 4 to 1 mm it forgets most of it
-    Stage(0.92, 1, 1, "found", 1.0, 0.5),
-    Stage(1.00, 1, 2, "hard", 0.5, 0.1, cycle=True),
+    Stage(0.40, 4, 2, "told", 1.0, 1.0),  # a sixteenth of the price of 1 mm: here the decoder learns most
+    Stage(0.52, 2, 2, "told", 1.0, 1.0),  # straight from 4 to 1 mm it forgets most of it
+    Stage(0.60, 1, 1, "found", 1.0, 0.5),
+    Stage(1.00, 1, 1, "inference", 0.5, 0.1, cycle=True),
 )
 REAL = (
     Stage(0.30, 2, 3, "soft"),
-    Stage(0.60, 2, 3, "hard"),
-    Stage(1.00, 1, 2, "hard", cycle=True),
+    Stage(0.60, 2, 3, "inference"),
+    Stage(1.00, 1, 2, "inference", cycle=True),
 )
-TOGETHER = 0.92  # where weights that are already trained begin, in either curriculum
+TOGETHER = 0.60  # where weights that are already trained begin, in either curriculum
 
 
 def stage_at(progress: float, curriculum: Sequence[Stage] = SIMULATED) -> tuple[Stage, float]:

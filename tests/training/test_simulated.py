@@ -57,7 +57,7 @@ def test_contrasts_begin_far_apart():
 def test_a_curriculum_ends_with_whole_slices_and_everything_together(curriculum) -> None:
     assert [stage.until for stage in curriculum] == sorted(stage.until for stage in curriculum)
     last = stage_at(1.0, curriculum)[0]
-    assert (last.pool, last.anatomy, last.cycle) == (1, "hard", True)
+    assert (last.pool, last.anatomy, last.cycle) == (1, "inference", True)
     assert stage_at(TOGETHER, curriculum)[0] == last
 
 
@@ -95,7 +95,7 @@ def test_a_hard_anatomy_still_has_a_gradient() -> None:
     [
         (0.1, ("theta_encoder", "decoder")),
         (0.3, ("theta_encoder", "decoder")),
-        (0.6, ("theta_encoder", "decoder")),
+        (0.55, ("theta_encoder", "decoder")),
         (0.95, ("beta_encoder", "theta_encoder", "decoder", "attention_module", "patchifier")),
     ],
 )
