@@ -127,6 +127,7 @@ def harmonized_sidecar(image: Mapping[str, Any], result: Mapping[str, Any], vers
         "BrainWithoutSourcePercent": _percent(image.get("brain_without_source")),
         "Device": result.get("device"),
         "Precision": result.get("precision"),
+        "Anatomy": result.get("beta"),
         "Seed": result.get("seed"),
         "SoftwareVersion": version,
     }

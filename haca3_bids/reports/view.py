@@ -99,6 +99,7 @@ def _software(record: Record) -> list[tuple[str, str]]:
         "Variant": weights.get("variant"),
         "Device": after.get("device"),
         "Precision": after.get("precision"),
+        "Anatomy": after.get("beta"),
         "Seed": after.get("seed"),
         "Peak memory of the networks": f"{memory / 1e9:.2f} GB" if memory else None,
         **(record.get("software") or {}),

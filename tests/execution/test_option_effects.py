@@ -265,9 +265,10 @@ def test_boilerplate_only_writes_the_methods_text(app: App, out: Path) -> None:
 
 
 def test_a_run_is_repeated_from_its_own_configuration(app: App, out: Path, record: Record, tmp_path: Path) -> None:
-    app("--precision", "bf16", "--participant-label", "02")
+    app("--precision", "bf16", "--beta", "argmax", "--participant-label", "02")
     config = log(out) / "config.toml"
     assert app("--config-file", str(config), out=tmp_path / "again") == 0
     assert not (tmp_path / "again/sub-01").exists()
     sidecar = tmp_path / f"again/sub-02/anat/sub-02_{SPACE}_desc-haca3_T1w.json"
-    assert json.loads(sidecar.read_text())["Precision"] == "bf16"
+    told = json.loads(sidecar.read_text())
+    assert (told["Precision"], told["Anatomy"]) == ("bf16", "argmax")
