@@ -35,7 +35,7 @@ def seen(monkeypatch):
         image = next(iter(sources.values()))
         std = image if settings.beta == "sample" else None
         reports = {name: SourceReport((0.0, 0.0), (0.0, 0.0), 1.0, 1.0) for name in sources}
-        return [Harmonized(targets[0], image, std, reports, 1.0, None, 0.0, 1.0, "cpu", settings.precision)]
+        return [Harmonized(targets[0], image, std, reports, 1.0, None, 0.0, 1.0, "cpu", settings.precision, "soft")]
 
     monkeypatch.setattr(engine, "harmonize", harmonize)
     weights = {"weights": {"name": "tiny"}}
