@@ -48,7 +48,9 @@ def test_slices_are_compared_like_volumes_where_they_are_whole():
 
 
 def test_whole_volumes_go_through_the_engine(monkeypatch):
-    found = engine.Harmonized(None, Volume(np.ones((4, 4, 4), np.float32), np.eye(4)), None, {}, 1, None, 0, 1, "", "", "")
+    found = engine.Harmonized(
+        None, Volume(np.ones((4, 4, 4), np.float32), np.eye(4)), None, {}, 1, None, 0, 1, "", "", ""
+    )
     monkeypatch.setattr(staged, "harmonize", lambda *_: [found])
     on = staged.Stage([], None, [], None, None, None, 1, Path())
     (made,) = staged.made({}, [None], on)
