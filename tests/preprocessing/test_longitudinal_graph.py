@@ -37,7 +37,7 @@ def done(phantom, tmp_path_factory):
         whole.connect(frame, "outputnode.frame", inner, "inputnode.frame")
     whole.config["execution"] = {"crashdump_dir": str(folder), "poll_sleep_duration": "0.1"}
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("preprocess", "longitudinal"):
+        for module in ("preprocess", "longitudinal", "quality"):
             patch.setattr(f"haca3_bids.interfaces.{module}.load_template", lambda name: phantom.template())
         return {node.fullname.partition(".")[2]: node.result.outputs for node in whole.run().nodes()}
 
