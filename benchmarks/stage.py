@@ -120,6 +120,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     made.add_argument("--open-test-set", action="store_true", help="take the test heads and the held-out sites")
     made.add_argument("--every", type=int, default=1, help="1: whole volumes through the engine; 8: one slice in eight")
     made.add_argument("--sites", type=int, default=SITES, help="how many of the eight; fewer for a trial")
+    made.add_argument("--residual", type=float, help="share of a source's residual; default: what the weights say")
     made.add_argument("--weights", default="builtin")
     made.add_argument("--fusion-weights", default="builtin")
     made.add_argument("--threads", type=int, default=0)
@@ -137,7 +138,7 @@ def stage(options: argparse.Namespace) -> Stage:
     builtin, *heads = load_heads(maps, options.cache)
     rng = np.random.default_rng(VALIDATION_SITES_SEED)
     sites = held_out_sites() if options.open_test_set else [draw_site(rng) for _ in range(SITES)]
-    settings = HarmonizationSettings(device="auto", threads=options.threads)
+    settings = HarmonizationSettings(device="auto", threads=options.threads, residual=options.residual)
     checkpoint, fusion = (
         load_checkpoint(resolve(options.weights)),
         load_fusion(resolve(options.fusion_weights, "fusion")),

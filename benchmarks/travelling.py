@@ -29,7 +29,7 @@ SEGMENTED = ("T1w", "T2w")
 
 
 def measured(number: int, person: Someone, other: Someone, on: Stage) -> list[dict[str, Any]]:
-    """One row a contrast and method for a person."""
+    """One row a contrast and method for a person between the sites of pair ``number``."""
     here, there = on.pair(number)
     sources = {contrast: person.scan(here[contrast], "source") for contrast in CONTRASTS}
     targets = [on.target(other, there[contrast]) for contrast in CONTRASTS]
@@ -102,12 +102,16 @@ def _spread(values: NDArray[np.float64], digits: int) -> str:
 
 
 def main() -> None:
-    on = stage(parser(__doc__).parse_args())
-    done = {row["person"] for row in kept(on.out)}
+    options = parser(__doc__)
+    options.add_argument("--pairs", type=int, default=1, help="of sites for each person, who is the unit all the same")
+    given = options.parse_args()
+    on = stage(given)
+    done = {(row["person"], row["pair"]) for row in kept(on.out)}
     for number, person, other in on.people():
-        if person.name not in done:
-            keep(on.out, measured(number, person, other, on))
-            print(f"{person.name} is measured", flush=True)
+        for pair in range(number, number + given.pairs):
+            if (person.name, pair) not in done:
+                keep(on.out, [row | {"pair": pair} for row in measured(pair, person, other, on)])
+                print(f"{person.name}, pair {pair}, is measured", flush=True)
     table(kept(on.out))
 
 

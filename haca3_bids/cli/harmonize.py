@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from haca3_bids.cli.kinds import share
 from haca3_bids.errors import CannotCreate, UsageError
 from haca3_bids.settings import BETAS, CONTRASTS, HarmonizationSettings
 
@@ -44,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default=DEFAULTS.device, help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--batch-size", type=_positive, default=DEFAULTS.batch_size, help="slices at once")
     parser.add_argument("--beta", choices=BETAS, default=DEFAULTS.beta)
+    parser.add_argument("--residual", type=share, metavar="SHARE", help="of the source's residual, 0 to 1")
     parser.add_argument("--samples", type=_positive, default=DEFAULTS.samples, help="images drawn with --beta sample")
     parser.add_argument("--seed", type=int, default=DEFAULTS.seed, help="of --beta sample")
     parser.add_argument("--threads", type=int, default=DEFAULTS.threads, help="0: as PyTorch chooses")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 
-from haca3_bids.cli.kinds import named_folder, path, positive, show_named_folder
+from haca3_bids.cli.kinds import named_folder, path, positive, share, show_named_folder
 from haca3_bids.cli.option import Option, add_option, switch
 from haca3_bids.cli.running import RUNNING
 from haca3_bids.settings import BETAS, CONTRASTS
@@ -148,6 +148,16 @@ OPTIONS: Mapping[str, tuple[Option, ...]] = {
             "anatomy: the likeliest level (argmax), all levels' probabilities (soft), or a level drawn from them "
             "(sample), as the authors do; auto (default): what the weights were trained with",
             choices=BETAS,
+        ),
+        Option(
+            ("--residual",),
+            "harmonization.residual",
+            "how much of what a source shows beyond the networks' own image of it is carried into the harmonized "
+            "image of its contrast, 0 (as in the article) to 1; default: 0.5 with the built-in weights, 0 with the "
+            "authors'",
+            kind=share,
+            metavar="SHARE",
+            show=float,
         ),
         Option(
             ("--samples",),

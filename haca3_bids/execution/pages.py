@@ -62,4 +62,4 @@ def methods_sentences(settings: Settings) -> list[str]:
     """What was done, in sentences with citations, of every step."""
     from haca3_bids.workflows.participant import methods
 
-    return methods(settings.preprocessing)
+    return methods(settings)

@@ -57,6 +57,7 @@ class Harmonized:
     anatomy: str  # how beta was taken: "argmax", "soft" or "sample"
     attention_maps: Mapping[str, Volume] = field(default_factory=dict)
     beta: Volume | None = None  # level + 1 of the axial slices, 0 outside
+    residual: float = 0.0  # weight of the residual of the source that has the target's contrast
     brain_without_source: float | None = None  # share of the brain that stays empty
 
 
@@ -257,6 +258,7 @@ def _finished(image: _Image, target: Target, stream: Stream, task: _Task, device
         anatomy=stream.anatomy,
         attention_maps={name: task.canvas.restore(part) for name, part in zip(names, draw.maps, strict=False)},
         beta=None if levels is None else task.canvas.restore_labels(levels),
+        residual=stream.residual if target.contrast in stream.own_theta else 0.0,
         brain_without_source=task.session.brain_without_source,
     )
 

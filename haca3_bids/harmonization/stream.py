@@ -13,7 +13,8 @@ from torch import Tensor
 
 from haca3_bids.harmonization.device import Batches, Indices, half_precision
 from haca3_bids.harmonization.prepare import Prepared, nonempty, representative
-from haca3_bids.harmonization.target import Target
+from haca3_bids.harmonization.residual import residual_weight, with_residual
+from haca3_bids.harmonization.target import Target, encode_prepared
 from haca3_bids.intensity.percentile import Array, Mask
 from haca3_bids.networks.attention import INFERENCE_TEMPERATURE, attention_maps, smooth_maps
 from haca3_bids.networks.haca3 import Haca3, fuse, one_channel, sample_beta
@@ -84,10 +85,13 @@ class Stream:
         self.batches = batches
         self.anatomy = model.config.anatomy if settings.beta == "auto" else settings.beta
         self.middle = representative(nonempty(cut(session.mask, "coronal")))
+        self.residual = residual_weight(settings, model.config)
+        self.own_theta: dict[str, Tensor] = {}  # of sources whose residual is wanted, (1, 2)
         self.codes = np.full((len(ORIENTATIONS), CANVAS, len(session.sources), 4), np.nan)
 
     def run(self, draws: Sequence[Draw], every: int = 1) -> None:
         """Fill the draws: every slice is encoded once for all of them; ``every`` 8 takes one slice in eight only."""
+        self._encode_residuals({draw.target.contrast for draw in draws})
         for draw in draws:
             draw.stacks = {orientation: np.zeros((CANVAS,) * 3, np.float32) for orientation in ORIENTATIONS}
             draw.attention = np.zeros((len(ORIENTATIONS), CANVAS, len(self.session.sources)))
@@ -144,9 +148,25 @@ class Stream:
         beta = self._anatomy(fuse(encoded.logits, alpha), draw.sample, batch, orientation)
         theta = torch.tensor([draw.target.theta], device=self.device).expand(len(batch), -1)
         with half_precision(self.device, self.settings.precision):
-            image = self.model.decode(one_channel(beta), theta)
+            image = self.model.decode(one_channel(beta), theta)[:, 0].float()
+            if draw.target.contrast in self.own_theta:
+                image = self._with_residual(image, beta, alpha, draw.target.contrast, batch, orientation)
         levels = beta.argmax(dim=1).to(torch.uint8) if draw.wants_maps else beta.new_zeros(0)
-        return image[:, 0].float(), alpha, levels
+        return image, alpha, levels
+
+    def _encode_residuals(self, contrasts: set[str]) -> None:
+        """Theta of the sources that have a wanted contrast themselves."""
+        for contrast in contrasts & set(self.session.sources) if self.residual else ():
+            theta, _ = encode_prepared(self.session.sources[contrast], self.model, self.settings, self.device)
+            self.own_theta[contrast] = torch.tensor([theta], device=self.device)
+
+    def _with_residual(
+        self, image: Tensor, beta: Tensor, alpha: Tensor, contrast: str, batch: Indices, orientation: str
+    ) -> Tensor:
+        """The images (batch, h, w) of one target and what the source of its contrast shows beyond the networks."""
+        own = self.model.decode(one_channel(beta), self.own_theta[contrast].expand(len(batch), -1))[:, 0].float()
+        source = torch.from_numpy(_slices(self.session.sources[contrast].values, orientation, batch)).to(self.device)
+        return with_residual(image, source, own, alpha, list(self.session.sources).index(contrast), self.residual)
 
     def _attention(self, encoded: _Encoded, target: Target) -> Tensor:
         """Weights a pixel: one weight a source and slice as in the paper, zero where a source says nothing."""

@@ -13,7 +13,16 @@ import torch
 from haca3_bids.checkpoints.formats import Checkpoint
 from haca3_bids.errors import UsageError
 from haca3_bids.harmonization.device import choose_device, half_precision, inference, made_lean
-from haca3_bids.harmonization.prepare import REFERENCE_SLICES, Rim, fit_images, nonempty, prepare, representative
+from haca3_bids.harmonization.prepare import (
+    REFERENCE_SLICES,
+    Prepared,
+    Rim,
+    fit_images,
+    nonempty,
+    prepare,
+    representative,
+)
+from haca3_bids.networks.haca3 import Haca3
 from haca3_bids.settings import WHITE_MATTER_PEAK, HarmonizationSettings
 from haca3_bids.volumes.slices import cut
 from haca3_bids.volumes.volume import Volume
@@ -92,19 +101,27 @@ def encode_target(
     rim = Rim({contrast: coverage} if coverage is not None else {}, head_mask)
     canvas = fit_images({contrast: volume}, rim, settings)
     prepared = prepare(contrast, volume, canvas, rim, settings, checkpoint.model.config.variant)
+    device = choose_device(settings.device)
+    with inference(settings.precision, settings.threads):
+        theta, eta = encode_prepared(prepared, made_lean(checkpoint.model, device), settings, device)
+    return Target(name, contrast, theta, eta, prepared.scale, origin)
+
+
+def encode_prepared(
+    prepared: Prepared, model: Haca3, settings: HarmonizationSettings, device: torch.device
+) -> tuple[Pair, Pair]:
+    """Theta and eta of an image: means over the coronal slices that speak for it."""
     if settings.like_authors:
         chosen = np.array(REFERENCE_SLICES)
     else:
         chosen = representative(nonempty(cut(prepared.votes, "coronal")))
     slices = np.ascontiguousarray(cut(prepared.values, "coronal")[chosen])
-    device = choose_device(settings.device)
-    with inference(settings.precision, settings.threads), half_precision(device, settings.precision):
-        model = made_lean(checkpoint.model, device)
-        theta, eta = [], []
+    theta, eta = [], []
+    with half_precision(device, settings.precision):
         for batch in torch.split(torch.from_numpy(slices)[:, None], max(1, settings.batch_size)):
             theta.append(model.theta_encoder(batch.to(device))[0].float().cpu())
             eta.append(model.eta_encoder(batch.to(device)).float().cpu())
-    return Target(name, contrast, _mean(theta), _mean(eta), prepared.scale, origin)
+    return _mean(theta), _mean(eta)
 
 
 def _mean(parts: list[torch.Tensor]) -> Pair:

@@ -11,6 +11,7 @@ from typing import Any
 from nipype.interfaces import utility
 from nipype.pipeline import engine as pe
 
+from haca3_bids.checkpoints.registry import RELEASED
 from haca3_bids.interfaces.harmonize import Encode, Harmonize
 from haca3_bids.interfaces.native import ToNative
 from haca3_bids.settings import HarmonizationSettings, Settings
@@ -32,6 +33,17 @@ METHODS = (
     "contrast, weighs the source images by attention, and decodes slices of three orientations to the target "
     "contrast; the three results were fused into one volume."
 )
+RESIDUAL = (
+    "Where a session has a scan of the target's contrast, a share of what this scan shows beyond the networks' own "
+    "image of it was added (ResidualWeight in the sidecars)."
+)
+
+
+def methods(settings: HarmonizationSettings) -> str:
+    """The sentences for a methods section; of residuals only where there may be some."""
+    usually_none = settings.residual is None and settings.weights in RELEASED
+    none = settings.like_authors or settings.residual == 0 or usually_none
+    return METHODS if none else f"{METHODS} {RESIDUAL}"
 
 
 @dataclass(frozen=True)

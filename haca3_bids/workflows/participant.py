@@ -15,7 +15,7 @@ from haca3_bids.bids.discover import Session
 from haca3_bids.interfaces.derivatives import WriteSession
 from haca3_bids.interfaces.figures import DrawFigures
 from haca3_bids.interfaces.quality import Judge
-from haca3_bids.settings import PreprocessingSettings, Settings
+from haca3_bids.settings import Settings
 from haca3_bids.workflows import harmonize as harmonization
 from haca3_bids.workflows import longitudinal
 from haca3_bids.workflows import preprocess as preprocessing
@@ -117,7 +117,7 @@ def init_session_wf(plan: SessionPlan, settings: Settings, needs: EngineNeeds) -
     return workflow
 
 
-def methods(settings: PreprocessingSettings) -> list[str]:
+def methods(settings: Settings) -> list[str]:
     """The methods sentences of all steps that these settings ask for."""
-    visits = [longitudinal.METHODS] if settings.longitudinal else []
-    return [preprocessing.METHODS, *visits, harmonization.METHODS]
+    visits = [longitudinal.METHODS] if settings.preprocessing.longitudinal else []
+    return [preprocessing.METHODS, *visits, harmonization.methods(settings.harmonization)]

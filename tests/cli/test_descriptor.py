@@ -39,7 +39,7 @@ def value(option: Option, identifier: str, folder: Path) -> Any:
     if described["type"] == "Flag":
         return True
     if described["type"] == "Number":
-        return 3
+        return 3 if described["integer"] else 0.25
     if option.choices:
         return list(option.choices[:2]) if option.many else option.choices[0]
     if described["type"] == "File":

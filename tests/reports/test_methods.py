@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from haca3_bids.reports.methods import REFERENCES, methods_bibtex, methods_html, methods_markdown, write_methods
-from haca3_bids.settings import PreprocessingSettings
+from haca3_bids.settings import Settings
 
 SENTENCES = ("Bias was corrected with N4 [@n4] <once>.", "Contrast was harmonized [@haca3] after N4 [@n4].")
 
@@ -48,4 +48,4 @@ def test_three_files_are_written(tmp_path: Path) -> None:
 def test_the_sentences_of_every_step_cite_works_that_are_listed() -> None:
     from haca3_bids.workflows.participant import methods
 
-    assert "[1]" in methods_markdown(methods(PreprocessingSettings()))
+    assert "[1]" in methods_markdown(methods(Settings(Path("in"), Path("out"))))

@@ -10,7 +10,7 @@ import pytest
 from haca3_bids.bids.derivatives import Context
 from haca3_bids.bids.discover import Session, SourceImage
 from haca3_bids.execution.crash import STEPS
-from haca3_bids.settings import OutputSettings, PreprocessingSettings, Settings
+from haca3_bids.settings import OutputSettings, Settings
 from haca3_bids.workflows.harmonize import EngineNeeds
 from haca3_bids.workflows.participant import SessionPlan, init_participant_wf, methods, workflow_name
 
@@ -84,7 +84,17 @@ def test_placing_the_networks_elsewhere_does_not_make_the_step_another(tmp_path:
     assert digest(NEEDS) != digest(EngineNeeds("y", threads=2, use_gpu=False))
 
 
-def test_names_and_methods(tmp_path: Path) -> None:
+def test_names() -> None:
     session = Session("01", "1", {})
     assert workflow_name(session) == "sub_01_ses_1_wf"
-    assert any("[@haca3]" in sentence for sentence in methods(PreprocessingSettings()))
+
+
+def test_the_methods_speak_of_residuals_only_where_there_may_be_some(settings: Settings) -> None:
+    def said(**changes: Any) -> str:
+        return " ".join(methods(replace(settings, harmonization=replace(settings.harmonization, **changes))))
+
+    assert "[@haca3]" in said()
+    assert "ResidualWeight" in said()
+    assert "ResidualWeight" in said(weights="haca3", residual=0.3)
+    for changes in ({"weights": "haca3"}, {"residual": 0.0}, {"like_authors": True}):
+        assert "ResidualWeight" not in said(**changes)
