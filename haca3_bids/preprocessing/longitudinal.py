@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from haca3_bids.preprocessing.head import dilated, head_mask
 from haca3_bids.preprocessing.refinement import refined
@@ -25,7 +24,7 @@ from haca3_bids.preprocessing.registration import (
 )
 from haca3_bids.preprocessing.resampling import field_of_view, resample, resample_mask, shrink
 from haca3_bids.preprocessing.template import Template
-from haca3_bids.preprocessing.transforms import Matrix, inverse, rigid_part
+from haca3_bids.preprocessing.transforms import Matrix, inverse, mean_rigid, rigid_part
 from haca3_bids.settings import PreprocessingSettings
 from haca3_bids.volumes.volume import Volume
 
@@ -82,15 +81,6 @@ def mean_image(references: Mapping[str, Volume], pulls: Mapping[str, Matrix]) ->
         total += resample(reference, grid, pulls[visit], order=1).data / np.float32(max(unit, 1e-6))
         count += field_of_view(reference, grid, pulls[visit])
     return _cropped(grid.with_data(total / np.maximum(count, 1)), count >= HALF * len(references))
-
-
-def mean_rigid(matrices: Sequence[Matrix], centre: NDArray[np.float64]) -> Matrix:
-    """The rigid map in the middle of several: mean rotation, and ``centre`` goes to the mean of where it went."""
-    rotation = Rotation.from_matrix([matrix[:3, :3] for matrix in matrices]).mean().as_matrix()
-    moved = np.mean([matrix[:3, :3] @ centre + matrix[:3, 3] for matrix in matrices], axis=0)
-    out = np.eye(4)
-    out[:3, :3], out[:3, 3] = rotation, moved - rotation @ centre
-    return out
 
 
 def _first_guess(

@@ -14,7 +14,6 @@ from haca3_bids.settings import PreprocessingSettings
 from haca3_bids.volumes.volume import Volume
 
 FULL = ((60, 30), (2, 1), (1, 0))  # iterations, shrink factors, smoothing (voxels) on images of 2 mm
-PRIOR_ONLY = ((60,), (2,), (1,))  # an affine alignment serves the prior, to which a millimetre is little
 SLOPPY = ((30,), (2,), (1,))
 SAMPLED = 0.25  # share of the voxels, on a regular lattice with a seeded jitter
 BINS = 32
@@ -32,7 +31,7 @@ def refined(
 
     ``kind`` is "Rigid", "Similarity" or "Affine". Give images of about 2 mm.
     """
-    iterations, shrinks, smoothings = SLOPPY if settings.sloppy else PRIOR_ONLY if kind == "Affine" else FULL
+    iterations, shrinks, smoothings = SLOPPY if settings.sloppy else FULL
     with tempfile.TemporaryDirectory(prefix="haca3-") as folder, seeded_ants(settings.seed) as ants:
         first = Path(folder) / "start.txt"
         write_itk(start, first)

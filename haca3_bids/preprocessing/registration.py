@@ -1,6 +1,9 @@
 """Rigid registration: the session's reference to the template, its other contrasts to the reference, and back.
 
-The scale that is estimated on the way goes to the template; the subject keeps its size.
+The template is stretched to the subject, and what is rigid in that moves the images: they keep their size. A brain is
+no turned and scaled template, and where it differs in shape each contrast turns it another way to make up for it; an
+affine transform follows the shape, but little holds it where a scan shows little. So the images are moved to between
+the two, nearer to the affine one.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ from haca3_bids.preprocessing.search import (
 )
 from haca3_bids.preprocessing.similarity import Comparison, compare
 from haca3_bids.preprocessing.template import Template
-from haca3_bids.preprocessing.transforms import Matrix, inverse, rigid_part, scales
+from haca3_bids.preprocessing.transforms import Matrix, inverse, mean_rigid, rigid_part, scales
 from haca3_bids.settings import PreprocessingSettings
 from haca3_bids.volumes.volume import Volume
 
@@ -40,7 +43,8 @@ BRAIN_RIM_MM = 6.0  # rim about the brain that belongs to the refinement: CSF an
 STRIPPED_RIM_MM = 3.0  # the same for a scan without skull: its outline against black
 SHELL_MM = (5.0, 15.0)  # from the brain: skull and scalp
 BLACK, BLACK_SHARE = 0.01, 0.8  # of the brain's median; of the shell, in a scan whose skull was removed
-SCALE_RANGE = (0.7, 1.4)  # of affine scales that are believed; heads lie well within
+SCALE_RANGE = (0.6, 1.4)  # of affine scales that are believed; heads lie well within, small children's too
+AFFINE_SHARE = 0.7  # of the way from what is rigid in the similarity to what is rigid in the affine transform
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,8 @@ def register_to_template(
         start = _search_template(alone, template.without_skull(), centre, settings).pull
     similarity = _refined_in_brain(reference, template, start, "Similarity", settings, rim_mm)
     affine = _refined_in_brain(reference, template, similarity, "Affine", settings, rim_mm)
-    return TemplateAlignment(rigid_part(similarity, centre), affine)
+    both = [rigid_part(similarity, centre), rigid_part(affine, centre)]
+    return TemplateAlignment(mean_rigid(both, centre, (1 - AFFINE_SHARE, AFFINE_SHARE)), affine)
 
 
 def align_prior(
@@ -140,6 +145,7 @@ def _right_size(place: Start, comparison: Comparison, reference: Volume, templat
     Mutual information fits a small head's outline to a large brain's. Among places it is right more often than edges.
     """
     small = improved(scaled_to(place, CHILD_LOG_SCALE), comparison, scaled=False, step_mm=8.0, evaluations=250)
+    small = improved(small, comparison, scaled=True, step_mm=3.0, evaluations=300)
     edges = edges_in_brain(reference, template)
     return max((place, small), key=lambda start: edges.at(start.pull))
 

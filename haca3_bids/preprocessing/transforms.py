@@ -7,6 +7,7 @@ intensity belongs there. ITK's files hold the same map, in LPS; `antsApplyTransf
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,17 @@ def rigid_part(matrix: Matrix, centre: ArrayLike) -> Matrix:
     rigid[:3, :3] = rotation
     rigid[:3, 3] = matrix[:3, :3] @ centre + matrix[:3, 3] - rotation @ centre
     return rigid
+
+
+def mean_rigid(
+    matrices: Sequence[Matrix], centre: NDArray[np.float64], weights: Sequence[float] | None = None
+) -> Matrix:
+    """The rigid map in the middle of several: mean rotation, and ``centre`` goes to the mean of where it went."""
+    rotation = Rotation.from_matrix([matrix[:3, :3] for matrix in matrices]).mean(weights).as_matrix()
+    moved = np.average([matrix[:3, :3] @ centre + matrix[:3, 3] for matrix in matrices], axis=0, weights=weights)
+    out = np.eye(4)
+    out[:3, :3], out[:3, 3] = rotation, moved - rotation @ centre
+    return out
 
 
 def scales(matrix: Matrix) -> NDArray[np.float64]:

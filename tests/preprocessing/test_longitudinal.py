@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from haca3_bids.preprocessing.longitudinal import Frame, common_frame, mean_image, mean_rigid
-from haca3_bids.preprocessing.transforms import apply, inverse, rotation_deg, similarity_matrix
+from haca3_bids.preprocessing.longitudinal import Frame, common_frame, mean_image
+from haca3_bids.preprocessing.transforms import apply, inverse, mean_rigid, rotation_deg, similarity_matrix
 from haca3_bids.settings import PreprocessingSettings
 from haca3_bids.volumes.volume import Volume
 

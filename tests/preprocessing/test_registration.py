@@ -66,6 +66,17 @@ def test_a_small_head_keeps_its_size_and_the_scale_goes_to_the_template(phantom)
     np.testing.assert_allclose(scales(found.affine), 0.9, atol=0.03)
 
 
+@pytest.mark.parametrize("contrast", ["T1w", "T2w", "FLAIR"])
+def test_a_head_of_another_shape_is_not_turned_to_make_up_for_it(phantom, contrast) -> None:
+    shape = np.eye(4)
+    shape[:3, :3] = [[1.0, 0.0, 0.0], [0.0, 1.03, 0.06], [0.0, 0.06, 0.95]]  # symmetric: turns nothing
+    found = register_to_template(phantom.scan(contrast, shape), phantom.template(), FAST)
+    about_the_centre = np.asarray(CENTRE) - shape[:3, :3] @ CENTRE
+    shift_mm, turn_deg = error(found.rigid, similarity_matrix((0, 0, 0), -about_the_centre, 0.0, CENTRE))
+    assert turn_deg < 1.5
+    assert shift_mm < 2
+
+
 @pytest.mark.parametrize("contrast", ["T1w", "T2w"])
 def test_a_childs_head_is_not_taken_for_a_large_brain(phantom, contrast) -> None:
     moved = moved_by(((30.0, -10.0, 15.0), (5.0, 10.0, -5.0)))
