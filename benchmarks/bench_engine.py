@@ -17,7 +17,7 @@ from haca3_bids.settings import HarmonizationSettings
 from haca3_bids.volumes.volume import Volume
 
 SIDE = 24  # voxels: a small head, so that the whole file takes some minutes on two cores
-FASTER, SAME = 0.9, 1.1
+FASTER, SAME, TWICE = 0.9, 1.1, 2.0
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +75,10 @@ def test_half_precision(checkpoint: Checkpoint, sources: dict[str, Volume]) -> N
     baseline = seconds(lambda: harmonize(sources, [target(1)], checkpoint, None, full))
     found = seconds(lambda: harmonize(sources, [target(1)], checkpoint, None, brief))
     report("bf16, against fp32", found, baseline)  # faster only where the processor has bf16 arithmetic
+
+
+def test_a_residual_costs_one_more_decoding(checkpoint: Checkpoint, sources: dict[str, Volume]) -> None:
+    none, half = (HarmonizationSettings(device="cpu", residual=share) for share in (0.0, 0.5))
+    baseline = seconds(lambda: harmonize(sources, [target(1)], checkpoint, None, none))
+    found = seconds(lambda: harmonize(sources, [target(1)], checkpoint, None, half))
+    assert report("half of the residual, against none", found, baseline) < TWICE
