@@ -37,7 +37,7 @@ DECOY_MM, DECOY_DEG = 15.0, 20.0  # displacements of the found place that must b
 SETTINGS = PreprocessingSettings(force=("registration",))  # what is poor is told, not raised
 COLUMNS = (
     "case", "coverage", "contrast", "thickness_mm", "tilt_deg", "offset_mm", "head", "error_mm", "error_deg", "flagged",
-    "similarity", "distinctness", "brain_in_head", "brain_covered", "seconds",
+    "similarity", "distinctness", "uncertainty_deg", "brain_in_head", "brain_covered", "seconds",
     "shifted_similarity", "shifted_distinctness", "turned_similarity", "turned_distinctness", "decoys_flagged",
 )  # fmt: skip
 
@@ -79,7 +79,7 @@ def measured(case: Case, anatomy: Anatomy, template: Template, place: Matrix) ->
     alignment, facts = registered(reference, template, SETTINGS)
     seconds = time.process_time() - begun
     change = inverse(without_scale(pose, place, centre)) @ alignment.rigid
-    figures = {key: round(float(facts[key]), 4) for key in COLUMNS[10:14]}
+    figures = {key: round(float(facts[key]), 4) for key in COLUMNS[10:15]}
     return {
         **{key: getattr(case, key) for key in COLUMNS[1:7]},
         "case": case.name,
@@ -99,7 +99,7 @@ def done(file: Path) -> list[dict[str, str]]:
 
 def to_be_looked_at(row: dict[str, str], kind: str = "") -> bool:
     """Whether the quality figures of a row, or of its displaced places, are below the limits of a clean verdict."""
-    figures = ("similarity", "distinctness")
+    figures = ("similarity", "distinctness") if kind else ("similarity", "distinctness", "uncertainty_deg")
     return any(THRESHOLDS[f"registration_{name}"].grade(float(row[kind + name]))[0] != PASS for name in figures)
 
 

@@ -32,6 +32,7 @@ from haca3_bids.preprocessing.registration import (
 from haca3_bids.preprocessing.resampling import field_of_view, resample, resample_mask, shrink
 from haca3_bids.preprocessing.template import Template
 from haca3_bids.preprocessing.transforms import Matrix, displacement_mm, inverse, rigid_part, rotation_deg
+from haca3_bids.preprocessing.uncertainty import uncertainty
 from haca3_bids.settings import WHITE_MATTER_PEAK, PreprocessingSettings
 from haca3_bids.volumes.volume import Volume
 
@@ -98,6 +99,7 @@ def judged(
     if poor is not None and (seen := visible_trouble(reference, template, alignment.affine)):
         poor = BadInput(f"{poor.sentence} {seen}", poor.hint)
     problem = _accepted(poor, settings)
+    error = uncertainty(reference, template, alignment.affine)
     return {
         "similarity": quality.similarity,
         "limit": SIMILARITY_LIMIT,
@@ -108,6 +110,8 @@ def judged(
         "given": False,
         "brain_in_head": quality.brain_in_head,
         "brain_covered": quality.brain_covered,
+        "uncertainty_mm": error.shift_mm,
+        "uncertainty_deg": error.turn_deg,
         "rotation_deg": rotation_deg(alignment.rigid),
         "translation_mm": displacement_mm(alignment.rigid, centre),
         "rigid_shift_mm": displacement_mm(inverse(rigid_part(alignment.affine, centre)) @ alignment.rigid, centre),

@@ -39,6 +39,7 @@ def quality_numbers(preprocessing: Record, images: Mapping[str, Record]) -> dict
     session = {
         "registration_similarity": registration.get("similarity"),
         "registration_distinctness": registration.get("distinctness"),
+        "registration_uncertainty_deg": registration.get("uncertainty_deg"),
         "brain_in_head": registration.get("brain_in_head"),
         "brain_covered": registration.get("brain_covered"),
         "rigid_shift_mm": registration.get("rigid_shift_mm"),
