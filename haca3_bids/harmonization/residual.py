@@ -1,7 +1,7 @@
 """What a source shows beyond the networks' own image of it, its residual: a share is carried into the harmonized image.
 
-Anatomy passes through one number a pixel, and what does not fit into it (a lesion, a thin sulcus, a tissue that differs
-from other people's) is lost. It is not lost in the source, whose own contrast the networks can decode as well:
+Anatomy passes through one number a pixel, and what does not fit into it (a lesion, a thin sulcus, a tissue unlike that
+of other people) is lost. It is not lost in the source, whose own contrast the networks can decode as well:
 
     y = D(beta, theta_target) + w a (x - D(beta, theta_x)),    a = alpha_x / max alpha
 
