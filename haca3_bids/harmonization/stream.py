@@ -156,7 +156,7 @@ class Stream:
 
     def _encode_residuals(self, contrasts: set[str]) -> None:
         """Theta of the sources that have a wanted contrast themselves."""
-        for contrast in contrasts & set(self.session.sources) if self.residual else ():
+        for contrast in (contrasts & set(self.session.sources)) - set(self.own_theta) if self.residual else ():
             theta, _ = encode_prepared(self.session.sources[contrast], self.model, self.settings, self.device)
             self.own_theta[contrast] = torch.tensor([theta], device=self.device)
 
