@@ -26,21 +26,26 @@ class Comparison:
 
     def at(self, pull: Matrix) -> tuple[NDArray[np.float64], float]:
         """Joint distribution (BINS, BINS) of both intensities under ``pull``, and the share of points covered."""
+        low, weight, inside = self.bins_under(pull)
+        count = int(inside.sum())
+        if count == 0:
+            return np.full((BINS, BINS), 1.0 / BINS**2), 0.0
+        low, weight = low[inside], weight[inside]
+        cell = self.fixed_bins[inside] * BINS + low
+        joint = np.bincount(cell, 1 - weight, BINS * BINS) + np.bincount(cell + 1, weight, BINS * BINS)
+        return joint.reshape(BINS, BINS) / count, count / len(self.points)
+
+    def bins_under(self, pull: Matrix) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.bool_]]:
+        """At every point: the lower of two bins of the moving image, the other one's weight, and whether it is seen."""
         matrix = self.to_moving_voxels @ pull
         index = self.points @ matrix[:3, :3].T + matrix[:3, 3]
         values = ndimage.map_coordinates(
             self.moving, index.T, order=1, mode="constant", cval=OUTSIDE, output=np.float64
         )
         inside = values > 0.5 * OUTSIDE
-        count = int(inside.sum())
-        if count == 0:
-            return np.full((BINS, BINS), 1.0 / BINS**2), 0.0
-        values = np.maximum(values[inside], 0)
+        values = np.maximum(values, 0)
         low = np.minimum(values.astype(np.intp), BINS - 2)
-        weight = values - low
-        cell = self.fixed_bins[inside] * BINS + low
-        joint = np.bincount(cell, 1 - weight, BINS * BINS) + np.bincount(cell + 1, weight, BINS * BINS)
-        return joint.reshape(BINS, BINS) / count, count / len(self.points)
+        return low, values - low, inside
 
     def score(self, pull: Matrix) -> float:
         """Mutual information (nats) times the share of points covered, so that leaving the image does not pay."""

@@ -19,7 +19,7 @@ from scipy import ndimage
 
 from haca3_bids.preprocessing.head import dilated, head_mask
 from haca3_bids.preprocessing.resampling import isotropic_grid, resample, resample_mask, shrink
-from haca3_bids.preprocessing.similarity import BINS, OUTSIDE, Comparison, compare
+from haca3_bids.preprocessing.similarity import Comparison, compare
 from haca3_bids.preprocessing.template import Template
 from haca3_bids.preprocessing.transforms import Matrix, similarity_matrix
 from haca3_bids.volumes.volume import Volume
@@ -73,7 +73,7 @@ def _comparison(reference: Volume, template: Template) -> Comparison:
 
 
 def _information(comparison: Comparison, affine: Matrix) -> Vector:
-    """Pointwise mutual information of every pair of bins, (BINS, BINS)."""
+    """Pointwise mutual information of every pair of bins, (fixed, moving)."""
     joint = ndimage.gaussian_filter(comparison.at(affine)[0], SMOOTHING_BINS) + NEVER
     joint /= joint.sum()
     table: Vector = np.log(joint / (joint.sum(axis=1, keepdims=True) * joint.sum(axis=0, keepdims=True)))
@@ -82,13 +82,7 @@ def _information(comparison: Comparison, affine: Matrix) -> Vector:
 
 def _values(comparison: Comparison, pull: Matrix, table: Vector) -> Vector:
     """The table's value at every point under ``pull``, (n,); nothing where the moving image ends."""
-    matrix = comparison.to_moving_voxels @ pull
-    index = comparison.points @ matrix[:3, :3].T + matrix[:3, 3]
-    bins = ndimage.map_coordinates(comparison.moving, index.T, order=1, cval=OUTSIDE, output=np.float64)
-    inside = bins > 0.5 * OUTSIDE
-    bins = np.maximum(bins, 0)
-    low = np.minimum(bins.astype(np.intp), BINS - 2)
-    weight = bins - low
+    low, weight, inside = comparison.bins_under(pull)
     values: Vector = table[comparison.fixed_bins, low] * (1 - weight) + table[comparison.fixed_bins, low + 1] * weight
     return np.where(inside, values, 0.0)
 
