@@ -7,7 +7,7 @@ intensity: the best that a decoder can do that sees no neighbours. Prints the pe
 
 from __future__ import annotations
 
-import sys
+import argparse
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,9 +59,12 @@ def drawn(paths: list[str]) -> Iterator[tuple[View, str, Protocol]]:
         yield view, contrast, draw_site(rng)[contrast]
 
 
-def main(paths: list[str]) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("labels", nargs="+", metavar="LABEL_MAP")
+    given = parser.parse_args()
     found = defaultdict(list)
-    for view, contrast, protocol in drawn(paths):
+    for view, contrast, protocol in drawn(given.labels):
         image = view.clean(protocol)
         for name, levels in (("mixtures", tissue_levels), ("five", five_levels)):
             found[name, contrast].append(carried(image, levels(view.shares), view.mask))
@@ -70,4 +73,4 @@ def main(paths: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

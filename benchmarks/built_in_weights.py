@@ -8,7 +8,7 @@ Fixed seeds draw people, protocols and noise.
 
 from __future__ import annotations
 
-import sys
+import argparse
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,11 +73,15 @@ def by_slice(checkpoint: Checkpoint, head: Anatomy, rng: np.random.Generator) ->
                 yield source, contrast, correlation(model.decode(beta, theta)[0, 0].numpy(), truth, brain)
 
 
-def main(arguments: list[str]) -> None:
-    measure = by_slice if "--slices" in arguments else by_volume
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--slices", action="store_true", help="slices instead of whole volumes")
+    parser.add_argument("labels", nargs="+", type=Path, metavar="LABEL_MAP")
+    given = parser.parse_args()
+    measure = by_slice if given.slices else by_volume
     checkpoint, builtin = load_checkpoint(resolve("builtin")), builtin_head(load_icbm2009a())
     found: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for path in (Path(argument) for argument in arguments if argument != "--slices"):
+    for path in given.labels:
         head = head_from_labels(path, builtin, path.name)
         for source, target, value in measure(checkpoint, head, np.random.default_rng(SEED)):
             found[source, target].append(value)
@@ -86,4 +90,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

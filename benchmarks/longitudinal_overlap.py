@@ -6,7 +6,7 @@ same point of the brain, in millimetres. About a minute of one core for two visi
 
 from __future__ import annotations
 
-import sys
+import argparse
 from itertools import combinations
 
 import numpy as np
@@ -25,10 +25,13 @@ POINTS = 500
 REACH_MM = 70.0  # of the points from the centre of the brain, along each axis
 
 
-def main(arguments: list[str]) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("visits", nargs="?", type=int, default=2)
+    given = parser.parse_args()
     head, settings = builtin_head(load_icbm2009a()), PreprocessingSettings()
     references, poses = {}, {}
-    for number, (tilt, offset) in enumerate(POSITIONS[: int(arguments[0]) if arguments else 2], 1):
+    for number, (tilt, offset) in enumerate(POSITIONS[: given.visits], 1):
         scan, poses[f"ses-{number}"] = scan_of(head, Case("whole", "T1w", 2, tilt, offset, 0, number))
         references[f"ses-{number}"] = for_registration(scan, settings)
     frame = common_frame(references, load_template(DEFAULT), settings)
@@ -40,4 +43,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

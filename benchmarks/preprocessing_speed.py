@@ -7,8 +7,8 @@ others use, the latter halved is what two idle cores would need at least.
 
 from __future__ import annotations
 
+import argparse
 import resource
-import sys
 import time
 from pathlib import Path
 
@@ -55,8 +55,10 @@ def processor_seconds() -> float:
     return sum(one.ru_utime + one.ru_stime for one in used)
 
 
-def main(arguments: list[str]) -> None:
-    folder = Path(arguments[0])
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    folder = parser.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
     workflow = init_preprocess_wf(scans(folder), PreprocessingSettings())
     workflow.base_dir = str(folder / f"work-{time.time_ns()}")
@@ -67,4 +69,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

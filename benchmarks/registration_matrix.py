@@ -9,8 +9,8 @@ one core.
 
 from __future__ import annotations
 
+import argparse
 import csv
-import sys
 import time
 from collections.abc import Callable, Sequence
 from itertools import product
@@ -143,10 +143,13 @@ def own_place(case: Case, anatomy: Anatomy, template: Template, folder: Path) ->
     return np.asarray(np.load(file))
 
 
-def main(arguments: list[str]) -> None:
-    file = Path(arguments[0])
-    folder = file.parent / "heads"
-    heads = load_heads([Path(word) for word in arguments[1:]], folder)
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("csv", type=Path, help="the table; what stands in it is not done again")
+    parser.add_argument("labels", nargs="*", type=Path, metavar="LABEL_MAP")
+    given = parser.parse_args()
+    file, folder = given.csv, given.csv.parent / "heads"
+    heads = load_heads(given.labels, folder)
     template = load_template(DEFAULT)
     known = {row["case"] for row in done(file)}
     for case in (case for case in cases(len(heads)) if case.name not in known):
@@ -163,4 +166,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

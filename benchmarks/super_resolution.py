@@ -6,7 +6,7 @@ of 1 mm, in decibels, of a spline and of the built-in network, and the processor
 
 from __future__ import annotations
 
-import sys
+import argparse
 import time
 from pathlib import Path
 
@@ -32,13 +32,16 @@ def psnr(image: NDArray[np.float32], truth: NDArray[np.float32]) -> float:
     return float(10 * np.log10(np.percentile(truth, 99.9) ** 2 / np.mean((image - truth) ** 2)))
 
 
-def main(arguments: list[str]) -> None:
-    contrast, *maps = arguments
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("contrast", choices=REFERENCE_PROTOCOLS)
+    parser.add_argument("label_map", nargs="?", type=Path)
+    given = parser.parse_args()
     head = builtin_head(load_icbm2009a())
-    if maps:
-        head = head_from_labels(Path(maps[0]), head, "")
+    if given.label_map:
+        head = head_from_labels(given.label_map, head, "")
     shares, rng = head.shares[:, *SLAB], np.random.default_rng(0)
-    weights = tissue_weights(REFERENCE_PROTOCOLS[contrast], person_deviations(rng))
+    weights = tissue_weights(REFERENCE_PROTOCOLS[given.contrast], person_deviations(rng))
     truth = render(shares, weights, texture(shares.shape[1:], rng))
     thick = rician(truth.reshape(*truth.shape[:2], -1, THICKNESS).mean(axis=3), NOISE, rng)
     offset = [0, 0, (1 / THICKNESS - 1) / 2]
@@ -48,10 +51,9 @@ def main(arguments: list[str]) -> None:
     found = super_resolved(Volume(thick, np.diag([1.0, 1.0, THICKNESS, 1.0])), axis=2).data
     seconds = time.process_time() - begun
     one, other = psnr(spline, truth), psnr(found, truth)
-    print(
-        f"{contrast}: spline {one:.2f} dB, built-in {other:.2f} dB ({other - one:+.2f}), {seconds:.0f} s of processor"
-    )
+    words = f"spline {one:.2f} dB, built-in {other:.2f} dB ({other - one:+.2f}), {seconds:.0f} s of processor"
+    print(f"{given.contrast}: {words}")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -8,7 +8,7 @@ to noise ratio in the head (dB) between the two is what such a network could rea
 
 from __future__ import annotations
 
-import sys
+import argparse
 from collections import defaultdict
 from dataclasses import replace
 
@@ -16,9 +16,12 @@ import numpy as np
 from anatomy_levels import drawn
 
 
-def main(paths: list[str]) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("labels", nargs="+", metavar="LABEL_MAP")
+    given = parser.parse_args()
     found = defaultdict(list)
-    for view, contrast, protocol in drawn(paths):
+    for view, contrast, protocol in drawn(given.labels):
         plain = np.zeros_like(view.local), np.zeros_like(view.deviations)
         variants = {
             "mean of everybody": replace(view, local=plain[0], deviations=plain[1]),
@@ -34,4 +37,4 @@ def main(paths: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

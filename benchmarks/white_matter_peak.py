@@ -8,7 +8,7 @@ Shares and images have voxels of 2 mm; about 12 s a case on one core.
 
 from __future__ import annotations
 
-import sys
+import argparse
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -74,8 +74,10 @@ def variants(heads: list[Anatomy]) -> Iterator[tuple[str, Anatomy]]:
         yield f"{head.name}, {YEARS:.0f} years older, lesions", with_lesions(old, lesions, LESION_YEARS)
 
 
-def main(arguments: list[str]) -> None:
-    heads = load_heads([Path(word) for word in arguments], Path("heads"))
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("labels", nargs="*", type=Path, metavar="LABEL_MAP")
+    heads = load_heads(parser.parse_args().labels, Path("heads"))
     template, errors = load_template(DEFAULT), []
     for name, head in variants(heads):
         for number, (contrast, field_t) in enumerate(product(CONTRASTS, FIELDS_T)):
@@ -87,4 +89,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()
