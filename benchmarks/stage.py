@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from haca3_bids.checkpoints.formats import Checkpoint, load_checkpoint, load_fusion
 from haca3_bids.checkpoints.registry import resolve
 from haca3_bids.evaluation.similarity import Similarity, compared, psnr_db, scaled, ssim
+from haca3_bids.harmonization.consistency import consistency_weight, consistent
 from haca3_bids.harmonization.device import Batches, choose_device, inference, made_lean
 from haca3_bids.harmonization.engine import harmonize
 from haca3_bids.harmonization.prepare import Prepared, Rim, fit_images, nonempty, prepare, representative
@@ -121,6 +122,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     made.add_argument("--every", type=int, default=1, help="1: whole volumes through the engine; 8: one slice in eight")
     made.add_argument("--sites", type=int, default=SITES, help="how many of the eight; fewer for a trial")
     made.add_argument("--residual", type=float, help="share of a source's residual; default: what the weights say")
+    made.add_argument("--consistency", type=float, help="of the mean over like voxels; default: as the weights say")
     made.add_argument("--weights", default="builtin")
     made.add_argument("--fusion-weights", default="builtin")
     made.add_argument("--threads", type=int, default=0)
@@ -138,7 +140,8 @@ def stage(options: argparse.Namespace) -> Stage:
     builtin, *heads = load_heads(maps, options.cache)
     rng = np.random.default_rng(VALIDATION_SITES_SEED)
     sites = held_out_sites() if options.open_test_set else [draw_site(rng) for _ in range(SITES)]
-    settings = HarmonizationSettings(device="auto", threads=options.threads, residual=options.residual)
+    beyond = {"residual": options.residual, "consistency": options.consistency}
+    settings = HarmonizationSettings(device="auto", threads=options.threads, **beyond)
     checkpoint, fusion = (
         load_checkpoint(resolve(options.weights)),
         load_fusion(resolve(options.fusion_weights, "fusion")),
@@ -201,14 +204,29 @@ def made(
     with inference(on.settings.precision, on.settings.threads):
         model = made_lean(on.checkpoint.model, device)
         Stream(session, model, on.settings, device, Batches(on.settings.batch_size, device)).run(draws, on.every)
-    return [_taken(draw, list(sources), canvas) for draw in draws]
+    return [_taken(draw, session, canvas, on) for draw in draws]
 
 
-def _taken(draw: Draw, names: Sequence[str], canvas: Canvas) -> Made:
+def _taken(draw: Draw, session: Session, canvas: Canvas, on: Stage) -> Made:
     indices = {o: np.flatnonzero(draw.attention[i].sum(axis=1)) for i, o in enumerate(ORIENTATIONS)}
-    slices = {o: cut(draw.stacks[o], o)[indices[o]].copy() for o in ORIENTATIONS}
-    weight = draw.attention.sum(axis=(0, 1))
-    return Made(None, slices, indices, canvas, dict(zip(names, (weight / weight.sum()).tolist(), strict=True)))
+
+    def together(volumes: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+        return np.concatenate([cut(volumes[o], o)[indices[o]] for o in ORIENTATIONS])
+
+    def everywhere(volume: NDArray[Any]) -> NDArray[Any]:
+        return together(dict.fromkeys(ORIENTATIONS, volume))
+
+    seen = {
+        name: Prepared(everywhere(one.values), everywhere(one.votes), everywhere(one.covered), one.scale)
+        for name, one in session.sources.items()
+    }
+    weight = consistency_weight(on.settings, on.checkpoint.model.config, seen, draw.target.contrast)
+    image = consistent(together(draw.stacks), seen, everywhere(session.mask), weight, on.settings.threads)
+    ends = np.cumsum([len(indices[o]) for o in ORIENTATIONS])[:-1]
+    slices = dict(zip(ORIENTATIONS, np.split(image, ends), strict=True))
+    attention = draw.attention.sum(axis=(0, 1))
+    shares = (attention / attention.sum()).tolist()
+    return Made(None, slices, indices, canvas, dict(zip(session.sources, shares, strict=True)))
 
 
 def codes(volume: Volume, on: Stage) -> Array:

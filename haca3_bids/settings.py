@@ -39,6 +39,7 @@ class HarmonizationSettings:
     batch_size: int = 8  # slices
     beta: str = "auto"  # one of BETAS
     residual: float | None = None  # share of a source's residual that is kept, 0 to 1; None: what suits the weights
+    consistency: float | None = None  # share of the mean over voxels alike in all sources; None: what suits the weights
     samples: int = 1  # drawn images when beta is "sample"
     seed: int = 0
     like_authors: bool = False  # the released program's arithmetic instead of the default mode's

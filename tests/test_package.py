@@ -75,6 +75,7 @@ DISTRIBUTIONS = {
     "ants": "antspyx",
     "bids": "pybids",
     "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
     "tomli_w": "tomli-w",
     "yaml": "pyyaml",
 }

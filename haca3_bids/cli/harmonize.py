@@ -46,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=_positive, default=DEFAULTS.batch_size, help="slices at once")
     parser.add_argument("--beta", choices=BETAS, default=DEFAULTS.beta)
     parser.add_argument("--residual", type=share, metavar="SHARE", help="of the source's residual, 0 to 1")
+    parser.add_argument("--consistency", type=share, metavar="SHARE", help="of the mean over like voxels, 0 to 1")
     parser.add_argument("--samples", type=_positive, default=DEFAULTS.samples, help="images drawn with --beta sample")
     parser.add_argument("--seed", type=int, default=DEFAULTS.seed, help="of --beta sample")
     parser.add_argument("--threads", type=int, default=DEFAULTS.threads, help="0: as PyTorch chooses")

@@ -160,6 +160,15 @@ OPTIONS: Mapping[str, tuple[Option, ...]] = {
             show=float,
         ),
         Option(
+            ("--consistency",),
+            "harmonization.consistency",
+            "how much of its mean over voxels that look alike in all sources is taken into the harmonized image, 0 (as "
+            "in the article) to 1; default: 0.5 with the built-in weights, 0 with the authors'",
+            kind=share,
+            metavar="SHARE",
+            show=float,
+        ),
+        Option(
             ("--samples",),
             "harmonization.samples",
             "images drawn with --beta sample: the output is their mean",

@@ -11,7 +11,9 @@ import torch
 
 from haca3_bids.checkpoints.formats import Checkpoint
 from haca3_bids.errors import BadInput, UsageError
+from haca3_bids.harmonization.consistency import consistency_weight, consistent
 from haca3_bids.harmonization.device import Batches, choose_device, inference, made_lean, out_of_memory, reused_memory
+from haca3_bids.harmonization.drawn import DrawnImage
 from haca3_bids.harmonization.fusion import SLAB, fuse_in_slabs, median
 from haca3_bids.harmonization.prepare import Rim, fit_images, grid_in_words, prepare
 from haca3_bids.harmonization.stream import Draw, Session, Stream, union
@@ -58,6 +60,7 @@ class Harmonized:
     attention_maps: Mapping[str, Volume] = field(default_factory=dict)
     beta: Volume | None = None  # level + 1 of the axial slices, 0 outside
     residual: float = 0.0  # weight of the residual of the source that has the target's contrast
+    consistency: float = 0.0  # weight of the mean over voxels alike in all sources
     brain_without_source: float | None = None  # share of the brain that stays empty
 
 
@@ -157,12 +160,15 @@ def _run(task: _Task, device: torch.device) -> list[Harmonized]:
     settings, batches = task.settings, Batches(task.settings.batch_size, device)
     with inference(settings.precision, settings.threads):
         stream = Stream(task.session, made_lean(task.checkpoint.model, device), settings, device, batches)
-        images: list[_Image] = [_Image() for _ in task.targets]
+        images: list[DrawnImage] = [DrawnImage() for _ in task.targets]
         for draws in _grouped(task):
             with reused_memory():
                 stream.run([draw for _, draw in draws])
             for number, draw in draws:
-                images[number].add(_fused(draw, task, device), draw)
+                weight = _consistency(task, draw.target.contrast)
+                fused = _fused(draw, task, device)
+                made = consistent(fused, task.session.sources, task.session.mask, weight, settings.threads)
+                images[number].add(made, draw)
                 draw.stacks.clear()
     return [_finished(image, target, stream, task, device) for image, target in zip(images, task.targets, strict=True)]
 
@@ -175,33 +181,6 @@ def _grouped(task: _Task) -> Iterator[list[tuple[int, Draw]]]:
     for first in range(0, len(pairs), DRAWS_AT_ONCE):
         group = pairs[first : first + DRAWS_AT_ONCE]
         yield [(number, Draw(task.targets[number], sample, wanted and sample == 0)) for number, sample in group]
-
-
-class _Image:
-    """Mean and squared deviations of the draws of one target (Welford)."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.mean: Array | None = None
-        self.squares: Array | None = None
-        self.first: Draw | None = None
-
-    def add(self, image: Array, draw: Draw) -> None:
-        self.count += 1
-        if self.mean is None:
-            self.mean, self.first = image, draw
-            return
-        if self.squares is None:
-            self.squares = np.zeros_like(image)
-        change = image - self.mean
-        self.mean += change / np.float32(self.count)
-        self.squares += change * (image - self.mean)
-
-    def std(self) -> Array | None:
-        if self.squares is None:
-            return None
-        deviation: Array = np.sqrt(self.squares / np.float32(self.count - 1))
-        return deviation
 
 
 def _fused(draw: Draw, task: _Task, device: torch.device) -> Array:
@@ -225,6 +204,10 @@ def _fused(draw: Draw, task: _Task, device: torch.device) -> Array:
             torch.cuda.empty_cache()
 
 
+def _consistency(task: _Task, contrast: str) -> float:
+    return consistency_weight(task.settings, task.checkpoint.model.config, task.session.sources, contrast)
+
+
 def _window(session: Session, settings: HarmonizationSettings) -> Mask:
     """Where percentiles are taken: the authors' grid, by default inside what some source covers."""
     covered = session.covered
@@ -235,7 +218,7 @@ def _window(session: Session, settings: HarmonizationSettings) -> Mask:
     return window
 
 
-def _finished(image: _Image, target: Target, stream: Stream, task: _Task, device: torch.device) -> Harmonized:
+def _finished(image: DrawnImage, target: Target, stream: Stream, task: _Task, device: torch.device) -> Harmonized:
     assert image.mean is not None
     assert image.first is not None
     mean = task.canvas.restore(image.mean)
@@ -259,6 +242,7 @@ def _finished(image: _Image, target: Target, stream: Stream, task: _Task, device
         attention_maps={name: task.canvas.restore(part) for name, part in zip(names, draw.maps, strict=False)},
         beta=None if levels is None else task.canvas.restore_labels(levels),
         residual=stream.residual if target.contrast in stream.own_theta else 0.0,
+        consistency=_consistency(task, target.contrast),
         brain_without_source=task.session.brain_without_source,
     )
 

@@ -170,6 +170,7 @@ def described(image: Harmonized) -> Json:
         "scale": image.scale,
         "white_matter_peak": image.white_matter_peak,
         "residual": image.residual,
+        "consistency": image.consistency,
         "cut_share": image.cut_share,
         "covered_share": image.covered_share,
         "brain_without_source": image.brain_without_source,

@@ -19,16 +19,19 @@ from haca3_bids.errors import UsageError
 from haca3_bids.networks.haca3 import Haca3Config
 from haca3_bids.settings import HarmonizationSettings
 
-WEIGHT = {"argmax": 0.0, "soft": 0.5}  # by the anatomy that the weights were trained with: argmax is the authors'
+SHARE = {"argmax": 0.0, "soft": 0.5}  # by the anatomy that the weights were trained with: argmax is the authors'
 TINY = 1e-6  # attention that is none
 
 
-def residual_weight(settings: HarmonizationSettings, config: Haca3Config) -> float:
-    """The weight w that was asked for, else the one that goes with the weights; 0 in the authors' arithmetic."""
-    asked = WEIGHT[config.anatomy] if settings.residual is None else settings.residual
-    if not 0 <= asked <= 1:
-        raise UsageError(f"A share of {asked:g} of the residual is not possible.", "Give a number from 0 to 1.")
-    return 0.0 if settings.like_authors else asked
+def share(asked: float | None, settings: HarmonizationSettings, config: Haca3Config) -> float:
+    """The share of what the article does not have: as asked, else as goes with the weights; 0 where like the authors.
+
+    UsageError when it is not from 0 to 1.
+    """
+    taken = SHARE[config.anatomy] if asked is None else asked
+    if not 0 <= taken <= 1:
+        raise UsageError(f"A share of {taken:g} is not possible.", "Give a number from 0 to 1.")
+    return 0.0 if settings.like_authors else taken
 
 
 def with_residual(image: Tensor, source: Tensor, own: Tensor, alpha: Tensor, number: int, weight: float) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from haca3_bids.harmonization.device import Batches, Indices, half_precision
 from haca3_bids.harmonization.prepare import Prepared, nonempty, representative
-from haca3_bids.harmonization.residual import residual_weight, with_residual
+from haca3_bids.harmonization.residual import share, with_residual
 from haca3_bids.harmonization.target import Target, encode_prepared
 from haca3_bids.intensity.percentile import Array, Mask
 from haca3_bids.networks.attention import INFERENCE_TEMPERATURE, attention_maps, smooth_maps
@@ -85,7 +85,7 @@ class Stream:
         self.batches = batches
         self.anatomy = model.config.anatomy if settings.beta == "auto" else settings.beta
         self.middle = representative(nonempty(cut(session.mask, "coronal")))
-        self.residual = residual_weight(settings, model.config)
+        self.residual = share(settings.residual, settings, model.config)
         self.own_theta: dict[str, Tensor] = {}  # of sources whose residual is wanted, (1, 2)
         self.codes = np.full((len(ORIENTATIONS), CANVAS, len(session.sources), 4), np.nan)
 

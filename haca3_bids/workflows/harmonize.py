@@ -39,11 +39,21 @@ RESIDUAL = (
 )
 
 
+CONSISTENCY = (
+    "A share of the mean of the harmonized image over voxels alike in all source images, found by boosted regression "
+    "trees [@friedman], was taken into it (ConsistencyWeight in the sidecars)."
+)
+
+
 def methods(settings: HarmonizationSettings) -> str:
-    """The sentences for a methods section; of residuals only where there may be some."""
-    usually_none = settings.residual is None and settings.weights in RELEASED
-    none = settings.like_authors or settings.residual == 0 or usually_none
-    return METHODS if none else f"{METHODS} {RESIDUAL}"
+    """The sentences for a methods section; of what the article does not have only where there may be some."""
+    beyond = ((settings.residual, RESIDUAL), (settings.consistency, CONSISTENCY))
+    return " ".join([METHODS, *(sentence for share, sentence in beyond if _may_be(share, settings))])
+
+
+def _may_be(share: float | None, settings: HarmonizationSettings) -> bool:
+    usually_none = share is None and settings.weights in RELEASED
+    return not (settings.like_authors or share == 0 or usually_none)
 
 
 @dataclass(frozen=True)

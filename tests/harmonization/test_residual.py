@@ -9,7 +9,7 @@ import torch
 
 from haca3_bids.errors import UsageError
 from haca3_bids.harmonization.engine import harmonize
-from haca3_bids.harmonization.residual import WEIGHT, residual_weight, with_residual
+from haca3_bids.harmonization.residual import SHARE, share, with_residual
 from haca3_bids.harmonization.target import Target, encode_target
 from haca3_bids.networks.haca3 import Haca3Config
 from haca3_bids.settings import HarmonizationSettings
@@ -54,9 +54,9 @@ def test_the_weights_say_how_much_and_the_authors_have_none(tiny_heads, tiny, se
     model = copy.deepcopy(tiny.model)
     model.config = dataclasses.replace(model.config, anatomy="soft")
     soft = dataclasses.replace(tiny, model=model)
-    assert made(sources, FAR, soft, settings, None).residual == WEIGHT["soft"] == 0.5
+    assert made(sources, FAR, soft, settings, None).residual == SHARE["soft"] == 0.5
     authors = HarmonizationSettings(like_authors=True, residual=0.5)
-    assert residual_weight(authors, Haca3Config(anatomy="soft")) == 0
+    assert share(authors.residual, authors, Haca3Config(anatomy="soft")) == 0
 
 
 def test_a_source_that_attention_leaves_aside_lends_no_residual():
@@ -72,4 +72,4 @@ def test_a_source_that_attention_leaves_aside_lends_no_residual():
 
 def test_a_share_beyond_one_is_refused():
     with pytest.raises(UsageError, match=r"1\.5"):
-        residual_weight(HarmonizationSettings(residual=1.5), Haca3Config())
+        share(1.5, HarmonizationSettings(), Haca3Config())

@@ -89,12 +89,15 @@ def test_names() -> None:
     assert workflow_name(session) == "sub_01_ses_1_wf"
 
 
-def test_the_methods_speak_of_residuals_only_where_there_may_be_some(settings: Settings) -> None:
+@pytest.mark.parametrize(("share", "named"), [("residual", "ResidualWeight"), ("consistency", "ConsistencyWeight")])
+def test_the_methods_speak_of_what_the_article_has_not_only_where_it_may_be(
+    settings: Settings, share: str, named: str
+) -> None:
     def said(**changes: Any) -> str:
         return " ".join(methods(replace(settings, harmonization=replace(settings.harmonization, **changes))))
 
     assert "[@haca3]" in said()
-    assert "ResidualWeight" in said()
-    assert "ResidualWeight" in said(weights="haca3", residual=0.3)
-    for changes in ({"weights": "haca3"}, {"residual": 0.0}, {"like_authors": True}):
-        assert "ResidualWeight" not in said(**changes)
+    assert named in said()
+    assert named in said(weights="haca3", **{share: 0.3})
+    for changes in ({"weights": "haca3"}, {share: 0.0}, {"like_authors": True}):
+        assert named not in said(**changes)

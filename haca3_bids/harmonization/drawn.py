@@ -1,0 +1,35 @@
+"""One image of those that were drawn: mean and spread, one draw in memory at a time (Welford, Technometrics 4:419)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from haca3_bids.harmonization.stream import Draw
+from haca3_bids.intensity.percentile import Array
+
+
+class DrawnImage:
+    """The mean of the images of one target, and their standard deviation where there are several."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.mean: Array | None = None
+        self.squares: Array | None = None
+        self.first: Draw | None = None
+
+    def add(self, image: Array, draw: Draw) -> None:
+        self.count += 1
+        if self.mean is None:
+            self.mean, self.first = image, draw
+            return
+        if self.squares is None:
+            self.squares = np.zeros_like(image)
+        change = image - self.mean
+        self.mean += change / np.float32(self.count)
+        self.squares += change * (image - self.mean)
+
+    def std(self) -> Array | None:
+        if self.squares is None:
+            return None
+        deviation: Array = np.sqrt(self.squares / np.float32(self.count - 1))
+        return deviation
