@@ -16,7 +16,7 @@ from haca3_bids.interfaces.harmonize import Encode, Harmonize
 from haca3_bids.interfaces.native import ToNative
 from haca3_bids.settings import HarmonizationSettings, Settings
 
-ENGINE_MEMORY_GB = 2.5  # of the process of the networks on a CPU, two sources, measured under 2
+ENGINE_MEMORY_GB = 2.5  # of the process of the networks on a CPU; three sources, measured: 2.1
 INPUTS = (
     "contrasts",
     "preproc",
