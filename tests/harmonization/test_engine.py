@@ -141,16 +141,6 @@ def test_an_anatomy_drawn_at_random_is_reproducible_and_comes_with_its_deviation
     assert first.std.data.max() > 0
 
 
-def test_mean_and_deviation_are_those_of_the_images_drawn():
-    chance = np.random.default_rng(0)
-    images = [chance.random((3, 4, 5), dtype=np.float32) for _ in range(5)]
-    gathered = engine._Image()
-    for image in images:
-        gathered.add(image.copy(), None)
-    np.testing.assert_allclose(gathered.mean, np.mean(images, axis=0), atol=1e-6)
-    np.testing.assert_allclose(gathered.std(), np.std(images, axis=0, ddof=1), atol=1e-6)
-
-
 def test_a_single_draw_has_no_deviation(pair, tiny, settings, usual):
     assert usual[0].std is None
 
