@@ -18,6 +18,7 @@ class DrawnImage:
         self.first: Draw | None = None
 
     def add(self, image: Array, draw: Draw) -> None:
+        """Take in one more image, the one that ``draw`` led to."""
         self.count += 1
         if self.mean is None:
             self.mean, self.first = image, draw
@@ -29,6 +30,7 @@ class DrawnImage:
         self.squares += change * (image - self.mean)
 
     def std(self) -> Array | None:
+        """The standard deviation over the images; None of a single one."""
         if self.squares is None:
             return None
         deviation: Array = np.sqrt(self.squares / np.float32(self.count - 1))

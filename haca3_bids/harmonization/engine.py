@@ -158,6 +158,7 @@ def _session(
 
 def _run(task: _Task, device: torch.device) -> list[Harmonized]:
     settings, batches = task.settings, Batches(task.settings.batch_size, device)
+    weights = [_consistency(task, target.contrast) for target in task.targets]
     with inference(settings.precision, settings.threads):
         stream = Stream(task.session, made_lean(task.checkpoint.model, device), settings, device, batches)
         images: list[DrawnImage] = [DrawnImage() for _ in task.targets]
@@ -165,9 +166,8 @@ def _run(task: _Task, device: torch.device) -> list[Harmonized]:
             with reused_memory():
                 stream.run([draw for _, draw in draws])
             for number, draw in draws:
-                weight = _consistency(task, draw.target.contrast)
                 fused = _fused(draw, task, device)
-                made = consistent(fused, task.session.sources, task.session.mask, weight, settings.threads)
+                made = consistent(fused, task.session.sources, task.session.mask, weights[number], settings.threads)
                 images[number].add(made, draw)
                 draw.stacks.clear()
     return [_finished(image, target, stream, task, device) for image, target in zip(images, task.targets, strict=True)]

@@ -6,6 +6,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from haca3_bids.errors import UsageError
 from haca3_bids.harmonization.consistency import consistency_weight, consistent
 from haca3_bids.harmonization.engine import harmonize
 from haca3_bids.harmonization.prepare import Prepared
@@ -77,6 +78,13 @@ def test_a_lone_source_of_another_contrast_says_too_little():
     assert consistency_weight(dataclasses.replace(settings, consistency=0.3), Haca3Config(), ["T1w"], "T1w") == 0.3
     authors = dataclasses.replace(settings, like_authors=True, consistency=0.3)
     assert consistency_weight(authors, SOFT, ["T1w"], "T1w") == 0
+
+
+def test_a_share_beyond_one_is_refused_before_the_networks_run(tiny_heads, tiny, settings):
+    wanted = dataclasses.replace(settings, consistency=1.5)
+    target = Target("", "T1w", (2.0, 1.0), (0.3, 0.5), 900.0, "numbers")
+    with pytest.raises(UsageError, match=r"1\.5"):
+        harmonize({"T1w": tiny_heads["T1w"]}, [target], tiny, None, wanted)
 
 
 def test_the_engine_takes_it_and_tells_it(tiny_heads, tiny, settings):
