@@ -55,8 +55,9 @@ def consistent(image: Array, sources: Mapping[str, Prepared], mask: Mask, weight
         early_stopping=False,
         random_state=0,
     )
-    with threadpool_limits(threads or None, "openmp"):
+    with threadpool_limits(1, "openmp"):  # half a second; threads that meet at every branch would wait for one another
         trees.fit(features[chosen], values[chosen])
+    with threadpool_limits(threads or None, "openmp"):
         parts = np.array_split(features, -(-len(features) // AT_ONCE))
         expected = np.concatenate([trees.predict(part) for part in parts]).clip(min=0)
     made = np.zeros_like(image)
