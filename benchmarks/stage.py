@@ -22,7 +22,7 @@ from haca3_bids.checkpoints.formats import Checkpoint, load_checkpoint, load_fus
 from haca3_bids.checkpoints.registry import resolve
 from haca3_bids.evaluation.similarity import Similarity, compared, psnr_db, scaled, ssim
 from haca3_bids.harmonization.consistency import consistency_weight, consistent
-from haca3_bids.harmonization.device import Batches, choose_device, inference, made_lean
+from haca3_bids.harmonization.device import PRECISIONS, Batches, choose_device, inference, made_lean
 from haca3_bids.harmonization.engine import harmonize
 from haca3_bids.harmonization.prepare import Prepared, Rim, fit_images, nonempty, prepare, representative
 from haca3_bids.harmonization.stream import Draw, Session, Stream, union
@@ -94,10 +94,12 @@ class Stage:
     settings: HarmonizationSettings
     every: int
     out: Path
+    part: tuple[int, int] = (1, 1)
 
     def people(self) -> Iterator[tuple[int, Someone, Someone]]:
         """Number, person, and another person whose scans set the target: the next head, or the built-in one."""
-        for number, head in enumerate(self.heads):
+        part, parts = self.part
+        for number, head in list(enumerate(self.heads))[part - 1 :: parts]:
             other = self.heads[(number + 1) % len(self.heads)] if len(self.heads) > 1 else self.builtin
             yield number, someone(head), someone(other)
 
@@ -120,11 +122,13 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     made.add_argument("--heads", nargs="+", default=list(VALIDATION_HEADS), help="beginnings of the maps' names")
     made.add_argument("--open-test-set", action="store_true", help="take the test heads and the held-out sites")
     made.add_argument("--every", type=int, default=1, help="1: whole volumes through the engine; 8: one slice in eight")
+    made.add_argument("--part", default="1/1", help="1/2 and 2/2: every second person, for two processes at once")
     made.add_argument("--sites", type=int, default=SITES, help="how many of the eight; fewer for a trial")
     made.add_argument("--residual", type=float, help="share of a source's residual; default: what the weights say")
     made.add_argument("--consistency", type=float, help="of the mean over like voxels; default: as the weights say")
     made.add_argument("--weights", default="builtin")
     made.add_argument("--fusion-weights", default="builtin")
+    made.add_argument("--precision", choices=PRECISIONS, default=PRECISIONS[0])
     made.add_argument("--threads", type=int, default=0)
     return made
 
@@ -141,12 +145,14 @@ def stage(options: argparse.Namespace) -> Stage:
     rng = np.random.default_rng(VALIDATION_SITES_SEED)
     sites = held_out_sites() if options.open_test_set else [draw_site(rng) for _ in range(SITES)]
     beyond = {"residual": options.residual, "consistency": options.consistency}
-    settings = HarmonizationSettings(device="auto", threads=options.threads, **beyond)
+    settings = HarmonizationSettings(device="auto", precision=options.precision, threads=options.threads, **beyond)
     checkpoint, fusion = (
         load_checkpoint(resolve(options.weights)),
         load_fusion(resolve(options.fusion_weights, "fusion")),
     )
-    return Stage(heads, builtin, sites[: options.sites], checkpoint, fusion, settings, options.every, options.out)
+    part, parts = (int(number) for number in options.part.split("/"))
+    chosen = sites[: options.sites]
+    return Stage(heads, builtin, chosen, checkpoint, fusion, settings, options.every, options.out, (part, parts))
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,16 @@ def test_every_site_is_once_source_and_once_target():
     assert all(one is not other for one, other in pairs)
 
 
+def test_two_processes_share_the_people(monkeypatch):
+    monkeypatch.setattr(staged, "someone", lambda head: head)
+
+    def people(part):
+        return list(staged.Stage(["a", "b", "c"], None, [], None, None, None, 1, Path(), part).people())
+
+    assert people((1, 2)) + people((2, 2)) == [(0, "a", "b"), (2, "c", "a"), (1, "b", "c")]
+    assert sorted(people((1, 2)) + people((2, 2))) == people((1, 1))
+
+
 def test_slices_are_compared_like_volumes_where_they_are_whole():
     rng = np.random.default_rng(0)
     truth = rng.random((6, 20, 20), np.float32)
