@@ -62,10 +62,10 @@ def _tissues(person: Someone, contrast: str, original: Volume, harmonized: Volum
 
 
 def true_tissues(anatomy: Anatomy) -> NDArray[np.uint8]:
-    """CSF, GREY and WHITE, whichever has the largest share."""
+    """CSF, GREY and WHITE, whichever has the largest share; 0 outside the brain."""
     shares = np.stack([sum(anatomy.share_of(name) for name in names) for names in CLASSES.values()])
-    out: NDArray[np.uint8] = np.array(list(CLASSES), np.uint8)[shares.argmax(axis=0)]
-    return out
+    largest = np.array(list(CLASSES), np.uint8)[shares.argmax(axis=0)]
+    return np.where(anatomy.brain, largest, 0).astype(np.uint8)
 
 
 def table(rows: list[dict[str, Any]]) -> None:
