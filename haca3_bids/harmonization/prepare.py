@@ -85,7 +85,8 @@ def _covered(values: Array, canvas: Canvas, coverage: Volume | None, settings: H
 
 
 def _head(values: Array, window: Mask, canvas: Canvas, rim: Rim, settings: HarmonizationSettings) -> Mask | None:
-    head = None if settings.background == "none" else head_mask(values, window)
+    noisy = not settings.like_authors
+    head = None if settings.background == "none" else head_mask(values, window, noisy=noisy)
     if rim.head is None or settings.like_authors:
         return head
     given = canvas.place_mask(rim.head)

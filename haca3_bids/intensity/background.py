@@ -4,20 +4,39 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 from skimage.filters import threshold_otsu
 
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 CLOSING_RADIUS = 20  # voxels: ventricles, sinuses and the dark skull become part of the head
+SPECK = 200  # voxels: smaller pieces may be noise in the air, which a closing makes one with the head
+WITHOUT_SPECKS = 0.9  # of the mask; where less is left of it without specks, they were noise and not bits of scalp
 
 
-def head_mask(image: Array, within: Mask | None = None, radius: int = CLOSING_RADIUS) -> Mask:
-    """The head without the air around it; the threshold is found among the voxels ``within``."""
+def head_mask(image: Array, within: Mask | None = None, radius: int = CLOSING_RADIUS, *, noisy: bool = False) -> Mask:
+    """The head without the air around it; the threshold is found among the voxels ``within``.
+
+    ``noisy`` leaves out specks where they make up much of the mask, as noise above the threshold does.
+    """
     values = image if within is None else image[within]
     if not values.size or values.min() == values.max():
         return image > 0
-    return closed(image > float(threshold_otsu(values)), radius)
+    bright = image > float(threshold_otsu(values))
+    head = closed(bright, radius)
+    if not noisy:
+        return head
+    calm = closed(without_specks(bright, SPECK), radius)
+    return calm if calm.sum() < WITHOUT_SPECKS * head.sum() else head
+
+
+def without_specks(mask: Mask, smallest: int) -> Mask:
+    """The mask without connected pieces of fewer than ``smallest`` voxels; as it is where nothing would be left."""
+    pieces, _ = ndimage.label(mask)
+    large = np.bincount(pieces.ravel()) >= smallest
+    large[0] = False
+    return np.asarray(large[pieces]) if large.any() else mask
 
 
 def closed(mask: Mask, radius: int = CLOSING_RADIUS) -> Mask:

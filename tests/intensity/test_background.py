@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy.ndimage import binary_closing, distance_transform_edt
 from skimage.morphology import ball
 
-from haca3_bids.intensity.background import closed, head_mask, within_radius
+from haca3_bids.intensity.background import closed, head_mask, within_radius, without_specks
 
 
 @pytest.mark.parametrize("radius", [1, 3, 6])
@@ -44,3 +45,33 @@ def test_the_threshold_ignores_what_was_not_scanned() -> None:
 
 def test_a_constant_image_is_head_where_it_is_above_zero() -> None:
     assert head_mask(np.ones((4, 4, 4), np.float32)).all()
+
+
+def noisy_ball(noise: float) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """A ball of intensity one in Rician noise, and where it is."""
+    ball = np.linalg.norm(np.indices((60, 60, 60)) - 30, axis=0) < 14
+    real, imaginary = np.random.default_rng(0).normal(0, noise, (2, *ball.shape))
+    return np.hypot(ball + real, imaginary).astype(np.float32), ball
+
+
+def test_noise_above_the_threshold_does_not_make_the_air_a_part_of_the_head() -> None:
+    image, ball = noisy_ball(0.2)
+    assert head_mask(image).mean() > 0.8  # specks all over the air, and the closing joins them
+    found = head_mask(image, noisy=True)
+    assert found[ball].mean() > 0.98
+    assert found.sum() < 1.1 * ball.sum()
+
+
+def test_bits_of_scalp_stay() -> None:
+    image, _ = noisy_ball(0.01)
+    image[30, 30, 46:48] = 1.0
+    np.testing.assert_array_equal(head_mask(image, noisy=True), head_mask(image))
+    assert head_mask(image, noisy=True)[30, 30, 47]
+
+
+def test_specks_are_kept_where_there_is_nothing_else() -> None:
+    mask = np.zeros((5, 5, 5), bool)
+    mask[2, 2, 2] = True
+    np.testing.assert_array_equal(without_specks(mask, 100), mask)
+    mask[:, :, 4] = True
+    np.testing.assert_array_equal(np.argwhere(without_specks(mask, 20))[:, 2], 4)
