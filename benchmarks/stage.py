@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -50,6 +50,7 @@ TEST_HEADS = (
 VALIDATION_SITES_SEED, SITES = 4711, 8
 Array = NDArray[np.float32]
 Site = dict[str, Protocol]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -98,10 +99,14 @@ class Stage:
 
     def people(self) -> Iterator[tuple[int, Someone, Someone]]:
         """Number, person, and another person whose scans set the target: the next head, or the built-in one."""
-        part, parts = self.part
-        for number, head in list(enumerate(self.heads))[part - 1 :: parts]:
+        for number, head in self.share(list(enumerate(self.heads))):
             other = self.heads[(number + 1) % len(self.heads)] if len(self.heads) > 1 else self.builtin
             yield number, someone(head), someone(other)
+
+    def share(self, everyone: Sequence[T]) -> Sequence[T]:
+        """Those that are this process's part."""
+        part, parts = self.part
+        return everyone[part - 1 :: parts]
 
     def pair(self, number: int) -> tuple[Site, Site]:
         """The source site and the target site of a person: each site is once either."""
@@ -122,7 +127,9 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     made.add_argument("--heads", nargs="+", default=list(VALIDATION_HEADS), help="beginnings of the maps' names")
     made.add_argument("--open-test-set", action="store_true", help="take the test heads and the held-out sites")
     made.add_argument("--every", type=int, default=1, help="1: whole volumes through the engine; 8: one slice in eight")
-    made.add_argument("--part", default="1/1", help="1/2 and 2/2: every second person, for two processes at once")
+    made.add_argument(
+        "--part", type=_part, default="1/1", help="1/2, 2/2: every second person, for two processes at once"
+    )
     made.add_argument("--sites", type=int, default=SITES, help="how many of the eight; fewer for a trial")
     made.add_argument("--residual", type=float, help="share of a source's residual; default: what the weights say")
     made.add_argument("--consistency", type=float, help="of the mean over like voxels; default: as the weights say")
@@ -131,6 +138,13 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     made.add_argument("--precision", choices=PRECISIONS, default=PRECISIONS[0])
     made.add_argument("--threads", type=int, default=0)
     return made
+
+
+def _part(text: str) -> tuple[int, int]:
+    part, parts = (int(number) for number in text.split("/"))
+    if not 1 <= part <= parts:
+        raise ValueError
+    return part, parts
 
 
 def stage(options: argparse.Namespace) -> Stage:
@@ -150,9 +164,8 @@ def stage(options: argparse.Namespace) -> Stage:
         load_checkpoint(resolve(options.weights)),
         load_fusion(resolve(options.fusion_weights, "fusion")),
     )
-    part, parts = (int(number) for number in options.part.split("/"))
     chosen = sites[: options.sites]
-    return Stage(heads, builtin, chosen, checkpoint, fusion, settings, options.every, options.out, (part, parts))
+    return Stage(heads, builtin, chosen, checkpoint, fusion, settings, options.every, options.out, options.part)
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def table(rows: list[dict[str, Any]]) -> None:
 def main() -> None:
     on = stage(parser(__doc__).parse_args())
     done = {row["person"] for row in kept(on.out)}
-    for person in (someone(head) for head in (*on.heads, on.builtin)):
+    for person in map(someone, on.share((*on.heads, on.builtin))):
         if person.name not in done:
             keep(on.out, encoded(person, on))
             print(f"{person.name} is encoded", flush=True)

@@ -48,6 +48,13 @@ def test_two_processes_share_the_people(monkeypatch):
     assert sorted(people((1, 2)) + people((2, 2))) == people((1, 1))
 
 
+@pytest.mark.parametrize("part", ["3/2", "0/2", "half", "1"])
+def test_a_part_that_cannot_be_is_refused(part, capsys):
+    with pytest.raises(SystemExit):
+        staged.parser("").parse_args(["--labels", "none", "--cache", "none", "--out", "none", "--part", part])
+    assert "--part" in capsys.readouterr().err
+
+
 def test_slices_are_compared_like_volumes_where_they_are_whole():
     rng = np.random.default_rng(0)
     truth = rng.random((6, 20, 20), np.float32)
