@@ -12,7 +12,7 @@ Mask = NDArray[np.bool_]
 
 CLOSING_RADIUS = 20  # voxels: ventricles, sinuses and the dark skull become part of the head
 SPECK = 200  # voxels: smaller pieces may be noise in the air, which a closing makes one with the head
-WITHOUT_SPECKS = 0.7  # of the mask; where less is left without specks, they were noise; bits of dim scalp leave 0.8 or more
+WITHOUT_SPECKS = 0.7  # of the mask; where less is left without specks, they were noise: dim scalp leaves 0.8 or more
 
 
 def head_mask(image: Array, within: Mask | None = None, radius: int = CLOSING_RADIUS, *, noisy: bool = False) -> Mask:
