@@ -42,7 +42,16 @@ REFERENCE_PROTOCOLS = {  # the contrasts of the built-in targets: common protoco
 
 
 def draw_protocol(contrast: str, field_t: float, rng: np.random.Generator, *, held_out: bool = False) -> Protocol:
-    """One site's protocol of a contrast: a family by its share, then every number uniformly from its range."""
+    """One site's protocol of a contrast: a family by its share, then every number uniformly from its range.
+
+    Drawn again where an inversion and its train would not fit into the repetition (one MPRAGE in forty).
+    """
+    while not (drawn := _draw_protocol(contrast, field_t, rng, held_out)).possible:
+        pass
+    return drawn
+
+
+def _draw_protocol(contrast: str, field_t: float, rng: np.random.Generator, held_out: bool) -> Protocol:
     families = HELD_OUT_FAMILIES.get(contrast, FAMILIES[contrast]) if held_out else FAMILIES[contrast]
     shares = np.array([share for share, *_ in families])
     _, sequence, ranges = families[rng.choice(len(families), p=shares / shares.sum())]

@@ -50,8 +50,7 @@ def mprage(
     fixed point of their composition (Deichmann et al., NeuroImage 12:112, 2000; Wang et al., PLoS ONE 9:e96899, 2014).
     """
     angle = np.deg2rad(flip)
-    before = ti - spacing * pulses / 2
-    after = tr - before - spacing * pulses
+    before, after = recoveries_ms(tr, ti, spacing, pulses)
     e1 = np.exp(-spacing / t1)
     decay = np.cos(angle) * e1
     driven = (1 - e1) / (1 - decay)  # what the train alone would lead to
@@ -64,6 +63,12 @@ def mprage(
     centre = driven + (start - driven) * half
     out: Array = pd * np.sin(angle) * np.abs(centre) * np.exp(-te / t2star)
     return out
+
+
+def recoveries_ms(tr: float, ti: float, spacing: float, pulses: int) -> tuple[float, float]:
+    """From the inversion of an MPRAGE to its excitations, and from these to the next inversion."""
+    before = ti - spacing * pulses / 2
+    return before, tr - before - spacing * pulses
 
 
 def mdeft(pd: Array, t1: Array, t2star: Array, *, te: float, ti: float, flip: float) -> Array:
@@ -105,6 +110,13 @@ class Protocol:
     pulses: int = 0
     train_ms: float = 0.0  # of a turbo spin echo
     stored: float = 0.0  # share of the echo time along the field, in 3D turbo spin echo
+
+    @property
+    def possible(self) -> bool:
+        """Whether there is time for everything in a repetition."""
+        if self.sequence == "MPRAGE":
+            return min(recoveries_ms(self.tr_ms, self.ti_ms, self.spacing_ms, self.pulses)) >= 0
+        return max(self.ti_ms, self.te_ms, self.train_ms) < self.tr_ms
 
     def to_dict(self) -> dict[str, float | str]:
         """The fields, for a record."""

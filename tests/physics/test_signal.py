@@ -9,13 +9,25 @@ from haca3_bids.physics.protocols import (
     FAMILIES,
     HELD_OUT_FAMILIES,
     REFERENCE_PROTOCOLS,
+    draw_protocol,
     draw_site,
     held_out_sites,
     nulling_ti_ms,
 )
 from haca3_bids.physics.render import render, tissue_weights
-from haca3_bids.physics.signal import flair, mdeft, mprage, signal, signal_and_slopes, space, spgr, spin_echo
+from haca3_bids.physics.signal import (
+    Protocol,
+    flair,
+    mdeft,
+    mprage,
+    signal,
+    signal_and_slopes,
+    space,
+    spgr,
+    spin_echo,
+)
 from haca3_bids.physics.tissues import TISSUES, deviate, mean_tissues, person_deviations
+from haca3_bids.settings import CONTRASTS
 
 T1 = np.array([300.0, 850.0, 1400.0, 4200.0])
 T2 = np.array([70.0, 72.0, 92.0, 1800.0])
@@ -146,3 +158,11 @@ def test_a_voxel_of_two_tissues_has_the_mean_of_their_signals():
     fluid, white, mixed = render(shares, weights)
     assert white == pytest.approx(1)
     assert mixed == pytest.approx((fluid + white) / 2)
+
+
+def test_only_protocols_that_fit_into_their_repetition_are_drawn():
+    rng = np.random.default_rng(0)
+    drawn = [draw_protocol(contrast, 3.0, rng) for contrast in CONTRASTS for _ in range(300)]
+    assert all(protocol.possible for protocol in drawn)
+    crowded = Protocol("T1w", "MPRAGE", 3.0, 1700, 3, ti_ms=800, flip_deg=9, spacing_ms=8.5, pulses=200)
+    assert not crowded.possible  # the train would begin before the inversion
