@@ -59,10 +59,14 @@ def main(args: argparse.Namespace) -> int:
 
     rng = np.random.default_rng(args.seed)
     sites = draw_sites(args.sites, args.contrasts, rng)
-    args.out.mkdir(parents=True, exist_ok=True)
+    anatomies = _anatomies(args, rng)
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CannotCreate(f"{args.out} cannot be made ({error.strerror}).", "Name a new folder.") from error
     describe_dataset(args.out, "Simulated images." if args.labels else BUILTIN_NOTE, _command(args))
     rows, people = [], []
-    for index, anatomy in enumerate(_anatomies(args, rng)):
+    for index, anatomy in enumerate(anatomies):
         life_rng = np.random.default_rng((args.seed, index, LIFE_STREAM))
         bad_rng = np.random.default_rng((args.seed, index, BAD_STREAM)) if course.artifacts else None
         life = draw_life(anatomy, tuple(args.ages), args.lesions, life_rng)
@@ -91,8 +95,12 @@ def _checked(args: argparse.Namespace) -> Course:
             f"--ages {youngest:g} {oldest:g} is not possible.",
             f"Two ages between {AGE_OF_MAPS:g} and {OLDEST:g} are needed, the younger one first.",
         )
-    if args.years <= 0:
+    if args.seed < 0:
+        raise UsageError(f"--seed {args.seed} is not possible.", "Give 0 or more.")
+    if not 0 < args.years < float("inf"):
         raise UsageError(f"--years {args.years:g} is not above zero.", "Visits follow one another in time.")
+    if args.out.exists() and not args.out.is_dir():
+        raise CannotCreate(f"{args.out} is a file.", "Name a new folder.")
     if args.out.exists() and any(args.out.iterdir()):
         raise CannotCreate(f"{args.out} is not empty.", "Name a new folder.")
     return Course(tuple(args.years * visit for visit in range(args.sessions)), args.artifacts)

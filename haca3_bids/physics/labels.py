@@ -25,6 +25,8 @@ FREESURFER = {
     **dict.fromkeys((507, 508, 509, 530), "muscle"),
     506: "eye", 511: "skin", 515: "bone",
 }  # fmt: skip
+PARCELS = {1: 3, 2: 42, 3: 2, 4: 41, 5: 2, 11: 3, 12: 42, 13: 2, 14: 41}  # thousands of a parcel's code -> its tissue's
+BRAINWEB_MM, FREESURFER_MM = 0.5, 1.0
 CEREBRAL_CORTEX, CEREBELLAR_CORTEX = (3, 42), (8, 47)
 FOLIA, FOLIA_EDGE, FOLIA_WARP = 40, 0.75, 0.06  # sheets around the circle, where the wave is fluid, radians of unrest
 FOLIA_DEPTH_MM = 2.5  # the fluid does not reach nearer to white matter
@@ -32,6 +34,25 @@ CORTEX_MM = 3.6  # grey matter further than this from white matter is taken for 
 SKIN_MM = 1.8
 BLUR_VOXELS = 0.55  # turns crisp borders at 1 mm into partial volume
 COARSE = 4  # voxels a step where an upright position is sought
+
+
+def is_brainweb(codes: NDArray[np.floating]) -> bool:
+    """Whether codes are BrainWeb's, which end at 11; FreeSurfer's and SynthSeg's do not."""
+    return bool(codes.max() <= max(BRAINWEB))
+
+
+def unknown_share(codes: NDArray[np.floating]) -> float:
+    """The share of the labelled voxels whose codes no table here has."""
+    found, counts = np.unique(_without_parcels(np.rint(codes[codes != 0]).astype(np.int32)), return_counts=True)
+    return float(counts[~np.isin(found, [*BRAINWEB, *FREESURFER])].sum() / max(1, counts.sum()))
+
+
+def _without_parcels(codes: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Parcels of cortex and white matter (aparc+aseg, wmparc, SynthSeg --parc) as the tissue that they are parts of."""
+    out = codes.copy()
+    for thousands, whole in PARCELS.items():
+        out[codes // 1000 == thousands] = whole
+    return out
 
 
 def from_brainweb(labels: Volume, name: str = "") -> Anatomy:
@@ -59,7 +80,7 @@ def from_freesurfer(labels: Volume, template_brain: Mask, name: str = "") -> Ana
     Sulcal fluid, scalp fat and partial volume, which these maps lack, are added.
     """
     labels = reorient(labels)
-    codes = np.rint(labels.data).astype(np.int32)
+    codes = _without_parcels(np.rint(labels.data).astype(np.int32))
     table = np.zeros(max(codes.max(), max(FREESURFER)) + 1, np.uint8)
     for code, tissue in FREESURFER.items():
         table[code] = TISSUES.index(tissue) + 1

@@ -11,11 +11,19 @@ import numpy as np
 
 from haca3_bids.errors import BadInput
 from haca3_bids.physics.anatomy import Anatomy, builtin_head
-from haca3_bids.physics.labels import BRAINWEB, from_brainweb, from_freesurfer
+from haca3_bids.physics.labels import (
+    BRAINWEB_MM,
+    FREESURFER_MM,
+    from_brainweb,
+    from_freesurfer,
+    is_brainweb,
+    unknown_share,
+)
 from haca3_bids.volumes.builtin import load_icbm2009a
-from haca3_bids.volumes.volume import load_volume
+from haca3_bids.volumes.volume import Volume, load_volume
 
 LOG = logging.getLogger(__name__)
+MOST_UNKNOWN, SIZE_TOLERANCE = 0.5, 0.02  # share of the labelled voxels; of the voxel size
 
 
 def load_heads(labels: Sequence[Path], cache: Path) -> list[Anatomy]:
@@ -30,11 +38,27 @@ def load_heads(labels: Sequence[Path], cache: Path) -> list[Anatomy]:
 
 
 def head_from_labels(path: Path, builtin: Anatomy, name: str) -> Anatomy:
-    """The anatomy of one label map: BrainWeb's codes end at 11, FreeSurfer's and SynthSeg's do not."""
+    """The anatomy of one label map; BadInput where its codes are no tissues' or its voxels of another size."""
     labels = load_volume(path)
-    if labels.data.max() <= max(BRAINWEB):
+    if not labels.data.any() or unknown_share(labels.data) > MOST_UNKNOWN:
+        raise BadInput(
+            f"{path.name} is no label map of a head: most of its values are codes of no tissue.",
+            "Label maps with codes of BrainWeb, FreeSurfer or SynthSeg are needed.",
+        )
+    if is_brainweb(labels.data):
+        _check_voxels(path, labels, BRAINWEB_MM, "BrainWeb")
         return from_brainweb(labels, name)
+    _check_voxels(path, labels, FREESURFER_MM, "FreeSurfer or SynthSeg")
     return from_freesurfer(labels, builtin.brain, name)
+
+
+def _check_voxels(path: Path, labels: Volume, needed_mm: float, kind: str) -> None:
+    if not np.allclose(labels.zooms_mm, needed_mm, rtol=SIZE_TOLERANCE):
+        found, size = " x ".join(f"{mm:.3g}" for mm in labels.zooms_mm), " ".join(3 * [f"{needed_mm:g}"])
+        raise BadInput(
+            f"{path.name} has voxels of {found} mm; a map with codes of {kind} needs {needed_mm:g} mm.",
+            f"Resample it to the nearest label, as `mri_convert -rt nearest -vs {size}` does.",
+        )
 
 
 def find_label_maps(folder: Path) -> list[Path]:
