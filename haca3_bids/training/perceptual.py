@@ -1,4 +1,4 @@
-"""The perceptual loss of the paper: differences of VGG16's features (Johnson et al., ECCV 2016).
+"""The perceptual loss of the paper: differences of features of VGG16's 13th layer (Johnson et al., ECCV 2016).
 
 The network is not part of this package: give the file of its ImageNet weights (``vgg16-397923af.pth`` of torchvision,
 or any file with the same keys). Without it ``losses.structural`` stands in.
@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from haca3_bids.errors import BadInput
 
-WIDTHS = (64, 64, "pool", 128, 128, "pool", 256, 256, 256)  # of VGG16, up to relu3_3
-COMPARED = (3, 8, 15)  # relu1_2, relu2_2, relu3_3
+WIDTHS = (64, 64, "pool", 128, 128, "pool", 256, 256)  # of VGG16
+LAYERS = 13  # of its features; the last of them is the convolution conv3_2
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's channels
 BRIGHTEST = 1.5  # of an image scaled by its 95th percentile: what becomes white
 
@@ -36,14 +36,9 @@ class Vgg16Loss(nn.Module):
 
     def forward(self, image: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
         both = torch.cat([image * mask, truth * mask]) / BRIGHTEST
-        x = (both.clamp(0, 1) - self.mean) / self.std
-        total = image.new_zeros(())
-        for index, layer in enumerate(self.features):
-            x = layer(x)
-            if index in COMPARED:
-                one, other = x.chunk(2)
-                total = total + (one - other).abs().mean()
-        return total / len(COMPARED)
+        one, other = self.features((both.clamp(0, 1) - self.mean) / self.std).chunk(2)
+        out: Tensor = (one - other).abs().mean()
+        return out
 
 
 def _features() -> nn.Sequential:
@@ -55,7 +50,7 @@ def _features() -> nn.Sequential:
             channels = width
         else:
             layers.append(nn.MaxPool2d(2))
-    return nn.Sequential(*layers)
+    return nn.Sequential(*layers[:LAYERS])
 
 
 def _read(path: Path, wanted: set[str]) -> dict[str, Tensor]:

@@ -23,6 +23,11 @@ def test_equal_images_cost_nothing_and_different_ones_something(weights):
     assert loss(image, image * mask.tril(), mask.tril()).item() == 0
 
 
+def test_the_thirteenth_layer_is_compared(weights):
+    assert len(_features()) == 13
+    assert _features()[-1].out_channels == 256
+
+
 def test_the_gradient_reaches_the_image_and_not_the_network(weights):
     loss, image = Vgg16Loss(weights), torch.rand(1, 1, 32, 32, requires_grad=True)
     loss(image, torch.zeros(1, 1, 32, 32), torch.ones(1, 1, 32, 32)).backward()
