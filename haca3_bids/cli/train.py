@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from haca3_bids.training.scans import PlacedSession
 
 HELP = "train the networks on simulated slices, on preprocessed scans, or on both"
-VALIDATION_SHARE = (
-    9  # every ninth head, in the order of names, is kept for validation; of sessions, as many of each site
-)
+VALIDATION_SHARE = 9  # every ninth of the heads, by name, is for validation, at least one; and of each site's people
 STEPS = {"artifact": 400, "anatomy": 12000, "haca3": 4000, "fusion": 120}
 RATES = {"artifact": (4e-4, 7e-4), "anatomy": (1e-3, 2e-3), "haca3": (4e-4, 7e-4), "fusion": (4e-4, 7e-4)}
 PRECISIONS = ("fp32", "bf16")
@@ -68,9 +66,8 @@ def main(args: argparse.Namespace) -> int:
 
     _check(args)
     use_threads(args.threads)
-    heads, kept = _heads(args)
     if args.what == "export":
-        _export(heads, args.out)
+        _export(_heads(args)[0], args.out)
         return 0
     plan = Plan(
         args.steps or STEPS[args.what],
@@ -80,6 +77,8 @@ def main(args: argparse.Namespace) -> int:
         minutes=args.minutes,
     )
     with machine(args.device, args.precision) as here:
+        with here.leader_first():
+            heads, kept = _heads(args)
         setting = Setting(plan, here, args.workers)
         {"artifact": _artifact, "anatomy": _anatomy, "haca3": _haca3, "fusion": _fusion}[args.what](
             args, heads, kept, setting
@@ -88,6 +87,12 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
+    least = {"steps": 1, "accumulate": 1, "seed": 0, "threads": 0, "workers": 0}
+    for name, lowest in least.items():
+        if (given := getattr(args, name)) is not None and given < lowest:
+            raise UsageError(f"--{name} {given} is not possible.", f"It must be {lowest} or more.")
+    if not args.minutes >= 0:
+        raise UsageError(f"--minutes {args.minutes:g} is not possible.", "Give a time to stop after, 0 for one step.")
     if not (args.simulate or args.data or args.what == "export"):
         raise UsageError("There is nothing to train on.", "Give --simulate LABELS, --data DERIVATIVES, or both.")
     if args.data and not args.simulate and args.what not in ("haca3", "export"):
@@ -105,8 +110,9 @@ def _heads(args: argparse.Namespace) -> tuple[list[Anatomy], list[Anatomy]]:
         return [], []
     maps = find_label_maps(args.simulate) if args.simulate else []
     builtin, *heads = load_heads(maps, args.out / "heads")
-    kept = heads[VALIDATION_SHARE - 1 :: VALIDATION_SHARE]
-    return [builtin, *(head for head in heads if head not in kept)], kept
+    step = min(VALIDATION_SHARE, max(2, len(heads)))  # with a single map none is kept
+    kept = set(range(step - 1, len(heads), step))
+    return [builtin, *(h for i, h in enumerate(heads) if i not in kept)], [heads[i] for i in sorted(kept)]
 
 
 def _artifact(args: argparse.Namespace, heads: list[Anatomy], _: list[Anatomy], setting: Setting) -> None:
@@ -125,7 +131,9 @@ def _haca3(args: argparse.Namespace, heads: list[Anatomy], kept: list[Anatomy], 
     from haca3_bids.training.run import train_haca3
 
     model, begin = _beginning(args)
-    train_haca3(model, _cohort(args, heads, kept), args.out / "haca3", setting, begin, _perceptual(args, setting))
+    with setting.machine.leader_first():
+        cohort = _cohort(args, heads, kept)
+    train_haca3(model, cohort, args.out / "haca3", setting, begin, _perceptual(args, setting))
 
 
 def _beginning(args: argparse.Namespace) -> tuple[Haca3, float]:
@@ -140,9 +148,9 @@ def _beginning(args: argparse.Namespace) -> tuple[Haca3, float]:
     if args.start_from:
         return load_checkpoint(resolve(args.start_from)).model, TOGETHER
     if not args.simulate:
-        return untrained(load_checkpoint(resolve("builtin")).model.eta_encoder), 0.0
+        return untrained(load_checkpoint(resolve("builtin")).model.eta_encoder, seed=args.seed), 0.0
     artifact = load_trained(ArtifactEncoder(), args.out / "artifact")
-    return untrained(artifact, load_anatomy(args.out / "anatomy")), 0.0
+    return untrained(artifact, load_anatomy(args.out / "anatomy"), args.seed), 0.0
 
 
 def _cohort(args: argparse.Namespace, heads: list[Anatomy], kept: list[Anatomy]) -> Cohort:
@@ -175,7 +183,8 @@ def _fusion(args: argparse.Namespace, heads: list[Anatomy], _: list[Anatomy], se
     from haca3_bids.training.run import load_haca3
 
     model = None if args.striped else load_haca3(args.out / "haca3")
-    pairs = fusion_pairs(model, heads, args.out / "fusion" / "pairs", args.seed)
+    with setting.machine.leader_first():
+        pairs = fusion_pairs(model, heads, args.out / "fusion" / "pairs", args.seed, str(setting.machine.device))
     train_fusion(pairs, args.out / "fusion", setting.plan, setting.machine)
 
 

@@ -22,7 +22,7 @@ from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.reports.pixels import save_jpeg, slice_rows
 from haca3_bids.reports.planes import white_of_brain
 from haca3_bids.settings import CONTRASTS, WHITE_MATTER_PEAK, HarmonizationSettings
-from haca3_bids.training.simulated import REFERENCE_SLICES, SimulatedSlices
+from haca3_bids.training.simulated import SimulatedSlices
 from haca3_bids.volumes.volume import Volume
 
 REFERENCE_SEED = 0
@@ -67,11 +67,11 @@ def clean_eta_quantiles(
     model: Haca3, heads: Sequence[Anatomy], contrast: str, clean: tuple[float, float]
 ) -> tuple[float, ...]:
     """Quantiles of the distance in eta from ``clean`` to clean scans of one contrast, each of a drawn head and site."""
-    data = SimulatedSlices(heads, reference_slices=len(REFERENCE_SLICES))
+    data = SimulatedSlices(heads)
     distances = []
     for number in range(CLEAN_SCANS):
         rng = np.random.default_rng((REFERENCE_SEED, CONTRASTS.index(contrast), number))
-        slices = data.reference(int(rng.integers(len(heads))), draw_site(rng)[contrast], rng, coronal=1.0)
+        slices = data.reference(int(rng.integers(len(heads))), draw_site(rng)[contrast], rng, inferred=True)
         eta = model.eta_encoder(torch.from_numpy(slices)[:, None]).mean(dim=0)
         distances.append(float((eta - torch.tensor(clean)).norm()))
     return tuple(np.quantile(distances, np.linspace(0, 1, QUANTILES)).tolist())

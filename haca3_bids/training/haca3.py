@@ -28,10 +28,11 @@ from haca3_bids.training.losses import (
     tissue_cross_entropy,
 )
 
-RECONSTRUCTION, STRUCTURE, KL, CONTRASTIVE = 10.0, 5.0, 1e-5, 0.5  # weights of the losses; paper and released program
+RECONSTRUCTION, PERCEPTUAL, KL, CONTRASTIVE = 10.0, 0.5, 1e-5, 0.5  # weights of the losses; paper and released program
+STRUCTURE = 5.0  # of the structural loss, which stands in for the perceptual one
 CYCLE, CYCLE_BETA = 5e-2, 5e-2
 CODES = 0.2  # of the auxiliary contrast codes, relative to the tissue labels
-THETA_NOISE = 0.4  # on the theta that the decoder sees while it is told codes
+THETA_NOISE = 0.4  # on the theta that the decoder sees while anatomy is that of the frozen encoder
 PATCH_IN_HEAD = 0.2  # least share of head in a patch of the contrastive loss
 
 Perceptual = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -48,6 +49,11 @@ class Stage:
     labels: float = 0.0  # weight of the auxiliary tissue labels and contrast codes at the start of the stage
     labels_end: float = 0.0
     cycle: bool = False
+
+    @property
+    def together(self) -> bool:
+        """Whether all parts learn, from nothing that only a simulator knows."""
+        return self.anatomy not in ("told", "found")
 
 
 SIMULATED = (  # small batches: the decoder needs many steps, not many images, to find out what theta is for
@@ -87,8 +93,7 @@ def haca3_losses(
     """
     stage, inside = stage_at(progress, curriculum)
     labels = stage.labels + (stage.labels_end - stage.labels) * inside
-    apart = stage.anatomy in ("told", "found")
-    losses = _apart(model, batch, stage, perceptual) if apart else _together(model, batch, stage, perceptual)
+    losses = (_together if stage.together else _apart)(model, batch, stage, perceptual)
     for name, weight in (("codes", CODES), ("labels", 1.0)):  # of what only the simulator knows
         if name in losses:
             losses[name] = weight * labels * losses[name]
@@ -118,16 +123,17 @@ def _found(model: Haca3, batch: Batch) -> Tensor:
 
 def _together(model: Haca3, batch: Batch, stage: Stage, perceptual: Perceptual) -> Losses:
     """The whole network: beta of every source, fused by attention, decoded with the theta of the reference."""
-    available = batch["available"]  # (batch, contrasts)
+    available = batch["available"]  # (batch, contrasts): what attention may choose from
+    present = batch.get("present", available)  # and what the session has
     mask = _pooled(batch["mask"][:, None].float(), stage.pool)
-    sources = batch["sources"][available][:, None]  # (images, 1, 224, 224)
+    sources = batch["sources"][present][:, None]  # (images, 1, 224, 224)
     logits = model.beta_encoder(_pooled(sources, stage.pool))  # (images, levels, h, w)
     theta, logvar = _target_theta(model, batch["reference"])
     drawn = theta + (0.5 * logvar).exp() * torch.randn_like(theta)
     query, keys = _queries_and_keys(model, batch, theta)
     alpha = model.attention_module(query, keys, available, TRAINING_TEMPERATURE)
-    spread = logits.new_zeros(*available.shape, *logits.shape[1:])
-    spread[available] = logits
+    spread = logits.new_zeros(*present.shape, *logits.shape[1:])
+    spread[present] = logits
     fused = fuse(spread, alpha)
     soft = "soft" in (stage.anatomy, model.config.anatomy)
     beta = fused.softmax(dim=1) if soft else straight_through(fused)
@@ -135,10 +141,10 @@ def _together(model: Haca3, batch: Batch, stage: Stage, perceptual: Perceptual) 
     losses = {
         **_reconstruction(image, batch, mask, stage, perceptual),
         **_about_theta(theta, logvar, batch),
-        "contrastive": CONTRASTIVE * _contrastive(model, spread, batch, mask, stage.pool),
+        "contrastive": CONTRASTIVE * _contrastive(model, spread, batch["sources"], present, mask, stage.pool),
     }
     if "level" in batch and model.config.beta_dim == len(LEVELS):  # weights with levels of their own keep them
-        owner = available.nonzero()[:, 0]
+        owner = present.nonzero()[:, 0]
         losses["labels"] = tissue_cross_entropy(logits, batch["level"][owner], mask[owner], stage.pool)
     if stage.cycle:
         losses["cycle"] = _cycle(model, image, theta, query[:, 2:], beta)
@@ -154,9 +160,10 @@ def _reconstruction(image: Tensor, batch: Batch, mask: Tensor, stage: Stage, per
     truth = _pooled(batch["truth"][:, None], stage.pool) * mask
     if "paired" in batch:
         mask = mask * batch["paired"][:, None, None, None]
+    weight = STRUCTURE if perceptual is structural else PERCEPTUAL
     return {
         "l1": RECONSTRUCTION * masked_l1(image, truth, mask),
-        "structure": STRUCTURE * perceptual(image * mask, truth * mask, mask),
+        "structure": weight * perceptual(image * mask, truth * mask, mask),
     }
 
 
@@ -189,29 +196,26 @@ def _target_theta(model: Haca3, reference: Tensor) -> tuple[Tensor, Tensor]:
 def _queries_and_keys(model: Haca3, batch: Batch, theta_target: Tensor) -> tuple[Tensor, Tensor]:
     """[theta, eta] of the target (batch, 4) and of the sources (batch, contrasts, 4).
 
-    Artifact levels matter only where there is a choice: they are left at zero for sessions of one source.
+    Artifact levels of sources matter only where there is a choice: they are left at zero for sessions of one source.
     """
-    available, sources = batch["available"], batch["sources"]
+    available, sources, reference = batch["available"], batch["sources"], batch["reference"]
     keys = theta_target.new_zeros(*available.shape, 4)
     keys[..., :2][available] = model.theta_encoder(sources[available][:, None])[0]
-    query = torch.cat([theta_target, torch.zeros_like(theta_target)], dim=1)
-    choice = available.sum(dim=1) > 1
-    if bool(choice.any()):
-        chosen = available & choice[:, None]
-        with torch.no_grad():
-            keys[..., 2:][chosen] = model.eta_encoder(sources[chosen][:, None])
-            query[choice, 2:] = model.eta_encoder(batch["reference"][choice][:, :1])
-    return query, keys
+    chosen = available & (available.sum(dim=1, keepdim=True) > 1)
+    with torch.no_grad():
+        eta_target = model.eta_encoder(reference.flatten(0, 1)[:, None]).unflatten(0, reference.shape[:2]).mean(dim=1)
+        if bool(chosen.any()):
+            keys[..., 2:][chosen] = model.eta_encoder(sources[chosen][:, None]).to(keys.dtype)
+    return torch.cat([theta_target, eta_target.to(theta_target.dtype)], dim=1), keys
 
 
-def _contrastive(model: Haca3, spread: Tensor, batch: Batch, mask: Tensor, pool: int) -> Tensor:
-    """Eq. 1 between the first and the last source of each session with two or more."""
-    available = batch["available"]
-    rows = (available.sum(dim=1) > 1).nonzero()[:, 0]
+def _contrastive(model: Haca3, spread: Tensor, sources: Tensor, present: Tensor, mask: Tensor, pool: int) -> Tensor:
+    """Eq. 1 between the first and the last contrast of each session with two or more."""
+    rows = (present.sum(dim=1) > 1).nonzero()[:, 0]
     if len(rows) == 0:
         return spread.new_zeros(())
-    first = available.int().argmax(dim=1)[rows]
-    last = available.shape[1] - 1 - available.int().flip(1).argmax(dim=1)[rows]
+    first = present.int().argmax(dim=1)[rows]
+    last = present.shape[1] - 1 - present.int().flip(1).argmax(dim=1)[rows]
     in_head = functional.avg_pool2d(mask[rows], 32).flatten() > PATCH_IN_HEAD
     if int(in_head.sum()) < 2:
         return spread.new_zeros(())
@@ -222,7 +226,7 @@ def _contrastive(model: Haca3, spread: Tensor, batch: Batch, mask: Tensor, pool:
 
     query = features(one_channel(spread[rows, first].softmax(dim=1)))
     positive = features(one_channel(spread[rows, last].softmax(dim=1)))
-    source = features(_pooled(batch["sources"][rows, first][:, None], pool))
+    source = features(_pooled(sources[rows, first][:, None], pool))
     others = torch.stack([torch.cat([positive[:i], positive[i + 1 :]]) for i in range(len(positive))])
     return patch_nce(query, positive, torch.cat([others, source[:, None]], dim=1))
 
@@ -230,7 +234,7 @@ def _contrastive(model: Haca3, spread: Tensor, batch: Batch, mask: Tensor, pool:
 def _cycle(model: Haca3, image: Tensor, theta: Tensor, eta: Tensor, beta: Tensor) -> Tensor:
     """Theta, eta and beta of the harmonized image are what it was made from (paper, section 2.4)."""
     theta_loss = (model.theta_encoder(image)[0] - theta.detach()).abs().mean()
-    eta_loss = (model.eta_encoder(image) - eta.detach()).abs().mean() if bool((eta != 0).any()) else theta.new_zeros(())
+    eta_loss = (model.eta_encoder(image) - eta).abs().mean()
     beta_loss = (model.beta_encoder(image).softmax(dim=1) - beta.detach()).abs().mean()
     out: Tensor = CYCLE * (theta_loss + eta_loss + CYCLE_BETA * beta_loss)
     return out

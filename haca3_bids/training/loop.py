@@ -69,6 +69,7 @@ def fit(
     trained = [p for p in networks.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(trained, lr=plan.lowest_rate, betas=(0.9, 0.99))
     done, best = _resume(folder / CHECKPOINT, networks, optimizer, machine)
+    machine.share_parameters(networks)
     start, stream = time.monotonic(), batches(done)
     with Record(folder, done, plan.steps, machine.leads) as record:
         while done < plan.steps:

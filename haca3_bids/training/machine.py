@@ -6,11 +6,14 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 from torch import Tensor, distributed, nn
 
 from haca3_bids.harmonization.device import choose_device
+
+PATIENCE = timedelta(hours=12)  # with a process that makes heads or places sessions
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,21 @@ class Machine:
             distributed.all_reduce(parameter.grad)
             parameter.grad /= self.world
 
+    def share_parameters(self, network: nn.Module) -> None:
+        """Give every process the parameters of the one that leads."""
+        if self.world > 1:
+            for parameter in network.state_dict().values():
+                distributed.broadcast(parameter, 0)
+
+    @contextmanager
+    def leader_first(self) -> Iterator[None]:
+        """The block runs in the process that leads and then in the others, which find what it has made."""
+        if self.world > 1 and not self.leads:
+            distributed.barrier()
+        yield
+        if self.world > 1 and self.leads:
+            distributed.barrier()
+
     def agreed(self, decision: bool) -> bool:
         """The decision of the process that leads, so that all stop together."""
         if self.world == 1:
@@ -70,7 +88,7 @@ def machine(device: str = "auto", precision: str = "fp32") -> Iterator[Machine]:
         return
     if chosen.type == "cuda":
         chosen = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-    distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
         yield Machine(chosen, precision, rank, world)
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,25 +33,35 @@ from haca3_bids.volumes.volume import Volume
 GAIN, NOISE, BLUR_VOXELS = 0.04, 0.08, (0.2, 0.6)  # of striped stacks; the 95th percentile is one
 Stack = NDArray[np.float32]
 
-SETTINGS = HarmonizationSettings(device="auto")
 
-
-def fusion_pairs(model: Haca3 | None, heads: Sequence[Anatomy], folder: Path, seed: int = 0) -> list[FusionPair]:
+def fusion_pairs(
+    model: Haca3 | None, heads: Sequence[Anatomy], folder: Path, seed: int = 0, device: str = "auto"
+) -> list[FusionPair]:
     """One intra-site pair for each contrast, each of another head, made once and kept in ``folder``.
 
     Without a model, which takes minutes a pair, the stacks are true volumes with stripes as separate slices give them.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    pairs = []
+    kind, pairs = _digest(model) if model else "striped", []
     for index, contrast in enumerate(CONTRASTS):
-        path = folder / f"pair-{index}.npz"
+        path = folder / f"{kind}-seed-{seed}-{contrast}.npz"
         if not path.exists():
             rng, head = np.random.default_rng((seed, index)), heads[index % len(heads)]
-            stacks, truth = _pair(model, head, contrast, rng) if model else _striped_pair(head, contrast, rng)
-            np.savez(path, stacks=stacks, truth=truth)
+            stacks, truth = _pair(model, head, contrast, rng, device) if model else _striped_pair(head, contrast, rng)
+            unfinished = path.with_suffix(".part.npz")
+            np.savez(unfinished, stacks=stacks, truth=truth)
+            unfinished.rename(path)
         loaded = np.load(path)
         pairs.append(FusionPair(loaded["stacks"], loaded["truth"]))
     return pairs
+
+
+def _digest(model: Haca3) -> str:
+    """A few letters that are others when the weights are."""
+    whole = hashlib.sha256()
+    for tensor in model.state_dict().values():
+        whole.update(tensor.cpu().numpy().tobytes())
+    return whole.hexdigest()[:12]
 
 
 def _striped_pair(head: Anatomy, contrast: str, rng: np.random.Generator) -> tuple[Stack, Stack]:
@@ -74,19 +85,22 @@ def _truth(head: Anatomy, contrast: str, rng: np.random.Generator) -> Stack:
     return rendered(head, weights, texture(SHAPE, rng))
 
 
-def _pair(model: Haca3, head: Anatomy, contrast: str, rng: np.random.Generator) -> tuple[Stack, Stack]:
+def _pair(
+    model: Haca3, head: Anatomy, contrast: str, rng: np.random.Generator, device_name: str
+) -> tuple[Stack, Stack]:
     """The scan of one contrast, harmonized to itself as in the paper; stacks and truth with axes (z, y, x)."""
+    settings = HarmonizationSettings(device=device_name)
     truth = _truth(head, contrast, rng)
     scan = Volume(acquire(truth, draw_acquisition(rng)), AFFINE)
     checkpoint = Checkpoint(model.eval(), "in training", "", {}, {})
     rim = Rim({})
-    canvas = fit_images({contrast: scan}, rim, SETTINGS)
-    prepared = prepare(contrast, scan, canvas, rim, SETTINGS, model.config.variant)
-    draw = Draw(encode_target(scan, contrast, checkpoint, SETTINGS), 0)
+    canvas = fit_images({contrast: scan}, rim, settings)
+    prepared = prepare(contrast, scan, canvas, rim, settings, model.config.variant)
+    draw = Draw(encode_target(scan, contrast, checkpoint, settings), 0)
     session = Session({contrast: prepared}, union([prepared.votes]))
-    device = choose_device(SETTINGS.device)
-    with inference(SETTINGS.precision, torch.get_num_threads()):
-        Stream(session, made_lean(model, device), SETTINGS, device, Batches(SETTINGS.batch_size, device)).run([draw])
+    device = choose_device(settings.device)
+    with inference(settings.precision, torch.get_num_threads()):
+        Stream(session, made_lean(model, device), settings, device, Batches(settings.batch_size, device)).run([draw])
     stacks = [draw.stacks[orientation] for orientation in ORIENTATIONS]
     stacks = [scaled(stack, upper_percentile(stack[canvas.box])) for stack in stacks]
     placed = canvas.place(Volume(truth, AFFINE))

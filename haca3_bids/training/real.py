@@ -17,13 +17,15 @@ from torch import Tensor
 from haca3_bids.physics.scanner import acquire, draw_artifacts
 from haca3_bids.settings import CONTRASTS
 from haca3_bids.training.scans import PlacedSession
+from haca3_bids.training.simulated import REFERENCE_SLICES
 from haca3_bids.volumes.slices import ORIENTATIONS, cut
 
 Array = NDArray[np.float32]
 
 INTER_SITE = 0.3  # share of the samples whose target is a scan of another site
-DROPPED = 0.5  # share of the samples in which a source is dropped (attention dropout), where there are several
-DEGRADED = 0.15  # share of the sources that get simulated artifacts, where there are several
+OWN_DROPPED, DROPPED = 0.8, 0.2  # chance of the target's own contrast, and of any other, to be hidden from attention
+AS_INFERRED = 0.25  # share of the references that are all slices from which inference takes theta and eta
+DEGRADED = 0.15  # share of the sources that get simulated artifacts
 CLIP = 5.0
 LEAST_HEAD = 0.03  # of a slice
 PLANE = 224
@@ -32,7 +34,8 @@ PLANE = 224
 class RealSlices(torch.utils.data.Dataset[dict[str, Tensor | int]]):
     """An endless dataset: item i is drawn from (seed, i) alone. Fields as in ``simulated.Sample``, without labels.
 
-    ``paired`` tells whether ``truth`` is known.
+    ``paired`` tells whether ``truth`` is known. Of the contrasts that the session has (``present``) attention may
+    choose from those that are ``available``.
     """
 
     def __init__(self, sessions: Sequence[PlacedSession], seed: int = 0, length: int = 10**9) -> None:
@@ -54,15 +57,17 @@ class RealSlices(torch.utils.data.Dataset[dict[str, Tensor | int]]):
         paired = rng.uniform() >= INTER_SITE
         of = own if paired else self._elsewhere(session.site, rng)
         contrast = str(rng.choice(sorted(self.sessions[of].values)))
-        available = self._available(images, contrast, rng)
-        sources, severity = _sources(images, available, rng)
+        present = np.array([name in images for name in CONTRASTS])
+        available = _left_by_dropout(present, CONTRASTS.index(contrast), rng)
+        sources, severity = _sources(images, rng)
         truth = images[contrast] if paired else np.zeros((PLANE, PLANE), np.float32)
         return {
             "sources": torch.from_numpy(sources),
             "available": torch.from_numpy(available),
+            "present": torch.from_numpy(present),
             "degraded": torch.from_numpy(severity),
             "truth": torch.from_numpy(truth),
-            "reference": torch.from_numpy(self._reference(of, contrast, rng)),
+            "reference": torch.from_numpy(self._reference(of, contrast, (orientation, place), rng)),
             "mask": torch.from_numpy(mask),
             "contrast": CONTRASTS.index(contrast),
             "paired": torch.tensor(paired),
@@ -71,32 +76,39 @@ class RealSlices(torch.utils.data.Dataset[dict[str, Tensor | int]]):
     def _elsewhere(self, site: str, rng: np.random.Generator) -> int:
         return int(rng.choice([i for i, other in enumerate(self.sessions) if other.site != site]))
 
-    def _available(self, images: dict[str, Array], target: str, rng: np.random.Generator) -> NDArray[np.bool_]:
-        """The session's contrasts, often without one of them; the target's own is dropped first."""
-        available = np.array([contrast in images for contrast in CONTRASTS])
-        if rng.uniform() < DROPPED:
-            available[CONTRASTS.index(target)] = False
-        elif available.sum() > 1:
-            available[rng.choice(np.flatnonzero(available))] = False
-        return available
-
-    def _reference(self, session: int, contrast: str, rng: np.random.Generator) -> Array:
-        """One slice of the target's volume, of another place or orientation, (1, 224, 224)."""
-        orientation = ORIENTATIONS[rng.integers(3)]
-        place = int(rng.choice(self.inside[session][orientation]))
-        return _slice(self.sessions[session].values[contrast], orientation, place, False)[None]
+    def _reference(self, session: int, contrast: str, shown: tuple[str, int], rng: np.random.Generator) -> Array:
+        """Slices of the target's volume, (slices, 224, 224), none of them the slice that is ``shown``."""
+        orientation, inside = ORIENTATIONS[rng.integers(3)], self.inside[session]
+        if as_inferred := rng.uniform() < AS_INFERRED:
+            orientation = "coronal"
+        places = np.array([place for place in inside[orientation] if (orientation, place) != shown])
+        middle = np.intersect1d(places, REFERENCE_SLICES)
+        chosen = middle if as_inferred and len(middle) else rng.choice(places, 1)
+        volume = self.sessions[session].values[contrast]
+        return np.stack([_slice(volume, orientation, int(place), False) for place in chosen])
 
 
-def _sources(images: dict[str, Array], available: NDArray[np.bool_], rng: np.random.Generator) -> tuple[Array, Array]:
-    """The available images in the order of CONTRASTS, some with artifacts, and how bad these are."""
+def _left_by_dropout(present: NDArray[np.bool_], target: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """What contrast dropout leaves of what is present, at least one; the target's own contrast is hidden most often."""
+    chances = np.full(len(present), DROPPED)
+    chances[target] = OWN_DROPPED
+    available: NDArray[np.bool_] = present & (rng.uniform(size=len(present)) >= chances)
+    if not available.any():
+        others = np.flatnonzero(present & (np.arange(len(present)) != target))
+        available[rng.choice(others)] = True
+    return available
+
+
+def _sources(images: dict[str, Array], rng: np.random.Generator) -> tuple[Array, Array]:
+    """The session's images in the order of CONTRASTS, some with artifacts, and how bad these are."""
     sources = np.zeros((len(CONTRASTS), PLANE, PLANE), np.float32)
     severity = np.zeros(len(CONTRASTS), np.float32)
-    for row in np.flatnonzero(available):
-        image = images[CONTRASTS[row]]
-        if available.sum() > 1 and rng.uniform() < DEGRADED:
+    for contrast, image in images.items():
+        row, seen = CONTRASTS.index(contrast), image
+        if rng.uniform() < DEGRADED:
             how = draw_artifacts(rng, axes=2)
-            image, severity[row] = acquire(image, how) * (image > 0), how.severity
-        sources[row] = np.clip(image, 0, CLIP)
+            seen, severity[row] = acquire(image, how) * (image > 0), how.severity
+        sources[row] = np.clip(seen, 0, CLIP)
     return sources, severity
 
 

@@ -22,6 +22,8 @@ class Record:
         self.folder, self.leads, self.start = folder, leads, time.monotonic()
         if leads:
             folder.mkdir(parents=True, exist_ok=True)
+            for name in ("losses", "validation"):
+                _forget(folder / f"{name}.jsonl", first)
         self.board = _board(folder / "tensorboard", first) if leads else None
         self.bar = _bar(folder.name, first, steps) if leads and sys.stderr.isatty() else None
 
@@ -54,6 +56,13 @@ class Record:
         if self.board is not None:
             for key, value in values.items():
                 self.board.add_scalar(f"{name}/{key}", value, step)
+
+
+def _forget(path: Path, last: int) -> None:
+    """Drop the lines of steps after ``last``, which a run that broke off had not saved and does again."""
+    if path.exists():
+        lines = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        path.write_text("".join(line for line in lines if json.loads(line)["step"] <= last))
 
 
 def _board(folder: Path, first: int) -> Any:

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from haca3_bids.bids.atomic import make_folder, write_json
+from haca3_bids.errors import BadInput
 from haca3_bids.networks.encoders import ArtifactEncoder
 from haca3_bids.networks.haca3 import Haca3, Haca3Config
 from haca3_bids.networks.unet import UNet
@@ -23,13 +24,13 @@ from haca3_bids.settings import CONTRASTS
 from haca3_bids.training.anatomy import BATCH as ANATOMY_BATCH
 from haca3_bids.training.anatomy import T1W_ALONE, AnatomySlices, anatomy_step
 from haca3_bids.training.artifact import ArtifactTriplets, artifact_step
-from haca3_bids.training.haca3 import REAL, SIMULATED, Perceptual, haca3_losses, stage_at
+from haca3_bids.training.haca3 import REAL, SIMULATED, Perceptual, Stage, haca3_losses, stage_at
 from haca3_bids.training.levels import LEVELS
 from haca3_bids.training.loop import BEST, CHECKPOINT, Batch, Plan, fit, load_trained
 from haca3_bids.training.losses import structural
 from haca3_bids.training.machine import ALONE, Machine
 from haca3_bids.training.real import RealSlices
-from haca3_bids.training.scans import PlacedSession
+from haca3_bids.training.scans import PlacedSession, teach
 from haca3_bids.training.simulated import SimulatedSlices
 from haca3_bids.training.validation import draw_figure, score
 
@@ -71,7 +72,8 @@ def train_anatomy(heads: Sequence[Anatomy], folder: Path, setting: Setting) -> U
     torch.manual_seed(setting.seed)
     encoder: UNet = Haca3(Haca3Config(beta_dim=len(LEVELS))).beta_encoder
     steps = setting.plan.steps
-    data = AnatomySlices(heads, setting.seed, t1w_until=round(T1W_ALONE * steps) * ANATOMY_BATCH)
+    items = ANATOMY_BATCH * setting.plan.accumulate * setting.machine.world  # of a step
+    data = AnatomySlices(heads, setting.seed, t1w_until=round(T1W_ALONE * steps) * items)
     batches = partial(_batches, data, lambda step: ANATOMY_BATCH, setting)
     fit(
         encoder, lambda batch, step: anatomy_step(encoder, batch, step / steps), batches, setting.plan, folder,
@@ -86,8 +88,9 @@ def load_anatomy(folder: Path) -> UNet:
     return load_trained(encoder, folder)
 
 
-def untrained(artifact: ArtifactEncoder, anatomy: UNet | None = None) -> Haca3:
-    """HACA3 with trained encoders of artifact and, given one, anatomy; everything else at its beginning."""
+def untrained(artifact: ArtifactEncoder, anatomy: UNet | None = None, seed: int = 0) -> Haca3:
+    """HACA3 with trained encoders of artifact and, given one, anatomy; the rest is drawn from ``seed``."""
+    torch.manual_seed(seed)
     model = Haca3(Haca3Config(beta_dim=len(LEVELS), anatomy="soft") if anatomy else None)
     _enlarge_theta(model)
     model.eta_encoder.load_state_dict(artifact.state_dict())
@@ -105,23 +108,33 @@ class Cohort:
     unseen: Sequence[Anatomy] = ()
     unseen_sessions: Sequence[PlacedSession] = ()
 
-    def batches(self, setting: Setting, size: Callable[[int], int], first: int) -> Iterator[Batch]:
-        """Batches from step ``first`` on; with both kinds of data they take turns."""
+    def batches(self, setting: Setting, stage: Callable[[int], Stage], first: int) -> Iterator[Batch]:
+        """Batches from step ``first`` on; with both kinds of data they take turns, once nothing is told any more."""
         data: list[Dataset[dict[str, Tensor | int]]] = []
         if self.heads:
             data.append(SimulatedSlices(self.heads, setting.seed))
         if self.sessions:
             data.append(RealSlices(self.sessions, setting.seed))
-        streams = [_batches(one, size, setting, first, (turn, len(data))) for turn, one in enumerate(data)]
+
+        def turn(step: int) -> int:
+            return step % len(data) if stage(step).together else 0
+
+        def size(step: int) -> int:
+            return stage(step).batch
+
+        streams = [
+            _batches(one, size, setting, first, lambda step, own=number: turn(step) == own)  # type: ignore[misc]
+            for number, one in enumerate(data)
+        ]
         for step in range(first, setting.plan.steps):
-            yield from islice(streams[step % len(data)], setting.plan.accumulate)
+            yield from islice(streams[turn(step)], setting.plan.accumulate)
 
     def held_out(self) -> list[dict[str, Tensor | int]]:
         """Samples for validation, always the same ones."""
         if self.unseen:
-            simulated = SimulatedSlices(self.unseen, VALIDATION_SEED)
+            simulated = SimulatedSlices([*self.unseen, *self.heads[:1]], VALIDATION_SEED, people=len(self.unseen))
             return [simulated[index] for index in range(VALIDATION_SAMPLES)]
-        if len({session.site for session in self.unseen_sessions}) > 1:
+        if teach(self.unseen_sessions):
             real = RealSlices(self.unseen_sessions, VALIDATION_SEED)
             drawn = (real[index] for index in range(4 * VALIDATION_SAMPLES))
             return list(islice((one for one in drawn if one["paired"]), VALIDATION_SAMPLES))
@@ -140,6 +153,7 @@ def train_haca3(
     torch.manual_seed(setting.seed)
     model.requires_grad_(True).train()
     model.eta_encoder.requires_grad_(False)
+    _refuse_other_networks(folder, model.config)
     if setting.machine.leads:
         write_json(make_folder(folder) / CONFIG, model.config.to_dict())
     held_out = cohort.held_out()
@@ -158,13 +172,25 @@ def train_haca3(
     fit(
         model,
         lambda batch, step: haca3_losses(model, batch, progress(step), curriculum, perceptual),
-        lambda first: cohort.batches(setting, lambda step: stage_at(progress(step), curriculum)[0].batch, first),
+        lambda first: cohort.batches(setting, lambda step: stage_at(progress(step), curriculum)[0], first),
         setting.plan,
         folder,
         validate if held_out else None,
         setting.machine,
     )
     return model.cpu().eval()
+
+
+def _refuse_other_networks(folder: Path, config: Haca3Config) -> None:
+    """BadInput when a run in the folder trains networks of another kind."""
+    if (folder / CHECKPOINT).exists() and (folder / CONFIG).exists():
+        found = json.loads((folder / CONFIG).read_text())
+        other = [f"{name} {found.get(name)}" for name, value in config.to_dict().items() if found.get(name) != value]
+        if other:
+            raise BadInput(
+                f"{folder} holds a run of other networks ({', '.join(other)}).",
+                "Go on with the options of that run, or name a new folder with --out.",
+            )
 
 
 def load_haca3(folder: Path) -> Haca3:
@@ -190,12 +216,12 @@ def _batches(
     size: Callable[[int], int],
     setting: Setting,
     first: int,
-    turn: tuple[int, int] = (0, 1),
+    wanted: Callable[[int], bool] = lambda step: True,
 ) -> Iterator[Batch]:
     """Batches of consecutive items; sizes may change with the step, the items of a step are always the same.
 
-    With several processes, or several batches a step, the items of a step are dealt out in this order. Of ``turn``
-    (k, n), every n-th step is this stream's, from the k-th on.
+    With several processes, or several batches a step, the items of a step are dealt out in this order. Only the
+    ``wanted`` steps are this stream's.
     """
     plan, machine = setting.plan, setting.machine
     share = [size(step) * plan.accumulate for step in range(plan.steps)]  # items of one process in a step
@@ -203,7 +229,7 @@ def _batches(
     index_lists = [
         range(begin + part * size(step), begin + (part + 1) * size(step))
         for step in range(first, plan.steps)
-        if step % turn[1] == turn[0]
+        if wanted(step)
         for begin in [starts[step] + machine.rank * share[step]]
         for part in range(plan.accumulate)
     ]
@@ -213,9 +239,21 @@ def _batches(
         num_workers=setting.workers,
         prefetch_factor=4 if setting.workers else None,
         worker_init_fn=_one_thread,
+        collate_fn=_stacked,
         generator=torch.Generator(),  # its own, so that starting to read does not draw from what the step draws from
     )
     return iter(loader)
+
+
+def _stacked(samples: list[dict[str, Tensor | int]]) -> Batch:
+    """One batch; where references differ in their number of slices, shorter ones begin again from their first."""
+    references = [one["reference"] for one in samples if "reference" in one]
+    most = max((len(slices) for slices in references if isinstance(slices, Tensor)), default=0)
+    for one, slices in zip(samples, references, strict=False):
+        if isinstance(slices, Tensor):
+            one["reference"] = slices[torch.arange(most) % len(slices)]
+    batch: Batch = default_collate(samples)
+    return batch
 
 
 def _one_thread(_: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from haca3_bids.bids.atomic import write_json
 from haca3_bids.bids.names import parse_entities
 from haca3_bids.errors import BadInput
 from haca3_bids.harmonization.prepare import Rim, fit_images, prepare
@@ -47,7 +49,8 @@ def find_sessions(datasets: Sequence[Path], sites: Path | None = None) -> list[S
     there is nothing to learn from: no image, no session of two contrasts, or one site only.
     """
     table = _read_sites(sites) if sites else {}
-    found = [session for dataset in datasets for session in _sessions_of(dataset, table)]
+    names = _told_apart(datasets)
+    found = [one for dataset, name in zip(datasets, names, strict=True) for one in _sessions_of(dataset, name, table)]
     if not any(len(session.images) > 1 for session in found):
         raise BadInput(
             f"None of the {len(found)} sessions has two contrasts; HACA3 learns anatomy from pairs of one session.",
@@ -61,7 +64,16 @@ def find_sessions(datasets: Sequence[Path], sites: Path | None = None) -> list[S
     return found
 
 
-def _sessions_of(dataset: Path, table: Mapping[str, str]) -> list[Session]:
+def _told_apart(datasets: Sequence[Path]) -> list[str]:
+    """A name for each dataset: its folder's, with as many of those above it as it takes to tell all apart."""
+    parts = [dataset.resolve().parts for dataset in datasets]
+    if len(set(parts)) < len(parts):
+        raise BadInput("A dataset is given twice with --data.", "Give each dataset once.")
+    depth = next(n for n in range(1, 1 + max(map(len, parts))) if len({one[-n:] for one in parts}) == len(parts))
+    return ["-".join(part for part in one[-depth:] if part != one[0]) for one in parts]
+
+
+def _sessions_of(dataset: Path, site: str, table: Mapping[str, str]) -> list[Session]:
     images: dict[str, dict[str, Path]] = {}
     for path in sorted(dataset.glob("sub-*/**/anat/*_desc-preproc_*.nii.gz")):
         entities, suffix, _ = parse_entities(path.name)
@@ -75,27 +87,39 @@ def _sessions_of(dataset: Path, table: Mapping[str, str]) -> list[Session]:
             "Run `haca3-bids BIDS_DIR OUTPUT_DIR participant` first and give its OUTPUT_DIR.",
         )
     return [
-        Session(f"{dataset.name}/{name}", table.get(name, table.get(name.split("_")[0], dataset.name)), of_one)
+        Session(f"{site}/{name}", table.get(name, table.get(name.split("_")[0], site)), of_one)
         for name, of_one in images.items()
     ]
 
 
 def _read_sites(path: Path) -> dict[str, str]:
     """Site of each ``sub-X`` or ``sub-X_ses-Y``."""
-    with path.open(newline="") as stream:
-        rows = list(csv.DictReader(stream, delimiter="\t"))
+    try:
+        with path.open(newline="") as stream:
+            rows = list(csv.DictReader(stream, delimiter="\t"))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise BadInput(f"{path} cannot be read ({error}).", "--sites takes a TSV file.") from error
     if not rows or not {"participant_id", "site"} <= set(rows[0]):
         raise BadInput(f"{path.name} has no columns participant_id and site.", "It must be a TSV with these columns.")
     return {"_".join(filter(None, (row["participant_id"], row.get("session_id")))): row["site"] for row in rows}
 
 
+def teach(sessions: Sequence[PlacedSession]) -> bool:
+    """Whether there are pairs of contrasts, and two sites."""
+    return len({one.site for one in sessions}) > 1 and any(len(one.values) > 1 for one in sessions)
+
+
 def split_by_person(sessions: Sequence[PlacedSession], share: int) -> tuple[list[PlacedSession], list[PlacedSession]]:
-    """Sessions to learn from, and those of every ``share``-th person of each site, to validate with."""
+    """Sessions to learn from, and those of every ``share``-th person of each site, to validate with.
+
+    All of them are to learn from where the rest would teach nothing.
+    """
     kept = set()
     for site in {session.site for session in sessions}:
         people = sorted({_person(session) for session in sessions if session.site == site})
         kept.update(people[share - 1 :: share])
-    return [s for s in sessions if _person(s) not in kept], [s for s in sessions if _person(s) in kept]
+    rest = [session for session in sessions if _person(session) not in kept]
+    return (rest, [s for s in sessions if _person(s) in kept]) if teach(rest) else (list(sessions), [])
 
 
 def _person(session: PlacedSession) -> str:
@@ -109,13 +133,21 @@ def place_sessions(sessions: Sequence[Session], cache: Path) -> list[PlacedSessi
 
 
 def _placed(session: Session, folder: Path) -> PlacedSession:
-    mask = folder / "mask.npy"
-    if not mask.exists():  # written last
+    mask, record = folder / "mask.npy", folder / "sources.json"
+    if not record.exists() or json.loads(record.read_text()) != _fingerprints(session):
         LOG.info("placing %s", session.name)
         folder.mkdir(parents=True, exist_ok=True)
+        record.unlink(missing_ok=True)
         np.save(mask, _make(session, folder))
+        write_json(record, _fingerprints(session))  # last: what is there is whole
     values = {contrast: np.load(folder / f"{contrast}.npy", mmap_mode="r") for contrast in session.images}
     return PlacedSession(session.name, session.site, values, np.load(mask, mmap_mode="r"))
+
+
+def _fingerprints(session: Session) -> dict[str, list[str | int]]:
+    """What tells that a session's images are still those that were placed."""
+    found = {contrast: (path.resolve(), path.stat()) for contrast, path in session.images.items()}
+    return {contrast: [str(path), stat.st_size, stat.st_mtime_ns] for contrast, (path, stat) in found.items()}
 
 
 def _make(session: Session, folder: Path) -> NDArray[np.bool_]:

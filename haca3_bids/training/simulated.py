@@ -32,6 +32,7 @@ SLICE_AXIS = {"axial": 2, "coronal": 1, "sagittal": 0}
 COARSE = 7  # voxels a step where only a volume's 95th percentile is wanted
 CLIP = 5.0
 REFERENCE_SLICES = range(100, 120)  # coronal, on the canvas: where inference takes theta and eta from
+AS_INFERRED, CORONAL = 0.25, 0.7  # shares of the references: all of these slices; of the single ones, one of these
 STRIPPED, LESIONED = 0.15, 0.35  # shares of the slices
 LESION_RADII = (1.2, 7.0)  # pixels
 FAT_SUPPRESSED, FAT_LEFT = 0.3, (0.03, 0.4)  # share of the sources, and of fat's signal that is left in them
@@ -58,10 +59,14 @@ class Sample:
 
 
 class SimulatedSlices(torch.utils.data.Dataset[dict[str, Tensor | int]]):
-    """An endless dataset: item i is drawn from (seed, i) alone, so that a run can resume exactly."""
+    """An endless dataset: item i is drawn from (seed, i) alone, so that a run can resume exactly.
 
-    def __init__(self, heads: Sequence[Anatomy], seed: int = 0, length: int = 10**9, reference_slices: int = 1) -> None:
-        self.heads, self.seed, self.length, self.reference_slices = list(heads), seed, length, reference_slices
+    The first ``people`` heads are imaged (None: all); all of them may be the other person at the target site.
+    """
+
+    def __init__(self, heads: Sequence[Anatomy], seed: int = 0, length: int = 10**9, people: int | None = None) -> None:
+        self.heads, self.seed, self.length = list(heads), seed, length
+        self.people = len(self.heads) if people is None else people
         self.coarse = [_coarse(head) for head in self.heads]
         self.inside = [_slices_with_head(head) for head in self.heads]
 
@@ -70,7 +75,8 @@ class SimulatedSlices(torch.utils.data.Dataset[dict[str, Tensor | int]]):
 
     def __getitem__(self, index: int) -> dict[str, Tensor | int]:
         rng = np.random.default_rng((self.seed, index))
-        person, other = rng.choice(len(self.heads), 2, replace=len(self.heads) < 2)
+        person = int(rng.integers(self.people))
+        other = int(rng.choice([number for number in range(len(self.heads)) if number != person] or [person]))
         site, target_site = draw_site(rng), draw_site(rng)
         if rng.uniform() < 0.25:
             target_site = site  # intra-site
@@ -84,7 +90,7 @@ class SimulatedSlices(torch.utils.data.Dataset[dict[str, Tensor | int]]):
             available=torch.from_numpy(available),
             degraded=torch.from_numpy(severity),
             truth=torch.from_numpy(view.clean(target)),
-            reference=torch.from_numpy(self.reference(other, target, rng)),
+            reference=torch.from_numpy(self.reference(other, target, rng, inferred=rng.uniform() < AS_INFERRED)),
             mask=torch.from_numpy(view.mask),
             level=torch.from_numpy(tissue_levels(view.shares)),
             contrast=contrast,
@@ -108,20 +114,21 @@ class SimulatedSlices(torch.utils.data.Dataset[dict[str, Tensor | int]]):
         mask = _closed(shares.sum(axis=0) > 0.5)
         return View(shares, texture((PLANE, PLANE), rng), deviations, self.coarse[person], mask)
 
-    def reference(self, person: int, protocol: Protocol, rng: np.random.Generator, coronal: float = 0.7) -> Array:
+    def reference(self, person: int, protocol: Protocol, rng: np.random.Generator, *, inferred: bool) -> Array:
         """Slices of a person under a protocol, cleanly acquired, (slices, 224, 224).
 
-        With probability ``coronal`` they are those that inference takes theta and eta from, else of any orientation.
+        All that inference takes theta and eta from if they shall be as ``inferred``, else one, often of these.
         """
         deviations, acquisition = person_deviations(rng), draw_acquisition(rng, axes=2)
         acquisition = replace(acquisition, noise=min(acquisition.noise, 0.03))
-        if rng.uniform() < coronal:
-            orientation, choice = "coronal", np.array(REFERENCE_SLICES)
-        else:
-            orientation = ORIENTATIONS[rng.integers(3)]
-            choice = self.inside[person][orientation]
+        orientation, chosen = "coronal", np.array(REFERENCE_SLICES)
+        if not inferred:
+            if rng.uniform() >= CORONAL:
+                orientation = ORIENTATIONS[rng.integers(3)]
+                chosen = self.inside[person][orientation]
+            chosen = rng.choice(chosen, 1)
         views = []
-        for index in rng.choice(choice, self.reference_slices, replace=False):
+        for index in chosen:
             shares = cut_shares(self.heads[person], orientation, int(index))
             view = self.view_of(person, shares, deviations, rng)
             views.append(view.acquired(protocol, replace(acquisition, seed=int(rng.integers(2**31)))))

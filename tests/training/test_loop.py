@@ -131,7 +131,7 @@ def _one_of_two(rank, folder, port):
 
 
 def _trained_on_half(mine, folder):
-    torch.manual_seed(0)
+    torch.manual_seed(mine.rank)  # the process that leads gives its parameters to the others
     net = torch.nn.Linear(3, 1)
     everything = torch.rand(5, 8, 3, generator=torch.Generator().manual_seed(1))
     share = 8 // mine.world
@@ -154,3 +154,12 @@ def test_two_processes_train_like_one_with_all_the_data(tmp_path):
     _trained_on_half(ALONE, tmp_path / "one")
     two, one = (torch.load(tmp_path / name / "last.pt")["networks"]["weight"] for name in ("two", "one"))
     assert torch.allclose(two, one, atol=1e-6)
+
+
+def test_what_a_run_had_not_saved_when_it_broke_off_is_told_once(tmp_path):
+    trained(tmp_path, 10)
+    with (tmp_path / "losses.jsonl").open("a") as stream:
+        stream.write('{"step": 11, "total": 5}\n{"step": 12, "tot')
+    trained(tmp_path, 20)
+    steps = [json.loads(line)["step"] for line in (tmp_path / "losses.jsonl").read_text().splitlines()]
+    assert steps == list(range(1, 21))

@@ -1,17 +1,19 @@
 """Training on what ``haca3-bids`` writes: which sessions, which samples, which errors."""
 
+import shutil
+
 import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import default_collate
 
 from haca3_bids.cli.toolbox import main
 from haca3_bids.errors import BadInput
 from haca3_bids.networks.haca3 import Haca3
 from haca3_bids.settings import CONTRASTS
 from haca3_bids.training.haca3 import REAL, haca3_losses
-from haca3_bids.training.real import RealSlices
+from haca3_bids.training.real import RealSlices, _left_by_dropout
+from haca3_bids.training.run import _stacked
 from haca3_bids.training.scans import find_sessions, place_sessions, split_by_person
 
 GREY = {"T1w": 600, "T2w": 1400, "FLAIR": 1300}
@@ -93,8 +95,9 @@ def test_samples_are_drawn_from_their_index_and_inter_site_targets_are_of_other_
         sample, again = data[index], data[index]
         assert all(torch.equal(torch.as_tensor(sample[k]), torch.as_tensor(again[k])) for k in sample)
         assert sample["available"].any()
-        assert not sample["sources"][~sample["available"]].any()
-        own = {CONTRASTS[row] for row in np.flatnonzero(sample["available"])}
+        assert not sample["sources"][~sample["present"]].any()
+        assert not (sample["available"] & ~sample["present"]).any()
+        own = {CONTRASTS[row] for row in np.flatnonzero(sample["present"])}
         target = CONTRASTS[sample["contrast"]]
         kinds.add((bool(sample["paired"]), bool(sample["truth"].any())))
         if not sample["paired"]:
@@ -109,7 +112,7 @@ def test_scans_of_people_train_everything_without_labels(placed, progress):
     data = RealSlices(placed, seed=1)
     model = Haca3()
     model.eta_encoder.requires_grad_(False)
-    losses = haca3_losses(model, default_collate([data[i] for i in range(3)]), progress, REAL)
+    losses = haca3_losses(model, _stacked([data[i] for i in range(3)]), progress, REAL)
     losses["total"].backward()
     assert "labels" not in losses
     assert "codes" not in losses
@@ -118,10 +121,68 @@ def test_scans_of_people_train_everything_without_labels(placed, progress):
         assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in part.parameters())
 
 
+def test_dropout_hides_the_targets_own_contrast_in_four_of_five_samples_and_others_sometimes():
+    rng, present = np.random.default_rng(0), np.array([True, True, False, True])
+    left = np.array([_left_by_dropout(present, 0, rng) for _ in range(2000)])
+    assert left.any(axis=1).all()
+    assert not left[:, 2].any()
+    assert left[:, 0].mean() == pytest.approx(0.2, abs=0.03)
+    assert left[:, 1].mean() == pytest.approx(0.8, abs=0.04)
+    assert 0.5 < (left.sum(axis=1) > 1).mean() < 0.9  # attention has a choice
+
+
+def test_anatomy_is_contrasted_whatever_attention_may_choose_from(placed):
+    data = RealSlices(placed, seed=1)
+    alone = next(data[i] for i in range(100) if data[i]["available"].sum() == 1)
+    assert alone["present"].sum() == 2
+    assert haca3_losses(Haca3(), _stacked([alone]), 0.95, REAL)["contrastive"].item() > 0
+
+
+def test_theta_is_sometimes_found_as_at_inference_and_never_from_the_slice_shown(placed):
+    data = RealSlices(placed, seed=1)
+    samples = [data[i] for i in range(60)]
+    assert {len(sample["reference"]) for sample in samples} >= {1, 20}
+    for sample in samples:
+        same = (sample["reference"] - sample["truth"]).abs().amax(dim=(1, 2))
+        assert not sample["paired"] or same.min() > 0
+    batch = _stacked(samples[:12])
+    assert batch["reference"].shape[:2] == (12, 20)
+
+
+def test_datasets_of_one_name_are_told_apart(datasets, tmp_path):
+    for hospital, site in (("north", "siteA"), ("south", "siteB")):
+        (tmp_path / hospital).mkdir()
+        (tmp_path / hospital / "out").symlink_to(datasets / site)
+        shutil.copytree(datasets / site, tmp_path / hospital / "copy")
+    found = find_sessions([tmp_path / "north" / "copy", tmp_path / "south" / "copy"])
+    assert {one.site for one in found} == {"north-copy", "south-copy"}
+    assert len({one.name for one in found}) == 4
+    with pytest.raises(BadInput, match="twice"):
+        find_sessions([datasets / "siteA", tmp_path / "north" / "out"])
+
+
+def test_what_was_placed_before_is_placed_again_when_it_changed(datasets, tmp_path):
+    shutil.copytree(datasets / "siteA", tmp_path / "siteA")
+    both = [tmp_path / "siteA", datasets / "siteB"]
+    before = place_sessions(find_sessions(both), tmp_path / "cache")[0]
+    old = np.array(before.values["T1w"])
+    write_session(tmp_path / "new", "01", ("T1w", "T2w", "FLAIR"), np.random.default_rng(5))
+    shutil.copytree(tmp_path / "new" / "sub-01", tmp_path / "siteA" / "sub-01", dirs_exist_ok=True)
+    after = place_sessions(find_sessions(both), tmp_path / "cache")[0]
+    assert set(after.values) == {"T1w", "T2w", "FLAIR"}
+    assert not np.array_equal(old, after.values["T1w"])
+
+
+def test_nobody_is_kept_for_validation_where_the_rest_would_teach_nothing(placed):
+    only = [one for one in placed if one.site == "siteA"] + [one for one in placed if one.name == "siteB/sub-02"]
+    train, kept = split_by_person(only, 2)
+    assert (len(train), kept) == (3, [])
+
+
 def test_a_target_of_another_site_is_not_reconstructed(placed):
     data = RealSlices(placed, seed=1)
     unpaired = next(data[i] for i in range(100) if not data[i]["paired"])
-    losses = haca3_losses(Haca3(), default_collate([unpaired]), 0.95, REAL)
+    losses = haca3_losses(Haca3(), _stacked([unpaired]), 0.95, REAL)
     assert losses["l1"].item() == 0
     assert losses["structure"].item() == 0
     assert losses["cycle"].item() > 0
@@ -133,6 +194,12 @@ def test_a_target_of_another_site_is_not_reconstructed(placed):
         (["haca3"], "nothing to train on"),
         (["anatomy", "--data", "siteA"], "learns from simulated heads only"),
         (["haca3", "--data", "siteA"], "of one site"),
+        (["haca3", "--data", "siteA", "siteB", "--sites", "none.tsv"], "none.tsv cannot be read"),
+        (["haca3", "--data", "siteA", "--accumulate", "0"], "--accumulate 0 is not possible"),
+        (["haca3", "--data", "siteA", "--steps", "-5"], "--steps -5 is not possible"),
+        (["haca3", "--data", "siteA", "--seed", "-1"], "--seed -1 is not possible"),
+        (["haca3", "--data", "siteA", "--workers", "-1"], "--workers -1 is not possible"),
+        (["haca3", "--data", "siteA", "--minutes", "nan"], "--minutes nan is not possible"),
     ],
 )
 def test_what_cannot_be_trained_is_a_sentence(datasets, tmp_path, words, sentence, capsys, monkeypatch):

@@ -15,6 +15,7 @@ from haca3_bids.training.anatomy import AnatomySlices, anatomy_step
 from haca3_bids.training.artifact import ArtifactTriplets, artifact_step
 from haca3_bids.training.haca3 import REAL, SIMULATED, TOGETHER, haca3_losses, stage_at, straight_through
 from haca3_bids.training.levels import LEVELS, contrast_code, tissue_levels
+from haca3_bids.training.run import _stacked
 from haca3_bids.training.simulated import SimulatedSlices, cut_shares, with_lesions
 from haca3_bids.volumes.canvas import fit_canvas
 from haca3_bids.volumes.slices import ORIENTATIONS, cut
@@ -35,6 +36,19 @@ def test_training_slices_lie_where_the_engine_cuts_them(heads, orientation):
     canvas = fit_canvas(volume).place(volume)
     row = cut_shares(head, orientation, 130)[4]
     np.testing.assert_allclose(row, cut(canvas, orientation)[130], atol=1e-6)
+
+
+def test_validation_heads_are_imaged_and_others_may_only_speak_for_the_target(heads):
+    data = SimulatedSlices(heads, seed=0, people=1)
+    shown, spoke = set(), set()
+    data.view = lambda person, rng, view=data.view: (shown.add(person), view(person, rng))[1]
+    data.reference = lambda person, *rest, found=data.reference, **how: (
+        spoke.add(person),
+        found(person, *rest, **how),
+    )[1]
+    samples = [data[index] for index in range(12)]
+    assert (shown, spoke) == ({0}, {1})
+    assert {len(sample["reference"]) for sample in samples} == {1, 20}
 
 
 def test_missing_contrasts_are_empty_and_one_is_always_there(heads):
@@ -102,7 +116,7 @@ def test_a_hard_anatomy_still_has_a_gradient() -> None:
 def test_the_losses_of_a_stage_are_felt_by_what_it_trains(heads, progress, parts):
     torch.manual_seed(0)
     data = SimulatedSlices(heads, seed=0)
-    batch = default_collate([data[index] for index in range(4)])
+    batch = _stacked([data[index] for index in range(4)])
     model = Haca3(Haca3Config(beta_dim=len(LEVELS)))
     model.eta_encoder.requires_grad_(False)
     losses = haca3_losses(model, batch, progress)
