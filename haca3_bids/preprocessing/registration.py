@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from haca3_bids.preprocessing.bias import correct_bias
 from haca3_bids.preprocessing.head import dilated, head_mask
 from haca3_bids.preprocessing.quality import edges_in_brain
 from haca3_bids.preprocessing.refinement import refined
@@ -40,8 +41,8 @@ FINE_MM = 2.0  # voxels of the refinement
 COARSE_POINTS, MIDDLE_POINTS = 6000, 25000
 AIR_MM = 12.0  # rim of air about the template's head that belongs to the search
 BRAIN_RIM_MM = 6.0  # rim about the brain that belongs to the refinement: CSF and the inner skull
-STRIPPED_RIM_MM = 3.0  # the same for a scan without skull: its outline against black
-SHELL_MM = (5.0, 15.0)  # from the brain: skull and scalp
+STRIPPED_RIM_MM = 3.0  # the same for a scan without skull: the fluid, and not the outline against black
+SHELL_MM = (7.0, 15.0)  # from the brain: skull and scalp, and no fluid
 BLACK, BLACK_SHARE = 0.01, 0.8  # of the brain's median; of the shell, in a scan whose skull was removed
 SCALE_RANGE = (0.6, 1.4)  # of affine scales that are believed; heads lie well within, small children's too
 AFFINE_SHARE = 0.7  # of the way from what is rigid in the similarity to what is rigid in the affine transform
@@ -72,6 +73,7 @@ def register_to_template(
     else:
         alone = reference.with_data(reference.data * brain)
         start = _search_template(alone, template.without_skull(), centre, settings).pull
+    reference = _even(reference, template, start, settings, brain)
     similarity = _refined_in_brain(reference, template, start, "Similarity", settings, rim_mm)
     affine = _refined_in_brain(reference, template, similarity, "Affine", settings, rim_mm)
     both = [rigid_part(similarity, centre), rigid_part(affine, centre)]
@@ -179,6 +181,21 @@ def _refined_in_brain(
     found = refined(fixed, mask, shrink(reference, FINE_MM), start, kind, settings)
     factors = scales(found)  # slabs leave an axis undetermined
     return found if SCALE_RANGE[0] < factors.min() and factors.max() < SCALE_RANGE[1] else start
+
+
+def _even(
+    reference: Volume,
+    template: Template,
+    pull: Matrix,
+    settings: PreprocessingSettings,
+    brain: NDArray[np.bool_] | None,
+) -> Volume:
+    """The reference with what its first correction left of bias in the brain taken out: it would move the brain.
+
+    That correction knew no brain. A slope of some percent passes for a border's, by a millimetre.
+    """
+    found = resample_mask(template.brain, reference, inverse(pull)) if brain is None else brain
+    return correct_bias(reference, settings, found)
 
 
 def _comparison(

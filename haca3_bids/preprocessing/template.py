@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from haca3_bids.errors import Unavailable
+from haca3_bids.preprocessing.head import dilated
 from haca3_bids.volumes.builtin import load_icbm2009a
 from haca3_bids.volumes.volume import Volume, load_volume
 
@@ -20,6 +21,7 @@ BUILTIN = "builtin"
 NAMES = (DEFAULT, BUILTIN)
 SPACES = {DEFAULT: "MNI152NLin2009cSym", BUILTIN: "MNI152NLin2009aSym"}  # the space- label of files
 RESOLUTION = "1"  # the res- label: 1 mm, the resolution of the networks
+FLUID_MM = 3.0  # about the brain
 BRAIN_THRESHOLD = 0.1  # of the built-in, skull-stripped template's maximum: above is brain
 FILES: dict[str, dict[str, str | None]] = {  # TemplateFlow's description of each image that is needed
     "head": {"desc": None, "suffix": "T1w"},
@@ -44,8 +46,9 @@ class Template:
     has_skull: bool
 
     def without_skull(self) -> Template:
-        """The same template with nothing but the brain."""
-        return replace(self, head=self.head.with_data(self.head.data * (self.brain.data > 0.5)), has_skull=False)
+        """The same template with nothing but the brain and the fluid about it, which masks of brains often hold."""
+        kept = dilated(self.brain.data > 0.5, self.head.zooms_mm, FLUID_MM)
+        return replace(self, head=self.head.with_data(self.head.data * kept), has_skull=False)
 
 
 def load_template(name: str) -> Template:
