@@ -47,8 +47,10 @@ class Anatomy:
 
 
 def builtin_head(icbm: Mapping[str, Volume]) -> Anatomy:
-    """The ICBM 2009a brain (``volumes.builtin``), its borders as crisp as a person's, with cerebrospinal fluid, skull, marrow
-    and scalp added around it."""
+    """The ICBM 2009a brain (``volumes.builtin``) with fluid, skull, marrow and scalp added around it.
+
+    Its tissues, an average of many people's, are made as crisp as one person's.
+    """
     grey, white, brain = (_on_grid(icbm[name]) for name in ("grey", "white", "brain"))
     inside = ndimage.binary_fill_holes(ndimage.binary_closing(brain > 0.05, iterations=3))
     intracranial = ndimage.gaussian_filter(ndimage.binary_dilation(inside, iterations=2).astype(np.float32), 2) > 0.5
@@ -71,7 +73,7 @@ def _as_in_one_person(
     """Shares of one person's voxels, from the probabilities of many.
 
     Where nine in ten have white matter a person's voxel is white, not nine tenths of it: of what grey and white matter
-    have together the likelier one gets more. Fluid, of which sulci are made, keeps its probability but where it is least.
+    have together the likelier one gets more. Fluid, of which sulci are made, keeps its share but where it is least.
     """
     both = np.minimum((grey + white) / NEARLY_ALL, 1.0)
     grey, white = grey**CRISPNESS, white**CRISPNESS

@@ -28,6 +28,12 @@ def test_the_built_in_head_wraps_the_brain_in_fluid_bone_and_scalp(head):
     assert 1.1e6 < head.brain.sum() < 2.2e6  # cubic millimetres
 
 
+def test_the_white_matter_of_the_built_in_head_is_that_of_one_person(head):
+    white, fluid = head.share_of("white"), head.share_of("csf")
+    assert (white == 1).sum() > 250_000  # cubic millimetres; of the average of many 16,000
+    assert (fluid[head.brain] > 0.2).mean() > 0.1  # sulci are not closed
+
+
 def test_a_block_is_cut_where_it_leaves_the_grid():
     block = np.ones((10, 10, 10), np.float32)
     assert placed(block, np.array([-4, 0, 190])).sum() == 6 * 10 * 2

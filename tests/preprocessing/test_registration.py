@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from haca3_bids.preprocessing.registration import (
+    _even,
     align_prior,
     centre_of,
     coregister,
@@ -98,6 +99,16 @@ def test_a_scan_without_skull_meets_a_template_without(phantom, contrast) -> Non
     shift_mm, turn_deg = error(found.rigid, moved)
     assert shift_mm < 1.5
     assert turn_deg < 1.5
+
+
+@pytest.mark.parametrize("contrast", ["T1w", "PDw"])
+def test_bias_that_is_left_in_the_brain_is_taken_out_before_the_last_millimetre(phantom, biased, contrast) -> None:
+    scan, brain = phantom.scan(contrast, noise=0.0), phantom.mask(3, 4, 5)
+    even = _even(biased(scan, 0.15), phantom.template(), np.eye(4), FAST, None)
+    white = phantom.mask(5)
+    left, there = (np.std(np.log(one.data[white] / scan.data[white])) for one in (even, biased(scan, 0.15)))
+    assert left < 0.5 * there
+    np.testing.assert_array_equal(even.data, _even(biased(scan, 0.15), phantom.template(), np.eye(4), FAST, brain).data)
 
 
 def test_another_contrast_is_found_wherever_its_header_puts_it(phantom) -> None:

@@ -9,7 +9,17 @@ import numpy as np
 import pytest
 
 from haca3_bids.errors import Unavailable
-from haca3_bids.preprocessing.template import BUILTIN, DEFAULT, FILES, _ensure_home, check_template, load_template
+from haca3_bids.preprocessing.template import (
+    BUILTIN,
+    DEFAULT,
+    FILES,
+    FLUID_MM,
+    Template,
+    _ensure_home,
+    check_template,
+    load_template,
+)
+from haca3_bids.volumes.volume import Volume
 
 CHECK = "from haca3_bids.preprocessing.template import check_template; check_template('MNI152NLin2009cSym')"
 
@@ -28,6 +38,17 @@ def test_the_builtin_template_is_a_brain_with_its_white_matter_on_one_grid(built
     assert 1.6e6 < builtin.brain.data.sum() < 2.1e6
     assert (builtin.brain.data > 0.5)[builtin.white_matter.data > 0.9].mean() > 0.99
     assert builtin.white_matter.data.max() <= 1
+
+
+def test_without_its_skull_a_template_keeps_the_brain_and_the_fluid_about_it() -> None:
+    brain = np.zeros((40, 40, 40), np.float32)
+    brain[15:25, 15:25, 15:25] = 1
+    head = Volume(np.ones_like(brain), np.eye(4))
+    bare = Template("", "", "1", head, head.with_data(brain), head.with_data(brain), has_skull=True).without_skull()
+    assert not bare.has_skull
+    line = bare.head.data[:, 20, 20]
+    assert line[15 - int(FLUID_MM) : 25 + int(FLUID_MM)].all()
+    assert line.sum() == 10 + 2 * FLUID_MM
 
 
 def test_the_builtin_template_needs_no_files() -> None:
