@@ -31,7 +31,14 @@ from haca3_bids.preprocessing.search import (
 )
 from haca3_bids.preprocessing.similarity import Comparison, compare
 from haca3_bids.preprocessing.template import Template
-from haca3_bids.preprocessing.transforms import Matrix, inverse, mean_rigid, rigid_part, scales
+from haca3_bids.preprocessing.transforms import (
+    Matrix,
+    displacement_mm,
+    inverse,
+    mean_rigid,
+    rigid_part,
+    scales,
+)
 from haca3_bids.settings import PreprocessingSettings
 from haca3_bids.volumes.volume import Volume
 
@@ -42,9 +49,11 @@ COARSE_POINTS, MIDDLE_POINTS = 6000, 25000
 AIR_MM = 12.0  # rim of air about the template's head that belongs to the search
 BRAIN_RIM_MM = 6.0  # rim about the brain that belongs to the refinement: CSF and the inner skull
 STRIPPED_RIM_MM = 3.0  # the same for a scan without skull: the fluid, and not the outline against black
+SKULL_MM = 5.0  # about the brain, in which a head does not end
 SHELL_MM = (7.0, 15.0)  # from the brain: skull and scalp, and no fluid
 BLACK, BLACK_SHARE = 0.01, 0.8  # of the brain's median; of the shell, in a scan whose skull was removed
 SCALE_RANGE = (0.6, 1.4)  # of affine scales that are believed; heads lie well within, small children's too
+SHAPE_MM = 2.0  # an affine transform that moves the brain's centre further than this is held by nothing
 AFFINE_SHARE = 0.7  # of the way from what is rigid in the similarity to what is rigid in the affine transform
 
 
@@ -77,6 +86,8 @@ def register_to_template(
     similarity = _refined_in_brain(reference, template, start, "Similarity", settings, rim_mm)
     affine = _refined_in_brain(reference, template, similarity, "Affine", settings, rim_mm)
     both = [rigid_part(similarity, centre), rigid_part(affine, centre)]
+    if displacement_mm(inverse(both[0]) @ both[1], centre) > SHAPE_MM:
+        return TemplateAlignment(both[0], similarity)
     return TemplateAlignment(mean_rigid(both, centre, (1 - AFFINE_SHARE, AFFINE_SHARE)), affine)
 
 
@@ -142,14 +153,22 @@ def _search_template(
 
 
 def _right_size(place: Start, comparison: Comparison, reference: Volume, template: Template) -> Start:
-    """The place in the size that was found or in a child's: edges choose.
+    """The place in the size that was found or in a child's: edges choose, and that the brain is within the head.
 
     Mutual information fits a small head's outline to a large brain's. Among places it is right more often than edges.
     """
     small = improved(scaled_to(place, CHILD_LOG_SCALE), comparison, scaled=False, step_mm=8.0, evaluations=250)
-    small = improved(small, comparison, scaled=True, step_mm=3.0, evaluations=300)
+    tuned = improved(small, comparison, scaled=True, step_mm=3.0, evaluations=300)
     edges = edges_in_brain(reference, template)
-    return max((place, small), key=lambda start: edges.at(start.pull))
+    grid, head = isotropic_grid(template.head, COARSE_MM / 2), reference.with_data(head_mask(reference))
+    brain = resample_mask(template.brain, grid, np.eye(4))
+    brain = dilated(brain, grid.zooms_mm, SKULL_MM) if template.has_skull else brain
+
+    def fitness(start: Start) -> float:
+        inside = resample_mask(head, grid, start.pull)[brain & field_of_view(reference, grid, start.pull)]
+        return edges.at(start.pull) + (float(inside.mean()) if inside.size else 0.0)
+
+    return max((place, tuned, small), key=fitness)
 
 
 def _is_stripped(reference: Volume, template: Template, pull: Matrix) -> bool:

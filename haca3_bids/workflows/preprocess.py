@@ -32,8 +32,9 @@ METHODS = (
     "[@ants]; the field was estimated inside the brain on a copy with voxels of 4 mm. The reference (T1w, else T2w, "
     "FLAIR, PDw) was registered to the template rigidly (6 parameters) by mutual information from many starting "
     "positions, corrected once more inside the brain so found before the last refinement, the other contrasts to the "
-    "reference likewise, and every scan was interpolated once, by B-splines, on the 1 mm grid of the template. Intensities were scaled so that the white-matter peak, the mode inside the "
-    "eroded white-matter prior of the template, is 1000."
+    "reference likewise, and every scan was interpolated once, by B-splines, on the 1 mm grid of the template. "
+    "Intensities were scaled so that the white-matter peak, the mode inside the eroded white-matter prior of the "
+    "template, is 1000."
 )
 MEMORY_GB = {  # measured on a scan of 40 million voxels, rounded up
     "read": 0.8,
