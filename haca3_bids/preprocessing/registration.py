@@ -82,7 +82,8 @@ def register_to_template(
     else:
         alone = reference.with_data(reference.data * brain)
         start = _search_template(alone, template.without_skull(), centre, settings).pull
-    reference = _even(reference, template, start, settings, brain)
+    if not settings.sloppy:
+        reference = _even(reference, template, start, settings, brain)
     similarity = _refined_in_brain(reference, template, start, "Similarity", settings, rim_mm)
     affine = _refined_in_brain(reference, template, similarity, "Affine", settings, rim_mm)
     both = [rigid_part(similarity, centre), rigid_part(affine, centre)]

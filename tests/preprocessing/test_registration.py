@@ -3,7 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from haca3_bids.preprocessing import registration
 from haca3_bids.preprocessing.registration import (
+    AFFINE_SHARE,
     _even,
     align_prior,
     centre_of,
@@ -12,6 +14,7 @@ from haca3_bids.preprocessing.registration import (
     resample_to_native,
 )
 from haca3_bids.preprocessing.resampling import resample
+from haca3_bids.preprocessing.search import Start
 from haca3_bids.preprocessing.transforms import displacement_mm, inverse, rotation_deg, scales, similarity_matrix
 from haca3_bids.settings import PreprocessingSettings
 from haca3_bids.volumes.volume import Volume
@@ -103,12 +106,23 @@ def test_a_scan_without_skull_meets_a_template_without(phantom, contrast) -> Non
 
 @pytest.mark.parametrize("contrast", ["T1w", "PDw"])
 def test_bias_that_is_left_in_the_brain_is_taken_out_before_the_last_millimetre(phantom, biased, contrast) -> None:
-    scan, brain = phantom.scan(contrast, noise=0.0), phantom.mask(3, 4, 5)
-    even = _even(biased(scan, 0.15), phantom.template(), np.eye(4), FAST, None)
-    white = phantom.mask(5)
-    left, there = (np.std(np.log(one.data[white] / scan.data[white])) for one in (even, biased(scan, 0.15)))
+    settings = PreprocessingSettings(template="phantom")
+    scan, white, brain = phantom.scan(contrast, noise=0.0), phantom.mask(5), phantom.mask(3, 4, 5)
+    sloped = biased(scan, 0.15)
+    even, known = (_even(sloped, phantom.template(), np.eye(4), settings, given) for given in (None, brain))
+    left, there = (np.std(np.log(one.data[white] / scan.data[white])) for one in (even, sloped))
     assert left < 0.5 * there
-    np.testing.assert_array_equal(even.data, _even(biased(scan, 0.15), phantom.template(), np.eye(4), FAST, brain).data)
+    np.testing.assert_array_equal(even.data, known.data)
+
+
+@pytest.mark.parametrize(("carried_mm", "believed_mm"), [(1.0, AFFINE_SHARE), (2.5, 0.0)])
+def test_an_affine_transform_that_carries_the_brain_off_is_not_believed(phantom, monkeypatch, carried_mm, believed_mm):
+    found = {"Similarity": np.eye(4), "Affine": similarity_matrix((0, 0, 0), (0, 0, carried_mm))}
+    monkeypatch.setattr(registration, "_search_template", lambda *_: Start(np.zeros(7), np.array(CENTRE)))
+    monkeypatch.setattr(registration, "_refined_in_brain", lambda *given: found[given[3]])
+    alignment = register_to_template(phantom.scan("T1w"), phantom.template(), FAST)
+    assert displacement_mm(alignment.rigid, CENTRE) == pytest.approx(believed_mm)
+    assert displacement_mm(alignment.affine, CENTRE) == pytest.approx(carried_mm if believed_mm else 0.0)
 
 
 def test_another_contrast_is_found_wherever_its_header_puts_it(phantom) -> None:
