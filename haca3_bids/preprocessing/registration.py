@@ -210,9 +210,9 @@ def _even(
     settings: PreprocessingSettings,
     brain: NDArray[np.bool_] | None,
 ) -> Volume:
-    """The reference with what its first correction left of bias in the brain taken out: it would move the brain.
+    """The reference without what its first correction, which knew no brain, left of bias in the brain.
 
-    That correction knew no brain. A slope of some percent passes for a border's, by a millimetre.
+    Mutual information gives way to a slope by moving the brain a little.
     """
     found = resample_mask(template.brain, reference, inverse(pull)) if brain is None else brain
     return correct_bias(reference, settings, found)
