@@ -48,7 +48,7 @@ FINE_MM = 2.0  # voxels of the refinement
 COARSE_POINTS, MIDDLE_POINTS = 6000, 25000
 AIR_MM = 12.0  # rim of air about the template's head that belongs to the search
 BRAIN_RIM_MM = 6.0  # rim about the brain that belongs to the refinement: CSF and the inner skull
-STRIPPED_RIM_MM = 3.0  # the same for a scan without skull: the fluid, and not the outline against black
+STRIPPED_RIM_MM = 3.0  # the same for a scan without skull: the fluid, which masks of brains often hold
 SKULL_MM = 5.0  # about the brain, in which a head does not end
 SHELL_MM = (7.0, 15.0)  # from the brain: skull and scalp, and no fluid
 BLACK, BLACK_SHARE = 0.01, 0.8  # of the brain's median; of the shell, in a scan whose skull was removed
@@ -77,7 +77,7 @@ def register_to_template(
     if brain is None:
         start = _search_template(reference, template, centre, settings).pull
         if template.has_skull and _is_stripped(reference, template, start):
-            template, rim_mm = template.without_skull(), STRIPPED_RIM_MM
+            template, rim_mm = template.without_skull(STRIPPED_RIM_MM), STRIPPED_RIM_MM
             start = _search_template(reference, template, centre, settings).pull
     else:
         alone = reference.with_data(reference.data * brain)

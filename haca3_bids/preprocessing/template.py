@@ -21,7 +21,6 @@ BUILTIN = "builtin"
 NAMES = (DEFAULT, BUILTIN)
 SPACES = {DEFAULT: "MNI152NLin2009cSym", BUILTIN: "MNI152NLin2009aSym"}  # the space- label of files
 RESOLUTION = "1"  # the res- label: 1 mm, the resolution of the networks
-FLUID_MM = 3.0  # about the brain
 BRAIN_THRESHOLD = 0.1  # of the built-in, skull-stripped template's maximum: above is brain
 FILES: dict[str, dict[str, str | None]] = {  # TemplateFlow's description of each image that is needed
     "head": {"desc": None, "suffix": "T1w"},
@@ -45,9 +44,9 @@ class Template:
     white_matter: Volume
     has_skull: bool
 
-    def without_skull(self) -> Template:
-        """The same template with nothing but the brain and the fluid about it, which masks of brains often hold."""
-        kept = dilated(self.brain.data > 0.5, self.head.zooms_mm, FLUID_MM)
+    def without_skull(self, rim_mm: float = 0.0) -> Template:
+        """The same template with nothing but the brain and a rim about it."""
+        kept = dilated(self.brain.data > 0.5, self.head.zooms_mm, rim_mm)
         return replace(self, head=self.head.with_data(self.head.data * kept), has_skull=False)
 
 

@@ -13,7 +13,6 @@ from haca3_bids.preprocessing.template import (
     BUILTIN,
     DEFAULT,
     FILES,
-    FLUID_MM,
     Template,
     _ensure_home,
     check_template,
@@ -40,15 +39,17 @@ def test_the_builtin_template_is_a_brain_with_its_white_matter_on_one_grid(built
     assert builtin.white_matter.data.max() <= 1
 
 
-def test_without_its_skull_a_template_keeps_the_brain_and_the_fluid_about_it() -> None:
+@pytest.mark.parametrize("rim_mm", [0, 3])
+def test_without_its_skull_a_template_keeps_the_brain_and_a_rim_about_it(rim_mm) -> None:
     brain = np.zeros((40, 40, 40), np.float32)
     brain[15:25, 15:25, 15:25] = 1
     head = Volume(np.ones_like(brain), np.eye(4))
-    bare = Template("", "", "1", head, head.with_data(brain), head.with_data(brain), has_skull=True).without_skull()
+    bare = Template("", "", "1", head, head.with_data(brain), head.with_data(brain), has_skull=True)
+    bare = bare.without_skull(rim_mm)
     assert not bare.has_skull
     line = bare.head.data[:, 20, 20]
-    assert line[15 - int(FLUID_MM) : 25 + int(FLUID_MM)].all()
-    assert line.sum() == 10 + 2 * FLUID_MM
+    assert line[15 - rim_mm : 25 + rim_mm].all()
+    assert line.sum() == 10 + 2 * rim_mm
 
 
 def test_the_builtin_template_needs_no_files() -> None:
