@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 from simulated_scans import COVERAGES, THICKNESSES_MM, Case, scan_of, upright, without_scale
+from stage import part_of
 
 from haca3_bids.physics.anatomy import Anatomy
 from haca3_bids.preprocessing.quality import registration_quality
@@ -147,12 +148,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("csv", type=Path, help="the table; what stands in it is not done again")
     parser.add_argument("labels", nargs="*", type=Path, metavar="LABEL_MAP")
+    parser.add_argument("--part", type=part_of, default="1/1", help="1/2, 2/2: every second case, for two processes")
     given = parser.parse_args()
+    part, parts = given.part
     file, folder = given.csv, given.csv.parent / "heads"
     heads = load_heads(given.labels, folder)
     template = load_template(DEFAULT)
     known = {row["case"] for row in done(file)}
-    for case in (case for case in cases(len(heads)) if case.name not in known):
+    for case in (case for case in cases(len(heads))[part - 1 :: parts] if case.name not in known):
         head = heads[case.head]
         row = measured(case, head, template, own_place(case, head, template, folder))
         fresh = not file.exists()

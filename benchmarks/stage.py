@@ -128,7 +128,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     made.add_argument("--open-test-set", action="store_true", help="take the test heads and the held-out sites")
     made.add_argument("--every", type=int, default=1, help="1: whole volumes through the engine; 8: one slice in eight")
     made.add_argument(
-        "--part", type=_part, default="1/1", help="1/2, 2/2: every second person, for two processes at once"
+        "--part", type=part_of, default="1/1", help="1/2, 2/2: every second person, for two processes at once"
     )
     made.add_argument("--sites", type=int, default=SITES, help="how many of the eight; fewer for a trial")
     made.add_argument("--residual", type=float, help="share of a source's residual; default: what the weights say")
@@ -140,7 +140,8 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     return made
 
 
-def _part(text: str) -> tuple[int, int]:
+def part_of(text: str) -> tuple[int, int]:
+    """``2/3`` as (2, 3); ValueError for any other text."""
     part, parts = (int(number) for number in text.split("/"))
     if not 1 <= part <= parts:
         raise ValueError

@@ -50,6 +50,7 @@ AIR_MM = 12.0  # rim of air about the template's head that belongs to the search
 BRAIN_RIM_MM = 6.0  # rim about the brain that belongs to the refinement: CSF and the inner skull
 STRIPPED_RIM_MM = 3.0  # the same for a scan without skull: the fluid, which masks of brains often hold
 SKULL_MM = 5.0  # about the brain, in which a head does not end
+BEYOND_MM = (3.0, 12.0)  # from the template's head: a rim of air, into which a head of its size does not reach
 SHELL_MM = (7.0, 15.0)  # from the brain: skull and scalp, and no fluid
 BLACK, BLACK_SHARE = 0.01, 0.8  # of the brain's median; of the shell, in a scan whose skull was removed
 SCALE_RANGE = (0.6, 1.4)  # of affine scales that are believed; heads lie well within, small children's too
@@ -111,12 +112,11 @@ def coregister(moving: Volume, reference: Volume, settings: PreprocessingSetting
     middle = _comparison(reference, head, 0.0, moving, MIDDLE_MM, MIDDLE_POINTS)
     as_scanned = Start(np.zeros(7), centre)
     others = list(starts(rotation_grid(40.0, 20.0), centre, _centres(moving)))
-    kept = [as_scanned, *best([as_scanned, *others], coarse, 2 if settings.sloppy else 5)]
+    kept = [as_scanned, *best([as_scanned, *others], coarse.score, 2 if settings.sloppy else 5)]
     tuned = [improved(start, coarse, scaled=False, step_mm=5.0, evaluations=250) for start in kept]
-    tuned = [
-        improved(start, middle, scaled=False, step_mm=2.0, evaluations=200) for start in best(tuned, middle, 2, 5.0)
-    ]
-    start = best(tuned, middle, 1)[0]
+    kept = best(tuned, middle.score, 2, 5.0)
+    tuned = [improved(start, middle, scaled=False, step_mm=2.0, evaluations=200) for start in kept]
+    start = best(tuned, middle.score, 1)[0]
     grid = isotropic_grid(reference, FINE_MM)
     fixed = resample(reference, grid, np.eye(4), order=1)
     mask = resample_mask(reference.with_data(head), grid, np.eye(4))
@@ -144,32 +144,50 @@ def _search_template(
         wide = near = (brain, 0.0)
     coarse = _comparison(template.head, *wide, reference, COARSE_MM, COARSE_POINTS)
     middle = _comparison(template.head, *near, reference, MIDDLE_MM, MIDDLE_POINTS)
+
+    def both(pull: Matrix) -> float:  # a head turned and too large finds a brain's outline, but then no head about it
+        return coarse.score(pull) + middle.score(pull)
+
     rotations = rotation_grid(50.0, 25.0) if settings.sloppy else rotation_grid(75.0, 25.0)
     candidates = list(starts(rotations, centre, _centres(reference), LOG_SCALES))
-    kept = best(candidates, coarse, 6 if settings.sloppy else 12)
+    kept = best(candidates, coarse.score, 6 if settings.sloppy else 12)
     tuned = [improved(start, coarse, scaled=True, step_mm=8.0, evaluations=300) for start in kept]
-    kept = best(tuned, middle, 2 if settings.sloppy else 3, 8.0)
-    place = best([improved(start, middle, scaled=True, step_mm=3.0, evaluations=300) for start in kept], middle, 1)[0]
+    kept = best(tuned, both, 2 if settings.sloppy else 3, 8.0)
+    place = best([improved(start, middle, scaled=True, step_mm=3.0, evaluations=300) for start in kept], both, 1)[0]
     return _right_size(place, middle, reference, template)
 
 
 def _right_size(place: Start, comparison: Comparison, reference: Volume, template: Template) -> Start:
-    """The place in the size that was found or in a child's: edges choose, and that the brain is within the head.
+    """The place in the size that was found or in a child's: edges choose, and that head lies in head and brain in it.
 
-    Mutual information fits a small head's outline to a large brain's. Among places it is right more often than edges.
+    Mutual information fits a small head's outline to a large brain's, and edges find a small brain in one that has
+    shrunk within its skull. Among places mutual information is right more often than edges.
     """
     small = improved(scaled_to(place, CHILD_LOG_SCALE), comparison, scaled=False, step_mm=8.0, evaluations=250)
     tuned = improved(small, comparison, scaled=True, step_mm=3.0, evaluations=300)
     edges = edges_in_brain(reference, template)
     grid, head = isotropic_grid(template.head, COARSE_MM / 2), reference.with_data(head_mask(reference))
     brain = resample_mask(template.brain, grid, np.eye(4))
+    air = _air_about_the_head(template, grid, brain)
     brain = dilated(brain, grid.zooms_mm, SKULL_MM) if template.has_skull else brain
 
     def fitness(start: Start) -> float:
-        inside = resample_mask(head, grid, start.pull)[brain & field_of_view(reference, grid, start.pull)]
-        return edges.at(start.pull) + (float(inside.mean()) if inside.size else 0.0)
+        covered, found = field_of_view(reference, grid, start.pull), resample_mask(head, grid, start.pull)
+        within, beyond = (float(found[part & covered].mean() if (part & covered).any() else 0) for part in (brain, air))
+        return edges.at(start.pull) + within - beyond
 
     return max((place, tuned, small), key=fitness)
+
+
+def _air_about_the_head(template: Template, grid: Volume, brain: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """A rim of air beside and above the template's head, on ``grid``; none where the template has no skull."""
+    if not template.has_skull:
+        return np.zeros_like(brain)
+    head = resample_mask(template.head.with_data(head_mask(template.head)), grid, np.eye(4))
+    near, far = (dilated(head, grid.zooms_mm, rim) for rim in BEYOND_MM)
+    heights = grid.affine[2, 2] * np.arange(grid.shape[2])  # a template's third axis is the body's
+    lowest = heights[brain.any(axis=(0, 1))].min()
+    return np.asarray(far & ~near & (heights >= lowest))
 
 
 def _is_stripped(reference: Volume, template: Template, pull: Matrix) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -64,9 +64,11 @@ def scaled_to(start: Start, log_scale: float) -> Start:
     return Start(np.array([*start.parameters[:6], log_scale]), start.centre)
 
 
-def best(candidates: Sequence[Start], comparison: Comparison, keep: int, apart_mm: float = 25.0) -> list[Start]:
+def best(
+    candidates: Sequence[Start], score: Callable[[Matrix], float], keep: int, apart_mm: float = 25.0
+) -> list[Start]:
     """The ``keep`` candidates that score best, no two of them nearer to each other than ``apart_mm``."""
-    scores = np.array([comparison.score(candidate.pull) for candidate in candidates])
+    scores = np.array([score(candidate.pull) for candidate in candidates])
     kept: list[Start] = []
     for index in np.argsort(-scores, kind="stable"):
         if all(distance_mm(candidates[index], other) >= apart_mm for other in kept):

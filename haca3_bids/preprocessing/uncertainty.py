@@ -5,6 +5,11 @@ over the product of theirs. With that table held fixed, its maximum is an M-esti
 H^-1 (sum g g') H^-1, H being the second derivative and g the gradients, summed in blocks because points that are near
 are not independent (Huber, 5th Berkeley Symposium 1:221, 1967). It sees a scan that holds a turn loosely, which figures
 of agreement do not. It does not see noise, to which the table fits: that agrees with nothing, and those figures see it.
+
+A scan that covers the share f of the brain is a sample of it: a brain is not shaped as the template is, and the part
+that was seen lies in the template otherwise than the whole would. As the mean of a sample has the variance
+S^2 (1 - f) / f about that of its finite population (Cochran, Sampling Techniques, 1977, section 2.6; a population of
+one unit), that is added, with an S that was measured (benchmarks/registration_matrix.py, thin slabs).
 """
 
 from __future__ import annotations
@@ -30,6 +35,7 @@ BLOCK_MM = 40.0  # side of the blocks
 STEPS = np.array([1.0, 1.0, 1.0, 0.015, 0.015, 0.015])  # millimetres and radians: about as far at the brain's rim
 FLAT = 3e-4  # nats a squared step: what curves less counts as this
 NEVER = 1e-7  # probability of what was never seen
+SHAPE_MM, SHAPE_DEG = 2.9, 2.5  # S: how the parts of a brain differ in where they lie in the template
 CORNERS = ((1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1))  # of a mixed difference: two steps and a sign
 
 Vector = NDArray[np.float64]
@@ -46,6 +52,8 @@ class Uncertainty:
 def uncertainty(reference: Volume, template: Template, affine: Matrix) -> Uncertainty:
     """The standard errors of the ``affine`` alignment of the template to the reference, as if it were rigid."""
     comparison = _comparison(reference, template)
+    seen = max(comparison.at(affine)[1], 1 / len(comparison.points))
+    part = np.sqrt((1 - seen) / seen)
     centre = comparison.points.mean(axis=0)
     table = _information(comparison, affine)
 
@@ -60,7 +68,8 @@ def uncertainty(reference: Volume, template: Template, affine: Matrix) -> Uncert
     values, axes = np.linalg.eigh(-curvature)
     inverse = axes @ np.diag(1 / np.maximum(values, FLAT * len(comparison.points))) @ axes.T
     errors = np.sqrt(np.diag(inverse @ (sums.T @ sums) @ inverse)) * STEPS
-    return Uncertainty(float(np.linalg.norm(errors[:3])), float(np.degrees(np.linalg.norm(errors[3:]))))
+    shift_mm, turn_deg = np.linalg.norm(errors[:3]), np.degrees(np.linalg.norm(errors[3:]))
+    return Uncertainty(float(np.hypot(shift_mm, SHAPE_MM * part)), float(np.hypot(turn_deg, SHAPE_DEG * part)))
 
 
 def _comparison(reference: Volume, template: Template) -> Comparison:

@@ -41,7 +41,7 @@ def test_the_best_starts_are_apart(phantom) -> None:
     scan = phantom.scan("T1w")
     comparison = compare(scan, phantom.labels > 0, scan, limit=1000, moving_mask=phantom.labels > 0)
     centre = np.array([0.0, -18.0, 5.0])
-    kept = best(list(starts(rotation_grid(25, 25), centre, [centre])), comparison, 4)
+    kept = best(list(starts(rotation_grid(25, 25), centre, [centre])), comparison.score, 4)
     assert all(distance_mm(one, other) >= 25 for one in kept for other in kept if one is not other)
     assert distance_mm(kept[0], Start(np.zeros(7), centre)) == 0
 
