@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from haca3_bids.preprocessing import registration
 from haca3_bids.preprocessing.registration import (
     AFFINE_SHARE,
+    _air_about_the_head,
     _even,
+    _search_template,
     align_prior,
     centre_of,
     coregister,
@@ -90,6 +95,25 @@ def test_a_childs_head_is_not_taken_for_a_large_brain(phantom, contrast) -> None
     assert shift_mm < 2
     assert turn_deg < 2
     assert scales(found.affine).max() < 0.9
+
+
+@pytest.mark.parametrize("contrast", ["T1w", "FLAIR"])
+def test_a_brain_that_has_shrunk_in_its_skull_is_not_taken_for_a_childs(phantom, contrast) -> None:
+    brain = phantom.mask(4, 5)
+    lost = brain & ~ndimage.binary_erosion(brain, iterations=4)
+    aged = replace(phantom, labels=np.where(lost, 3, phantom.labels))  # fluid where grey matter was
+    place = _search_template(aged.scan(contrast), phantom.template(), np.array(CENTRE), FAST)
+    assert np.exp(place.parameters[6]) > 0.9
+
+
+def test_the_air_about_a_head_lies_beside_and_above_it(phantom) -> None:
+    template = phantom.template()
+    brain = template.brain.data > 0.5
+    air = _air_about_the_head(template, template.head, brain)
+    assert air.any()
+    assert not (air & (phantom.labels > 0)).any()
+    assert not air[:, :, : np.argwhere(brain)[:, 2].min()].any()
+    assert not _air_about_the_head(phantom.template(has_skull=False), template.head, brain).any()
 
 
 @pytest.mark.parametrize("contrast", ["T1w", "FLAIR"])

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from haca3_bids.preprocessing.uncertainty import _derivatives, uncertainty
+from haca3_bids.preprocessing.uncertainty import SHAPE_DEG, SHAPE_MM, _derivatives, uncertainty
+from haca3_bids.volumes.volume import Volume
 
 
 def test_gradients_and_curvature_of_a_quadratic_are_exact() -> None:
@@ -26,3 +27,16 @@ def test_a_sharp_scan_holds_its_place_better_than_a_blurred_one(phantom, contras
     assert 0 < sharp.turn_deg < 1.5
     assert 0 < sharp.shift_mm < 1
     assert uncertainty(blurred, template, np.eye(4)).turn_deg > 1.3 * sharp.turn_deg
+
+
+def test_a_slab_is_less_certain_than_the_whole_by_what_it_does_not_see(phantom) -> None:
+    template, scan = phantom.template(), phantom.scan("T1w", np.eye(4))
+    whole = uncertainty(scan, template, np.eye(4))
+    lifted = scan.affine.copy()
+    lifted[:3, 3] += 20 * scan.affine[:3, 2]
+    slab = Volume(scan.data[:, :, 20:42], lifted)
+    part = uncertainty(slab, template, np.eye(4))
+    seen = 22 * scan.zooms_mm[2] / 140  # of a brain that is 140 mm high; more than that share of its volume
+    assert whole.turn_deg < part.turn_deg
+    assert part.turn_deg > 0.5 * SHAPE_DEG * np.sqrt((1 - seen) / seen)
+    assert part.shift_mm > 0.5 * SHAPE_MM * np.sqrt((1 - seen) / seen)
