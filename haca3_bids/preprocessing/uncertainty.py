@@ -7,9 +7,10 @@ are not independent (Huber, 5th Berkeley Symposium 1:221, 1967). It sees a scan 
 of agreement do not. It does not see noise, to which the table fits: that agrees with nothing, and those figures see it.
 
 A scan that covers the share f of the brain is a sample of it: a brain is not shaped as the template is, and the part
-that was seen lies in the template otherwise than the whole would. As the mean of a sample has the variance
-S^2 (1 - f) / f about that of its finite population (Cochran, Sampling Techniques, 1977, section 2.6; a population of
-one unit), that is added, with an S that was measured (benchmarks/registration_matrix.py, thin slabs).
+that was seen lies in the template otherwise than the whole would. The mean of a sample has the variance S^2 (1 - f) / f
+about that of its finite population (Cochran, Sampling Techniques, 1977, section 2.6, with the brain as the population's
+one unit), which is added. S is the greater the less this brain resembles the template, as the standard error of what
+was seen is: their ratio was measured (benchmarks/registration_matrix.py, thin slabs).
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ BLOCK_MM = 40.0  # side of the blocks
 STEPS = np.array([1.0, 1.0, 1.0, 0.015, 0.015, 0.015])  # millimetres and radians: about as far at the brain's rim
 FLAT = 3e-4  # nats a squared step: what curves less counts as this
 NEVER = 1e-7  # probability of what was never seen
-SHAPE_MM, SHAPE_DEG = 2.9, 2.5  # S: how the parts of a brain differ in where they lie in the template
+SHAPE = 3.2  # S, in standard errors of what was seen
 CORNERS = ((1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1))  # of a mixed difference: two steps and a sign
 
 Vector = NDArray[np.float64]
@@ -53,7 +54,7 @@ def uncertainty(reference: Volume, template: Template, affine: Matrix) -> Uncert
     """The standard errors of the ``affine`` alignment of the template to the reference, as if it were rigid."""
     comparison = _comparison(reference, template)
     seen = max(comparison.at(affine)[1], 1 / len(comparison.points))
-    part = np.sqrt((1 - seen) / seen)
+    whole = np.hypot(1.0, SHAPE * np.sqrt((1 - seen) / seen))
     centre = comparison.points.mean(axis=0)
     table = _information(comparison, affine)
 
@@ -67,9 +68,8 @@ def uncertainty(reference: Volume, template: Template, affine: Matrix) -> Uncert
     sums -= sums.mean(axis=0)  # at the maximum the gradient is nothing
     values, axes = np.linalg.eigh(-curvature)
     inverse = axes @ np.diag(1 / np.maximum(values, FLAT * len(comparison.points))) @ axes.T
-    errors = np.sqrt(np.diag(inverse @ (sums.T @ sums) @ inverse)) * STEPS
-    shift_mm, turn_deg = np.linalg.norm(errors[:3]), np.degrees(np.linalg.norm(errors[3:]))
-    return Uncertainty(float(np.hypot(shift_mm, SHAPE_MM * part)), float(np.hypot(turn_deg, SHAPE_DEG * part)))
+    errors = whole * np.sqrt(np.diag(inverse @ (sums.T @ sums) @ inverse)) * STEPS
+    return Uncertainty(float(np.linalg.norm(errors[:3])), float(np.degrees(np.linalg.norm(errors[3:]))))
 
 
 def _comparison(reference: Volume, template: Template) -> Comparison:

@@ -68,11 +68,11 @@ BELOW, ABOVE = False, True
 THRESHOLDS: Mapping[str, Threshold] = {
     threshold.measure: threshold
     for threshold in (
-        Threshold("registration_similarity", "session", BELOW, 0.35, 0.25, "poorly registered to the template",
+        Threshold("registration_similarity", "session", BELOW, 0.30, 0.25, "poorly registered to the template",
                   "correlation of edges of the reference and of the template, away from the ventricles"),
         Threshold("registration_distinctness", "session", BELOW, 0.15, 0.14, "poorly registered to the template",
                   "how much that correlation exceeds the one in displaced positions"),
-        Threshold("registration_uncertainty_deg", "session", ABOVE, 1.25, None, "loosely held by the template",
+        Threshold("registration_uncertainty_deg", "session", ABOVE, 1.55, None, "loosely held by the template",
                   "standard error (degrees) of the turn that brings the reference to the template"),
         Threshold("brain_in_head", "session", BELOW, 0.97, 0.90, "the template's brain lies partly outside the head",
                   "share of the template's brain that lies in the head"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from haca3_bids.preprocessing.uncertainty import SHAPE_DEG, SHAPE_MM, _derivatives, uncertainty
+from haca3_bids.preprocessing.uncertainty import _derivatives, uncertainty
 from haca3_bids.volumes.volume import Volume
 
 
@@ -36,7 +36,5 @@ def test_a_slab_is_less_certain_than_the_whole_by_what_it_does_not_see(phantom) 
     lifted[:3, 3] += 20 * scan.affine[:3, 2]
     slab = Volume(scan.data[:, :, 20:42], lifted)
     part = uncertainty(slab, template, np.eye(4))
-    seen = 22 * scan.zooms_mm[2] / 140  # of a brain that is 140 mm high; more than that share of its volume
-    assert whole.turn_deg < part.turn_deg
-    assert part.turn_deg > 0.5 * SHAPE_DEG * np.sqrt((1 - seen) / seen)
-    assert part.shift_mm > 0.5 * SHAPE_MM * np.sqrt((1 - seen) / seen)
+    assert part.turn_deg > 1.3 * whole.turn_deg
+    assert part.shift_mm > 1.3 * whole.shift_mm
