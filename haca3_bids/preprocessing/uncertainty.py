@@ -10,7 +10,7 @@ A scan that covers the share f of the brain is a sample of it: a brain is not sh
 that was seen lies in the template otherwise than the whole would. The mean of a sample has the variance S^2 (1 - f) / f
 about that of its finite population (Cochran, Sampling Techniques, 1977, section 2.6, with the brain as the population's
 one unit), which is added. S is the greater the less this brain resembles the template, as the standard error of what
-was seen is: their ratio was measured (benchmarks/registration_matrix.py, thin slabs).
+was seen is: their ratio was chosen on thin slabs of two heads on which the errors of such slabs are large.
 """
 
 from __future__ import annotations
@@ -51,10 +51,13 @@ class Uncertainty:
 
 
 def uncertainty(reference: Volume, template: Template, affine: Matrix) -> Uncertainty:
-    """The standard errors of the ``affine`` alignment of the template to the reference, as if it were rigid."""
+    """The standard errors of the ``affine`` alignment of the template to the reference, as if it were rigid.
+
+    They are those of the whole brain's place, of which the scan may show a part.
+    """
     comparison = _comparison(reference, template)
     seen = max(comparison.at(affine)[1], 1 / len(comparison.points))
-    whole = np.hypot(1.0, SHAPE * np.sqrt((1 - seen) / seen))
+    growth = np.hypot(1.0, SHAPE * np.sqrt((1 - seen) / seen))
     centre = comparison.points.mean(axis=0)
     table = _information(comparison, affine)
 
@@ -68,7 +71,7 @@ def uncertainty(reference: Volume, template: Template, affine: Matrix) -> Uncert
     sums -= sums.mean(axis=0)  # at the maximum the gradient is nothing
     values, axes = np.linalg.eigh(-curvature)
     inverse = axes @ np.diag(1 / np.maximum(values, FLAT * len(comparison.points))) @ axes.T
-    errors = whole * np.sqrt(np.diag(inverse @ (sums.T @ sums) @ inverse)) * STEPS
+    errors = growth * np.sqrt(np.diag(inverse @ (sums.T @ sums) @ inverse)) * STEPS
     return Uncertainty(float(np.linalg.norm(errors[:3])), float(np.degrees(np.linalg.norm(errors[3:]))))
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -104,6 +105,17 @@ def test_a_brain_that_has_shrunk_in_its_skull_is_not_taken_for_a_childs(phantom,
     aged = replace(phantom, labels=np.where(lost, 3, phantom.labels))  # fluid where grey matter was
     place = _search_template(aged.scan(contrast), phantom.template(), np.array(CENTRE), FAST)
     assert np.exp(place.parameters[6]) > 0.9
+
+
+def test_the_head_has_a_say_among_places_that_fit_the_brain(phantom, monkeypatch) -> None:
+    right, wrong = (Start(np.array([0, 0, 0, shift, 0, 0, 0.0]), np.array(CENTRE)) for shift in (0.0, 60.0))
+    head, brain = {0.0: 0.7, 60.0: 0.4}, {0.0: 0.25, 60.0: 0.30}  # mutual information by shift
+    scores = iter(SimpleNamespace(score=lambda pull, by=by: by[float(pull[0, 3])]) for by in (head, brain))
+    monkeypatch.setattr(registration, "_comparison", lambda *_: next(scores))
+    monkeypatch.setattr(registration, "starts", lambda *_: [wrong, right])
+    monkeypatch.setattr(registration, "improved", lambda start, *_, **__: start)
+    monkeypatch.setattr(registration, "_right_size", lambda place, *_: place)
+    assert _search_template(phantom.scan("T1w"), phantom.template(), np.array(CENTRE), FAST) is right
 
 
 def test_the_air_about_a_head_lies_beside_and_above_it(phantom) -> None:
