@@ -21,7 +21,7 @@ def find_eclare() -> str:
     if found is None:
         raise Unavailable(
             f"--super-resolution eclare needs the program {PROGRAM}, and it is not on PATH.",
-            "Install it beside this one (pip install eclare; GPL), or use --super-resolution builtin.",
+            "Install it in an environment of its own (pip install eclare; GPL) and put it on PATH, or use builtin.",
         )
     return found
 
