@@ -22,6 +22,7 @@ class PreprocessingSettings:
     force: tuple[str, ...] = ()  # "registration": a poor one is a warning, not a failure
     seed: int = 0  # of ITK's samplers
     threads: int = 1
+    device: str = "cpu"  # of ECLARE
     super_resolution: str = "none"  # or "builtin", "eclare": of scans in thick slices
     longitudinal: bool = False  # all sessions of a subject in one frame
 

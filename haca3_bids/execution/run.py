@@ -92,10 +92,13 @@ def check_input(settings: Settings) -> Selection:
 def check_means(settings: Settings, selection: Selection) -> tuple[Weights, list[TargetRequest]]:
     """Weights and targets; errors of what a run needs (64, 69, 73) are raised here. Writes nothing."""
     check_template(settings.preprocessing.template)
-    if settings.preprocessing.super_resolution == "eclare":
+    eclare = settings.preprocessing.super_resolution == "eclare"
+    if eclare:
         find_eclare()
     weights = find_weights(settings.harmonization)
     LOGGER.info("Weights %s (%s, %s), device %s.", weights.name, weights.variant, weights.sha256[:12], weights.device)
+    if eclare and weights.device == "cpu":
+        LOGGER.warning("ECLARE without a GPU takes half a day for each scan in thick slices; builtin takes minutes.")
     requests = parse_targets(settings, weights)
     if not requests:
         for session in selection.sessions:

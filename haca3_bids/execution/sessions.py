@@ -94,7 +94,7 @@ def process(run: Run, selection: Selection, stack: ExitStack) -> list[Outcome]:
         run.work,
     )
     set_threads(resources.threads)
-    run = dataclasses.replace(run, settings=_threaded(run), visits=shared_frames(selection.sessions, run.settings))
+    run = dataclasses.replace(run, settings=_as_planned(run), visits=shared_frames(selection.sessions, run.settings))
     configure_nipype(run.settings, run.logs)
     targets = encode_targets(run)
     claim_targets(run.settings.output_dir, targets or _defaults(selection, run))
@@ -119,12 +119,12 @@ def process(run: Run, selection: Selection, stack: ExitStack) -> list[Outcome]:
     return outcomes
 
 
-def _threaded(run: Run) -> Settings:
-    """The settings with weights resolved to files, and threads as planned."""
+def _as_planned(run: Run) -> Settings:
+    """The settings with weights resolved to files, threads as planned, and the device that was found."""
     settings, threads = run.settings, run.resources.threads
     return dataclasses.replace(
         settings,
-        preprocessing=dataclasses.replace(settings.preprocessing, threads=threads),
+        preprocessing=dataclasses.replace(settings.preprocessing, threads=threads, device=run.weights.device),
         harmonization=dataclasses.replace(with_weights(settings.harmonization, run.weights), threads=threads),
     )
 

@@ -12,7 +12,7 @@ from haca3_bids.interfaces.preprocess import VolumeOutputSpec
 from haca3_bids.interfaces.step import Step, StepInputSpec
 from haca3_bids.preprocessing.eclare import run_eclare
 from haca3_bids.preprocessing.resolution import acquisition
-from haca3_bids.volumes.volume import load_volume
+from haca3_bids.volumes.volume import load_volume, save_volume
 
 
 class SuperResolveInputSpec(StepInputSpec):
@@ -21,6 +21,8 @@ class SuperResolveInputSpec(StepInputSpec):
     in_file = File(exists=True, mandatory=True, desc="raw scan")
     method = traits.Enum("builtin", "eclare", usedefault=True, desc="the built-in network, or the program ECLARE")
     threads = traits.Int(1, usedefault=True, nohash=True, desc="threads of the process")
+    device = traits.Str("cpu", usedefault=True, nohash=True, desc="device of ECLARE: cpu, cuda or cuda:N")
+    use_gpu = traits.Bool(False, usedefault=True, nohash=True, desc="whether the node takes a slot of a GPU")
 
 
 class SuperResolve(Step):
@@ -32,20 +34,23 @@ class SuperResolve(Step):
 
     def _work(self, folder: Path) -> dict[str, Any]:
         inputs = self.inputs
-        taken = acquisition(load_volume(inputs.in_file))
+        scan = load_volume(inputs.in_file)
+        taken = acquisition(scan)
         if not taken.two_dimensional:
             self._results["out_file"] = inputs.in_file
             return {"super_resolution": "none"}
-        path = self._thin(Path(inputs.in_file), taken.axis, folder)
+        if inputs.method == "eclare":
+            path = folder / "thin.nii.gz"
+            save_volume(run_eclare(scan, taken.axis, folder / "eclare", inputs.device, inputs.threads), path)
+        else:
+            path = self._builtin(Path(inputs.in_file), taken.axis, folder)
         self._results["out_file"] = str(path)
         return {
             "super_resolution": inputs.method,
             "thin_spacing_mm": round(float(load_volume(path).zooms_mm[taken.axis]), 4),
         }
 
-    def _thin(self, raw: Path, axis: int, folder: Path) -> Path:
-        if self.inputs.method == "eclare":
-            return run_eclare(raw, folder / "eclare")
+    def _builtin(self, raw: Path, axis: int, folder: Path) -> Path:
         out = folder / "thin"
         job = {
             "task": "super_resolve",

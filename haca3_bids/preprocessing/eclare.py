@@ -5,11 +5,15 @@ Remedios et al. 2023, doi:10.1007/978-3-031-44689-4_12; it comes with ``pip inst
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
+
 from haca3_bids.errors import BadInput, Unavailable
+from haca3_bids.volumes.volume import Volume, load_volume, save_volume
 
 PROGRAM = "run-eclare"
 LAST_LINES = 5  # of what the program said, kept in the error
@@ -26,18 +30,51 @@ def find_eclare() -> str:
     return found
 
 
-def run_eclare(image: Path, folder: Path, device: str = "cpu") -> Path:
-    """The file that the program makes of ``image`` in ``folder``; BadInput with its last words where it fails."""
+def run_eclare(scan: Volume, axis: int, folder: Path, device: str = "cpu", threads: int = 1) -> Volume:
+    """The image that the program makes of a scan with thick slices along the array axis ``axis``.
+
+    ``device`` is cpu, cuda or cuda:N. What the program says goes to ``eclare.log`` in ``folder`` while it runs, for on
+    a processor it runs for hours. BadInput with its last words where it fails, or where its image is not of the scan.
+    """
     gpu = device.partition(":")[2] or "0" if device.startswith("cuda") else "-1"
     folder.mkdir(parents=True, exist_ok=True)
-    words = [find_eclare(), "--in-fpath", str(image), "--out-dir", str(folder), "--suffix", "_thin", "--gpu-id", gpu]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
-    (folder / "eclare.log").write_text(done.stdout + done.stderr)
-    made = sorted(folder.glob("*_thin.nii*"))
-    if done.returncode == 0 and len(made) == 1:
-        return made[0]
-    said = " ".join((done.stderr or done.stdout).strip().splitlines()[-LAST_LINES:])
-    raise BadInput(
-        f"{PROGRAM} ended with code {done.returncode} and left {len(made)} images: {said or 'it said nothing'}.",
-        "Try it by hand on the scan, or use --super-resolution builtin.",
-    )
+    clean, made, log = folder / "scan.nii.gz", folder / "scan_thin.nii.gz", folder / "eclare.log"
+    save_volume(scan, clean)
+    made.unlink(missing_ok=True)
+    words = [find_eclare(), "--in-fpath", str(clean), "--out-dir", str(folder), "--suffix", "_thin", "--gpu-id", gpu]
+    with log.open("w") as said:
+        done = subprocess.run(
+            words,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            check=False,
+            env=os.environ | {"OMP_NUM_THREADS": str(threads)},
+            stdin=subprocess.DEVNULL,
+        )
+    if done.returncode != 0 or not made.exists():
+        last = " ".join(log.read_text(errors="replace").strip().splitlines()[-LAST_LINES:])
+        raise BadInput(
+            f"{PROGRAM} ended with code {done.returncode} and {'an' if made.exists() else 'no'} image: "
+            f"{last or 'it said nothing'}.",
+            "Try it by hand on the scan, or use --super-resolution builtin.",
+        )
+    return _placed(load_volume(made), scan, axis)
+
+
+def _placed(thin: Volume, scan: Volume, axis: int) -> Volume:
+    """The thin slices about the centre of the scan.
+
+    The program resizes about the centre of the field of view, but its header (1.0.1) keeps the edge of the first slice:
+    where the thin slices do not fill the field of view to the millimetre, its image lies up to half of one beside.
+    """
+    length, step = scan.shape[axis], float(thin.zooms_mm[axis] / scan.zooms_mm[axis])
+    covered = thin.shape[axis] * step
+    if np.delete(thin.shape, axis).tolist() != np.delete(scan.shape, axis).tolist() or abs(covered - length) > step:
+        raise BadInput(
+            f"{PROGRAM} made an image of {thin.shape} voxels from one of {scan.shape}, which is not the same place.",
+            "Try it by hand on the scan, or use --super-resolution builtin.",
+        )
+    to_thick = np.eye(4)
+    to_thick[axis, axis] = step
+    to_thick[axis, 3] = (length - 1) / 2 - step * (thin.shape[axis] - 1) / 2
+    return Volume(thin.data, scan.affine @ to_thick)

@@ -132,10 +132,12 @@ def _chain(contrast: str, path: Path, settings: PreprocessingSettings, given: Ma
 
 
 def _super_resolution(contrast: str, settings: PreprocessingSettings) -> pe.Node:
-    """The node that makes thin slices: the one step here with more than one thread."""
+    """The node that makes thin slices: the one step here with more than one thread, or (ECLARE) with a GPU."""
     node = step_node(SuperResolve, "super_resolution", settings, contrast)
     node.inputs.method, node.inputs.threads = settings.super_resolution, settings.threads
     node.n_procs = settings.threads
+    if settings.super_resolution == "eclare":
+        node.inputs.device, node.inputs.use_gpu = settings.device, settings.device.startswith("cuda")
     return node
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from fake_parts import head, make_dataset
 
+from haca3_bids.execution.weights import find_weights
 from haca3_bids.volumes.volume import save_volume
 
 App = Callable[..., int]
@@ -107,6 +109,27 @@ def test_settings_reach_preprocessing_and_networks(app: App, record: Record) -> 
     assert (after["seed"], after["threads"], after["batch_size"]) == (5, 2, 3)
     assert (after["device"], after["precision"], after["background"]) == ("cpu", "bf16", "none")
     assert (after["like_authors"], after["variant"], after["fusion_weights"]) == (True, "haca3plus", "median")
+
+
+def test_the_device_found_for_the_networks_is_that_of_the_separate_program_too(
+    app: App, record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "haca3_bids.execution.run.find_weights",
+        lambda settings: dataclasses.replace(find_weights(settings), device="cuda:1"),
+    )
+    assert app() == 0
+    assert record("sub-01")["preprocessing"]["settings"]["device"] == "cuda:1"
+
+
+def test_the_separate_program_without_a_gpu_is_warned_of(
+    app: App, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("haca3_bids.execution.run.find_eclare", lambda: "run-eclare")
+    assert app("--super-resolution", "eclare", "--device", "cpu", "--dry-run") == 0
+    assert "half a day" in capsys.readouterr().out
+    assert app("--super-resolution", "builtin", "--device", "cpu", "--dry-run") == 0
+    assert "half a day" not in capsys.readouterr().out
 
 
 def test_a_separate_program_that_is_not_there_is_found_out_before_anything_starts(

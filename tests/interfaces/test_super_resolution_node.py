@@ -46,3 +46,17 @@ def test_only_who_asks_for_thin_slices_has_the_step(scan, method, steps) -> None
     for node in nodes:
         assert (node.inputs.method, node.n_procs) == (method, 2)
         assert graph._graph.has_edge(node, graph.get_node("resample_T1w"))
+
+
+@pytest.mark.parametrize(("device", "on_gpu"), [("cuda:1", True), ("cpu", False)])
+def test_eclare_runs_on_the_device_of_the_networks(scan, device, on_gpu) -> None:
+    settings = PreprocessingSettings(super_resolution="eclare", threads=2, device=device)
+    graph = init_preprocess_wf({"T1w": scan(1.0, 1.0, 3.0)}, settings)
+    node = graph.get_node("super_resolution_T1w")
+    assert (node.inputs.device, node.inputs.use_gpu, node.is_gpu_node()) == (device, on_gpu, on_gpu)
+
+
+def test_the_built_in_network_takes_no_slot_of_a_gpu(scan) -> None:
+    settings = PreprocessingSettings(super_resolution="builtin", device="cuda:0")
+    node = init_preprocess_wf({"T1w": scan(1.0, 1.0, 3.0)}, settings).get_node("super_resolution_T1w")
+    assert not node.is_gpu_node()
