@@ -1,6 +1,6 @@
 """ECLARE, a separate program (GPL) that makes thin slices of thick ones: found on PATH and run, never part of this one.
 
-Remedios et al. 2023, doi:10.1007/978-3-031-44689-4_12; it comes with ``pip install eclare``.
+Remedios et al. 2025, doi:10.48550/arXiv.2503.11787; it comes with ``pip install eclare``.
 """
 
 from __future__ import annotations

@@ -96,6 +96,23 @@ REFERENCES = {
             "10.1016/j.neuroimage.2012.02.084",
         ),
         Reference(
+            "smore",
+            "C. Zhao, B. E. Dewey, D. L. Pham, P. A. Calabresi, D. S. Reich, J. L. Prince",
+            2021,
+            "SMORE: A Self-Supervised Anti-Aliasing and Super-Resolution Algorithm for MRI Using Deep Learning",
+            "IEEE Transactions on Medical Imaging 40(3), 805-817",
+            "10.1109/TMI.2020.3037187",
+        ),
+        Reference(
+            "eclare",
+            "S. W. Remedios, S. Wei, S. Han, J. Zhang, A. Carass, K. G. Schilling, D. L. Pham, J. L. Prince, "
+            "B. E. Dewey",
+            2025,
+            "ECLARE: Efficient cross-planar learning for anisotropic resolution enhancement",
+            "arXiv 2503.11787",
+            "10.48550/arXiv.2503.11787",
+        ),
+        Reference(
             "templateflow",
             "R. Ciric, W. H. Thompson, R. Lorenz, M. Goncalves, E. E. MacNicol, C. J. Markiewicz, et al.",
             2022,

@@ -120,4 +120,4 @@ def init_session_wf(plan: SessionPlan, settings: Settings, needs: EngineNeeds) -
 def methods(settings: Settings) -> list[str]:
     """The methods sentences of all steps that these settings ask for."""
     visits = [longitudinal.METHODS] if settings.preprocessing.longitudinal else []
-    return [preprocessing.METHODS, *visits, harmonization.methods(settings.harmonization)]
+    return [preprocessing.methods(settings.preprocessing), *visits, harmonization.methods(settings.harmonization)]

@@ -36,6 +36,16 @@ METHODS = (
     "Intensities were scaled so that the white-matter peak, the mode inside the eroded white-matter prior of the "
     "template, is 1000."
 )
+THIN_SLICES = {
+    "builtin": (
+        "Scans in thick slices were first brought to thin ones by a network that was trained on the very scan, in the "
+        "spirit of SMORE [@smore]; registration and bias correction used the scan as it was."
+    ),
+    "eclare": (
+        "Scans in thick slices were first brought to thin ones by ECLARE [@eclare]; registration and bias correction "
+        "used the scan as it was."
+    ),
+}
 MEMORY_GB = {  # measured on a scan of 40 million voxels, rounded up
     "read": 0.8,
     "register": 1.0,
@@ -48,6 +58,11 @@ MEMORY_GB = {  # measured on a scan of 40 million voxels, rounded up
     "white_matter": 0.6,
     "measure": 1.0,
 }
+
+
+def methods(settings: PreprocessingSettings) -> str:
+    """The sentences for a methods section; of thin slices only where they were asked for."""
+    return f"{METHODS} {THIN_SLICES.get(settings.super_resolution, '')}".rstrip()
 
 
 def init_preprocess_wf(

@@ -10,6 +10,7 @@ import pytest
 from haca3_bids.bids.derivatives import Context
 from haca3_bids.bids.discover import Session, SourceImage
 from haca3_bids.execution.crash import STEPS
+from haca3_bids.reports.methods import methods_markdown
 from haca3_bids.settings import OutputSettings, Settings
 from haca3_bids.workflows.harmonize import EngineNeeds
 from haca3_bids.workflows.participant import SessionPlan, init_participant_wf, methods, workflow_name
@@ -87,6 +88,13 @@ def test_placing_the_networks_elsewhere_does_not_make_the_step_another(tmp_path:
 def test_names() -> None:
     session = Session("01", "1", {})
     assert workflow_name(session) == "sub_01_ses_1_wf"
+
+
+@pytest.mark.parametrize(("way", "cited"), [("none", ""), ("builtin", "smore"), ("eclare", "eclare")])
+def test_the_methods_say_how_thin_slices_were_made(settings: Settings, way: str, cited: str) -> None:
+    said = methods(replace(settings, preprocessing=replace(settings.preprocessing, super_resolution=way)))
+    assert [name for name in ("smore", "eclare") if f"[@{name}]" in said[0]] == [cited] * bool(cited)
+    assert all(reference in methods_markdown(said) for reference in ("N4ITK", cited.upper()))
 
 
 @pytest.mark.parametrize(("share", "named"), [("residual", "ResidualWeight"), ("consistency", "ConsistencyWeight")])
