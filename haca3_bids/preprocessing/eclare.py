@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from haca3_bids.errors import BadInput, Unavailable
+from haca3_bids.errors import BadInput, TemporaryFailure, Unavailable
 from haca3_bids.volumes.volume import Volume, load_volume, save_volume
 
 PROGRAM = "run-eclare"
-LAST_LINES = 5  # of what the program said, kept in the error
+LAST_LINES = 3  # of what the program said, kept in the error
 
 
 def find_eclare() -> str:
@@ -34,7 +34,8 @@ def run_eclare(scan: Volume, axis: int, folder: Path, device: str = "cpu", threa
     """The image that the program makes of a scan with thick slices along the array axis ``axis``.
 
     ``device`` is cpu, cuda or cuda:N. What the program says goes to ``eclare.log`` in ``folder`` while it runs, for on
-    a processor it runs for hours. BadInput with its last words where it fails, or where its image is not of the scan.
+    a processor it runs for hours. BadInput with its last words where it fails, or where its image is not of the scan;
+    TemporaryFailure where it was killed.
     """
     gpu = device.partition(":")[2] or "0" if device.startswith("cuda") else "-1"
     folder.mkdir(parents=True, exist_ok=True)
@@ -51,8 +52,13 @@ def run_eclare(scan: Volume, axis: int, folder: Path, device: str = "cpu", threa
             env=os.environ | {"OMP_NUM_THREADS": str(threads)},
             stdin=subprocess.DEVNULL,
         )
+    if done.returncode < 0:
+        raise TemporaryFailure(
+            f"{PROGRAM} was killed (signal {-done.returncode}).",
+            "It was probably out of memory or of time: give the job more, or use --super-resolution builtin.",
+        )
     if done.returncode != 0 or not made.exists():
-        last = " ".join(log.read_text(errors="replace").strip().splitlines()[-LAST_LINES:])
+        last = " ".join(" ".join(log.read_text(errors="replace").strip().splitlines()[-LAST_LINES:]).split())
         raise BadInput(
             f"{PROGRAM} ended with code {done.returncode} and {'an' if made.exists() else 'no'} image: "
             f"{last or 'it said nothing'}.",
@@ -65,7 +71,7 @@ def _placed(thin: Volume, scan: Volume, axis: int) -> Volume:
     """The thin slices about the centre of the scan.
 
     The program resizes about the centre of the field of view, but its header (1.0.1) keeps the edge of the first slice:
-    where the thin slices do not fill the field of view to the millimetre, its image lies up to half of one beside.
+    where the thin slices do not fill the field of view exactly, its image lies up to half of one beside.
     """
     length, step = scan.shape[axis], float(thin.zooms_mm[axis] / scan.zooms_mm[axis])
     covered = thin.shape[axis] * step

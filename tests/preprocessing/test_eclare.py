@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from haca3_bids.errors import BadInput, Unavailable
+from haca3_bids.errors import BadInput, TemporaryFailure, Unavailable
 from haca3_bids.preprocessing.eclare import PROGRAM, find_eclare, run_eclare
 from haca3_bids.volumes.volume import Volume, load_volume
 
@@ -99,6 +99,12 @@ def test_what_the_program_says_can_be_read_while_it_runs(program, tmp_path) -> N
 def test_what_the_program_says_when_it_fails_is_passed_on(program, tmp_path) -> None:
     program('print("no slices here", file=sys.stderr); sys.exit(3)')
     with pytest.raises(BadInput, match="code 3 and no image: no slices here"):
+        run_eclare(ramp(2), 2, tmp_path / "out")
+
+
+def test_a_program_that_was_killed_may_be_tried_again(program, tmp_path) -> None:
+    program("os.kill(os.getpid(), 9)")
+    with pytest.raises(TemporaryFailure, match="killed .signal 9"):
         run_eclare(ramp(2), 2, tmp_path / "out")
 
 
