@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from haca3_bids.errors import BadInput
 from haca3_bids.training.machine import ALONE, Machine
@@ -21,8 +22,6 @@ LOG = logging.getLogger(__name__)
 
 CHECKPOINT, BEST = "last.pt", "best.pt"  # in the folder of a run
 SCORE = "psnr"  # of a validation: the best checkpoint is the one where this is highest
-LARGEST_GRADIENT = 5.0  # norm over all parameters; a larger one is scaled down to this
-
 Batch = Mapping[str, Tensor]
 Network = TypeVar("Network", bound=nn.Module)
 Losses = dict[str, Tensor]  # "total" is minimised, the others are told
@@ -38,6 +37,8 @@ class Plan:
     cycle: int = 200  # steps
     fade: float = 0.25  # the last share of the steps, in which the rate falls to a fiftieth
     accumulate: int = 1  # batches a step
+    largest_gradient: float = 5.0  # norm over all parameters; a larger one is scaled down to this
+    average: float = 0.0  # decay a step of a moving average of the weights, which is what is validated; 0: none
     seed: int = 0  # of what a step draws by chance, together with its number
     save_every: int = 50  # steps
     validate_every: int = 150
@@ -57,19 +58,22 @@ def fit(
     batches: Callable[[int], Iterator[Batch]],
     plan: Plan,
     folder: Path,
-    validate: Callable[[int], Mapping[str, float]] | None = None,
+    validate: Callable[[nn.Module, int], Mapping[str, float]] | None = None,
     machine: Machine = ALONE,
 ) -> int:
     """Train ``networks`` in place from the last checkpoint in ``folder``, and give the number of steps done.
 
+    ``validate(networks, step)`` scores the networks, or their moving average where the plan wants one.
     ``batches(first_step)`` gives ``plan.accumulate`` batches a step, and must give the same ones again for a resumed
     run. What is seen goes to ``folder``: see ``record.Record``.
     """
     networks.to(machine.device)
     trained = [p for p in networks.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(trained, lr=plan.lowest_rate, betas=(0.9, 0.99))
-    done, best = _resume(folder / CHECKPOINT, networks, optimizer, machine)
+    average = _moving_average(networks, plan.average)
+    done, best = _resume(folder / CHECKPOINT, networks, average, optimizer, machine)
     machine.share_parameters(networks)
+    judged = average.module if average else networks
     start, stream = time.monotonic(), batches(done)
     with Record(folder, done, plan.steps, machine.leads) as record:
         while done < plan.steps:
@@ -79,18 +83,20 @@ def fit(
             losses = _losses_of_step(step_losses, stream, done, plan.accumulate, optimizer, machine)
             if losses is None:
                 break  # the data have come to their end
-            _step(optimizer, trained, machine, done)
+            _step(optimizer, trained, machine, plan.largest_gradient, done)
             done += 1
+            if average:
+                average.update_parameters(networks)
             record.losses(done, losses)
             over = machine.agreed(time.monotonic() - start > 60 * plan.minutes)
             if validate and (done % plan.validate_every == 0 or done == plan.steps) and machine.leads:
-                scores = validate(done)
+                scores = validate(judged, done)
                 record.validation(done, scores)
                 if scores.get(SCORE, 0.0) > best:
                     best = scores[SCORE]
-                    _write({"networks": networks.state_dict()}, folder / BEST)
+                    _write({"networks": judged.state_dict()}, folder / BEST)
             if (done % plan.save_every == 0 or done == plan.steps or over) and machine.leads:
-                _write(_state(networks, optimizer, done, best), folder / CHECKPOINT)
+                _write(_state(networks, average, optimizer, done, best), folder / CHECKPOINT)
             if over:
                 break
     return done
@@ -119,17 +125,26 @@ def _losses_of_step(
     return mean
 
 
-def _step(optimizer: torch.optim.Optimizer, trained: list[nn.Parameter], machine: Machine, step: int) -> None:
+def _moving_average(networks: nn.Module, decay: float) -> AveragedModel | None:
+    return AveragedModel(networks, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True) if decay else None
+
+
+def _step(
+    optimizer: torch.optim.Optimizer, trained: list[nn.Parameter], machine: Machine, largest: float, step: int
+) -> None:
     machine.share_gradients(trained)
-    norm = nn.utils.clip_grad_norm_(trained, LARGEST_GRADIENT)
+    norm = nn.utils.clip_grad_norm_(trained, largest)
     if torch.isfinite(norm):  # one bad batch must not undo the run
         optimizer.step()
     else:
         LOG.warning("step %d has no finite gradient and is left out", step + 1)
 
 
-def _state(networks: nn.Module, optimizer: torch.optim.Optimizer, step: int, best: float) -> dict[str, Any]:
-    return {
+def _state(
+    networks: nn.Module, average: AveragedModel | None, optimizer: torch.optim.Optimizer, step: int, best: float
+) -> dict[str, Any]:
+    averaged = {"average": average.state_dict()} if average else {}
+    return averaged | {
         "networks": networks.state_dict(),
         "optimizer": optimizer.state_dict(),
         "step": step,
@@ -143,12 +158,20 @@ def _write(state: Mapping[str, Any], path: Path) -> None:
     os.replace(partial, path)
 
 
-def _resume(path: Path, networks: nn.Module, optimizer: torch.optim.Optimizer, machine: Machine) -> tuple[int, float]:
+def _resume(
+    path: Path,
+    networks: nn.Module,
+    average: AveragedModel | None,
+    optimizer: torch.optim.Optimizer,
+    machine: Machine,
+) -> tuple[int, float]:
     """The step and the best score of the checkpoint, whose state everything takes; (0, -inf) without one."""
     if not path.exists():
         return 0, float("-inf")
     state: dict[str, Any] = torch.load(path, weights_only=True, map_location=machine.device)
     networks.load_state_dict(state["networks"])
+    if average:
+        average.load_state_dict(state["average"])
     optimizer.load_state_dict(state["optimizer"])
     LOG.info("resuming after step %d", state["step"])
     return int(state["step"]), float(state["best"])

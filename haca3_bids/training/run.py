@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from haca3_bids.bids.atomic import make_folder, write_json
@@ -162,7 +162,7 @@ def train_haca3(
     def progress(step: int) -> float:
         return begin + (1 - begin) * step / setting.plan.steps
 
-    def validate(step: int) -> Mapping[str, float]:
+    def validate(_: nn.Module, step: int) -> Mapping[str, float]:
         model.cpu()
         draw_figure(model, held_out[:6], folder / "figures" / f"step-{step:06d}.png")
         scores = score(model, held_out, CONTRASTS)

@@ -1,0 +1,179 @@
+"""The mixture model: HACA3's parts, with a decoder that adds up what the tissues of a voxel contribute to its signal.
+
+Contrast (theta) is a table of tissue intensities with white matter = 1. Anatomy (beta) is the fraction of every class
+in a voxel, delta its signed deviations (longer T1 than usual, and the like). Every function here works voxel by voxel
+but the encoder, so that maps of any shape ``...`` may be fused: pixels of a slice, or a list of voxels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+ABSENT = -1e4  # attention score of a source that does not cover a voxel
+DARKEST = 0.05  # added to intensities before their logarithm is taken: less than this is dark, however little it is
+
+
+@dataclass(frozen=True)
+class MixtureConfig:
+    """The numbers of the architecture."""
+
+    tissues: int = 13  # named classes, whose intensities are theta
+    free: int = 2  # classes that training may use as it likes; air, of intensity 0, comes in addition
+    deviations: int = 3
+    widths: tuple[int, ...] = (32, 64, 96, 128)  # channels of the encoder's levels
+    hidden: int = 64  # of the small networks that read theta
+    keys: int = 16  # width of queries and keys
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "widths", tuple(self.widths))
+
+    @property
+    def classes(self) -> int:
+        """K: tissues, air, free classes, in this order."""
+        return self.tissues + 1 + self.free
+
+    @property
+    def channels(self) -> int:
+        """Of the encoder's maps: logits, deviations, reliability, carry, artifact."""
+        return self.classes + self.deviations + 3
+
+    def to_dict(self) -> dict[str, object]:
+        """The fields, for a file's header."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """Fused anatomy of a session: beta (batch, classes, ...), which adds up to one, and delta (batch, deviations, ...)."""
+
+    beta: Tensor
+    delta: Tensor
+
+
+class Mixture(nn.Module):
+    """Encode every source, attend to the good ones, fuse their anatomy, decode it in the target's contrast."""
+
+    def __init__(self, config: MixtureConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or MixtureConfig()
+        self.encoder = AnatomyEncoder(config)
+        self.query = _reader(config.tissues, config.hidden, config.keys)
+        self.key = _reader(config.tissues, config.hidden, config.keys)
+        self.free_classes = _reader(config.tissues, config.hidden, config.free)
+        self.slopes = _reader(config.tissues, config.hidden, config.deviations * config.classes)
+        self.carry_scale = _reader(2 * config.tissues, config.hidden, 1)
+        nn.init.zeros_(self.carry_scale[-1].weight)  # type: ignore[arg-type]
+        nn.init.zeros_(self.carry_scale[-1].bias)  # type: ignore[arg-type]
+
+    def encode(self, x: Tensor, theta: Tensor) -> Tensor:
+        """Maps (batch, channels, h, w) of slices x (batch, 1, h, w) with the contrast theta (batch, tissues).
+
+        White matter is 1 in both; h and w are multiples of 16.
+        """
+        maps: Tensor = self.encoder(x, theta)
+        return maps
+
+    def attend(self, maps: Tensor, thetas: Tensor, target: Tensor, covers: Tensor) -> Tensor:
+        """alpha (batch, sources, ...): softmax over sources of q(theta_t) k(theta_i) / 4 + r_i; 0 where not covered.
+
+        ``maps`` (batch, sources, channels, ...), ``thetas`` (batch, sources, tissues), ``target`` (batch, tissues),
+        ``covers`` (batch, sources, ...), bool.
+        """
+        affinity = (self.key(_log(thetas)) @ self.query(_log(target))[..., None])[..., 0] / self.config.keys**0.5
+        scores = maps[:, :, -3] + _over_places(affinity, maps[:, :, -3])
+        alpha = scores.masked_fill(~covers, ABSENT).softmax(dim=1)
+        return alpha * covers
+
+    def fuse(self, maps: Tensor, alpha: Tensor) -> Anatomy:
+        """beta = softmax(sum_i alpha_i logits_i), delta = sum_i alpha_i delta_i; maps and alpha as in ``attend``."""
+        classes = self.config.classes
+        fused = (maps[:, :, : classes + self.config.deviations] * alpha[:, :, None]).sum(dim=1)
+        return Anatomy(fused[:, :classes].softmax(dim=1), fused[:, classes:])
+
+    def decode(self, anatomy: Anatomy, theta: Tensor) -> Tensor:
+        """sum_k beta_k (c_k(theta) + sum_j delta_j d_jk(theta)), (batch, ...); theta (batch, tissues)."""
+        signals = self.signals(theta) @ anatomy.beta.flatten(2)
+        image = signals[:, 0] + (signals[:, 1:] * anatomy.delta.flatten(2)).sum(dim=1)
+        return image.unflatten(1, anatomy.beta.shape[2:])
+
+    def signals(self, theta: Tensor) -> Tensor:
+        """c and d, (batch, 1 + deviations, classes): what each class contributes under the contrast theta."""
+        config, read = self.config, _log(theta)
+        air = torch.zeros_like(theta[:, :1])
+        c = torch.cat([theta, air, functional.softplus(self.free_classes(read))], dim=1)
+        return torch.cat([c[:, None], self.slopes(read).unflatten(1, (config.deviations, config.classes))], dim=1)
+
+    def carry(
+        self, image: Tensor, source: Tensor, trust: Tensor, anatomy: Anatomy, theta: Tensor, target: Tensor
+    ) -> Tensor:
+        """image + sigmoid(g) s (x - D(beta, delta, theta_x)): the detail of a source x of the target's contrast.
+
+        ``image``, ``source`` and ``trust`` (g, the maps' channel -2 of that source) are (batch, ...).
+        """
+        scale = self.carry_scale(torch.cat([_log(theta), _log(target)], dim=1)).exp()
+        residual = source - self.decode(anatomy, theta)
+        return image + trust.sigmoid() * _over_places(scale[:, 0], residual) * residual
+
+
+class AnatomyEncoder(nn.Module):
+    """U-Net at half resolution, conditioned on theta; batch norm, so that a tissue looks the same in any slice."""
+
+    def __init__(self, config: MixtureConfig) -> None:
+        super().__init__()
+        widths = config.widths
+        self.down = nn.ModuleList(
+            Block(before, after, config) for before, after in zip((4, *widths), widths, strict=False)
+        )
+        self.up = nn.ModuleList(
+            Block(widths[i + 1] + widths[i], widths[i], config) for i in reversed(range(len(widths) - 1))
+        )
+        self.out = nn.Conv2d(widths[0] + 4, 4 * config.channels, 3, padding=1)
+
+    def forward(self, x: Tensor, theta: Tensor) -> Tensor:
+        read = _log(theta)
+        shown = x = functional.pixel_unshuffle(torch.log1p(2 * x.clamp(min=0)), 2)
+        skips = []
+        for number, block in enumerate(self.down):
+            x = block(functional.max_pool2d(x, 2) if number else x, read)
+            skips.append(x)
+        skips.pop()
+        for block in self.up:
+            x = functional.interpolate(x, scale_factor=2.0)
+            x = block(torch.cat([skips.pop(), x], dim=1), read)
+        out: Tensor = functional.pixel_shuffle(self.out(torch.cat([shown, x], dim=1)), 2)
+        return out
+
+
+class Block(nn.Module):
+    """Two 3 x 3 convolutions with batch norm, the second scaled and shifted by what theta says (FiLM)."""
+
+    def __init__(self, in_channels: int, out_channels: int, config: MixtureConfig) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
+        self.first_norm = nn.BatchNorm2d(out_channels)
+        self.second = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
+        self.second_norm = nn.BatchNorm2d(out_channels)
+        self.film = _reader(config.tissues, config.hidden, 2 * out_channels)
+
+    def forward(self, x: Tensor, read: Tensor) -> Tensor:
+        x = functional.relu(self.first_norm(self.first(x)))
+        x = self.second_norm(self.second(x))
+        scale, shift = self.film(read)[:, :, None, None].chunk(2, dim=1)
+        return functional.relu(x + x * scale + shift)
+
+
+def _reader(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
+
+
+def _log(theta: Tensor) -> Tensor:
+    return (theta.clamp(min=0) + DARKEST).log()
+
+
+def _over_places(value: Tensor, like: Tensor) -> Tensor:
+    """``value`` with as many axes as ``like``, of size one behind its own."""
+    return value.reshape(*value.shape, *[1] * (like.ndim - value.ndim))

@@ -1,0 +1,137 @@
+"""What scanners make of a batch of images, in torch: bias, thick slices, noise, interpolation; motion and ghosts.
+
+The batched sibling of ``physics.scanner``, whose words it uses. Images are (batch, h, w), white matter = 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from haca3_bids.physics.scanner import acquire, draw_artifacts, thick_slices
+
+BIAS, STRONG_BIAS, STRONGLY_BIASED = 0.10, 0.30, 0.15  # largest standard deviations of the logarithm; fraction of scans
+BIAS_CELL = 56  # pixels between the knots of the field
+NOISE, STRONG_NOISE = (0.005, 0.05), (0.05, 0.25)  # standard deviation a channel
+BAD = 0.15  # fraction of the scans with an artifact
+THICKNESS = (1.5, 5.0)  # pixels, of thick slices seen from the side
+THICK = 0.3
+MASKED = 0.9  # fraction of the scans whose background is removed, as preprocessing does
+CLOSING = 21  # pixels, of the head mask
+CUT = 0.06  # fraction of the scans that cover only a part of the picture
+SCALING = 0.03  # standard deviation of the logarithm of the white-matter peak's error
+
+
+@dataclass(frozen=True)
+class Scans:
+    """Scans (batch, h, w), where they have data, and the severity of their artifacts (batch,); 1 is the limit."""
+
+    images: Tensor
+    covers: Tensor
+    severity: Tensor
+
+
+@dataclass(frozen=True)
+class Scanner:
+    """Draws from ``generator`` (on the device of the images) and ``rng``."""
+
+    generator: torch.Generator
+    rng: np.random.Generator = field(default_factory=np.random.default_rng)
+
+    def acquire(self, images: Tensor, head: Tensor, *, whole: bool) -> Scans:
+        """Scans of noise-free images; ``head`` (batch, h, w) is the ``closed`` mask; motion and ghosts on ``whole`` slices only."""
+        count = len(images)
+        images = images * self._bias(images)
+        bad = self.rng.uniform(size=count) < BAD
+        severity = torch.zeros(count, device=images.device)
+        if whole:
+            images, severity = self._moved(images, bad)
+            bad &= severity.cpu().numpy() == 0
+        images = self._thick(images)
+        images, noise = self._noisy(images, torch.from_numpy(bad).to(images.device))
+        images = self._interpolated(images)
+        masked = (self._uniform(count) < MASKED)[:, None, None]
+        images = images * torch.where(masked, head, torch.ones_like(head))
+        images = images * (SCALING * self._normal(count, 1, 1)).exp()
+        covers = self._covers(images)
+        return Scans(images * covers, covers, torch.hypot(severity, noise / 0.12))
+
+    def _uniform(self, *shape: int) -> Tensor:
+        return torch.rand(*shape, generator=self.generator, device=self.generator.device)
+
+    def _normal(self, *shape: int) -> Tensor:
+        return torch.randn(*shape, generator=self.generator, device=self.generator.device)
+
+    def fields(self, like: Tensor, cell: float) -> Tensor:
+        """Smooth fields of unit standard deviation in the shape (batch, channels, h, w) of ``like``."""
+        count, channels, height, width = like.shape
+        knots = self._normal(count, channels, int(height / cell) + 2, int(width / cell) + 2)
+        smooth = functional.interpolate(knots, (height, width), mode="bicubic", align_corners=True)
+        return smooth / 0.8  # a bicubic interpolation of white noise has about this deviation
+
+    def _bias(self, images: Tensor) -> Tensor:
+        strong = self._uniform(len(images)) < STRONGLY_BIASED
+        largest = torch.where(strong, STRONG_BIAS, BIAS) * self._uniform(len(images))
+        return (largest[:, None, None] * self.fields(images[:, None], BIAS_CELL)[:, 0]).exp()
+
+    def _moved(self, images: Tensor, bad: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> tuple[Tensor, Tensor]:
+        severity, out = torch.zeros(len(images), device=images.device), images.clone()
+        for number in np.flatnonzero(bad):
+            how = draw_artifacts(self.rng, axes=2)
+            severity[number] = how.severity
+            out[number] = torch.from_numpy(acquire(images[number].cpu().numpy(), how)).to(images.device)
+        return out, severity
+
+    def _thick(self, images: Tensor) -> Tensor:
+        """Some scans as seen across their thick slices, along rows or columns."""
+        size, out = images.shape[-1], images.clone()
+        for number in np.flatnonzero(self.rng.uniform(size=len(images)) < THICK):
+            matrix = thick_matrix(size, round(float(self.rng.uniform(*THICKNESS)), 1)).to(images.device)
+            along_rows = self.rng.uniform() < 0.5
+            out[number] = matrix @ images[number] if along_rows else images[number] @ matrix.T
+        return out
+
+    def _noisy(self, images: Tensor, bad: Tensor) -> tuple[Tensor, Tensor]:
+        """Rician noise, and its standard deviation where it is an artifact (else 0)."""
+        low, high = (torch.where(bad, strong, usual) for strong, usual in zip(STRONG_NOISE, NOISE, strict=True))
+        std = low + (high - low) * self._uniform(len(images))
+        real, imaginary = (std[:, None, None] * self._normal(*images.shape) for _ in range(2))
+        return torch.hypot(images + real, imaginary), std * bad
+
+    def _interpolated(self, images: Tensor) -> Tensor:
+        """Half of the scans shifted by a part of a pixel and back in place of a resampling: blur, correlated noise."""
+        for axis in (-1, -2):
+            part = 0.5 * self._uniform(len(images)) * (self._uniform(len(images)) < 0.5)
+            images = torch.lerp(images, images.roll(1, axis), part[:, None, None])
+        return images
+
+    def _covers(self, images: Tensor) -> Tensor:
+        """Ones; zero above, below, left or right of a line in a few scans."""
+        covers, (height, width) = torch.ones_like(images), images.shape[1:]
+        for number in np.flatnonzero(self.rng.uniform(size=len(images)) < CUT):
+            edge, rows = int(self.rng.integers(height // 4, 3 * height // 4)), self.rng.uniform() < 0.5
+            beyond = slice(edge, None) if self.rng.uniform() < 0.5 else slice(0, edge)
+            covers[(number, beyond) if rows else (number, slice(None), beyond)] = 0
+        return covers
+
+
+@cache
+def thick_matrix(size: int, thickness_pixels: float) -> Tensor:
+    """``physics.scanner.thick_slices`` along one axis as a matrix (size, size)."""
+    return torch.from_numpy(thick_slices(np.eye(size, dtype=np.float32), 0, thickness_pixels))
+
+
+def closed(mask: Tensor) -> Tensor:
+    """Closing of masks (batch, h, w) of zeros and ones with a square of CLOSING pixels."""
+    reach = CLOSING // 2
+    grown = functional.pad(mask[:, None], (reach,) * 4, mode="replicate")
+    for axis in ((CLOSING, 1), (1, CLOSING)):
+        grown = functional.max_pool2d(grown, axis, 1, (axis[0] // 2, axis[1] // 2))
+    for axis in ((CLOSING, 1), (1, CLOSING)):
+        grown = -functional.max_pool2d(-grown, axis, 1, (axis[0] // 2, axis[1] // 2))
+    return grown[:, 0, reach:-reach, reach:-reach]

@@ -1,0 +1,122 @@
+"""Training of the mixture model: the losses of a batch, and a run that can be stopped and called again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from haca3_bids.networks.mixture import Mixture
+from haca3_bids.physics.anatomy import Anatomy
+from haca3_bids.training.loop import Batch, Losses, Plan, fit
+from haca3_bids.training.machine import ALONE, Machine
+from haca3_bids.training.mixture_batches import MixtureBatch, MixtureData
+from haca3_bids.training.mixture_validation import MixtureValidation
+
+BORDER = 6  # pixels at the rim of a picture, where the encoder lacks context: left out of the losses
+SQUARES, GRADIENTS, ARTIFACTS = 2.0, 0.5, 0.05  # weights beside the Charbonnier loss
+ENTROPY = (0.2, 0.02)  # weight of beta's cross-entropy at the beginning and from FADED on
+FADED = 6000  # steps
+SOFT = 1e-3  # of the Charbonnier loss: |x| for errors much larger than this
+WORST = 3.0  # severity above which artifacts are not told apart
+OUTSIDE = 0.1  # weight of pixels outside the head
+
+
+def mixture_losses(model: Mixture, batch: MixtureBatch, step: int) -> Losses:
+    """Reconstruction of every target in units of its 95th percentile, and what beta and eta shall say."""
+    inside = (slice(BORDER, -BORDER),) * 2
+    maps = model.encode(batch.images.flatten(0, 1)[:, None], batch.thetas.flatten(0, 1))
+    maps = maps.unflatten(0, batch.images.shape[:2])[..., *inside]
+    batch = batch.cropped(inside)
+    seen = batch.covers.any(dim=1)
+    weight = seen * (OUTSIDE + (1 - OUTSIDE) * batch.head)
+    images, entropy = [], torch.zeros((), device=maps.device)
+    for number in range(batch.truth.shape[1]):
+        image, beta = harmonized(model, maps, batch, number)
+        images.append(image)
+        named = beta[:, : model.config.tissues + 1].clamp(min=1e-6).log()
+        entropy = entropy - ((batch.shares * named).sum(dim=1) * weight).sum() / weight.sum()
+    error = (torch.stack(images, 1) - batch.truth) / batch.scale[..., None, None]
+    weight = weight[:, None].expand_as(error)
+    losses = {
+        "charbonnier": _mean((error.square() + SOFT**2).sqrt() - SOFT, weight),
+        "squared": _mean(error.square(), weight),
+        "gradients": _gradients(error, weight),
+        "entropy": entropy / batch.truth.shape[1],
+        "artifacts": functional.smooth_l1_loss(
+            maps[:, :, -1], batch.severity.clamp(max=WORST)[..., None, None].expand_as(batch.images)
+        ),
+    }
+    share = min(1.0, step / FADED)
+    losses["total"] = (
+        losses["charbonnier"] + SQUARES * losses["squared"] + GRADIENTS * losses["gradients"]
+        + (ENTROPY[0] + share * (ENTROPY[1] - ENTROPY[0])) * losses["entropy"] + ARTIFACTS * losses["artifacts"]
+    )  # fmt: skip
+    return losses
+
+
+def harmonized(model: Mixture, maps: Tensor, batch: MixtureBatch, number: int) -> tuple[Tensor, Tensor]:
+    """The image (batch, h, w) of target ``number``, and beta, from the encoder's maps of a batch."""
+    target, covers = batch.targets[:, number], batch.covers
+    anatomy = model.fuse(maps, model.attend(maps, batch.thetas, target, covers))
+    image = model.decode(anatomy, target)
+    own = batch.contrasts == batch.wanted[:, number, None]
+    rows, places = own.nonzero(as_tuple=True)
+    if len(rows):
+        part = type(anatomy)(anatomy.beta[rows], anatomy.delta[rows])
+        source, theta = batch.images[rows, places], batch.thetas[rows, places]
+        carried = model.carry(image[rows], source, maps[rows, places, -2], part, theta, target[rows])
+        image = image.index_put((rows,), torch.where(covers[rows, places], carried, image[rows]))
+    return image, anatomy.beta
+
+
+def _made_ahead(items: Iterator[Batch]) -> Iterator[Batch]:
+    """The same items, the next one in the making by a thread while one is used."""
+    with ThreadPoolExecutor(1) as maker:
+        coming = maker.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = maker.submit(next, items, None)
+            yield item
+
+
+def _mean(values: Tensor, weight: Tensor) -> Tensor:
+    return (values * weight).sum() / weight.sum()
+
+
+def _gradients(error: Tensor, weight: Tensor) -> Tensor:
+    """L1 of the differences between neighbours, rows and columns."""
+    rows = _mean(error.diff(dim=-2).abs(), weight[..., 1:, :])
+    return rows + _mean(error.diff(dim=-1).abs(), weight[..., 1:])
+
+
+def train_mixture(
+    model: Mixture,
+    heads: Sequence[Anatomy],
+    unseen: Sequence[Anatomy],
+    folder: Path,
+    plan: Plan,
+    machine: Machine = ALONE,
+) -> Mixture:
+    """The model trained on simulated crops of ``heads``, validated on ``unseen`` ones; resumes from ``folder``."""
+    data = MixtureData(heads, plan.seed, machine.device)
+    held_out = MixtureValidation(unseen) if unseen else None
+
+    def batches(first: int) -> Iterator[Batch]:
+        numbers = range(first * plan.accumulate, plan.steps * plan.accumulate)
+        return _made_ahead(vars(data.batch(n * machine.world + machine.rank)) for n in numbers)
+
+    model.train().to(machine.device, memory_format=torch.channels_last)
+    fit(
+        model,
+        lambda batch, step: mixture_losses(model, MixtureBatch(**batch), step),
+        batches,
+        plan,
+        folder,
+        (lambda network, _: held_out.scores(network)) if held_out else None,
+        machine,
+    )
+    return model.cpu().eval()

@@ -1,0 +1,133 @@
+"""Batches for the mixture model: people scanned at one site, and the truth of the same people at another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from haca3_bids.physics.anatomy import Anatomy
+from haca3_bids.physics.render import TEXTURE_CELLS
+from haca3_bids.settings import CONTRASTS
+from haca3_bids.training.acquisition import Scanner, closed
+from haca3_bids.training.crops import Crops, Heads
+from haca3_bids.training.tables import FATTY, OUTSIDE, SiteTables, draw_people, draw_tables, within_tissue
+from haca3_bids.volumes.canvas import CANVAS
+
+BATCH = {1: 32, 2: 24, 3: 16, 4: 12}  # samples by their number of sources: about as many pictures to encode
+WHOLE_BATCH = {1: 4, 2: 3, 3: 2, 4: 2}  # likewise of whole slices
+SOURCES = (0.35, 0.30, 0.20, 0.15)  # how often a session has one, two, three, four contrasts
+WHOLE_EVERY = 4  # one step in so many takes whole slices, where motion and ghosts can be simulated
+TARGETS = 2
+SAME_SITE = 0.1  # fraction of the samples whose target site is the site that they were scanned at
+JITTER = 0.03  # standard deviation of the logarithm of what theta errs by
+BEYOND, BEYOND_BRAIN, BEYOND_OUTSIDE = 0.3, 0.12, 0.35  # fraction of the sources beyond physics; deviations there
+FAT_SUPPRESSED, FAT_LEFT = 0.3, (0.03, 0.4)  # fraction of the sources, and of fat's signal that is left in them
+
+
+@dataclass(frozen=True)
+class MixtureBatch:
+    """One batch: ``sources`` scans of each of ``batch`` people, ``TARGETS`` contrasts to make of them."""
+
+    images: Tensor  # (batch, sources, h, w)
+    covers: Tensor  # (batch, sources, h, w), bool
+    thetas: Tensor  # (batch, sources, tissues)
+    severity: Tensor  # (batch, sources)
+    contrasts: Tensor  # (batch, sources), numbers of CONTRASTS
+    truth: Tensor  # (batch, targets, h, w)
+    targets: Tensor  # (batch, targets, tissues): another person's table at the target site
+    wanted: Tensor  # (batch, targets), numbers of CONTRASTS
+    scale: Tensor  # (batch, targets): the 95th percentile of a head in that contrast
+    shares: Tensor  # (batch, tissues + 1, h, w): true fractions of tissues and air
+    head: Tensor  # (batch, h, w), 0 or 1
+
+    def cropped(self, inside: tuple[slice, ...]) -> MixtureBatch:
+        """The batch with pictures cut to rows and columns ``inside``."""
+        pictures = ("images", "covers", "truth", "shares", "head")
+        return replace(self, **{name: getattr(self, name)[..., *inside] for name in pictures})
+
+
+class MixtureData:
+    """Draws batch ``step`` from (seed, step) alone, so that a run resumes exactly."""
+
+    def __init__(self, heads: Sequence[Anatomy], seed: int, device: torch.device) -> None:
+        self.heads, self.seed, self.device = Heads(heads), seed, device
+        self.tables: SiteTables = draw_tables(self.heads.coarse(), seed).to(device)
+
+    def batch(self, step: int) -> MixtureBatch:
+        """The batch of one step."""
+        rng = np.random.default_rng((self.seed, step))
+        generator = torch.Generator(self.device).manual_seed(int(rng.integers(2**62)))
+        whole = step % WHOLE_EVERY == WHOLE_EVERY - 1
+        sources = int(rng.choice(len(SOURCES), p=SOURCES)) + 1
+        count = (WHOLE_BATCH if whole else BATCH)[sources]
+        crops = self.heads.draw(count, rng, self.device, whole=whole)
+        return self._scanned(crops, sources, Scanner(generator, rng), whole)
+
+    def _scanned(self, crops: Crops, sources: int, scanner: Scanner, whole: bool) -> MixtureBatch:
+        count, rng = len(crops.shares), scanner.rng
+        order = np.argsort(rng.uniform(size=(count, len(CONTRASTS))), axis=1)
+        contrasts = self._tensor(order[:, :sources])
+        wanted = self._tensor(np.argsort(rng.uniform(size=order.shape), axis=1)[:, :TARGETS])
+        here, there = (self._tensor(rng.integers(len(self.tables.rows), size=count)) for _ in range(2))
+        there = torch.where(self._tensor(rng.uniform(size=count)) < SAME_SITE, here, there)
+        own, other = (draw_people(count, scanner.generator) for _ in range(2))
+        local = self._texture(crops, scanner)
+        head = closed((crops.shares.sum(dim=1) > 0.5).float())
+        scans, tables = [], []
+        for place in range(sources):
+            rows = self._beyond(self.tables.of_people(here, contrasts[:, place], own), scanner)
+            thick = self._tensor(rng.uniform(size=count) < 0.5)[:, None, None, None]
+            scans.append(scanner.acquire(
+                rendered(torch.where(thick, crops.thick, crops.shares), rows, local), head, whole=whole
+            ))  # fmt: skip
+            tables.append(rows[:, 0])
+        truth = [rendered(crops.shares, self.tables.of_people(there, wanted[:, t], own), local) for t in range(TARGETS)]
+        targets = [self.tables.of_people(there, wanted[:, t], other)[:, 0] for t in range(TARGETS)]
+        return MixtureBatch(
+            torch.stack([one.images for one in scans], 1),
+            torch.stack([one.covers for one in scans], 1) > 0,
+            self._jittered(torch.stack(tables, 1), scanner),
+            torch.stack([one.severity for one in scans], 1),
+            contrasts,
+            torch.stack(truth, 1),
+            self._jittered(torch.stack(targets, 1), scanner),
+            wanted,
+            self.tables.scale[there[:, None], wanted],
+            torch.cat([crops.shares, crops.air], dim=1),
+            head,
+        )
+
+    def _tensor(self, values: np.ndarray) -> Tensor:  # type: ignore[type-arg]
+        return torch.from_numpy(values).to(self.device)
+
+    def _texture(self, crops: Crops, scanner: Scanner) -> Tensor:
+        like = crops.shares[:, :3]
+        fields = sum(scanner.fields(like, CANVAS / cells) for cells in TEXTURE_CELLS)
+        return within_tissue(fields / len(TEXTURE_CELLS) ** 0.5)
+
+    def _beyond(self, rows: Tensor, scanner: Scanner) -> Tensor:
+        """Rows with suppressed fat in some, and tissue intensities that no protocol gives in others."""
+        count, device = len(rows), rows.device
+        draw = {"generator": scanner.generator, "device": device}
+        low, high = FAT_LEFT
+        left = low + (high - low) * torch.rand(count, 1, **draw)  # type: ignore[arg-type]
+        suppressed = torch.rand(count, 1, **draw) < FAT_SUPPRESSED  # type: ignore[arg-type]
+        factor = torch.where(suppressed & FATTY.to(device), left, 1.0)
+        spread = torch.where(OUTSIDE, BEYOND_OUTSIDE, BEYOND_BRAIN).to(device)
+        beyond = torch.rand(count, 1, **draw) < BEYOND  # type: ignore[arg-type]
+        factor = factor * (beyond * spread * torch.randn(count, rows.shape[-1], **draw)).exp()  # type: ignore[arg-type]
+        return rows * factor[:, None]
+
+    def _jittered(self, tables: Tensor, scanner: Scanner) -> Tensor:
+        noise = torch.randn(tables.shape, generator=scanner.generator, device=tables.device)
+        return tables * (JITTER * noise).exp()
+
+
+def rendered(shares: Tensor, rows: Tensor, local: Tensor) -> Tensor:
+    """Noise-free images (batch, h, w): tissue fractions times signal, with texture to first order."""
+    parts = (rows @ shares.flatten(2)).unflatten(2, shares.shape[2:])  # (batch, 4, h, w)
+    return (parts[:, 0] + (parts[:, 1:] * local).sum(dim=1)).clamp(min=0)

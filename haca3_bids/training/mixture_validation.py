@@ -1,0 +1,153 @@
+"""How good the mixture model is on slices of people it has not seen, made by ``simulated`` and not by its own crops.
+
+Every contrast of another site is made from one to four contrasts of a person. PSNR is taken after one best scale
+factor, for a data range of the truth's 95th percentile in the head. Theta is known: the person's own table for the
+sources, another person's at the target site for the target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from haca3_bids.networks.mixture import Mixture
+from haca3_bids.physics.anatomy import Anatomy
+from haca3_bids.physics.protocols import draw_site
+from haca3_bids.physics.render import render, tissue_weights
+from haca3_bids.physics.scanner import acquire, draw_acquisition
+from haca3_bids.physics.tissues import BRAIN, TISSUES, person_deviations
+from haca3_bids.settings import CONTRASTS
+from haca3_bids.training.mixture_batches import MixtureBatch
+from haca3_bids.training.simulated import SimulatedSlices
+
+SEED, SLICES = 1_000_003, 32
+OWN, ABSENT = "own", "absent"  # the target's contrast was scanned, or not
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One slice of one person: a batch of one, the scan of each wanted contrast, and the masks that count."""
+
+    batch: MixtureBatch
+    head: NDArray[np.bool_]
+    brain: NDArray[np.bool_]
+    bounds: NDArray[np.float32]  # (targets, h, w): the exact anatomy under the other person's table
+
+
+class MixtureValidation:
+    """The same slices at every call."""
+
+    def __init__(self, heads: Sequence[Anatomy], slices: int = SLICES) -> None:
+        data = SimulatedSlices(heads, SEED)
+        self.samples = [_sample(data, np.random.default_rng((SEED, number))) for number in range(slices)]
+
+    def scores(self, model: torch.nn.Module) -> dict[str, float]:
+        """Mean PSNR, dB: ``own_brain_T1w`` and the like; ``psnr`` is the mean of own and absent contrasts, brain."""
+        assert isinstance(model, Mixture)
+        was_training = model.training
+        model.eval()
+        rows: dict[str, list[float]] = {}
+        for sample in self.samples:
+            for name, value in _scores(model, sample):
+                rows.setdefault(name, []).append(value)
+        model.train(was_training)
+        return _means(rows)
+
+
+def _means(rows: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """Means over slices of each contrast, and the means of these over contrasts."""
+    means = {name: float(np.mean(values)) for name, values in rows.items()}
+    for group in sorted({name.rsplit("_", 1)[0] for name in rows}):
+        means[group] = float(np.mean([means[f"{group}_{c}"] for c in CONTRASTS if f"{group}_{c}" in means]))
+    means["psnr"] = (means[f"{OWN}_brain"] + means[f"{ABSENT}_brain"]) / 2
+    return means
+
+
+@torch.inference_mode()
+def _scores(model: Mixture, sample: Sample) -> list[tuple[str, float]]:
+    """The PSNR of every target from one to four sources; where a single source is the target's own, as scanned too."""
+    found, batch = [], sample.batch
+    maps = model.encode(batch.images[0][:, None], batch.thetas[0])[None]
+    for number, contrast in enumerate(CONTRASTS):
+        truth = batch.truth[0, number].numpy()
+        for kind, sources in _source_sets(number):
+            image = _harmonized(model, maps, batch, number, sources)
+            for where, mask in (("head", sample.head), ("brain", sample.brain)):
+                if mask.any():
+                    found.append((f"{kind}_{where}_{contrast}", scaled_psnr_db(image, truth, mask, sample.head)))
+        for where, mask in (("head", sample.head), ("brain", sample.brain)):
+            if mask.any():
+                scan, bound = batch.images[0, number].numpy(), sample.bounds[number]
+                found.append((f"scanned_{where}_{contrast}", scaled_psnr_db(scan, truth, mask, sample.head)))
+                found.append((f"bound_{where}_{contrast}", scaled_psnr_db(bound, truth, mask, sample.head)))
+    return found
+
+
+def _source_sets(number: int) -> list[tuple[str, list[int]]]:
+    """All four, the own one alone, and one other: what is tried for a target."""
+    others = [one for one in range(len(CONTRASTS)) if one != number]
+    return [(OWN, [0, 1, 2, 3]), (OWN, [number]), (ABSENT, others), (ABSENT, [others[number % 3]])]
+
+
+def _harmonized(model: Mixture, maps: Tensor, batch: MixtureBatch, number: int, sources: list[int]) -> Tensor:
+    covers = torch.zeros_like(batch.covers)
+    covers[:, sources] = batch.covers[:, sources]
+    target = batch.targets[:, number]
+    anatomy = model.fuse(maps, model.attend(maps, batch.thetas, target, covers))
+    image = model.decode(anatomy, target)
+    if number in sources:
+        theta = batch.thetas[:, number]
+        image = model.carry(image, batch.images[:, number], maps[:, number, -2], anatomy, theta, target)
+    return image[0]
+
+
+def scaled_psnr_db(
+    image: Tensor | NDArray[np.float32], truth: NDArray[np.float32], mask: NDArray[np.bool_], head: NDArray[np.bool_]
+) -> float:
+    """PSNR (dB) inside ``mask`` after the best scale factor; the data range is the truth's 95th percentile in ``head``."""
+    x, y = np.asarray(image, np.float64)[mask], truth.astype(np.float64)[mask]
+    factor = (x @ y) / max(x @ x, 1e-12)
+    error = np.mean((factor * x - y) ** 2)
+    return float(20 * np.log10(np.percentile(truth[head], 95)) - 10 * np.log10(max(error, 1e-12)))
+
+
+def _sample(data: SimulatedSlices, rng: np.random.Generator) -> Sample:
+    """A slice with all four contrasts scanned at one site, and the truth of all four at another."""
+    person = int(rng.integers(data.people))
+    view = data.view(person, rng)
+    here, there, other = draw_site(rng), draw_site(rng), person_deviations(rng)
+    images, thetas, truth, targets, bounds = [], [], [], [], []
+    for contrast in CONTRASTS:
+        own = tissue_weights(here[contrast], view.deviations)
+        images.append(acquire(render(view.shares, own, view.local), draw_acquisition(rng, axes=2)) * view.mask)
+        thetas.append(own[0])
+        wanted = tissue_weights(there[contrast], view.deviations)
+        truth.append(render(view.shares, wanted, view.local) * view.mask)
+        table = tissue_weights(there[contrast], other)
+        targets.append(table[0])
+        bounds.append(render(view.shares, table) * view.mask)
+    brain = view.shares[[TISSUES.index(name) for name in BRAIN]].sum(axis=0) > 0.5
+    numbers = torch.arange(len(CONTRASTS))[None]
+    batch = MixtureBatch(
+        images=_tensor(images),
+        covers=torch.from_numpy(view.mask)[None, None].expand(1, len(CONTRASTS), -1, -1),
+        thetas=_tensor(thetas),
+        severity=torch.zeros(1, len(CONTRASTS)),
+        contrasts=numbers,
+        truth=_tensor(truth),
+        targets=_tensor(targets),
+        wanted=numbers,
+        scale=torch.ones(1, len(CONTRASTS)),
+        shares=torch.zeros(0),
+        head=torch.from_numpy(view.mask)[None].float(),
+    )
+    return Sample(batch, view.mask, brain, np.stack(bounds))
+
+
+def _tensor(arrays: Sequence[NDArray[np.float32]]) -> Tensor:
+    return torch.from_numpy(np.stack(arrays).astype(np.float32))[None]
