@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 CONTRASTS = ("T1w", "T2w", "PDw", "FLAIR")  # the order in which sources and outputs are listed everywhere
-BETAS = ("auto", "argmax", "soft", "sample")  # how anatomy is taken; auto: as the weights were trained
+BETAS = ("argmax", "sample")  # how HACA3 takes anatomy from its probabilities
 REFERENCE_ORDER = ("T1w", "T2w", "FLAIR", "PDw")  # the first one present is the session's reference
 WHITE_MATTER_PEAK = 1000.0  # intensity of the white-matter peak in every image that is written
 
@@ -32,15 +32,13 @@ class HarmonizationSettings:
     """How the networks are applied."""
 
     weights: str = "builtin"  # a registered name or a file
-    fusion_weights: str = "builtin"  # a registered name, a file, or "median"
+    fusion_weights: str = "auto"  # of HACA3: a registered name, a file, "median"; auto: the authors' with their weights
     variant: str | None = None  # "haca3" or "haca3plus"; None: the variant the weights were made for
     background: str = "otsu"  # or "none"
     precision: str = "fp32"  # or "bf16"
     device: str = "auto"  # "auto", "cpu", "cuda", "cuda:N"
     batch_size: int = 8  # slices
-    beta: str = "auto"  # one of BETAS
-    residual: float | None = None  # share of a source's residual that is kept, 0 to 1; None: what suits the weights
-    consistency: float | None = None  # share of the mean over voxels alike in all sources; None: what suits the weights
+    beta: str = "argmax"  # one of BETAS
     samples: int = 1  # drawn images when beta is "sample"
     seed: int = 0
     like_authors: bool = False  # the released program's arithmetic instead of the default mode's

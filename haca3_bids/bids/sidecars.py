@@ -120,8 +120,6 @@ def harmonized_sidecar(image: Mapping[str, Any], result: Mapping[str, Any], vers
             }
             for contrast, own in image.get("sources", {}).items()
         },
-        "ResidualWeight": image.get("residual"),
-        "ConsistencyWeight": image.get("consistency"),
         "WhiteMatterPeak": image.get("white_matter_peak"),
         "Scale": image.get("scale"),
         "CutShareOfGrid": image.get("cut_share"),

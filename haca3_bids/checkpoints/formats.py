@@ -7,7 +7,7 @@ import os
 import pickle
 import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,17 @@ from haca3_bids.checkpoints.registry import BUILTIN, builtin_path, file_sha256, 
 from haca3_bids.errors import CannotCreate, Unavailable, UsageError
 from haca3_bids.networks.fusion import FusionNet
 from haca3_bids.networks.haca3 import VARIANTS, Haca3, Haca3Config
+from haca3_bids.networks.mixture import Mixture, MixtureConfig
+from haca3_bids.networks.table import Prior
 
 PARTS = ("beta_encoder", "decoder", "theta_encoder", "eta_encoder", "attention_module", "patchifier")
 FUSION_KEY = "fusion_net"
+HEADER = ("config", "references", "card", "priors")
 OWN_FORMAT = "haca3-bids"  # the value of "format" in the header of our own files
 BROKEN = (pickle.UnpicklingError, RuntimeError, EOFError, zipfile.BadZipFile, ValueError, KeyError, UnicodeDecodeError)
 
 State = dict[str, Tensor]
+Networks = Haca3 | Mixture
 
 
 @dataclass(frozen=True)
@@ -34,27 +38,32 @@ class Reference:
     """A built-in target: the contrast that comes with the weights."""
 
     contrast: str
-    theta: tuple[float, float]
-    eta: tuple[float, float]
-    scale: float  # the 95th percentile of the image it was read from
+    theta: tuple[float, ...]  # two numbers (HACA3), or the intensities of the tissues (mixture model)
+    eta: tuple[float, ...]
+    scale: float  # intensity that is 1 to the networks
     description: str
     clean_eta: tuple[float, ...] = ()  # quantiles, 0 to 1 in equal steps, of the distance to eta in clean scans
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "theta", (float(self.theta[0]), float(self.theta[1])))
-        object.__setattr__(self, "eta", (float(self.eta[0]), float(self.eta[1])))
-        object.__setattr__(self, "clean_eta", tuple(float(distance) for distance in self.clean_eta))
+        for name in ("theta", "eta", "clean_eta"):
+            object.__setattr__(self, name, tuple(float(value) for value in getattr(self, name)))
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """Networks ready for inference, and what is known about them."""
 
-    model: Haca3
+    model: Networks
     name: str
     sha256: str
     references: Mapping[str, Reference]
     card: Mapping[str, str]
+    priors: Mapping[str, Prior] = field(default_factory=dict)  # of the mixture model's theta, by contrast
+
+    @property
+    def variant(self) -> str:
+        """The family: "mixture", "haca3" or "haca3plus"."""
+        return self.model.config.variant
 
 
 @dataclass(frozen=True)
@@ -75,14 +84,19 @@ def load_checkpoint(path: str | os.PathLike[str], variant: str | None = None) ->
     contents, sha256 = _read(path), file_sha256(path)
     entry = find_by_hash(sha256)
     config = _config(contents.header.get("config", {}), path)
-    chosen = variant or (entry.variant if entry and entry.variant else config.variant)
-    if chosen not in VARIANTS:
-        raise Unavailable(f"There is no variant {chosen}.", f"Choose one of {', '.join(VARIANTS)}.")
-    model = Haca3(replace(config, variant=chosen))
+    model: Networks
+    if isinstance(config, MixtureConfig):
+        model = Mixture(config)
+    else:
+        chosen = variant or (entry.variant if entry and entry.variant else config.variant)
+        if chosen not in VARIANTS:
+            raise Unavailable(f"There is no variant {chosen}.", f"Choose one of {', '.join(VARIANTS)}.")
+        model = Haca3(replace(config, variant=chosen))
     _fill(model, contents.state, path, "HACA3 weights", "fusion" if _is_fusion(contents.state) else "")
     references = {key: Reference(**value) for key, value in contents.header.get("references", {}).items()}
     card = {str(key): str(value) for key, value in contents.header.get("card", {}).items()}
-    return Checkpoint(model, _name(path, "haca3", sha256), sha256, references, card)
+    priors = {contrast: Prior.from_json(fields) for contrast, fields in contents.header.get("priors", {}).items()}
+    return Checkpoint(model, _name(path, "haca3", sha256), sha256, references, card, priors)
 
 
 def load_fusion(path: str | os.PathLike[str]) -> FusionNet:
@@ -96,10 +110,11 @@ def load_fusion(path: str | os.PathLike[str]) -> FusionNet:
 
 def save_checkpoint(
     path: str | os.PathLike[str],
-    model: Haca3,
+    model: Networks,
     *,
     references: Mapping[str, Reference],
     card: Mapping[str, str],
+    priors: Mapping[str, Prior] | None = None,
     half: bool = True,
 ) -> None:
     """Write the networks, with configuration, references and card in the header; ``half`` stores 16-bit numbers."""
@@ -107,6 +122,7 @@ def save_checkpoint(
         "config": asdict(model.config),
         "references": {name: asdict(reference) for name, reference in references.items()},
         "card": dict(card),
+        "priors": {contrast: prior.to_json() for contrast, prior in (priors or {}).items()},
     }
     _write(Path(path), model.state_dict(), header, half)
 
@@ -144,7 +160,9 @@ def convert(path: Path, out: Path, kind: str, variant: str | None = None, half: 
         return
     checkpoint = load_checkpoint(path, variant)
     card = dict(checkpoint.card) | origin
-    save_checkpoint(out, checkpoint.model, references=checkpoint.references, card=card, half=half)
+    save_checkpoint(
+        out, checkpoint.model, references=checkpoint.references, card=card, priors=checkpoint.priors, half=half
+    )
 
 
 def _read(path: Path) -> _File:
@@ -158,7 +176,7 @@ def _read_own(path: Path) -> _File:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             state = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
-        header = {key: json.loads(metadata[key]) for key in ("config", "references", "card") if key in metadata}
+        header = {key: json.loads(metadata[key]) for key in HEADER if key in metadata}
     except (SafetensorError, *BROKEN) as error:
         raise _unusable(
             path, "cannot be read as safetensors", "It may be truncated; copy or fetch it again."
@@ -192,9 +210,9 @@ def _read_authors(path: Path) -> _File:
     return _File(state, {})
 
 
-def _config(fields: Mapping[str, Any], path: Path) -> Haca3Config:
+def _config(fields: Mapping[str, Any], path: Path) -> Haca3Config | MixtureConfig:
     try:
-        return Haca3Config(**fields)
+        return MixtureConfig(**fields) if "tissues" in fields else Haca3Config(**fields)
     except (TypeError, ValueError) as error:
         raise _unusable(
             path, f"describes networks that are not known here ({error})", "Is it newer than this program?"

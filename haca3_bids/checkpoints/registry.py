@@ -17,6 +17,8 @@ from haca3_bids.errors import CannotCreate, Unavailable
 logger = logging.getLogger(__name__)
 
 BUILTIN = "builtin"
+MEDIAN = "median"  # of the three orientations, in place of the fusion network
+AUTO = "auto"
 BUILTIN_DIR = Path(__file__).parent / "builtin"
 KINDS = ("haca3", "fusion")  # the harmonization networks, or the network that fuses three orientations
 CHUNK = 1 << 20  # bytes read at a time
@@ -99,6 +101,13 @@ def cached_path(entry: Entry) -> Path:
 def find_by_hash(sha256: str) -> Entry | None:
     """The released file with this SHA-256, if there is one."""
     return next((entry for entry in RELEASED.values() if entry.sha256 == sha256), None)
+
+
+def fusion_for(weights: str, fusion: str) -> str:
+    """The fusion network that goes with the weights of this name: "auto" is the authors' for their own weights."""
+    if fusion != AUTO:
+        return fusion
+    return "fusion" if weights in RELEASED else MEDIAN
 
 
 def resolve(name_or_file: str | os.PathLike[str], kind: str = "haca3") -> Path:

@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from haca3_bids.cli.kinds import share
 from haca3_bids.errors import CannotCreate, UsageError
 from haca3_bids.settings import BETAS, CONTRASTS, HarmonizationSettings
 
@@ -45,8 +44,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default=DEFAULTS.device, help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--batch-size", type=_positive, default=DEFAULTS.batch_size, help="slices at once")
     parser.add_argument("--beta", choices=BETAS, default=DEFAULTS.beta)
-    parser.add_argument("--residual", type=share, metavar="SHARE", help="of the source's residual, 0 to 1")
-    parser.add_argument("--consistency", type=share, metavar="SHARE", help="of the mean over like voxels, 0 to 1")
     parser.add_argument("--samples", type=_positive, default=DEFAULTS.samples, help="images drawn with --beta sample")
     parser.add_argument("--seed", type=int, default=DEFAULTS.seed, help="of --beta sample")
     parser.add_argument("--threads", type=int, default=DEFAULTS.threads, help="0: as PyTorch chooses")
@@ -105,7 +102,7 @@ def _harmonized(
         checkpoint,
         fusion,
         settings,
-        coverage={contrast: load_volume(path) for contrast, path in options.coverage},
+        coverage={contrast: load_volume(path, may_be_constant=True) for contrast, path in options.coverage},
         white_matter=load_mask(options.white_matter),
         head_mask=load_mask(options.head_mask),
     )
@@ -134,7 +131,8 @@ def _settings(options: argparse.Namespace) -> HarmonizationSettings:
 
 
 def _target(options: argparse.Namespace, checkpoint: Checkpoint, settings: HarmonizationSettings) -> Target:
-    from haca3_bids.harmonization.target import encode_target, target_from_numbers, target_from_reference
+    from haca3_bids.harmonization.engine import encode_target
+    from haca3_bids.harmonization.target import target_from_numbers, target_from_reference
     from haca3_bids.volumes.volume import load_volume
 
     if options.target:

@@ -29,17 +29,6 @@ def positive(text: str) -> int:
     return number
 
 
-def share(text: str) -> float:
-    """A number from 0 to 1."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number from 0 to 1")
-    return number
-
-
 def memory_gb(text: str) -> float:
     """Gigabytes from ``12GB``, ``12000MB``, ``1.5TB``; a bare number counts gigabytes."""
     match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([a-zA-Z]*)\s*", text)

@@ -119,7 +119,8 @@ OPTIONS: Mapping[str, tuple[Option, ...]] = {
         Option(
             ("--fusion-weights",),
             "harmonization.fusion_weights",
-            "builtin, fusion, a file, or 'median' for the median of the three orientations",
+            "how HACA3 weights fuse the three orientations: fusion (the authors' network), a file, or 'median'; auto "
+            "(default): the authors' network with their weights, else the median",
             metavar="NAME|FILE",
         ),
         Option(
@@ -150,28 +151,9 @@ OPTIONS: Mapping[str, tuple[Option, ...]] = {
         Option(
             ("--beta",),
             "harmonization.beta",
-            "anatomy: the likeliest level (argmax), all levels' probabilities (soft), or a level drawn from them "
-            "(sample), as the authors do; auto (default): what the weights were trained with",
+            "anatomy of HACA3 weights: the likeliest level (argmax), or a level drawn from the probabilities (sample), as "
+            "the authors do",
             choices=BETAS,
-        ),
-        Option(
-            ("--residual",),
-            "harmonization.residual",
-            "how much of what a source shows beyond the networks' own image of it is carried into the harmonized "
-            "image of its contrast, 0 (as in the article) to 1; default: 0.5 with the built-in weights, 0 with the "
-            "authors'",
-            kind=share,
-            metavar="SHARE",
-            show=float,
-        ),
-        Option(
-            ("--consistency",),
-            "harmonization.consistency",
-            "how much of its mean over voxels that look alike in all sources is taken into the harmonized image, 0 (as "
-            "in the article) to 1; default: 0.5 with the built-in weights, 0 with the authors'",
-            kind=share,
-            metavar="SHARE",
-            show=float,
         ),
         Option(
             ("--samples",),

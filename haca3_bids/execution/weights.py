@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from haca3_bids import errors
-from haca3_bids.checkpoints.registry import resolve
+from haca3_bids.checkpoints.registry import MEDIAN, fusion_for, resolve
 from haca3_bids.errors import Haca3Error, UsageError
 from haca3_bids.execution.environment import child_environment
 from haca3_bids.settings import HarmonizationSettings
 
-MEDIAN = "median"
 PROBE = "haca3_bids.harmonization.probe"
 
 
@@ -56,7 +55,7 @@ def find_weights(settings: HarmonizationSettings) -> Weights:
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", settings.device):
         raise UsageError(f"There is no device '{settings.device}'.", "The devices are auto, cpu, cuda and cuda:N.")
     path = str(resolve(settings.weights))
-    fusion = settings.fusion_weights
+    fusion = fusion_for(settings.weights, settings.fusion_weights)
     if fusion != MEDIAN:
         fusion = str(resolve(fusion, "fusion"))
     asked = {"weights": path, "fusion": fusion, "variant": settings.variant, "device": settings.device}

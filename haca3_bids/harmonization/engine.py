@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,35 +11,21 @@ import torch
 
 from haca3_bids.checkpoints.formats import Checkpoint
 from haca3_bids.errors import BadInput, UsageError
-from haca3_bids.harmonization.consistency import consistency_weight, consistent
-from haca3_bids.harmonization.device import Batches, choose_device, inference, made_lean, out_of_memory, reused_memory
-from haca3_bids.harmonization.drawn import DrawnImage
-from haca3_bids.harmonization.fusion import SLAB, fuse_in_slabs, median
-from haca3_bids.harmonization.prepare import Rim, fit_images, grid_in_words, prepare
-from haca3_bids.harmonization.stream import Draw, Session, Stream, union
-from haca3_bids.harmonization.target import Pair, Target
-from haca3_bids.intensity.percentile import Array, Mask, scaled, upper_percentile
+from haca3_bids.harmonization.device import choose_device, out_of_memory
+from haca3_bids.harmonization.method import Made, Method, Session, SourceReport
+from haca3_bids.harmonization.prepare import Prepared, Rim, fit_images, grid_in_words, prepare
+from haca3_bids.harmonization.slicewise import Slicewise
+from haca3_bids.harmonization.target import Target
+from haca3_bids.harmonization.voxelwise import Voxelwise
 from haca3_bids.networks.fusion import FusionNet
+from haca3_bids.networks.haca3 import Haca3
 from haca3_bids.settings import BETAS, CONTRASTS, WHITE_MATTER_PEAK, HarmonizationSettings
-from haca3_bids.volumes.canvas import Canvas, authors_window
-from haca3_bids.volumes.slices import ORIENTATIONS
+from haca3_bids.volumes.canvas import Canvas
 from haca3_bids.volumes.volume import Volume
 
 logger = logging.getLogger(__name__)
 
-DRAWS_AT_ONCE = 3  # images in the making for one encoding: 135 MB each
 EXTRAS = ("beta", "attention", "std")
-
-
-@dataclass(frozen=True)
-class SourceReport:
-    """What the networks said of one source."""
-
-    theta: Pair  # of the coronal slices that represent an image
-    eta: Pair
-    attention: float  # mean over the brain, or over all voxels that were harmonized where that is not known
-    scale: float  # its 95th percentile
-    brain_covered: float | None = None  # share of the brain in its field of view
 
 
 @dataclass(frozen=True)
@@ -50,17 +36,15 @@ class Harmonized:
     image: Volume
     std: Volume | None  # over samples, where anatomy was drawn at random
     sources: Mapping[str, SourceReport]
-    scale: float  # by which the fused network output was multiplied
-    white_matter_peak: float | None  # after scaling by the target's percentile, before it was brought to 1000
+    scale: float  # by which the output of the networks was multiplied
+    white_matter_peak: float | None  # at the target's scale, before it was brought to 1000
     cut_share: float  # of the grid, outside the canvas
     covered_share: float  # of the grid, inside some source's field of view
     device: str
     precision: str
-    anatomy: str  # how beta was taken: "argmax", "soft" or "sample"
+    anatomy: str  # how beta was taken: "argmax", "sample" or "soft"
     attention_maps: Mapping[str, Volume] = field(default_factory=dict)
-    beta: Volume | None = None  # level + 1 of the axial slices, 0 outside
-    residual: float = 0.0  # weight of the residual of the source that has the target's contrast
-    consistency: float = 0.0  # weight of the mean over voxels alike in all sources
+    beta: Volume | None = None  # class + 1, 0 outside
     brain_without_source: float | None = None  # share of the brain that stays empty
 
 
@@ -68,7 +52,7 @@ class Harmonized:
 class _Task:
     """All that one run needs, checked."""
 
-    session: Session
+    sources: Mapping[str, Prepared]
     canvas: Canvas
     targets: Sequence[Target]
     checkpoint: Checkpoint
@@ -76,6 +60,7 @@ class _Task:
     settings: HarmonizationSettings
     rim: Rim
     white_matter: Volume | None
+    white: float | None
     extras: Collection[str]
 
 
@@ -91,6 +76,7 @@ def harmonize(
     head_mask: Volume | None = None,
     content: Volume | None = None,
     brain: Volume | None = None,
+    white: float | None = None,
     extras: Collection[str] = (),
 ) -> list[Harmonized]:
     """One image for each target, from ``sources`` (contrast -> image) that share one grid; BadInput otherwise.
@@ -98,7 +84,8 @@ def harmonize(
     ``coverage`` holds the field of view of a source, ``white_matter`` the mask in which the peak is brought to 1000,
     ``head_mask`` the only place where anything is written; all are masks on the same grid. ``fusion`` None stands
     for the voxelwise median. A grid larger than the networks' canvas is cropped about ``content``. What
-    each source contributed is told of the ``brain``. ``extras`` may name "attention" and "beta".
+    each source contributed is told of the ``brain``. ``white`` is the intensity of white matter in all sources, where
+    that is known. ``extras`` may name "attention" and "beta".
     """
     masks = {"white matter": white_matter, "head mask": head_mask, "content": content, "brain": brain}
     _check(sources, targets, settings, {**(coverage or {}), **masks})
@@ -106,8 +93,9 @@ def harmonize(
     rim = Rim(coverage or {}, head_mask, content, brain)
     device = choose_device(settings.device)
     canvas = fit_images(ordered, rim, settings)
-    session = _session(ordered, canvas, rim, settings, checkpoint.model.config.variant)
-    task = _Task(session, canvas, targets, checkpoint, fusion, settings, rim, white_matter, extras)
+    seen_from = checkpoint.model.config.seen_from
+    prepared = {name: prepare(name, volume, canvas, rim, settings, seen_from) for name, volume in ordered.items()}
+    task = _Task(prepared, canvas, targets, checkpoint, fusion, settings, rim, white_matter, white, extras)
     try:
         return _run(task, device)
     except torch.OutOfMemoryError as error:
@@ -115,6 +103,42 @@ def harmonize(
             raise out_of_memory(device) from error
         logger.warning("GPU out of memory even for single slices: going on with the CPU.")
     return _run(task, torch.device("cpu"))
+
+
+def method_for(
+    checkpoint: Checkpoint,
+    fusion: FusionNet | None,
+    settings: HarmonizationSettings,
+    device: torch.device,
+    white: float | None = None,
+) -> Method:
+    """The way to apply the networks of a checkpoint."""
+    if isinstance(checkpoint.model, Haca3):
+        return Slicewise(checkpoint.model, fusion, settings, device)
+    return Voxelwise(checkpoint.model, checkpoint.priors, settings, device, white)
+
+
+def encode_target(
+    volume: Volume,
+    contrast: str,
+    checkpoint: Checkpoint,
+    settings: HarmonizationSettings,
+    *,
+    name: str = "",
+    origin: str = "an image",
+    coverage: Volume | None = None,
+    head_mask: Volume | None = None,
+    white: float | None = None,
+) -> Target:
+    """The target that an image sets: its theta, its eta and its intensity scale.
+
+    The image must be upright and about 1 mm, as preprocessed images are; its grid need not be the sources'.
+    """
+    rim = Rim({contrast: coverage} if coverage is not None else {}, head_mask)
+    canvas = fit_images({contrast: volume}, rim, settings)
+    prepared = prepare(contrast, volume, canvas, rim, settings, checkpoint.model.config.seen_from)
+    codes = method_for(checkpoint, None, settings, choose_device(settings.device), white).codes(prepared, contrast)
+    return Target(name, contrast, codes.theta, codes.eta, codes.scale, origin)
 
 
 def _check(
@@ -143,107 +167,34 @@ def _rank(contrast: str) -> tuple[int, str]:
     return (CONTRASTS.index(contrast) if contrast in CONTRASTS else len(CONTRASTS), contrast)
 
 
-def _session(
-    sources: Mapping[str, Volume], canvas: Canvas, rim: Rim, settings: HarmonizationSettings, variant: str
-) -> Session:
-    prepared = {name: prepare(name, volume, canvas, rim, settings, variant) for name, volume in sources.items()}
-    if settings.like_authors and variant == "haca3":
-        mask = next(iter(prepared.values())).votes
-    else:
-        mask = union(source.votes for source in prepared.values())
+def _run(task: _Task, device: torch.device) -> list[Harmonized]:
+    method = method_for(task.checkpoint, task.fusion, task.settings, device, task.white)
+    mask = method.mask(task.sources)
     if not mask.any():
         raise BadInput("No source shows anything of a head: there is nothing to harmonize.", "Look at the images.")
-    return Session(prepared, mask, None if rim.brain is None else canvas.place_mask(rim.brain))
+    session = Session(task.sources, mask, None if task.rim.brain is None else task.canvas.place_mask(task.rim.brain))
+    made = method.run(session, task.targets, task.extras)
+    return [_finished(one, session, method, task, device) for one in made]
 
 
-def _run(task: _Task, device: torch.device) -> list[Harmonized]:
-    settings, batches = task.settings, Batches(task.settings.batch_size, device)
-    weights = [_consistency(task, target.contrast) for target in task.targets]
-    with inference(settings.precision, settings.threads):
-        stream = Stream(task.session, made_lean(task.checkpoint.model, device), settings, device, batches)
-        images: list[DrawnImage] = [DrawnImage() for _ in task.targets]
-        for draws in _grouped(task):
-            with reused_memory():
-                stream.run([draw for _, draw in draws])
-            for number, draw in draws:
-                fused = _fused(draw, task, device)
-                made = consistent(fused, task.session.sources, task.session.mask, weights[number], settings.threads)
-                images[number].add(made, draw)
-                draw.stacks.clear()
-    return [_finished(image, target, stream, task, device) for image, target in zip(images, task.targets, strict=True)]
-
-
-def _grouped(task: _Task) -> Iterator[list[tuple[int, Draw]]]:
-    """Draws that share one encoding, each with the number of its target."""
-    samples = task.settings.samples if task.settings.beta == "sample" else 1
-    wanted = bool({"attention", "beta"} & set(task.extras))
-    pairs = [(number, sample) for sample in range(samples) for number in range(len(task.targets))]
-    for first in range(0, len(pairs), DRAWS_AT_ONCE):
-        group = pairs[first : first + DRAWS_AT_ONCE]
-        yield [(number, Draw(task.targets[number], sample, wanted and sample == 0)) for number, sample in group]
-
-
-def _fused(draw: Draw, task: _Task, device: torch.device) -> Array:
-    """One canvas from the three orientations, each scaled by its own 95th percentile."""
-    window = _window(task.session, task.settings)
-    for orientation, stack in draw.stacks.items():
-        name = f"the harmonized {orientation} stack for target {draw.target.name or draw.target.contrast}"
-        draw.stacks[orientation] = scaled(stack, upper_percentile(stack[window], name))
-    stacks = [draw.stacks[orientation] for orientation in ORIENTATIONS]
-    if task.fusion is None:
-        return median(stacks)
-    slab = SLAB
-    while True:
-        try:
-            fused = fuse_in_slabs(task.fusion, stacks, device, slab)
-            return fused if task.settings.like_authors else fused * task.session.mask  # the network lifts the air
-        except torch.OutOfMemoryError:
-            if slab == 1:
-                raise
-            slab //= 2
-            torch.cuda.empty_cache()
-
-
-def _consistency(task: _Task, contrast: str) -> float:
-    return consistency_weight(task.settings, task.checkpoint.model.config, task.session.sources, contrast)
-
-
-def _window(session: Session, settings: HarmonizationSettings) -> Mask:
-    """Where percentiles are taken: the authors' grid, by default inside what some source covers."""
-    covered = session.covered
-    if settings.like_authors:
-        covered[:] = True
-    window = np.zeros_like(covered)
-    window[authors_window()] = covered[authors_window()]
-    return window
-
-
-def _finished(image: DrawnImage, target: Target, stream: Stream, task: _Task, device: torch.device) -> Harmonized:
-    assert image.mean is not None
-    assert image.first is not None
-    mean = task.canvas.restore(image.mean)
-    peak, scale = _output_scale(mean, target, task)
-    std = image.std()
-    draw = image.first
-    names = list(task.session.sources) if "attention" in task.extras else []
-    levels = draw.beta if "beta" in task.extras else None
+def _finished(made: Made, session: Session, method: Method, task: _Task, device: torch.device) -> Harmonized:
+    image = task.canvas.restore(made.image)
+    peak, scale = _output_scale(image, made.target, task)
     return Harmonized(
-        target=target,
-        image=_written(mean, scale, task),
-        std=None if std is None else _written(task.canvas.restore(std), scale, task),
-        sources=_reports(stream, draw, task.session),
+        target=made.target,
+        image=_written(image, scale, task),
+        std=None if made.std is None else _written(task.canvas.restore(made.std), scale, task),
+        sources=made.sources,
         scale=scale,
         white_matter_peak=peak,
         cut_share=task.canvas.cut_share,
-        covered_share=float(task.session.covered[task.canvas.box].mean()),
+        covered_share=float(session.covered[task.canvas.box].mean()),
         device=str(device),
         precision=task.settings.precision,
-        anatomy=stream.anatomy,
-        attention_maps={name: task.canvas.restore(part) for name, part in zip(names, draw.maps, strict=False)},
-        beta=None if levels is None else task.canvas.restore_labels(levels),
-        residual=stream.residual if target.contrast in stream.own_theta else 0.0,
-        consistency=_consistency(task, target.contrast),
-        brain_without_source=task.session.brain_without_source,
+        anatomy=method.anatomy,
+        attention_maps={name: task.canvas.restore(part) for name, part in made.attention_maps.items()},
+        beta=None if made.beta is None else task.canvas.restore_labels(made.beta),
+        brain_without_source=session.brain_without_source,
     )
 
 
@@ -268,17 +219,3 @@ def _written(image: Volume, scale: float, task: _Task) -> Volume:
     if task.rim.head is not None and not task.settings.like_authors:
         data[task.rim.head.data <= 0.5] = 0
     return image.with_data(data)
-
-
-def _reports(stream: Stream, draw: Draw, session: Session) -> dict[str, SourceReport]:
-    attention = draw.attention.sum(axis=(0, 1))
-    attention = attention / max(attention.sum(), 1e-12)
-    coronal = stream.codes[ORIENTATIONS.index("coronal")]
-    reports = {}
-    for number, (name, source) in enumerate(session.sources.items()):
-        seen = coronal[stream.middle, number]
-        seen = seen[np.isfinite(seen).all(axis=1)]
-        theta0, theta1, eta0, eta1 = (seen if len(seen) else np.full((1, 4), np.nan)).mean(axis=0).tolist()
-        share, seen_of_brain = float(attention[number]), session.brain_covered(name)
-        reports[name] = SourceReport((theta0, theta1), (eta0, eta1), share, source.scale, seen_of_brain)
-    return reports

@@ -18,18 +18,18 @@ import numpy as np
 import torch
 
 from haca3_bids.checkpoints.formats import Checkpoint, load_checkpoint, load_fusion
-from haca3_bids.checkpoints.registry import file_sha256, resolve
+from haca3_bids.checkpoints.registry import MEDIAN, file_sha256, fusion_for, resolve
 from haca3_bids.errors import BadInput, Haca3Error, InputOutputFailure, UsageError
-from haca3_bids.harmonization.engine import EXTRAS, Harmonized, harmonize
+from haca3_bids.harmonization.engine import EXTRAS, Harmonized, encode_target, harmonize
 from haca3_bids.harmonization.super_resolution import SLOPPY_STEPS, STEPS, super_resolved
-from haca3_bids.harmonization.target import Target, encode_target
+from haca3_bids.harmonization.target import Target
 from haca3_bids.networks.fusion import FusionNet
-from haca3_bids.settings import HarmonizationSettings
+from haca3_bids.networks.mixture import Mixture
+from haca3_bids.settings import WHITE_MATTER_PEAK, HarmonizationSettings
 from haca3_bids.volumes.volume import Volume, load_volume, save_volume
 
 logger = logging.getLogger(__name__)
 
-MEDIAN = "median"
 Json = dict[str, Any]
 
 
@@ -72,6 +72,7 @@ def harmonize_job(job: Json, out_dir: Path) -> Json:
         head_mask=load_mask(job.get("head_mask")),
         content=load_mask(job.get("content")),
         brain=load_mask(job.get("brain")),
+        white=job.get("white"),
         extras=extras,
     )
     written = [
@@ -100,6 +101,7 @@ def encode_job(job: Json, out_dir: Path) -> Json:  # noqa: ARG001
             origin=job.get("origin", "an image"),
             coverage=coverage.get(contrast),
             head_mask=head,
+            white=job.get("white"),
         )
         for contrast, path in job["images"].items()
     ]
@@ -123,14 +125,15 @@ def load_networks(
 ) -> tuple[Checkpoint, FusionNet | None, Json]:
     """The networks that the settings name, and what the sidecar says of their files."""
     checkpoint = load_checkpoint(resolve(settings.weights), settings.variant)
-    variant = checkpoint.model.config.variant
+    variant = checkpoint.variant
     weights: Json = {"weights": {"name": checkpoint.name, "sha256": checkpoint.sha256, "variant": variant}}
-    if not with_fusion:
+    if not with_fusion or isinstance(checkpoint.model, Mixture):
         return checkpoint, None, weights
-    if settings.fusion_weights == MEDIAN:
+    wanted = fusion_for(settings.weights, settings.fusion_weights)
+    if wanted == MEDIAN:
         return checkpoint, None, weights | {"fusion": {"name": MEDIAN, "sha256": None}}
-    path = resolve(settings.fusion_weights, "fusion")
-    name = settings.fusion_weights if path != Path(settings.fusion_weights) else path.stem
+    path = resolve(wanted, "fusion")
+    name = wanted if path != Path(wanted) else path.stem
     return checkpoint, load_fusion(path), weights | {"fusion": {"name": name, "sha256": file_sha256(path)}}
 
 
@@ -156,7 +159,8 @@ def write_image(image: Harmonized, out_dir: Path, name: str, extras: list[str], 
 def reached(image: Harmonized, checkpoint: Checkpoint, settings: HarmonizationSettings) -> Json:
     """Theta and eta of the harmonized image itself; empty where it shows nothing to encode."""
     try:
-        found = encode_target(image.image, image.target.contrast, checkpoint, settings)
+        white = WHITE_MATTER_PEAK if image.white_matter_peak else None
+        found = encode_target(image.image, image.target.contrast, checkpoint, settings, white=white)
     except BadInput as error:
         logger.warning("The harmonized %s cannot be encoded: %s", image.target.contrast, error.sentence)
         return {}
@@ -169,8 +173,6 @@ def described(image: Harmonized) -> Json:
         "target": image.target.to_json(),
         "scale": image.scale,
         "white_matter_peak": image.white_matter_peak,
-        "residual": image.residual,
-        "consistency": image.consistency,
         "cut_share": image.cut_share,
         "covered_share": image.covered_share,
         "brain_without_source": image.brain_without_source,

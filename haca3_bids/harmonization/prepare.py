@@ -23,7 +23,7 @@ from haca3_bids.volumes.canvas import (
 )
 from haca3_bids.volumes.volume import Volume, reorient
 
-SIGNAL = {"haca3": 1e-6, "haca3plus": 1e-2}  # scaled intensity above which a voxel counts as seen
+DARK = 1e-6  # scaled intensity from which everything inside the head counts as seen, dark fluid too
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,12 @@ def fit_images(images: Mapping[str, Volume], rim: Rim, settings: HarmonizationSe
 
 
 def prepare(
-    name: str, volume: Volume, canvas: Canvas, rim: Rim, settings: HarmonizationSettings, variant: str
+    name: str, volume: Volume, canvas: Canvas, rim: Rim, settings: HarmonizationSettings, seen_from: float
 ) -> Prepared:
-    """The image scaled by its 95th percentile, its background removed, with the masks that go with it."""
+    """The image scaled by its 95th percentile, its background removed, with the masks that go with it.
+
+    ``seen_from`` is the scaled intensity above which a voxel counts as seen.
+    """
     values = canvas.place(volume)
     covered = _covered(values, canvas, None if settings.like_authors else rim.coverage.get(name), settings)
     window = np.zeros_like(covered)
@@ -70,7 +73,7 @@ def prepare(
     head = _head(values, window, canvas, rim, settings)
     if head is not None:
         values[~head] = 0
-    return Prepared(values, _votes(values, head, covered, settings, SIGNAL[variant]), covered, scale)
+    return Prepared(values, _votes(values, head, covered, settings, seen_from), covered, scale)
 
 
 def _covered(values: Array, canvas: Canvas, coverage: Volume | None, settings: HarmonizationSettings) -> Mask:
@@ -98,7 +101,7 @@ def _votes(values: Array, head: Mask | None, covered: Mask, settings: Harmonizat
     seen: Mask = values > threshold
     if settings.like_authors:
         return seen
-    if threshold == SIGNAL["haca3"]:
+    if threshold <= DARK:
         seen = head if head is not None else binary_fill_holes(seen)
     return seen & covered
 

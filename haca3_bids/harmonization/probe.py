@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from haca3_bids.checkpoints.formats import load_checkpoint, load_fusion
-from haca3_bids.checkpoints.registry import file_sha256
+from haca3_bids.checkpoints.registry import MEDIAN, file_sha256
 from haca3_bids.errors import Haca3Error
 from haca3_bids.harmonization.device import choose_device
-
-MEDIAN = "median"
 
 
 def probe(weights: str, fusion: str, variant: str | None, device: str) -> dict[str, Any]:
@@ -29,7 +27,7 @@ def probe(weights: str, fusion: str, variant: str | None, device: str) -> dict[s
     return {
         "name": checkpoint.name,
         "sha256": checkpoint.sha256,
-        "variant": checkpoint.model.config.variant,
+        "variant": checkpoint.variant,
         "references": {key: asdict(one) for key, one in checkpoint.references.items()},
         "fusion_sha256": fusion_sha,
         "device": found,

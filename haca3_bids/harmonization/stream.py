@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,42 +12,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from haca3_bids.harmonization.device import Batches, Indices, half_precision
+from haca3_bids.harmonization.method import Session
 from haca3_bids.harmonization.prepare import Prepared, nonempty, representative
-from haca3_bids.harmonization.residual import share, with_residual
-from haca3_bids.harmonization.target import Target, encode_prepared
-from haca3_bids.intensity.percentile import Array, Mask
-from haca3_bids.networks.attention import INFERENCE_TEMPERATURE, attention_maps, smooth_maps
-from haca3_bids.networks.haca3 import Haca3, fuse, one_channel, sample_beta
+from haca3_bids.harmonization.target import Target
+from haca3_bids.intensity.percentile import Array
+from haca3_bids.networks.haca3 import Haca3, argmax_beta, sample_beta
 from haca3_bids.settings import HarmonizationSettings
 from haca3_bids.volumes.canvas import CANVAS
 from haca3_bids.volumes.slices import ORIENTATIONS, cut
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Session:
-    """The prepared images of one session, in the order in which they are used."""
-
-    sources: Mapping[str, Prepared]
-    mask: Mask  # where an output is wanted
-    brain: Mask | None = None  # where attention is told of; None: wherever an output is wanted
-
-    @property
-    def covered(self) -> Mask:
-        """The fields of view of all sources together."""
-        return union(source.covered for source in self.sources.values())
-
-    @property
-    def brain_without_source(self) -> float | None:
-        """The share of the brain that no source covers; None where the brain is not known."""
-        return None if self.brain is None else float((self.brain & ~self.covered).sum() / max(1, self.brain.sum()))
-
-    def brain_covered(self, source: str) -> float | None:
-        """The share of the brain that one source covers."""
-        if self.brain is None:
-            return None
-        return float((self.brain & self.sources[source].covered).sum() / max(1, self.brain.sum()))
 
 
 @dataclass
@@ -83,15 +57,11 @@ class Stream:
         self.settings = settings
         self.device = device
         self.batches = batches
-        self.anatomy = model.config.anatomy if settings.beta == "auto" else settings.beta
         self.middle = representative(nonempty(cut(session.mask, "coronal")))
-        self.residual = share(settings.residual, settings, model.config)
-        self.own_theta: dict[str, Tensor] = {}  # of sources whose residual is wanted, (1, 2)
         self.codes = np.full((len(ORIENTATIONS), CANVAS, len(session.sources), 4), np.nan)
 
     def run(self, draws: Sequence[Draw], every: int = 1) -> None:
         """Fill the draws: every slice is encoded once for all of them; ``every`` 8 takes one slice in eight only."""
-        self._encode_residuals({draw.target.contrast for draw in draws})
         for draw in draws:
             draw.stacks = {orientation: np.zeros((CANVAS,) * 3, np.float32) for orientation in ORIENTATIONS}
             draw.attention = np.zeros((len(ORIENTATIONS), CANVAS, len(self.session.sources)))
@@ -132,9 +102,9 @@ class Stream:
         x = torch.from_numpy(_slices(source.values, orientation, batch[rows]))[:, None].to(self.device)
         chosen = torch.from_numpy(rows).to(self.device)
         with half_precision(self.device, self.settings.precision):
-            logits[chosen] = model.beta_encoder(x).float()
+            logits[chosen] = model.encode(x).float()
             if self._needs_codes(batch, orientation):
-                codes[chosen] = torch.cat([model.theta_encoder(x)[0], model.eta_encoder(x)], dim=1).float()
+                codes[chosen] = model.codes(x).float()
         return logits, codes
 
     def _needs_codes(self, batch: Indices, orientation: str) -> bool:
@@ -144,46 +114,23 @@ class Stream:
 
     def _decode(self, encoded: _Encoded, draw: Draw, batch: Indices, orientation: str) -> tuple[Tensor, Tensor, Tensor]:
         """Images (batch, h, w), attention (batch, sources, h, w) and levels (batch, h, w) of one draw."""
-        alpha = self._attention(encoded, draw.target)
-        beta = self._anatomy(fuse(encoded.logits, alpha), draw.sample, batch, orientation)
-        theta = torch.tensor([draw.target.theta], device=self.device).expand(len(batch), -1)
+        model, target = self.model, draw.target
+        query = torch.tensor([[*target.theta, *target.eta]], device=self.device).expand(len(batch), -1)
+        alpha = model.attend(torch.nan_to_num(encoded.codes), query, self._votes(encoded))
+        beta = self._anatomy(model.fuse(encoded.logits, alpha), draw.sample, batch, orientation)
         with half_precision(self.device, self.settings.precision):
-            image = self.model.decode(one_channel(beta), theta)[:, 0].float()
-            if draw.target.contrast in self.own_theta:
-                image = self._with_residual(image, beta, alpha, draw.target.contrast, batch, orientation)
+            image = model.decode(beta, query[:, :2])[:, 0].float()
         levels = beta.argmax(dim=1).to(torch.uint8) if draw.wants_maps else beta.new_zeros(0)
-        return image, alpha, levels
+        return image, alpha.expand(-1, -1, *image.shape[1:]), levels
 
-    def _encode_residuals(self, contrasts: set[str]) -> None:
-        """Theta of the sources that have a wanted contrast themselves."""
-        for contrast in (contrasts & set(self.session.sources)) - set(self.own_theta) if self.residual else ():
-            theta, _ = encode_prepared(self.session.sources[contrast], self.model, self.settings, self.device)
-            self.own_theta[contrast] = torch.tensor([theta], device=self.device)
-
-    def _with_residual(
-        self, image: Tensor, beta: Tensor, alpha: Tensor, contrast: str, batch: Indices, orientation: str
-    ) -> Tensor:
-        """The images (batch, h, w) of one target and what the source of its contrast shows beyond the networks."""
-        own = self.model.decode(one_channel(beta), self.own_theta[contrast].expand(len(batch), -1))[:, 0].float()
-        source = torch.from_numpy(_slices(self.session.sources[contrast].values, orientation, batch)).to(self.device)
-        return with_residual(image, source, own, alpha, list(self.session.sources).index(contrast), self.residual)
-
-    def _attention(self, encoded: _Encoded, target: Target) -> Tensor:
-        """Weights a pixel: one weight a source and slice as in the paper, zero where a source says nothing."""
-        keys = torch.nan_to_num(encoded.codes)
-        query = torch.tensor([[*target.theta, *target.eta]], device=self.device).expand(len(keys), -1)
-        available = None if self.settings.like_authors else encoded.votes.any(dim=3).any(dim=2)
-        alpha: Tensor = self.model.attention_module(query, keys, available, INFERENCE_TEMPERATURE)
-        plus = self.model.config.variant == "haca3plus"
-        if self.settings.like_authors and not plus:
-            return alpha[:, :, None, None].expand(-1, -1, CANVAS, CANVAS)
-        maps = attention_maps(alpha, encoded.votes)
-        return smooth_maps(maps) if plus else maps
+    def _votes(self, encoded: _Encoded) -> Tensor | None:
+        """Where sources have data; the released HACA3 does not ask."""
+        return encoded.votes if self.model.config.maps or not self.settings.like_authors else None
 
     def _anatomy(self, logits: Tensor, sample: int, batch: Indices, orientation: str) -> Tensor:
-        """Beta: the likeliest level, all probabilities, or a level drawn by a generator that belongs to the slice."""
-        if self.anatomy != "sample":
-            return self.model.anatomy(logits, self.anatomy)
+        """Beta: the likeliest level, or a level drawn by a generator that belongs to the slice."""
+        if self.settings.beta != "sample":
+            return argmax_beta(logits)
         numbers = (self.settings.seed, sample, ORIENTATIONS.index(orientation))
         generators = (_generator(*numbers, int(index)) for index in batch)
         return torch.cat(
@@ -202,12 +149,6 @@ class Stream:
             cut(volume, orientation)[batch] += weight / np.float32(len(ORIENTATIONS))
         if draw.beta is not None and orientation == "axial":
             cut(draw.beta, orientation)[batch] = (levels.cpu().numpy() + 1) * mask
-
-
-def union(masks: Iterable[Mask]) -> Mask:
-    """Where at least one of the masks is true."""
-    result: Mask = np.logical_or.reduce(list(masks))
-    return result
 
 
 def _slices(volume: NDArray[np.generic], orientation: str, batch: Indices) -> NDArray[np.generic]:

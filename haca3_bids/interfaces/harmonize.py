@@ -13,6 +13,7 @@ from nipype.interfaces.base import BaseInterface, BaseInterfaceInputSpec, File, 
 from haca3_bids import errors
 from haca3_bids.errors import Haca3Error, TemporaryFailure
 from haca3_bids.execution.environment import child_environment
+from haca3_bids.settings import WHITE_MATTER_PEAK
 
 ENGINE = "haca3_bids.harmonization"
 KILLED = "It was probably out of memory: give --mem, or a smaller --batch-size, or more memory to the job."
@@ -69,6 +70,7 @@ class Harmonize(BaseInterface):  # type: ignore[misc]
             "head_mask": inputs.head_mask if _is_defaced(inputs) else None,
             "brain": inputs.brain_mask if isdefined(inputs.brain_mask) else None,
             "content": inputs.content if isdefined(inputs.content) else None,
+            "white": WHITE_MATTER_PEAK,
             "targets": json.loads(inputs.targets),
             "extras": list(inputs.extras) if isdefined(inputs.extras) else [],
         }
@@ -114,7 +116,8 @@ class Encode(BaseInterface):  # type: ignore[misc]
 
     def _run_interface(self, runtime: Any) -> Any:
         images = dict(zip(self.inputs.contrasts, self.inputs.preproc, strict=True))
-        job = {"task": "encode", "images": images, "name": self.inputs.name, "origin": self.inputs.origin}
+        job: dict[str, Any] = {"task": "encode", "images": images, "white": WHITE_MATTER_PEAK}
+        job |= {"name": self.inputs.name, "origin": self.inputs.origin}
         job["coverage"] = _by_contrast(self.inputs)
         result = run_engine(job, Path(runtime.cwd), self.inputs)
         Path(runtime.cwd, "targets.json").write_text(json.dumps(result["targets"]))

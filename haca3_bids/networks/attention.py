@@ -43,7 +43,7 @@ def _projection(in_dim: int, hidden: int, out_dim: int) -> nn.Sequential:
 
 
 def attention_maps(alpha: Tensor, masks: Tensor) -> Tensor:
-    """Weights a pixel: alpha (batch, sources) where a source's mask covers it, equal where none does.
+    """Per-pixel attention: alpha (batch, sources) where a source's mask covers the pixel, equal where none does.
 
     ``masks`` is (batch, sources, h, w), bool; so is the shape of the result, which adds up to one over sources.
     """

@@ -10,14 +10,13 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor, nn
 
-from haca3_bids.networks.attention import Attention
+from haca3_bids.networks.attention import INFERENCE_TEMPERATURE, Attention, attention_maps, smooth_maps
 from haca3_bids.networks.encoders import ArtifactEncoder, ContrastEncoder
 from haca3_bids.networks.patchifier import Patchifier
 from haca3_bids.networks.unet import UNet
 
 PLANE = 224  # pixels a side: the slices that the contrast and artifact encoders see
 VARIANTS = ("haca3", "haca3plus")
-ANATOMIES = ("argmax", "soft")
 
 
 @dataclass(frozen=True)
@@ -27,18 +26,25 @@ class Haca3Config:
     beta_dim: int = 5
     beta_base: int = 8
     decoder_base: int = 16
-    variant: str = "haca3"  # of attention: one weight a source, or a map
-    anatomy: str = "argmax"  # the beta that the decoder knows: one-hot levels, or their probabilities ("soft")
+    variant: str = "haca3"  # of attention: one weight per source, or a map
 
     def __post_init__(self) -> None:
         if self.variant not in VARIANTS:
             raise ValueError(f"variant {self.variant!r} is not one of {', '.join(VARIANTS)}")
-        if self.anatomy not in ANATOMIES:
-            raise ValueError(f"anatomy {self.anatomy!r} is not one of {', '.join(ANATOMIES)}")
 
     def to_dict(self) -> dict[str, int | str]:
         """The fields, for a file's header."""
         return asdict(self)
+
+    @property
+    def seen_from(self) -> float:
+        """Scaled intensity above which a voxel counts as seen in the released program."""
+        return 1e-2 if self.variant == "haca3plus" else 1e-6
+
+    @property
+    def maps(self) -> bool:
+        """Whether the released program's attention is a map and its mask the union over sources (HACA3+)."""
+        return self.variant == "haca3plus"
 
 
 class Haca3(nn.Module):
@@ -54,27 +60,52 @@ class Haca3(nn.Module):
         self.decoder = UNet(3, 1, config.decoder_base, final=nn.ReLU())
         self.patchifier = Patchifier()
 
-    def anatomy(self, logits: Tensor, how: str | None = None) -> Tensor:
-        """Beta of fused logits (batch, levels, h, w), same shape: one-hot levels ("argmax"), or probabilities ("soft").
+    def forward(self, sources: Tensor, target: Tensor) -> Tensor:
+        """Slices of a session (batch, sources, h, w) in the contrast of the target's (batch, h, w): (batch, 1, h, w)."""
+        images = sources.flatten(0, 1)[:, None]
+        logits = self.encode(images).unflatten(0, sources.shape[:2])  # anatomy of every source
+        keys = self.codes(images).unflatten(0, sources.shape[:2])  # contrast and artifact level of every source
+        query = self.codes(target[:, None])  # and those that are wanted
+        alpha = self.attend(keys, query)
+        beta = argmax_beta(self.fuse(logits, alpha))
+        return self.decode(beta, query[:, :2])
 
-        By default what the decoder was trained on.
+    def encode(self, x: Tensor) -> Tensor:
+        """Logits of beta, (batch, levels, h, w), of slices x (batch, 1, h, w)."""
+        logits: Tensor = self.beta_encoder(x)
+        return logits
+
+    def codes(self, x: Tensor) -> Tensor:
+        """Theta (mean) and eta of slices x (batch, 1, 224, 224): (batch, 4)."""
+        return torch.cat([self.theta_encoder(x)[0], self.eta_encoder(x)], dim=1)
+
+    def attend(
+        self,
+        keys: Tensor,  # (batch, sources, 4)
+        query: Tensor,  # (batch, 4)
+        votes: Tensor | None = None,  # (batch, sources, h, w), bool
+        temperature: float = INFERENCE_TEMPERATURE,
+    ) -> Tensor:
+        """Per-pixel attention alpha: softmax(q k / T), zero where a source has no data (``votes``).
+
+        (batch, sources, 1, 1), or (batch, sources, h, w) with ``votes``; HACA3+ smooths the map.
         """
-        return logits.softmax(dim=1) if (how or self.config.anatomy) == "soft" else argmax_beta(logits)
+        available = None if votes is None else votes.any(dim=3).any(dim=2)
+        alpha: Tensor = self.attention_module(query, keys, available, temperature)
+        if votes is None:
+            return alpha[:, :, None, None]
+        maps = attention_maps(alpha, votes)
+        return smooth_maps(maps) if self.config.maps else maps
+
+    def fuse(self, logits: Tensor, alpha: Tensor) -> Tensor:
+        """The sources' logits (batch, sources, levels, h, w) weighted by alpha (``attend``): (batch, levels, h, w)."""
+        return (logits * alpha[:, :, None]).sum(dim=1)
 
     def decode(self, beta: Tensor, theta: Tensor) -> Tensor:
-        """The image of anatomy ``beta`` (batch, 1, h, w) in the contrast ``theta`` (batch, 2): (batch, 1, h, w)."""
+        """The image (batch, 1, h, w) of anatomy ``beta`` (batch, levels, h, w) in the contrast ``theta`` (batch, 2)."""
         plane = theta[:, :, None, None].expand(-1, -1, *beta.shape[-2:])
-        image: Tensor = self.decoder(torch.cat([beta, plane], dim=1))
+        image: Tensor = self.decoder(torch.cat([one_channel(beta), plane], dim=1))
         return image
-
-
-def fuse(logits: Tensor, alpha: Tensor) -> Tensor:
-    """The sources' logits (batch, sources, levels, h, w) weighted by attention: (batch, levels, h, w).
-
-    ``alpha`` is (batch, sources), or (batch, sources, h, w) for a map.
-    """
-    weights = alpha[:, :, None, None, None] if alpha.ndim == 2 else alpha[:, :, None]
-    return (logits * weights).sum(dim=1)
 
 
 def argmax_beta(logits: Tensor) -> Tensor:

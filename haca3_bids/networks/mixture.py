@@ -21,7 +21,7 @@ DARKEST = 0.05  # added to intensities before their logarithm is taken: less tha
 class MixtureConfig:
     """The numbers of the architecture."""
 
-    tissues: int = 13  # named classes, whose intensities are theta
+    tissues: tuple[str, ...]  # named classes, whose intensities are theta; one of them is "white"
     free: int = 2  # classes that training may use as it likes; air, of intensity 0, comes in addition
     deviations: int = 3
     widths: tuple[int, ...] = (32, 64, 96, 128)  # channels of the encoder's levels
@@ -30,11 +30,17 @@ class MixtureConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(self.widths))
+        object.__setattr__(self, "tissues", tuple(self.tissues))
+
+    @property
+    def white(self) -> int:
+        """The place of white matter in theta."""
+        return self.tissues.index("white")
 
     @property
     def classes(self) -> int:
         """K: tissues, air, free classes, in this order."""
-        return self.tissues + 1 + self.free
+        return len(self.tissues) + 1 + self.free
 
     @property
     def channels(self) -> int:
@@ -44,6 +50,9 @@ class MixtureConfig:
     def to_dict(self) -> dict[str, object]:
         """The fields, for a file's header."""
         return asdict(self)
+
+    variant = "mixture"
+    seen_from = 0.0  # intensity above which a voxel inside the head counts as seen
 
 
 @dataclass(frozen=True)
@@ -57,15 +66,16 @@ class Anatomy:
 class Mixture(nn.Module):
     """Encode every source, attend to the good ones, fuse their anatomy, decode it in the target's contrast."""
 
-    def __init__(self, config: MixtureConfig | None = None) -> None:
+    def __init__(self, config: MixtureConfig) -> None:
         super().__init__()
-        self.config = config = config or MixtureConfig()
+        self.config = config
+        tissues = len(config.tissues)
         self.encoder = AnatomyEncoder(config)
-        self.query = _reader(config.tissues, config.hidden, config.keys)
-        self.key = _reader(config.tissues, config.hidden, config.keys)
-        self.free_classes = _reader(config.tissues, config.hidden, config.free)
-        self.slopes = _reader(config.tissues, config.hidden, config.deviations * config.classes)
-        self.carry_scale = _reader(2 * config.tissues, config.hidden, 1)
+        self.query = _reader(tissues, config.hidden, config.keys)
+        self.key = _reader(tissues, config.hidden, config.keys)
+        self.free_classes = _reader(tissues, config.hidden, config.free)
+        self.slopes = _reader(tissues, config.hidden, config.deviations * config.classes)
+        self.carry_scale = _reader(2 * tissues, config.hidden, 1)
         nn.init.zeros_(self.carry_scale[-1].weight)  # type: ignore[arg-type]
         nn.init.zeros_(self.carry_scale[-1].bias)  # type: ignore[arg-type]
 
@@ -157,7 +167,7 @@ class Block(nn.Module):
         self.first_norm = nn.BatchNorm2d(out_channels)
         self.second = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
         self.second_norm = nn.BatchNorm2d(out_channels)
-        self.film = _reader(config.tissues, config.hidden, 2 * out_channels)
+        self.film = _reader(len(config.tissues), config.hidden, 2 * out_channels)
 
     def forward(self, x: Tensor, read: Tensor) -> Tensor:
         x = functional.relu(self.first_norm(self.first(x)))

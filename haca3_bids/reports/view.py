@@ -100,18 +100,11 @@ def _software(record: Record) -> list[tuple[str, str]]:
         "Device": after.get("device"),
         "Precision": after.get("precision"),
         "Anatomy": after.get("beta"),
-        "Share of the residual": _largest(after, "residual"),
-        "Share of the mean over like voxels": _largest(after, "consistency"),
         "Seed": after.get("seed"),
         "Peak memory of the networks": f"{memory / 1e9:.2f} GB" if memory else None,
         **(record.get("software") or {}),
     }
     return [(name, str(value)) for name, value in facts.items() if value not in (None, "")]
-
-
-def _largest(after: Record, share: str) -> float | None:
-    """The largest of one of the images' shares; None where no image has one."""
-    return max((image.get(share) or 0.0 for image in after.get("images") or ()), default=0.0) or None
 
 
 def _costs(record: Record) -> list[tuple[str, float | None, float | None]]:

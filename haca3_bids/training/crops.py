@@ -21,6 +21,7 @@ ROTATION, SCALING, SHIFT = 0.12, 0.06, 0.03  # standard deviations: radians, of 
 ELASTIC_PIXELS, ELASTIC_CELLS = 2.5, 28  # standard deviation of the displacement, pixels between its knots
 STRIPPED, LESIONED, THICK = 0.15, 0.35, 0.25  # fractions of the samples
 LESIONS, LESION_RADII = 6, (1.2, 7.0)  # at most so many; pixels
+COARSE = 15_000  # voxels that stand for all of the heads where only a percentile is wanted
 NEIGHBOURS = (2, 4)  # slices that a thick one holds
 
 
@@ -46,8 +47,9 @@ class Heads:
             np.argwhere(one[::4, ::4, ::4].sum(axis=-1, dtype=np.uint16) > FULL // 2) * 4 for one in self.shares
         ]
 
-    def coarse(self, step: int = 11) -> Tensor:
-        """Some voxels of all heads, air included, (tissues, voxels): for percentiles of a whole volume."""
+    def coarse(self) -> Tensor:
+        """COARSE voxels of all heads, air included, (tissues, voxels): for percentiles of a whole volume."""
+        step = max(1, round((sum(one[..., 0].size for one in self.shares) / COARSE) ** (1 / 3)))
         parts = [one[::step, ::step, ::step].reshape(-1, one.shape[-1]) for one in self.shares]
         return torch.from_numpy(np.concatenate(parts).T.astype(np.float32) / FULL)
 

@@ -38,7 +38,7 @@ def mixture_losses(model: Mixture, batch: MixtureBatch, step: int) -> Losses:
     for number in range(batch.truth.shape[1]):
         image, beta = harmonized(model, maps, batch, number)
         images.append(image)
-        named = beta[:, : model.config.tissues + 1].clamp(min=1e-6).log()
+        named = beta[:, : len(model.config.tissues) + 1].clamp(min=1e-6).log()
         entropy = entropy - ((batch.shares * named).sum(dim=1) * weight).sum() / weight.sum()
     error = (torch.stack(images, 1) - batch.truth) / batch.scale[..., None, None]
     weight = weight[:, None].expand_as(error)

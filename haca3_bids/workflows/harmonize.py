@@ -11,7 +11,7 @@ from typing import Any
 from nipype.interfaces import utility
 from nipype.pipeline import engine as pe
 
-from haca3_bids.checkpoints.registry import RELEASED
+from haca3_bids.checkpoints.registry import BUILTIN
 from haca3_bids.interfaces.harmonize import Encode, Harmonize
 from haca3_bids.interfaces.native import ToNative
 from haca3_bids.settings import HarmonizationSettings, Settings
@@ -28,32 +28,25 @@ INPUTS = (
     "to_template",
     "targets",
 )
-METHODS = (
-    "The preprocessed images of each session were harmonized with HACA3 [@haca3], which separates anatomy from "
-    "contrast, weighs the source images by attention, and decodes slices of three orientations to the target "
-    "contrast; the three results were fused into one volume."
-)
-RESIDUAL = (
-    "Where a session has a scan of the target's contrast, a share of what this scan shows beyond the networks' own "
-    "image of it was added (ResidualWeight in the sidecars)."
-)
-
-
-CONSISTENCY = (
-    "A share of the mean of the harmonized image over voxels alike in all source images, found by boosted regression "
-    "trees [@friedman], was taken into it (ConsistencyWeight in the sidecars)."
-)
+METHODS = {
+    "haca3": (
+        "The preprocessed images of each session were harmonized with HACA3 [@haca3], which separates anatomy from "
+        "contrast, weighs the source images by attention, and decodes slices of three orientations to the target "
+        "contrast; the three results were fused into one volume."
+    ),
+    "mixture": (
+        "The preprocessed images of each session were harmonized with the mixture model of haca3_bids, which follows "
+        "HACA3 [@haca3]: it separates anatomy (fractions of tissues in every voxel) from contrast (a table of tissue "
+        "intensities, measured in every image), weighs the source images by attention, and decodes the fused anatomy "
+        "of three orientations with the target's table; detail of a source of the target's contrast was carried over."
+    ),
+}
 
 
 def methods(settings: HarmonizationSettings) -> str:
-    """The sentences for a methods section; of what the article does not have only where there may be some."""
-    beyond = ((settings.residual, RESIDUAL), (settings.consistency, CONSISTENCY))
-    return " ".join([METHODS, *(sentence for share, sentence in beyond if _may_be(share, settings))])
-
-
-def _may_be(share: float | None, settings: HarmonizationSettings) -> bool:
-    usually_none = share is None and settings.weights in RELEASED
-    return not (settings.like_authors or share == 0 or usually_none)
+    """The sentences for a methods section."""
+    mixture = settings.variant == "mixture" or (settings.variant is None and settings.weights == BUILTIN)
+    return METHODS["mixture" if mixture else "haca3"]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,103 @@
+"""How a family of networks is applied to a session: what the engine asks of each family.
+
+``slicewise`` applies HACA3, ``voxelwise`` the mixture model. Another engine (another runtime, another family) is one
+more file with a subclass of ``Method``, and a line in ``engine.method_for``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haca3_bids.harmonization.prepare import Prepared
+from haca3_bids.harmonization.target import Target
+from haca3_bids.intensity.percentile import Array, Mask
+
+
+@dataclass(frozen=True)
+class Session:
+    """The prepared images of one session, in the order in which they are used."""
+
+    sources: Mapping[str, Prepared]
+    mask: Mask  # where an output is wanted
+    brain: Mask | None = None  # where attention is told of; None: wherever an output is wanted
+
+    @property
+    def covered(self) -> Mask:
+        """The fields of view of all sources together."""
+        return union(source.covered for source in self.sources.values())
+
+    @property
+    def brain_without_source(self) -> float | None:
+        """The share of the brain that no source covers; None where the brain is not known."""
+        return None if self.brain is None else float((self.brain & ~self.covered).sum() / max(1, self.brain.sum()))
+
+    def brain_covered(self, source: str) -> float | None:
+        """The share of the brain that one source covers."""
+        if self.brain is None:
+            return None
+        return float((self.brain & self.sources[source].covered).sum() / max(1, self.brain.sum()))
+
+
+@dataclass(frozen=True)
+class Codes:
+    """What a family says of an image."""
+
+    theta: tuple[float, ...]  # contrast
+    eta: tuple[float, ...]  # artifact level
+    scale: float  # intensity of the image that is 1 to the networks
+    residual: float | None = None  # what theta does not explain of the image, relative to white matter
+    looks_like: str | None = None  # the contrast whose images have the most similar theta
+
+
+@dataclass(frozen=True)
+class SourceReport:
+    """What the networks said of one source."""
+
+    theta: tuple[float, ...]
+    eta: tuple[float, ...]
+    attention: float  # mean over the brain, or over all voxels that were harmonized where that is not known
+    scale: float  # intensity of the image that is 1 to the networks
+    brain_covered: float | None = None  # share of the brain in its field of view
+    residual: float | None = None
+    looks_like: str | None = None
+
+
+@dataclass(frozen=True)
+class Made:
+    """One harmonized image on the canvas, in the units of the networks."""
+
+    target: Target
+    image: Array
+    sources: Mapping[str, SourceReport]
+    std: Array | None = None  # over samples, where anatomy was drawn at random
+    attention_maps: Mapping[str, Array] = field(default_factory=dict)
+    beta: NDArray[np.uint8] | None = None  # class + 1, 0 outside
+
+
+class Method(ABC):
+    """One family of networks on one device."""
+
+    anatomy: str  # how beta is taken: "argmax", "sample" or "soft"
+
+    @abstractmethod
+    def mask(self, sources: Mapping[str, Prepared]) -> Mask:
+        """Where an output is wanted."""
+
+    @abstractmethod
+    def codes(self, image: Prepared, contrast: str) -> Codes:
+        """Theta, eta and scale of a whole image, as a target or a report wants them."""
+
+    @abstractmethod
+    def run(self, session: Session, targets: Sequence[Target], extras: Collection[str]) -> list[Made]:
+        """One image for each target; ``extras`` may name "attention" and "beta"."""
+
+
+def union(masks: Iterable[Mask]) -> Mask:
+    """Where at least one of the masks is true."""
+    result: Mask = np.logical_or.reduce(list(masks))
+    return result

@@ -1,0 +1,226 @@
+"""The mixture model applied to a session: slices of three orientations encoded once, then every voxel decoded.
+
+The maps of a source are averaged over the three orientations before anything is fused; attention, fusion, decoder and
+carry work voxel by voxel on these, so that a further target costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from haca3_bids.harmonization.device import Batches, Indices, half_precision, inference, reused_memory
+from haca3_bids.harmonization.method import Codes, Made, Method, Session, SourceReport, union
+from haca3_bids.harmonization.prepare import Prepared, nonempty
+from haca3_bids.harmonization.target import Target
+from haca3_bids.intensity.percentile import Array, Mask
+from haca3_bids.networks.mixture import Anatomy, Mixture
+from haca3_bids.networks.table import Prior, likeliest, measure
+from haca3_bids.settings import HarmonizationSettings
+from haca3_bids.volumes.slices import ORIENTATIONS, cut
+
+logger = logging.getLogger(__name__)
+
+MEASURED = {"axial": 7, "coronal": 6}  # slices of each orientation from which theta is measured
+MIDDLE = 0.7  # of the slices with a head: those beyond have too little brain
+MULTIPLE = 16  # pixels: the encoder halves its pictures four times
+CHUNK = 200_000  # voxels decoded at a time
+ARTIFACT, CARRY = -1, -2  # channels of the encoder's maps
+
+Voxels = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    """One source, of which the maps of all orientations are averaged."""
+
+    maps: Tensor  # (voxels, channels), half precision
+    theta: Tensor  # (tissues,)
+    values: Tensor  # (voxels,), white matter = 1
+    covers: Tensor  # (voxels,), bool
+
+
+class Voxelwise(Method):
+    """The mixture model on one device; ``white`` is the intensity of white matter in all images, where it is known."""
+
+    anatomy = "soft"
+
+    def __init__(
+        self,
+        model: Mixture,
+        priors: Mapping[str, Prior],
+        settings: HarmonizationSettings,
+        device: torch.device,
+        white: float | None,
+    ) -> None:
+        self.model = model.eval().to(device, memory_format=torch.channels_last)
+        self.priors, self.settings, self.device, self.white = priors, settings, device, white
+
+    def mask(self, sources: Mapping[str, Prepared]) -> Mask:
+        """Where any source has data."""
+        return union(source.votes for source in sources.values())
+
+    def codes(self, image: Prepared, contrast: str) -> Codes:
+        """Theta by maximum a posteriori regression (``networks.table``), eta as the mean of the artifact map."""
+        with inference(self.settings.precision, self.settings.threads):
+            if contrast in self.priors:
+                return self._measured(image, contrast)
+            tried = [self._measured(image, one) for one in self.priors]
+            return min(tried, key=lambda codes: codes.residual or 0.0)
+
+    def run(self, session: Session, targets: Sequence[Target], extras: Collection[str]) -> list[Made]:
+        """One image for each target."""
+        codes = {contrast: self.codes(source, contrast) for contrast, source in session.sources.items()}
+        with inference(self.settings.precision, self.settings.threads), reused_memory():
+            numbers = _numbered(session.mask)
+            sources = {
+                contrast: self._encoded(source, codes[contrast], session.mask, numbers)
+                for contrast, source in session.sources.items()
+            }
+            return [self._made(target, session, sources, codes, extras) for target in targets]
+
+    def _measured(self, image: Prepared, contrast: str) -> Codes:
+        prior = self.priors[contrast]
+        unit = image.scale / self.white if self.white else prior.upper
+        slices, inside = (torch.from_numpy(one).to(self.device) for one in _some_slices(image))
+        config, artifacts = self.model.config, []
+
+        def encode(pictures: Tensor, theta: Tensor) -> Tensor:
+            maps = torch.cat([self._encode(part, theta) for part in pictures.split(self.settings.batch_size)])
+            within = maps.movedim(1, -1)[inside]
+            artifacts.append(float(within[:, ARTIFACT].mean()))
+            return within[:, : config.classes].softmax(dim=1)[:, : len(config.tissues)]
+
+        known = self.white is not None
+        fit = measure(slices[:, None] * unit, encode, prior, inside, config.white, white_is_known=known)
+        scale = image.scale / unit * fit.white
+        return Codes(
+            tuple(fit.theta.tolist()), (artifacts[-1],), scale, fit.residual, likeliest(fit, self.priors)
+        )
+
+    def _encode(self, x: Tensor, theta: Tensor) -> Tensor:
+        """Maps (batch, channels, h, w) in single precision."""
+        with half_precision(self.device, self.settings.precision):
+            maps = self.model.encode(x.contiguous(memory_format=torch.channels_last), theta.expand(len(x), -1))
+        return maps.float()
+
+    def _encoded(self, source: Prepared, codes: Codes, mask: Mask, numbers: NDArray[np.int32]) -> _Encoded:
+        """The maps of one source, the mean of three orientations."""
+        theta = torch.tensor(codes.theta, device=self.device)
+        x = source.values * np.float32(source.scale / codes.scale)
+        maps = torch.zeros(int(mask.sum()), self.model.config.channels, dtype=torch.float16)
+        for orientation in ORIENTATIONS:
+            pictures, places = cut(x, orientation), cut(numbers, orientation)
+            rows, columns = (_window(cut(mask, orientation).any(axis=axes)) for axes in ((0, 2), (0, 1)))
+            wanted = nonempty(cut(source.votes, orientation))
+            logger.info("Encoding %d %s slices.", len(wanted), orientation)
+
+            def step(batch: Indices, pictures: Array = pictures, places: NDArray[np.int32] = places) -> None:
+                part = (batch[:, None, None], rows[None, :, None], columns[None, None, :])  # noqa: B023
+                found = self._encode(torch.from_numpy(pictures[part])[:, None].to(self.device), theta)
+                where = torch.from_numpy(places[part])
+                inside = where >= 0
+                found = (found.movedim(1, -1).cpu()[inside] / len(ORIENTATIONS)).half()
+                maps.index_add_(0, where[inside].long(), found)
+
+            Batches(self.settings.batch_size, self.device).run(wanted, step)
+        return _Encoded(maps, theta.cpu(), torch.from_numpy(x[mask]), torch.from_numpy(source.votes[mask]))
+
+    def _made(
+        self,
+        target: Target,
+        session: Session,
+        sources: Mapping[str, _Encoded],
+        codes: Mapping[str, Codes],
+        extras: Collection[str],
+    ) -> Made:
+        brain = session.mask if session.brain is None else session.brain
+        told = torch.from_numpy(brain[session.mask])
+        image, alphas, classes = [], [], []
+        attention = torch.zeros(len(sources), dtype=torch.float64)
+        for chunk in torch.arange(len(told)).split(CHUNK):
+            part, alpha, anatomy = self._decoded(target, sources, slice(int(chunk[0]), int(chunk[-1]) + 1))
+            image.append(part)
+            attention += (alpha * told[chunk]).sum(dim=1, dtype=torch.float64)
+            if "attention" in extras:
+                alphas.append(alpha)
+            if "beta" in extras:
+                classes.append(anatomy.beta[0].argmax(dim=0).to(torch.uint8) + 1)
+        shares = (attention / attention.sum().clamp_min(1e-12)).tolist()
+        reports = {
+            name: SourceReport(
+                one.theta, one.eta, share, one.scale, session.brain_covered(name), one.residual, one.looks_like
+            )
+            for (name, one), share in zip(codes.items(), shares, strict=True)
+        }
+        maps = zip(sources, torch.cat(alphas, dim=1), strict=True) if alphas else ()
+        return Made(
+            target,
+            _placed(torch.cat(image), session.mask),
+            reports,
+            attention_maps={name: _placed(values, session.mask) for name, values in maps},
+            beta=_placed(torch.cat(classes), session.mask) if classes else None,
+        )
+
+    def _decoded(
+        self, target: Target, sources: Mapping[str, _Encoded], part: slice
+    ) -> tuple[Tensor, Tensor, Anatomy]:
+        """Image (voxels,), attention (sources, voxels) and anatomy of some voxels."""
+        model, theta = self.model, torch.tensor([target.theta])
+        maps = torch.stack([one.maps[part].float().T for one in sources.values()])[None]
+        thetas = torch.stack([one.theta for one in sources.values()])[None]
+        covers = torch.stack([one.covers[part] for one in sources.values()])[None]
+        maps, thetas, covers, theta = (tensor.to(self.device) for tensor in (maps, thetas, covers, theta))
+        alpha = model.attend(maps, thetas, theta, covers)
+        anatomy = model.fuse(maps, alpha)
+        image = model.decode(anatomy, theta)
+        if target.contrast in sources:
+            place, own = list(sources).index(target.contrast), sources[target.contrast]
+            values = own.values[part][None].to(self.device)
+            carried = model.carry(image, values, maps[:, place, CARRY], anatomy, thetas[:, place], theta)
+            image = torch.where(covers[:, place], carried, image)
+        return image[0].clamp(min=0).cpu(), alpha[0].cpu(), anatomy
+
+
+def _numbered(mask: Mask) -> NDArray[np.int32]:
+    """The number of each voxel among those of the mask, in storage order; -1 outside."""
+    numbers = np.full(mask.shape, -1, np.int32)
+    numbers[mask] = np.arange(mask.sum(), dtype=np.int32)
+    return numbers
+
+
+def _placed(values: Tensor, mask: Mask) -> NDArray[np.generic]:
+    """A canvas with these values in the mask's voxels, zero elsewhere."""
+    array = values.numpy()
+    canvas = np.zeros(mask.shape, array.dtype)
+    canvas[mask] = array
+    return canvas
+
+
+def _window(occupied: NDArray[np.bool_]) -> Voxels:
+    """The indices of the shortest run that holds all occupied places and can be halved four times."""
+    found = np.flatnonzero(occupied)
+    length = -(-int(found[-1] - found[0] + 1) // MULTIPLE) * MULTIPLE
+    start = max(0, min(int(found[0]), len(occupied) - length))
+    return np.arange(start, start + length)
+
+
+def _some_slices(image: Prepared) -> tuple[Array, Mask]:
+    """Slices through the middle of a head and where they show it: (slices, h, w), both of one size."""
+    slices, inside = [], []
+    for orientation, count in MEASURED.items():
+        votes = cut(image.votes, orientation)
+        found = nonempty(votes)
+        rim = int(len(found) * (1 - MIDDLE) / 2)
+        chosen = found[np.unique(np.linspace(rim, len(found) - 1 - rim, count).round().astype(int))]
+        slices.append(cut(image.values, orientation)[chosen])
+        inside.append(votes[chosen])
+    values, votes = np.concatenate(slices), np.concatenate(inside)
+    shown = (slice(None), *np.ix_(*(_window(votes.any(axis=axes)) for axes in ((0, 2), (0, 1)))))
+    return values[shown], votes[shown]

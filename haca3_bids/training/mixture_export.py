@@ -1,0 +1,59 @@
+"""From a trained mixture model to a weight file: half precision, built-in targets, priors of theta, a card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from haca3_bids.checkpoints.formats import Reference, save_checkpoint
+from haca3_bids.networks.mixture import Mixture
+from haca3_bids.networks.table import Prior
+from haca3_bids.physics.protocols import REFERENCE_PROTOCOLS
+from haca3_bids.physics.render import tissue_weights
+from haca3_bids.physics.tissues import TISSUES
+from haca3_bids.settings import CONTRASTS, WHITE_MATTER_PEAK
+from haca3_bids.training.tables import SiteTables, draw_people
+
+CLEAN = (0.0,)  # eta of an image without artifacts
+SUPPRESSED, SUPPRESSION = 0.2, (0.05, 0.5)  # fraction of the tables with suppressed fat, and what is left of it
+
+
+def references() -> dict[str, Reference]:
+    """The built-in targets: the average person's table under a common protocol at 3 T."""
+    average_person = np.zeros((3, len(TISSUES)), np.float32)
+    return {
+        contrast: Reference(
+            contrast,
+            tuple(tissue_weights(protocol, average_person)[0].tolist()),
+            CLEAN,
+            WHITE_MATTER_PEAK,
+            f"{contrast} at {protocol.field_t:g} T ({protocol.sequence}), from the signal equation",
+        )
+        for contrast, protocol in REFERENCE_PROTOCOLS.items()
+    }
+
+
+def priors(tables: SiteTables, seed: int = 0) -> dict[str, Prior]:
+    """What the tables of people at all drawn sites are like, for each contrast."""
+    generator = torch.Generator().manual_seed(seed)
+    sites = torch.arange(len(tables.rows))
+    found = {}
+    for number, contrast in enumerate(CONTRASTS):
+        people = draw_people(len(sites), generator)
+        rows = tables.of_people(sites, torch.full_like(sites, number), people)[:, 0]
+        low, high = SUPPRESSION
+        left = low + (high - low) * torch.rand(len(sites), 1, generator=generator)
+        fatty = torch.tensor([name in ("fat", "marrow") for name in TISSUES])
+        suppressed = torch.rand(len(sites), 1, generator=generator) < SUPPRESSED
+        rows = torch.where(suppressed & fatty, rows * left, rows)
+        found[contrast] = Prior.of_tables(rows, float(tables.scale[:, number].mean()))
+    return found
+
+
+def export_mixture(model: Mixture, tables: SiteTables, file: Path, card: Mapping[str, str]) -> None:
+    """Write the model, its references, its priors and its card to ``file`` (.safetensors, half precision)."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    save_checkpoint(file, model, references=references(), card=card, priors=priors(tables))
