@@ -10,10 +10,31 @@ from __future__ import annotations
 
 import argparse
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
-from anatomy_levels import drawn
+
+from haca3_bids.physics.anatomy import builtin_head
+from haca3_bids.physics.protocols import draw_site
+from haca3_bids.physics.signal import Protocol
+from haca3_bids.settings import CONTRASTS
+from haca3_bids.training.heads import head_from_labels
+from haca3_bids.training.simulated import SimulatedSlices, View
+from haca3_bids.volumes.builtin import load_icbm2009a
+
+SLICES, SEED = 64, 7
+
+
+def drawn(paths: list[str]) -> Iterator[tuple[View, str, Protocol]]:
+    """Slices of the heads in turn, each with a contrast and a protocol of it."""
+    builtin = builtin_head(load_icbm2009a())
+    data = SimulatedSlices([head_from_labels(Path(path), builtin, path) for path in paths])
+    rng = np.random.default_rng(SEED)
+    for index in range(SLICES):
+        view, contrast = data.view(index % len(data.heads), rng), CONTRASTS[index // len(data.heads) % len(CONTRASTS)]
+        yield view, contrast, draw_site(rng)[contrast]
 
 
 def main() -> None:

@@ -16,12 +16,16 @@ from haca3_bids.bids.discover import IMAGE_EXTENSIONS, Session, check_session, d
 from haca3_bids.bids.names import as_label, check_target_name, parse_entities
 from haca3_bids.bids.record import sha256
 from haca3_bids.errors import BadInput, NothingSelected, UsageError
+from haca3_bids.execution.described_targets import from_numbers, from_protocol
 from haca3_bids.execution.weights import Weights
+from haca3_bids.physics.signal import SEQUENCES
 from haca3_bids.settings import CONTRASTS, SelectionSettings, Settings
 
-ETA = (0.3, 0.5)  # of a target given by theta alone: a clean image, as in the released program
-SCALE = 1000.0  # of a target given by numbers
 NUMBERS_NAME = "custom"
+DESCRIBED = (  # T1w=MPRAGE:field=3,tr=2300 or siteB=T1w=sidecar.json
+    rf"(?:(?P<name>\w+)=)?(?P<contrast>{'|'.join(CONTRASTS)})="
+    rf"(?P<protocol>(?:{'|'.join(SEQUENCES)})(?::.*)?|.*\.json)$"
+)
 Target = dict[str, Any]
 
 
@@ -81,6 +85,10 @@ def _contrasts(request: TargetRequest) -> list[str]:
 
 
 def _parse(typed: str, settings: Settings, weights: Weights) -> TargetRequest:
+    described = re.match(DESCRIBED, typed)
+    if described:
+        target = from_protocol(described["name"] or "", described["contrast"], described["protocol"], typed, weights)
+        return TargetRequest(target["name"], typed, (target,))
     name, value = _split_name(typed)
     if value in CONTRASTS:
         reference = reference_target(value, weights)
@@ -88,7 +96,7 @@ def _parse(typed: str, settings: Settings, weights: Weights) -> TargetRequest:
             reference["name"] = check_target_name(name)
         return TargetRequest(name, typed, (reference,))
     if re.match(rf"({'|'.join(CONTRASTS)}):", value):
-        return _numbers(name or NUMBERS_NAME, value, typed)
+        return TargetRequest(name or NUMBERS_NAME, typed, (from_numbers(name or NUMBERS_NAME, value, typed, weights),))
     if re.fullmatch(r"sub-[A-Za-z0-9]+(_ses-[A-Za-z0-9]+)?", value) and not Path(value).is_file():
         return _subject(name, value, typed, settings)
     return _image(name, value, typed)
@@ -96,22 +104,9 @@ def _parse(typed: str, settings: Settings, weights: Weights) -> TargetRequest:
 
 def _split_name(typed: str) -> tuple[str, str]:
     name, sign, value = typed.partition("=")
-    if not sign or not value or "/" in name:
+    if not sign or not value or "/" in name or ":" in name:
         return "", typed
     return check_target_name(name), value
-
-
-def _numbers(name: str, value: str, typed: str) -> TargetRequest:
-    contrast, _, text = value.partition(":")
-    try:
-        numbers = [float(word) for word in text.split(",")]
-    except ValueError:
-        numbers = []
-    if len(numbers) not in (2, 4):
-        raise UsageError(f"--target {typed} wants two numbers (theta) or four (theta, eta) after '{contrast}:'.")
-    theta, eta = numbers[:2], numbers[2:] or list(ETA)
-    target = {"name": name, "contrast": contrast, "theta": theta, "eta": eta, "scale": SCALE, "origin": "numbers"}
-    return TargetRequest(name, typed, (target,))
 
 
 def _subject(name: str, value: str, typed: str, settings: Settings) -> TargetRequest:

@@ -89,6 +89,7 @@ def harmonize(
     """
     masks = {"white matter": white_matter, "head mask": head_mask, "content": content, "brain": brain}
     _check(sources, targets, settings, {**(coverage or {}), **masks})
+    _check_targets(targets, checkpoint)
     ordered = sources if settings.like_authors else {c: sources[c] for c in sorted(sources, key=_rank)}
     rim = Rim(coverage or {}, head_mask, content, brain)
     device = choose_device(settings.device)
@@ -160,6 +161,17 @@ def _check(
             raise BadInput(
                 f"{name} ({grid_in_words(volume)}) does not share the grid of {first} ({grid_in_words(grid)}).",
                 "All images of a session must lie on one grid: register and resample them first (haca3-bids does).",
+            )
+
+
+def _check_targets(targets: Sequence[Target], checkpoint: Checkpoint) -> None:
+    needed = checkpoint.model.config.theta_dim
+    for target in targets:
+        if len(target.theta) != needed:
+            raise UsageError(
+                f"Theta of target {target.name or target.contrast} has {len(target.theta)} numbers; the weights "
+                f"{checkpoint.name} need {needed}.",
+                "Give an image or a contrast as target; numbers belong to the weights that they were made with.",
             )
 
 

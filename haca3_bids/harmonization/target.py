@@ -33,10 +33,12 @@ class Target:
         if not re.fullmatch(r"[A-Za-z0-9]*", self.name):
             raise UsageError(f"{self.name} cannot name a target.", "Use letters and digits only.")
         numbers = (*self.theta, *self.eta, self.scale)
-        if not np.isfinite(numbers).all() or self.scale <= 0:
+        paired = len(self.theta) == len(self.eta) == 2 or (len(self.theta) > 2 and len(self.eta) == 1)
+        if not paired or not np.isfinite(numbers).all() or self.scale <= 0:
             raise UsageError(
                 f"Target {self.name or self.contrast} has theta {self.theta}, eta {self.eta} and scale {self.scale}.",
-                "Finite numbers and a scale above zero are needed.",
+                "Two finite numbers each, or the intensities of all tissues and one number, and a scale above zero are "
+                "needed.",
             )
         object.__setattr__(self, "theta", tuple(float(value) for value in self.theta))
         object.__setattr__(self, "eta", tuple(float(value) for value in self.eta))

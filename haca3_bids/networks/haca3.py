@@ -36,6 +36,8 @@ class Haca3Config:
         """The fields, for a file's header."""
         return asdict(self)
 
+    theta_dim = 2
+
     @property
     def seen_from(self) -> float:
         """Scaled intensity above which a voxel counts as seen in the released program."""

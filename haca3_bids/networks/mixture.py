@@ -38,6 +38,11 @@ class MixtureConfig:
         return self.tissues.index("white")
 
     @property
+    def theta_dim(self) -> int:
+        """How many numbers theta has."""
+        return len(self.tissues)
+
+    @property
     def classes(self) -> int:
         """K: tissues, air, free classes, in this order."""
         return len(self.tissues) + 1 + self.free

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from haca3_bids.checkpoints.formats import Checkpoint, Reference, save_checkpoint, save_fusion
-from haca3_bids.harmonization.target import encode_target
+from haca3_bids.harmonization.engine import encode_target
 from haca3_bids.networks.fusion import FusionNet
 from haca3_bids.networks.haca3 import Haca3
 from haca3_bids.physics.anatomy import AFFINE, SHAPE, Anatomy
@@ -77,10 +77,13 @@ def clean_eta_quantiles(
     return tuple(np.quantile(distances, np.linspace(0, 1, QUANTILES)).tolist())
 
 
-def export(model: Haca3, fusion: FusionNet, heads: Sequence[Anatomy], folder: Path, card: Mapping[str, str]) -> None:
-    """Write ``haca3.safetensors``, ``fusion.safetensors`` and a picture of each built-in target."""
+def export(
+    model: Haca3, fusion: FusionNet | None, heads: Sequence[Anatomy], folder: Path, card: Mapping[str, str]
+) -> None:
+    """Write ``haca3.safetensors``, a picture of each built-in target and, given one, ``fusion.safetensors``."""
     folder.mkdir(parents=True, exist_ok=True)
     model.half().float()  # the references must be those of the stored half-precision weights
     save_checkpoint(folder / "haca3.safetensors", model, references=builtin_references(model, heads), card=card)
-    save_fusion(folder / "fusion.safetensors", fusion, card=card)
+    if fusion:
+        save_fusion(folder / "fusion.safetensors", fusion, card=card)
     draw_references(heads[0], folder)

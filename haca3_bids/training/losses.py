@@ -31,18 +31,6 @@ def _inner(mask: Tensor, axis: int) -> Tensor:
     return mask.narrow(axis, 1, length - 1) * mask.narrow(axis, 0, length - 1)
 
 
-def tissue_cross_entropy(logits: Tensor, levels: Tensor, weight: Tensor, pool: int) -> Tensor:
-    """Cross-entropy of anatomy logits with tissue levels; auxiliary: the levels are known to the simulator only.
-
-    Logits are (batch, L, h, w), levels (batch, pool h, pool w), of which each pixel is asked for the shares among its
-    pool x pool voxels, weights (batch, 1, h, w).
-    """
-    one_hot = functional.one_hot(levels, logits.shape[1]).movedim(-1, 1).float()
-    shares = functional.avg_pool2d(one_hot, pool)
-    wrong = -(shares * logits.log_softmax(dim=1)).sum(dim=1, keepdim=True)
-    return (wrong * weight).sum() / weight.sum().clamp_min(1)
-
-
 def kl_to_standard_normal(mean: Tensor, logvar: Tensor) -> Tensor:
     """KL divergence of theta's distribution from N(0, 1), mean over the batch (Kingma and Welling 2014, appendix B)."""
     return -0.5 * (1 + logvar - mean**2 - logvar.exp()).sum(dim=1).mean()

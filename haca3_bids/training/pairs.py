@@ -11,11 +11,12 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from haca3_bids.checkpoints.formats import Checkpoint
-from haca3_bids.harmonization.device import Batches, choose_device, inference, made_lean
+from haca3_bids.harmonization.device import Batches, choose_device, inference
+from haca3_bids.harmonization.method import Session
 from haca3_bids.harmonization.prepare import Rim, fit_images, prepare
-from haca3_bids.harmonization.stream import Draw, Session, Stream, union
-from haca3_bids.harmonization.target import encode_target
+from haca3_bids.harmonization.slicewise import Slicewise
+from haca3_bids.harmonization.stream import Draw, Stream
+from haca3_bids.harmonization.target import Target
 from haca3_bids.intensity.percentile import scaled, upper_percentile
 from haca3_bids.networks.haca3 import Haca3
 from haca3_bids.physics.anatomy import AFFINE, SHAPE, Anatomy
@@ -92,15 +93,16 @@ def _pair(
     settings = HarmonizationSettings(device=device_name)
     truth = _truth(head, contrast, rng)
     scan = Volume(acquire(truth, draw_acquisition(rng)), AFFINE)
-    checkpoint = Checkpoint(model.eval(), "in training", "", {}, {})
     rim = Rim({})
     canvas = fit_images({contrast: scan}, rim, settings)
-    prepared = prepare(contrast, scan, canvas, rim, settings, model.config.variant)
-    draw = Draw(encode_target(scan, contrast, checkpoint, settings), 0)
-    session = Session({contrast: prepared}, union([prepared.votes]))
+    sources = {contrast: prepare(contrast, scan, canvas, rim, settings, model.config.seen_from)}
     device = choose_device(settings.device)
+    method = Slicewise(model.eval(), None, settings, device)
+    session = Session(sources, method.mask(sources))
+    codes = method.codes(sources[contrast], contrast)
+    draw = Draw(Target("", contrast, codes.theta, codes.eta, codes.scale, "the scan itself"), 0)
     with inference(settings.precision, torch.get_num_threads()):
-        Stream(session, made_lean(model, device), settings, device, Batches(settings.batch_size, device)).run([draw])
+        Stream(session, method.model, settings, device, Batches(settings.batch_size, device)).run([draw])
     stacks = [draw.stacks[orientation] for orientation in ORIENTATIONS]
     stacks = [scaled(stack, upper_percentile(stack[canvas.box])) for stack in stacks]
     placed = canvas.place(Volume(truth, AFFINE))

@@ -32,7 +32,7 @@ PLANE = 224
 
 
 class RealSlices(torch.utils.data.Dataset[dict[str, Tensor | int]]):
-    """An endless dataset: item i is drawn from (seed, i) alone. Fields as in ``simulated.Sample``, without labels.
+    """An endless dataset: item i is drawn from (seed, i) alone. Fields as in ``simulated.Sample``, and two more.
 
     ``paired`` tells whether ``truth`` is known. Of the contrasts that the session has (``present``) attention may
     choose from those that are ``available``.

@@ -18,14 +18,10 @@ from haca3_bids.bids.atomic import make_folder, write_json
 from haca3_bids.errors import BadInput
 from haca3_bids.networks.encoders import ArtifactEncoder
 from haca3_bids.networks.haca3 import Haca3, Haca3Config
-from haca3_bids.networks.unet import UNet
 from haca3_bids.physics.anatomy import Anatomy
 from haca3_bids.settings import CONTRASTS
-from haca3_bids.training.anatomy import BATCH as ANATOMY_BATCH
-from haca3_bids.training.anatomy import T1W_ALONE, AnatomySlices, anatomy_step
 from haca3_bids.training.artifact import ArtifactTriplets, artifact_step
-from haca3_bids.training.haca3 import REAL, SIMULATED, Perceptual, Stage, haca3_losses, stage_at
-from haca3_bids.training.levels import LEVELS
+from haca3_bids.training.haca3 import Perceptual, Stage, haca3_losses, stage_at
 from haca3_bids.training.loop import BEST, CHECKPOINT, Batch, Plan, fit, load_trained
 from haca3_bids.training.losses import structural
 from haca3_bids.training.machine import ALONE, Machine
@@ -67,35 +63,12 @@ def train_artifact(heads: Sequence[Anatomy], folder: Path, setting: Setting) -> 
     return encoder.eval()
 
 
-def train_anatomy(heads: Sequence[Anatomy], folder: Path, setting: Setting) -> UNet:
-    """The anatomy encoder, trained on tissue levels; resumes from ``folder``."""
-    torch.manual_seed(setting.seed)
-    encoder: UNet = Haca3(Haca3Config(beta_dim=len(LEVELS))).beta_encoder
-    steps = setting.plan.steps
-    items = ANATOMY_BATCH * setting.plan.accumulate * setting.machine.world  # of a step
-    data = AnatomySlices(heads, setting.seed, t1w_until=round(T1W_ALONE * steps) * items)
-    batches = partial(_batches, data, lambda step: ANATOMY_BATCH, setting)
-    fit(
-        encoder, lambda batch, step: anatomy_step(encoder, batch, step / steps), batches, setting.plan, folder,
-        machine=setting.machine,
-    )  # fmt: skip
-    return encoder.eval()
-
-
-def load_anatomy(folder: Path) -> UNet:
-    """The anatomy encoder as a run of ``train_anatomy`` left it."""
-    encoder: UNet = Haca3(Haca3Config(beta_dim=len(LEVELS))).beta_encoder
-    return load_trained(encoder, folder)
-
-
-def untrained(artifact: ArtifactEncoder, anatomy: UNet | None = None, seed: int = 0) -> Haca3:
-    """HACA3 with trained encoders of artifact and, given one, anatomy; the rest is drawn from ``seed``."""
+def untrained(artifact: ArtifactEncoder, seed: int = 0) -> Haca3:
+    """HACA3 with a trained artifact encoder; the rest is drawn from ``seed``."""
     torch.manual_seed(seed)
-    model = Haca3(Haca3Config(beta_dim=len(LEVELS), anatomy="soft") if anatomy else None)
+    model = Haca3()
     _enlarge_theta(model)
     model.eta_encoder.load_state_dict(artifact.state_dict())
-    if anatomy:
-        model.beta_encoder.load_state_dict(anatomy.state_dict())
     return model
 
 
@@ -109,7 +82,7 @@ class Cohort:
     unseen_sessions: Sequence[PlacedSession] = ()
 
     def batches(self, setting: Setting, stage: Callable[[int], Stage], first: int) -> Iterator[Batch]:
-        """Batches from step ``first`` on; with both kinds of data they take turns, once nothing is told any more."""
+        """Batches from step ``first`` on; with both kinds of data they take turns."""
         data: list[Dataset[dict[str, Tensor | int]]] = []
         if self.heads:
             data.append(SimulatedSlices(self.heads, setting.seed))
@@ -117,7 +90,7 @@ class Cohort:
             data.append(RealSlices(self.sessions, setting.seed))
 
         def turn(step: int) -> int:
-            return step % len(data) if stage(step).together else 0
+            return step % len(data)
 
         def size(step: int) -> int:
             return stage(step).batch
@@ -157,7 +130,6 @@ def train_haca3(
     if setting.machine.leads:
         write_json(make_folder(folder) / CONFIG, model.config.to_dict())
     held_out = cohort.held_out()
-    curriculum = SIMULATED if cohort.heads else REAL
 
     def progress(step: int) -> float:
         return begin + (1 - begin) * step / setting.plan.steps
@@ -171,8 +143,8 @@ def train_haca3(
 
     fit(
         model,
-        lambda batch, step: haca3_losses(model, batch, progress(step), curriculum, perceptual),
-        lambda first: cohort.batches(setting, lambda step: stage_at(progress(step), curriculum)[0], first),
+        lambda batch, step: haca3_losses(model, batch, progress(step), perceptual),
+        lambda first: cohort.batches(setting, lambda step: stage_at(progress(step)), first),
         setting.plan,
         folder,
         validate if held_out else None,

@@ -22,7 +22,6 @@ from haca3_bids.physics.scanner import Imperfections, acquire, draw_acquisition,
 from haca3_bids.physics.signal import Protocol
 from haca3_bids.physics.tissues import BRAIN, TISSUES, person_deviations
 from haca3_bids.settings import CONTRASTS
-from haca3_bids.training.levels import contrast_code, tissue_levels
 
 Array = NDArray[np.float32]
 
@@ -49,9 +48,7 @@ class Sample:
     truth: Tensor  # (224, 224), noise-free at the target site
     reference: Tensor  # (slices, 224, 224), another person at the target site
     mask: Tensor  # (224, 224), bool: the head
-    level: Tensor  # (224, 224), int64: the number of its level in ``levels.LEVELS``
     contrast: int  # of the target
-    code: Tensor  # (2,): the contrast of the target in numbers, see ``levels.contrast_code``
 
     def as_dict(self) -> dict[str, Tensor | int]:
         """For a loader that stacks samples."""
@@ -92,9 +89,7 @@ class SimulatedSlices(torch.utils.data.Dataset[dict[str, Tensor | int]]):
             truth=torch.from_numpy(view.clean(target)),
             reference=torch.from_numpy(self.reference(other, target, rng, inferred=rng.uniform() < AS_INFERRED)),
             mask=torch.from_numpy(view.mask),
-            level=torch.from_numpy(tissue_levels(view.shares)),
             contrast=contrast,
-            code=torch.tensor(contrast_code(target), dtype=torch.float32),
         ).as_dict()
 
     def view(self, person: int, rng: np.random.Generator) -> View:

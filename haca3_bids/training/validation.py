@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from haca3_bids.networks.haca3 import Haca3, fuse, one_channel
+from haca3_bids.networks.haca3 import Haca3, argmax_beta
 
 Sample = Mapping[str, Any]
 
@@ -19,13 +19,10 @@ Sample = Mapping[str, Any]
 def harmonize_slice(model: Haca3, sample: Sample) -> Tensor:
     """The sample's sources in its target's contrast, as at inference (mean theta), (224, 224)."""
     images = sample["sources"][sample["available"]][:, None]
-    reference = sample["reference"][:, None]
-    theta = model.theta_encoder(reference)[0].mean(0, keepdim=True)
-    eta = model.eta_encoder(reference).mean(0, keepdim=True)
-    keys = torch.cat([model.theta_encoder(images)[0], model.eta_encoder(images)], dim=1)[None]
-    alpha = model.attention_module(torch.cat([theta, eta], dim=1), keys)
-    beta = model.anatomy(fuse(model.beta_encoder(images)[None], alpha))
-    image: Tensor = model.decode(one_channel(beta), theta)[0, 0] * sample["mask"]
+    query = model.codes(sample["reference"][:, None]).mean(dim=0, keepdim=True)
+    alpha = model.attend(model.codes(images)[None], query)
+    beta = argmax_beta(model.fuse(model.encode(images)[None], alpha))
+    image: Tensor = model.decode(beta, query[:, :2])[0, 0] * sample["mask"]
     return image
 
 

@@ -76,12 +76,12 @@ def test_the_sidecar_says_how_the_image_came_about(head, seen, tmp_path):
 
 
 def test_a_target_image_takes_its_contrast_from_its_name(head, seen, tmp_path, monkeypatch):
-    from haca3_bids.harmonization import target
+    from haca3_bids.harmonization import engine, target
 
     def encode(volume, contrast, checkpoint, settings, *, origin):
         return target.Target("", contrast, (7.0, 8.0), (0.0, 0.0), 1.0, origin)
 
-    monkeypatch.setattr(target, "encode_target", encode)
+    monkeypatch.setattr(engine, "encode_target", encode)
     assert run("--source", f"T1w={head}", "--target-image", head, "--out", tmp_path / "out.nii") == 0
     assert (seen["target"].contrast, seen["target"].theta) == ("T1w", (7.0, 8.0))
 

@@ -87,23 +87,6 @@ def test_attention_maps_add_up_to_one_in_the_head_and_levels_lie_between_one_and
     assert usual[0].beta.data.max() <= 5
 
 
-def test_anatomy_is_taken_as_the_weights_were_trained_unless_told_otherwise(pair, tiny, settings):
-    one = {"T1w": pair["T1w"]}
-
-    def made(anatomy, beta):
-        model = copy.deepcopy(tiny.model)
-        model.config = dataclasses.replace(model.config, anatomy=anatomy)
-        checkpoint = dataclasses.replace(tiny, model=model)
-        (found,) = harmonize(one, [TARGET], checkpoint, None, dataclasses.replace(settings, beta=beta))
-        return found
-
-    hard, soft = made("argmax", "auto"), made("soft", "auto")
-    assert (hard.anatomy, soft.anatomy) == ("argmax", "soft")
-    assert not np.array_equal(hard.image.data, soft.image.data)
-    assert np.array_equal(made("soft", "argmax").image.data, hard.image.data)
-    assert np.array_equal(made("argmax", "soft").image.data, soft.image.data)
-
-
 def test_a_source_has_no_say_where_it_does_not_cover_the_head(pair, tiny, settings):
     half = pair["T2w"].data.copy()
     half[:, :, 8:] = 0

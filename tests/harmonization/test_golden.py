@@ -8,8 +8,10 @@ import torch
 
 from haca3_bids.harmonization.device import Batches
 from haca3_bids.harmonization.prepare import Rim, fit_images, prepare
-from haca3_bids.harmonization.stream import Session, Stream
-from haca3_bids.harmonization.target import Target, encode_target
+from haca3_bids.harmonization.method import Session
+from haca3_bids.harmonization.stream import Stream
+from haca3_bids.harmonization.engine import encode_target
+from haca3_bids.harmonization.target import Target
 from haca3_bids.volumes.slices import ORIENTATIONS, cut
 from haca3_bids.volumes.volume import Volume, reorient
 
@@ -27,7 +29,7 @@ def prepared(phantoms, golden):
 
     settings = HarmonizationSettings(device="cpu", like_authors=True, background="none")
     canvas = fit_images(phantoms, Rim({}), settings)
-    return {name: prepare(name, volume, canvas, Rim({}), settings, "haca3") for name, volume in phantoms.items()}
+    return {name: prepare(name, volume, canvas, Rim({}), settings, 1e-6) for name, volume in phantoms.items()}
 
 
 def thinned(slices, like):
@@ -81,5 +83,6 @@ def test_attention_is_that_of_the_authors(prepared, checkpoint, golden, authors)
     stream = Stream(Session(prepared, mask), checkpoint.model, authors, torch.device("cpu"), batches)
     with torch.inference_mode():
         encoded = stream._encode(golden["slice_index"], "axial")
-        alpha = stream._attention(encoded, target)
+        query = torch.tensor([[*target.theta, *target.eta]]).expand(len(encoded.codes), -1)
+        alpha = checkpoint.model.attend(encoded.codes, query, stream._votes(encoded))
     np.testing.assert_allclose(alpha[:, :, 0, 0], golden["attention_t5"], rtol=0, atol=1e-5)

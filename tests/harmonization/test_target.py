@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from haca3_bids.errors import BadInput, UsageError
-from haca3_bids.harmonization.target import Target, encode_target, target_from_numbers, target_from_reference
+from haca3_bids.harmonization.engine import encode_target
+from haca3_bids.harmonization.target import Target, target_from_numbers, target_from_reference
 from haca3_bids.volumes.volume import Volume
 
 

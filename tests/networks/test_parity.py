@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from haca3_bids.networks.attention import attention_maps, smooth_maps
-from haca3_bids.networks.haca3 import argmax_beta, fuse, one_channel
+from haca3_bids.networks.haca3 import argmax_beta, one_channel
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
 
@@ -75,17 +75,19 @@ def test_attention_matches_the_authors(model, keys, query, golden):
     np.testing.assert_allclose(dropped, golden["attention_t10_without_T2w"], rtol=0, atol=1e-5)
 
 
-def test_fused_anatomy_matches_the_authors(encoded, golden):
-    fused = fuse(encoded[0].transpose(0, 1), torch.from_numpy(golden["attention_t5"]))
+def test_fused_anatomy_matches_the_authors(model, encoded, golden):
+    alpha = torch.from_numpy(golden["attention_t5"])[:, :, None, None]
+    fused = model.fuse(encoded[0].transpose(0, 1), alpha)
     assert_close_to_range(coarse(fused), golden["fused_logits_t5"])
     levels = argmax_beta(fused).argmax(dim=1, keepdim=True)
     assert (levels.numpy() != golden["label_map"]).mean() < 1e-4
 
 
 def test_decoder_matches_the_authors(model, slices, golden):
-    label_map = torch.from_numpy(golden["label_map"].astype(np.float32))
+    label_map = torch.from_numpy(golden["label_map"].astype(np.int64))
+    beta = torch.nn.functional.one_hot(label_map[:, 0], 5).permute(0, 3, 1, 2).float()
     theta = torch.from_numpy(golden["target_theta"])[None].expand(3, -1)
-    decoded = model.decode(label_map / 5, theta)
+    decoded = model.decode(beta, theta)
     assert_close_to_range(coarse(decoded), golden["decoded"])
     masked = (decoded * (slices[0] > 1e-6)).sum(dim=(1, 2, 3))
     np.testing.assert_allclose(masked, golden["decoded_masked_sum"], rtol=1e-4)
@@ -112,4 +114,17 @@ def test_attention_maps_of_haca3plus_match_the_authors(model, encoded, keys, que
     masks[:, 1, 150:] = False
     maps = smooth_maps(attention_maps(model.attention_module(query, keys[:, :2]), masks))
     np.testing.assert_allclose(coarse(maps), golden["plus_attention_limited_T2w"], rtol=0, atol=1e-5)
-    assert_close_to_range(coarse(fuse(encoded[0].transpose(0, 1)[:, :2], maps)), golden["plus_fused_logits"])
+    assert_close_to_range(coarse(model.fuse(encoded[0].transpose(0, 1)[:, :2], maps)), golden["plus_fused_logits"])
+
+
+def test_forward_encodes_attends_fuses_and_decodes(model, slices, golden):
+    sources = slices[:, :, 0].transpose(0, 1)  # (slices, sources, h, w)
+    target = sources[:, 1]
+    keys = model.codes(sources.flatten(0, 1)[:, None]).unflatten(0, sources.shape[:2])
+    query = model.codes(target[:, None])
+    logits = model.encode(sources.flatten(0, 1)[:, None]).unflatten(0, sources.shape[:2])
+    alpha = model.attention_module(query, keys)
+    beta = argmax_beta((logits * alpha[:, :, None, None, None]).sum(dim=1))
+    plane = query[:, :2, None, None].expand(-1, -1, 224, 224)
+    image = model.decoder(torch.cat([one_channel(beta), plane], dim=1))
+    torch.testing.assert_close(model(sources, target), image)

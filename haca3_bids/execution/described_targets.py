@@ -1,0 +1,106 @@
+"""Targets that need no image: numbers for the networks, intensities of tissues, or a protocol."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from haca3_bids.bids.names import check_target_name
+from haca3_bids.errors import BadInput, UsageError
+from haca3_bids.execution.weights import Weights
+from haca3_bids.physics.described import protocol_from_sidecar, protocol_from_words, table
+from haca3_bids.physics.signal import Protocol
+from haca3_bids.physics.tissues import TISSUES
+
+MIXTURE = "mixture"
+ETA = (0.3, 0.5)  # of a HACA3 target given by theta alone: a clean image, as in the released program
+CLEAN = (0.0,)  # eta of a target of the mixture model
+SCALE = 1000.0  # intensity of white matter, or of the 95th percentile, of a target given by numbers
+Target = dict[str, Any]
+
+
+def from_numbers(name: str, value: str, typed: str, weights: Weights) -> Target:
+    """``T1w:theta0,theta1[,eta0,eta1]`` (HACA3 weights) or ``T1w:grey=0.75,csf=0.2`` (mixture model)."""
+    contrast, _, text = value.partition(":")
+    if "=" in text:
+        return _from_tissues(name, contrast, text, typed, weights)
+    if weights.variant == MIXTURE:
+        raise UsageError(
+            f"--target {typed} gives theta as two numbers, which belong to HACA3 weights; {weights.name} has a table of "
+            "tissues.",
+            "Give intensities of tissues (T1w:grey=0.75,csf=0.2), a protocol, an image, or --weights haca3.",
+        )
+    try:
+        numbers = [float(word) for word in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (2, 4):
+        raise UsageError(f"--target {typed} wants two numbers (theta) or four (theta, eta) after '{contrast}:'.")
+    return _target(name, contrast, numbers[:2], numbers[2:] or list(ETA), "numbers")
+
+
+def from_protocol(name: str, contrast: str, described: str, typed: str, weights: Weights) -> Target:
+    """``T1w=MPRAGE:field=3,tr=2300,ti=900`` or ``T1w=sidecar.json``: the table that the signal equation gives."""
+    _need_mixture(typed, weights)
+    sequence, _, numbers = described.partition(":")
+    if described.endswith(".json"):
+        path = Path(described).expanduser()
+        protocol = protocol_from_sidecar(contrast, _read(path))
+        made = path.name.partition(".")[0]
+    else:
+        protocol = protocol_from_words(contrast, sequence, numbers)
+        made = sequence
+    label = check_target_name(name or "".join(letter for letter in made if letter.isalnum()))
+    return _target(label, contrast, list(table(protocol)), list(CLEAN), f"protocol {_in_words(protocol)}")
+
+
+def _from_tissues(name: str, contrast: str, text: str, typed: str, weights: Weights) -> Target:
+    """The built-in reference of the contrast with other intensities for the tissues that are named."""
+    _need_mixture(typed, weights)
+    if contrast not in weights.references:
+        raise UsageError(f"--target {typed}: the weights {weights.name} have no reference for {contrast}.")
+    theta = [float(value) for value in weights.references[contrast]["theta"]]
+    for part in text.split(","):
+        tissue, _, value = part.partition("=")
+        if tissue not in TISSUES or tissue == "white":
+            known = ", ".join(one for one in TISSUES if one != "white")
+            raise UsageError(f"--target {typed}: '{tissue}' is not a tissue with an intensity.", f"Tissues: {known}.")
+        try:
+            theta[TISSUES.index(tissue)] = float(value)
+        except ValueError:
+            raise UsageError(f"--target {typed}: '{part}' holds no number.", "White matter is 1.") from None
+    if not all(0 <= value < 20 for value in theta):
+        raise UsageError(f"--target {typed}: an intensity is not between 0 and 20.", "White matter is 1.")
+    return _target(name, contrast, theta, list(CLEAN), f"intensities {text}")
+
+
+def _need_mixture(typed: str, weights: Weights) -> None:
+    if weights.variant != MIXTURE:
+        raise UsageError(
+            f"--target {typed} describes tissues, and the theta of {weights.name} is no table of tissues.",
+            "Use it with the built-in weights; for HACA3 weights give an image or two numbers (T1w:10,20).",
+        )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path.name} cannot be read as a JSON sidecar ({error}).") from error
+    if not isinstance(found, dict):
+        raise BadInput(f"{path.name} is no JSON sidecar: it holds no names and values.")
+    return found
+
+
+def _in_words(protocol: Protocol) -> str:
+    said = {
+        "T": protocol.field_t, "TR": protocol.tr_ms, "TE": protocol.te_ms, "TI": protocol.ti_ms,
+        "flip angle": protocol.flip_deg,
+    }  # fmt: skip
+    numbers = ", ".join(f"{word} {value:g}" for word, value in said.items() if value and word != "T")
+    return f"{protocol.sequence} at {protocol.field_t:g} T, {numbers}"
+
+
+def _target(name: str, contrast: str, theta: list[float], eta: list[float], origin: str) -> Target:
+    return {"name": name, "contrast": contrast, "theta": theta, "eta": eta, "scale": SCALE, "origin": origin}

@@ -1,0 +1,128 @@
+"""A protocol from words (``MPRAGE:field=3,tr=2300,ti=900,te=2.98,flip=9``) or from a BIDS sidecar.
+
+What a description leaves out is taken from a common protocol of that sequence, so that a few numbers are enough.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+
+from haca3_bids.errors import UsageError
+from haca3_bids.physics.protocols import nulling_ti_ms
+from haca3_bids.physics.render import tissue_weights
+from haca3_bids.physics.signal import SEQUENCES, Protocol
+from haca3_bids.physics.tissues import TISSUES
+
+WORDS = {  # word of a description: field of Protocol
+    "field": "field_t", "tr": "tr_ms", "te": "te_ms", "ti": "ti_ms", "flip": "flip_deg", "spacing": "spacing_ms",
+    "pulses": "pulses", "train": "train_ms", "stored": "stored",
+}  # fmt: skip
+COMMON = {  # what is not said
+    "MPRAGE": Protocol("T1w", "MPRAGE", 3.0, 2300, 2.9, ti_ms=900, flip_deg=9, spacing_ms=7.1, pulses=176),
+    "SPGR": Protocol("T1w", "SPGR", 3.0, 20, 4.6, flip_deg=25),
+    "MDEFT": Protocol("T1w", "MDEFT", 3.0, 2200, 2.5, ti_ms=950, flip_deg=16),
+    "SE": Protocol("", "SE", 3.0, 5000, 95, train_ms=150),
+    "SPACE": Protocol("T2w", "SPACE", 3.0, 3200, 400, train_ms=700, stored=0.75),
+    "FLAIR": Protocol("FLAIR", "FLAIR", 3.0, 9000, 120, ti_ms=2430, train_ms=200),
+}
+SPIN_ECHOES = {  # contrast: what is not said of a spin echo of that contrast
+    "T1w": {"tr_ms": 550.0, "te_ms": 12.0, "train_ms": 0.0},
+    "T2w": {"tr_ms": 5000.0, "te_ms": 95.0, "train_ms": 150.0},
+    "PDw": {"tr_ms": 3500.0, "te_ms": 15.0, "train_ms": 60.0},
+}
+FIELDS_T = (1.5, 3.0)  # field strengths with known tissue values
+SHORT_TR_MS = 200.0  # below this a T1w without inversion is a gradient echo
+MS_A_SECOND = 1000.0
+
+
+def protocol_from_words(contrast: str, sequence: str, text: str) -> Protocol:
+    """The protocol ``sequence`` with the numbers of ``text`` (``tr=2300,ti=900``); times in ms, angles in degrees.
+
+    UsageError for an unknown sequence or word, a field strength other than 1.5 or 3, and impossible timing.
+    """
+    if sequence not in SEQUENCES:
+        raise UsageError(f"{sequence} is not a known sequence.", f"Known are {', '.join(SEQUENCES)}.")
+    numbers: dict[str, float] = {}
+    for part in filter(None, text.split(",")):
+        word, _, value = part.partition("=")
+        if word not in WORDS:
+            raise UsageError(f"'{part}' does not describe a protocol.", f"Use {', '.join(f'{w}=...' for w in WORDS)}.")
+        try:
+            numbers[WORDS[word]] = float(value)
+        except ValueError:
+            raise UsageError(f"'{part}' holds no number.", "Times are in ms, angles in degrees.") from None
+    return _completed(contrast, sequence, numbers)
+
+
+def protocol_from_sidecar(contrast: str, sidecar: Mapping[str, Any]) -> Protocol:
+    """The protocol that a BIDS sidecar describes; UsageError where it lacks the field strength or the times.
+
+    The sequence is told by the contrast, the inversion time and the repetition time.
+    """
+    numbers = {
+        "field_t": _number(sidecar, "MagneticFieldStrength"),
+        "tr_ms": _number(sidecar, "RepetitionTime", MS_A_SECOND),
+        "te_ms": _number(sidecar, "EchoTime", MS_A_SECOND),
+        "ti_ms": _number(sidecar, "InversionTime", MS_A_SECOND),
+        "flip_deg": _number(sidecar, "FlipAngle"),
+    }
+    needed = {"field_t": "MagneticFieldStrength", "tr_ms": "RepetitionTime", "te_ms": "EchoTime"}
+    missing = [name for key, name in needed.items() if numbers[key] is None]
+    if contrast == "FLAIR" and numbers["ti_ms"] is None:
+        missing.append("InversionTime")
+    if missing:
+        raise UsageError(f"The sidecar of the {contrast} does not say {', '.join(missing)}.")
+    found = {key: value for key, value in numbers.items() if value is not None}
+    found["field_t"] = min(FIELDS_T, key=lambda known: abs(known - found["field_t"]))
+    sequence = _sequence(contrast, found)
+    if sequence in ("SE", "FLAIR"):
+        found.pop("flip_deg", None)
+    return _completed(contrast, sequence, found)
+
+
+def table(protocol: Protocol) -> tuple[float, ...]:
+    """Intensities of all tissues of the average person under a protocol, white matter = 1."""
+    return tuple(tissue_weights(protocol, np.zeros((3, len(TISSUES)), np.float32))[0].tolist())
+
+
+def _number(sidecar: Mapping[str, Any], key: str, factor: float = 1.0) -> float | None:
+    value = sidecar.get(key)
+    usable = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+    return float(value) * factor if usable else None  # type: ignore[arg-type]
+
+
+def _sequence(contrast: str, numbers: Mapping[str, float]) -> str:
+    if contrast == "FLAIR":
+        return "FLAIR"
+    if contrast != "T1w":
+        return "SE"
+    if "ti_ms" in numbers:
+        return "MPRAGE"
+    return "SPGR" if numbers["tr_ms"] < SHORT_TR_MS else "SE"
+
+
+def _completed(contrast: str, sequence: str, numbers: Mapping[str, float]) -> Protocol:
+    common = replace(COMMON[sequence], contrast=contrast)
+    if sequence == "SE" and contrast in SPIN_ECHOES:
+        common = replace(common, **SPIN_ECHOES[contrast])  # type: ignore[arg-type]
+    given = {one.name: numbers[one.name] for one in fields(Protocol) if one.name in numbers}
+    protocol = replace(common, **given)  # type: ignore[arg-type]
+    if protocol.field_t not in FIELDS_T:
+        raise UsageError(f"There are no tissue values for {protocol.field_t:g} T.", "Use field=1.5 or field=3.")
+    if sequence == "FLAIR" and "ti_ms" not in numbers:
+        protocol = replace(protocol, ti_ms=nulling_ti_ms(protocol.field_t, protocol.tr_ms - protocol.train_ms))
+    if not protocol.possible:
+        raise UsageError(
+            f"A {sequence} of {_said(protocol)} has no time for all its parts.",
+            "Check TR, TI and TE (ms); for an MPRAGE, TR is from one inversion to the next.",
+        )
+    return protocol
+
+
+def _said(protocol: Protocol) -> str:
+    return ", ".join(f"{word}={getattr(protocol, name):g}" for word, name in WORDS.items() if getattr(protocol, name))
