@@ -11,7 +11,11 @@ import torch
 from haca3_bids.checkpoints.formats import Checkpoint, Reference
 from haca3_bids.networks.fusion import FusionNet
 from haca3_bids.networks.haca3 import Haca3, Haca3Config
+from haca3_bids.networks.mixture import Mixture, MixtureConfig
+from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.settings import HarmonizationSettings
+from haca3_bids.training.mixture_export import priors, references
+from haca3_bids.training.tables import draw_tables
 from haca3_bids.volumes.volume import Volume
 
 DATA = Path(__file__).parents[1] / "data"
@@ -133,3 +137,12 @@ class Moments(torch.nn.Module):
 @pytest.fixture
 def settings():
     return HarmonizationSettings(device="cpu", fusion_weights="median")
+
+
+@pytest.fixture(scope="session")
+def mixture():
+    """A narrow mixture model of random weights, with references and priors as the built-in weights have them."""
+    torch.manual_seed(0)
+    model = Mixture(MixtureConfig(TISSUES, widths=(8, 8, 16, 16), hidden=8, keys=4)).eval().requires_grad_(False)
+    tables = draw_tables(torch.rand(len(TISSUES), 500) / 13, seed=0, sites=60)
+    return Checkpoint(model, "tiny mixture", "2" * 64, references(), {}, priors(tables))

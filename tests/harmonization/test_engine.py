@@ -1,4 +1,3 @@
-import copy
 import dataclasses
 import sys
 import types
@@ -8,8 +7,9 @@ import pytest
 import torch
 
 from haca3_bids.errors import BadInput, TemporaryFailure, UsageError
-from haca3_bids.harmonization import engine
+from haca3_bids.harmonization import engine, slicewise
 from haca3_bids.harmonization.engine import harmonize
+from haca3_bids.harmonization.prepare import Rim, fit_images, prepare
 from haca3_bids.harmonization.target import Target
 from haca3_bids.volumes.volume import reorient, reorient_like
 
@@ -150,18 +150,17 @@ def test_nothing_is_written_outside_the_head_mask(pair, tiny, settings):
 
 
 def test_the_fusion_network_and_the_median_are_both_at_hand(pair, tiny, fusion_net, settings, usual, monkeypatch):
-    monkeypatch.setattr(engine, "fuse_in_slabs", lambda net, stacks, device, slab: stacks[0] * 0 + 2)
+    monkeypatch.setattr(slicewise, "fuse_in_slabs", lambda net, stacks, device, slab: stacks[0] * 0 + 2)
     (found,) = harmonize({"T1w": pair["T1w"]}, [TARGET], tiny, fusion_net, settings)
     assert set(np.unique(found.image.data)) == {0, np.float32(1800)}
-    assert np.array_equal(found.image.data > 0, session_mask_of(pair, settings))
+    canvas, prepared = _prepared({"T1w": pair["T1w"]}, settings, tiny)
+    mask = canvas.restore(prepared["T1w"].votes.astype(np.float32)).data > 0.5  # the head as the networks see it, closed
+    assert np.array_equal(found.image.data > 0, mask)
 
 
-def session_mask_of(pair, settings):
-    """The head of the T1w, on its own grid: what the networks see of it, closed."""
-    sources, rim = {"T1w": pair["T1w"]}, engine.Rim({})
-    canvas = engine.fit_images(sources, rim, settings)
-    mask = engine._session(sources, canvas, rim, settings, "haca3").mask
-    return canvas.restore(mask.astype(np.float32)).data > 0.5
+def _prepared(sources, settings, checkpoint):
+    canvas, seen_from = fit_images(sources, Rim({}), settings), checkpoint.model.config.seen_from
+    return canvas, {n: prepare(n, volume, canvas, Rim({}), settings, seen_from) for n, volume in sources.items()}
 
 
 def test_the_plus_variant_smooths_attention(pair, tiny_plus, settings, usual):
@@ -235,15 +234,15 @@ def test_the_authors_arithmetic_refuses_any_other_grid(pair, tiny, settings):
         harmonize(pair, [TARGET], tiny, None, dataclasses.replace(settings, like_authors=True))
 
 
-def test_like_the_authors_the_first_source_given_sets_the_mask(phantoms, tiny, settings):
+def test_like_the_authors_the_first_source_given_sets_the_mask(phantoms, tiny, tiny_plus, settings):
     sources = {"T2w": phantoms["T2w"], "T1w": phantoms["T1w"]}
     authors = dataclasses.replace(settings, like_authors=True, background="none")
-    canvas = engine.fit_images(sources, engine.Rim({}), authors)
-    session = engine._session(sources, canvas, engine.Rim({}), authors, "haca3")
-    assert list(session.sources) == ["T2w", "T1w"]
-    assert np.array_equal(session.mask, session.sources["T2w"].values > 1e-6)
-    plus = engine._session(sources, canvas, engine.Rim({}), authors, "haca3plus")
-    assert np.array_equal(plus.mask, plus.sources["T2w"].votes | plus.sources["T1w"].votes)
+    _, seen = _prepared(sources, authors, tiny)
+    method = engine.method_for(tiny, None, authors, torch.device("cpu"))
+    assert np.array_equal(method.mask(seen), seen["T2w"].values > 1e-6)
+    _, seen = _prepared(sources, authors, tiny_plus)
+    plus = engine.method_for(tiny_plus, None, authors, torch.device("cpu"))
+    assert np.array_equal(plus.mask(seen), seen["T2w"].votes | seen["T1w"].votes)
 
 
 def test_it_is_told_which_share_of_the_brain_rests_on_which_source_and_what_none_covers(pair, tiny, settings):
