@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from haca3_bids.errors import BadInput
 from haca3_bids.volumes.header import Geometry, read_geometry
 
 WHOLE_HEAD_MM = 100.0  # a brain is longer than this along every axis; less is a slab
@@ -20,20 +19,22 @@ class Candidate:
 
     path: Path
     entities: Mapping[str, str]
-    geometry: Geometry | None  # None: the header cannot be read
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    geometry: Geometry | None  # None: the file is not one 3D volume with a size
+    image_type: Sequence[str] = ()
 
 
-def candidate(path: Path, entities: Mapping[str, str], metadata: Mapping[str, Any]) -> Candidate:
-    """A candidate with its geometry, None when the file cannot be read."""
+def candidate(path: Path, entities: Mapping[str, str], image_type: Sequence[str] = ()) -> Candidate:
+    """A candidate with its geometry, None where it could not serve: it then loses to any other."""
     try:
-        return Candidate(path, entities, read_geometry(path), metadata)
-    except BadInput:
-        return Candidate(path, entities, None, metadata)
+        geometry = read_geometry(path)
+    except Exception:  # whatever it is, check_session names it if no other scan is preferred to this one
+        return Candidate(path, entities, None, image_type)
+    sound = len(geometry.shape) == 3 and all(math.isfinite(zoom) and zoom > 0 for zoom in geometry.zooms_mm)
+    return Candidate(path, entities, geometry if sound else None, image_type)
 
 
 def _readable(scan: Candidate) -> float:
-    return 0.0 if scan.geometry is not None and len(scan.geometry.shape) == 3 else 1.0
+    return 0.0 if scan.geometry else 1.0
 
 
 def _whole_head(scan: Candidate) -> float:
@@ -43,8 +44,7 @@ def _whole_head(scan: Candidate) -> float:
 def _reconstruction(scan: Candidate) -> float:
     label = scan.entities.get("rec", "").lower()
     if not label:
-        image_type = [str(word).upper() for word in scan.metadata.get("ImageType", ())]
-        return 0.0 if "NORM" in image_type else 1.0
+        return 0.0 if "NORM" in scan.image_type else 1.0
     return 0.0 if "norm" in label else 2.0
 
 

@@ -84,8 +84,7 @@ def check_input(settings: Settings) -> Selection:
     check_derivatives(settings.selection.derivatives)
     selection = select_sessions(settings)
     if not settings.selection.skip_validation:
-        named = [*(one.subject for one in selection.sessions), *(one.name[4:] for one in selection.outcomes)]
-        validate_bids(settings.bids_dir, [name.partition("_")[0] for name in named])
+        validate_bids(settings.bids_dir, {session.folder for session in (*selection.sessions, *selection.empty)})
     return selection
 
 
