@@ -143,7 +143,7 @@ def _discovered(
 ) -> Session:
     try:
         check_session_label(subject, label)
-        return _session(bids_dir, subject, label, anatomical_files(place), selection, filters)
+        return _session(bids_dir, subject, label, anatomical_files(place, bids_dir), selection, filters)
     except BadInput as problem:
         return Session(subject, label, {}, problem=problem)
     except OSError as error:

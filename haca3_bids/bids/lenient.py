@@ -10,6 +10,8 @@ from typing import Any
 
 ODD_ENCODINGS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
+KINDS = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+
 
 def read_text(path: Path) -> str:
     """The text of a file in UTF-8, in UTF-16 with a byte-order mark, else in Latin-1, in which every byte is a letter.
@@ -43,7 +45,7 @@ def read_object(path: Path) -> tuple[dict[str, Any], str]:
     except (ValueError, RecursionError) as error:
         return {}, f"{path.name} is not valid JSON ({error})"
     if not isinstance(content, dict):
-        return {}, f"{path.name} holds no JSON object but a {type(content).__name__}"
+        return {}, f"{path.name} holds no JSON object but {KINDS.get(type(content), 'a number')}"
     kept = {key: value for key, value in content.items() if is_finite(value)}
     lost = ", ".join(sorted(set(content) - set(kept)))
     return kept, f"{lost} of {path.name} is not a finite number" if lost else ""

@@ -14,16 +14,11 @@ LABELS = "Labels have letters, digits and '+' only; rename the folder and the fi
 
 
 def check_subject_folder(bids_dir: Path, subject: str) -> None:
-    """Raise BadInput where a subject's label is none, or a folder of its is a link that points nowhere."""
+    """Raise BadInput where a subject's label is none, or its folder is a link that points nowhere."""
     folder = bids_dir / f"sub-{subject}"
     if not is_label(subject):
         raise BadInput(f"The folder {folder.name} has the label '{subject}', which is no BIDS label.", LABELS)
-    for place in (folder, *folder.glob("ses-*"), *folder.glob("anat"), *folder.glob("ses-*/anat")):
-        if not place.exists():
-            raise BadInput(
-                f"{place.relative_to(bids_dir)} is a link that points nowhere.",
-                "Mount the folder it points to, or get the data.",
-            )
+    _check_link(folder, bids_dir)
 
 
 def session_places(folder: Path) -> dict[str | None, Path]:
@@ -33,16 +28,26 @@ def session_places(folder: Path) -> dict[str | None, Path]:
     """
     names = sorted(path.name for path in folder.iterdir())
     found: dict[str | None, Path] = {None: folder} if "anat" in names else {}
-    return found | {
-        name.removeprefix("ses-"): folder / name
-        for name in names
-        if name.startswith("ses-") and (folder / name).is_dir()
-    }
+    sessions = [folder / name for name in names if name.startswith("ses-")]
+    return found | {path.name.removeprefix("ses-"): path for path in sessions if path.is_dir() or path.is_symlink()}
 
 
-def anatomical_files(place: Path) -> list[Path]:
-    """Every NIfTI file below a session's folder ``anat``, in alphabetical order; hidden ones are none."""
+def anatomical_files(place: Path, bids_dir: Path) -> list[Path]:
+    """Every NIfTI file below a session's folder ``anat``, in alphabetical order; hidden ones are none.
+
+    Raises BadInput where one of these folders is a link that points nowhere, OSError where it cannot be read.
+    """
+    _check_link(place, bids_dir)
+    _check_link(place / "anat", bids_dir)
     return sorted(_walk(place / "anat")) if (place / "anat").is_dir() else []
+
+
+def _check_link(place: Path, bids_dir: Path) -> None:
+    if place.is_symlink() and not place.exists():
+        raise BadInput(
+            f"{place.relative_to(bids_dir)} is a link that points nowhere.",
+            "Mount the folder it points to, or get the data.",
+        )
 
 
 def _walk(folder: Path) -> Iterator[Path]:

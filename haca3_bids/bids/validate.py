@@ -101,8 +101,8 @@ def _location(issue: dict[str, Any]) -> str:
 def _concerns(location: str, folders: Collection[str]) -> bool:
     """Whether a file is the dataset's own, or stands in one of the folders or beside the way to it."""
     subject, *rest = location.split("/")
-    if not subject.startswith("sub-") or not rest:
+    if not subject.startswith("sub-"):
         return True
-    if len(rest) == 1:
+    if len(rest) < 2:
         return any(folder.startswith(f"{subject}/") for folder in folders)
     return any(f"{location}/".startswith(f"{folder}/") for folder in folders)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from haca3_bids import __version__
 from haca3_bids.bids.atomic import make_folder, write_json, write_text
+from haca3_bids.bids.database import keep_database
 from haca3_bids.bids.describe import check_dataset, describe_dataset
 from haca3_bids.bids.given import check_derivatives
 from haca3_bids.bids.validate import check_description, validate_bids
@@ -56,6 +57,8 @@ def run_participant(settings: Settings, words: list[str], config: str) -> int:
     if settings.execution.dry_run:
         LOGGER.info("%s\n%s", table(selection, settings), _plan(settings, selection, requests, weights))
         return exit_code(selection.outcomes)
+    if settings.selection.database_dir is not None:
+        keep_database(settings.bids_dir, settings.selection.database_dir)
     describe_dataset(settings.output_dir, settings.bids_dir, version=__version__, weights=weights.described())
     logs = log_folder(settings)
     with ExitStack() as stack:
