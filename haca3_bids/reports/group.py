@@ -20,8 +20,8 @@ SHOWN = ("brain_seen", "noise", "ghosts", "ssim", "theta_distance_after")  # wor
 LARGER_IS_WORSE = {"brain_seen": False, "noise": True, "ghosts": True, "ssim": False, "theta_distance_after": True}
 
 
-def group_page(members: Sequence[Member], output_dir: Path, wanted_column: str = "") -> str:
-    """The page as HTML; every picture and number is inside."""
+def group_page(members: Sequence[Member], output_dir: Path, wanted_column: str = "", notes: Sequence[str] = ()) -> str:
+    """The page as HTML; every picture and number is inside. ``notes`` stand at its top."""
     columns = group_columns(members)
     if wanted_column and wanted_column not in columns:
         columns = [*columns, wanted_column]
@@ -34,6 +34,7 @@ def group_page(members: Sequence[Member], output_dir: Path, wanted_column: str =
         script="group.js",
         version=haca3_bids.__version__,
         data=json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
+        notes=notes,
         members=len(members),
         people=len({member.participant for member in members}),
         counts=counts,
