@@ -112,12 +112,16 @@ def read_filters(path: Path | None) -> dict[str, dict[str, Any]]:
 def discover_subject(bids_dir: Path, subject: str, selection: SelectionSettings) -> list[Session]:
     """The sessions of one subject with the scans chosen; a session without usable scan has no images.
 
-    A session that cannot be understood carries its problem, which ``check_session`` raises. Raises BadInput or
-    OSError where that is true of the whole subject.
+    A session that cannot be understood carries its problem, which ``check_session`` raises. Raises BadInput where
+    that is true of the whole subject.
     """
     check_subject_folder(bids_dir, subject)
     filters = read_filters(selection.filter_file)
-    places = session_places(bids_dir / f"sub-{subject}") or {None: bids_dir / f"sub-{subject}"}
+    folder = bids_dir / f"sub-{subject}"
+    try:
+        places = session_places(folder) or {None: folder}
+    except OSError as error:
+        raise _unreadable(error, folder, subject, None) from error
     return [
         _discovered(bids_dir, subject, label, place, selection, filters)
         for label, place in places.items()
@@ -147,9 +151,13 @@ def _discovered(
     except BadInput as problem:
         return Session(subject, label, {}, problem=problem)
     except OSError as error:
-        sentence = f"{Path(error.filename or place).name} of {session_name(subject, label)} cannot be read"
-        unreadable = BadInput(f"{sentence} ({error.strerror}).", "Check its owner and permissions.")
-        return Session(subject, label, {}, problem=unreadable)
+        return Session(subject, label, {}, problem=_unreadable(error, place, subject, label))
+
+
+def _unreadable(error: OSError, place: Path, subject: str, label: str | None) -> BadInput:
+    name = Path(str(error.filename or place)).name
+    sentence = f"{name} of {session_name(subject, label)} cannot be read ({error.strerror})."
+    return BadInput(sentence, "Check its owner and permissions.")
 
 
 def _session(
