@@ -18,6 +18,7 @@ from haca3_bids.bids.listing import (
     check_session_label,
     check_subject_folder,
     session_places,
+    unreadable,
 )
 from haca3_bids.bids.metadata import Metadata, read_metadata
 from haca3_bids.bids.names import parse_entities, session_folder, session_name
@@ -121,7 +122,7 @@ def discover_subject(bids_dir: Path, subject: str, selection: SelectionSettings)
     try:
         places = session_places(folder) or {None: folder}
     except OSError as error:
-        raise _unreadable(error, folder, subject, None) from error
+        raise unreadable(error, folder, bids_dir) from error
     return [
         _discovered(bids_dir, subject, label, place, selection, filters)
         for label, place in places.items()
@@ -151,13 +152,7 @@ def _discovered(
     except BadInput as problem:
         return Session(subject, label, {}, problem=problem)
     except OSError as error:
-        return Session(subject, label, {}, problem=_unreadable(error, place, subject, label))
-
-
-def _unreadable(error: OSError, place: Path, subject: str, label: str | None) -> BadInput:
-    name = Path(str(error.filename or place)).name
-    sentence = f"{name} of {session_name(subject, label)} cannot be read ({error.strerror})."
-    return BadInput(sentence, "Check its owner and permissions.")
+        return Session(subject, label, {}, problem=unreadable(error, place, bids_dir))
 
 
 def _session(

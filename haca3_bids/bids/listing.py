@@ -42,6 +42,15 @@ def anatomical_files(place: Path, bids_dir: Path) -> list[Path]:
     return sorted(_walk(place / "anat")) if (place / "anat").is_dir() else []
 
 
+def unreadable(error: OSError, place: Path, bids_dir: Path) -> BadInput:
+    """What a refused look at a file or folder in ``place`` amounts to."""
+    found = Path(str(error.filename or place))
+    shown = found.relative_to(bids_dir) if found.is_relative_to(bids_dir) else found.name
+    return BadInput(
+        f"{shown} cannot be read ({error.strerror}).", "Check its owner and permissions, or leave the subject out."
+    )
+
+
 def _check_link(place: Path, bids_dir: Path) -> None:
     if place.is_symlink() and not place.exists():
         raise BadInput(

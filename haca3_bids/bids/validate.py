@@ -31,8 +31,6 @@ def check_description(bids_dir: Path) -> dict[str, Any]:
         )
     try:
         description = json.loads(read_text(path))
-    except OSError as error:
-        raise InvalidBids(f"The {path.name} of {bids_dir.name} cannot be read ({error.strerror}).") from error
     except (ValueError, RecursionError) as error:
         raise InvalidBids(f"The dataset_description.json of {bids_dir.name} is not valid JSON ({error}).") from error
     missing = [key for key in ("Name", "BIDSVersion") if not isinstance(description, dict) or key not in description]

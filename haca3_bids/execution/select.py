@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from haca3_bids.bids.discover import Session, check_session, discover_subject, list_subjects, read_filters
+from haca3_bids.bids.listing import unreadable
 from haca3_bids.bids.names import is_label
 from haca3_bids.errors import BadInput, Haca3Error, InputOutputFailure, NothingSelected, NoUsableImage
 from haca3_bids.execution.outcome import FAILED, SKIPPED, Outcome
@@ -39,7 +40,9 @@ def select_sessions(settings: Settings) -> Selection:
             found += discover_subject(settings.bids_dir, subject, settings.selection)
         except Exception as error:  # whatever it is, the other subjects have nothing to do with it
             name = f"sub-{subject}"
-            outcomes.append(Outcome(name, FAILED, "looking for its images", input_error(error, name)))
+            outcomes.append(
+                Outcome(name, FAILED, "looking for its images", input_error(error, name, settings.bids_dir))
+            )
     if not found and not outcomes:
         raise _nothing(settings.selection)
     to_check = [session for session in found if session.images or session.problem]
@@ -47,10 +50,10 @@ def select_sessions(settings: Settings) -> Selection:
         raise _no_image(settings, found)
     empty = [session for session in found if session not in to_check]
     outcomes += [Outcome(one.name, SKIPPED, reason=_why_empty(one)) for one in empty]
-    return dataclasses.replace(_checked(to_check, outcomes), empty=tuple(empty))
+    return dataclasses.replace(_checked(to_check, outcomes, settings), empty=tuple(empty))
 
 
-def _checked(sessions: Sequence[Session], outcomes: list[Outcome]) -> Selection:
+def _checked(sessions: Sequence[Session], outcomes: list[Outcome], settings: Settings) -> Selection:
     good: list[Session] = []
     bad: list[Session] = []
     for session in sessions:
@@ -58,20 +61,21 @@ def _checked(sessions: Sequence[Session], outcomes: list[Outcome]) -> Selection:
             check_session(session)
             good.append(session)
         except Exception as error:  # as above
-            outcomes.append(Outcome(session.name, FAILED, "looking at its images", input_error(error, session.name)))
+            own = input_error(error, session.name, settings.bids_dir)
+            outcomes.append(Outcome(session.name, FAILED, "looking at its images", own))
             bad += [session] if session.session is None or is_label(session.session) else []
     return Selection(tuple(good), tuple(outcomes), tuple(bad))
 
 
-def input_error(error: Exception, name: str) -> Haca3Error:
+def input_error(error: Exception, name: str, bids_dir: Path) -> Haca3Error:
     """What was met in the files of a subject or session of that name, as an error of its own."""
     if isinstance(error, Haca3Error):
         return error
     LOGGER.debug("%s", name, exc_info=error)
+    if isinstance(error, OSError) and error.errno in (errno.EIO, errno.ESTALE):
+        return InputOutputFailure(f"Reading the files of {name} failed ({error.strerror}).", "Is the disk there?")
     if isinstance(error, OSError):
-        kind = InputOutputFailure if error.errno in (errno.EIO, errno.ESTALE) else BadInput
-        file = Path(str(error.filename)).name if error.filename else "a file"
-        return kind(f"{file} of {name} cannot be read ({error.strerror}).", "Check its owner and permissions.")
+        return unreadable(error, bids_dir / name, bids_dir)
     words = " ".join(f"{type(error).__name__}: {error}".split())
     return BadInput(f"The files of {name} cannot be understood ({words}).", "Look at them; -v prints the details.")
 

@@ -28,7 +28,7 @@ from haca3_bids.execution.graph import configure_nipype, run_graph
 from haca3_bids.execution.outcome import DONE, FAILED, FINISHED, Outcome
 from haca3_bids.execution.pages import write_pages
 from haca3_bids.execution.resources import Resources
-from haca3_bids.execution.select import Selection, input_error
+from haca3_bids.execution.select import Selection
 from haca3_bids.execution.targets import (
     Target,
     TargetRequest,
@@ -99,10 +99,16 @@ def process(run: Run, selection: Selection, stack: ExitStack) -> list[Outcome]:
     targets = encode_targets(run)
     claim_targets(run.settings.output_dir, targets or _defaults(selection, run))
     free, outcomes = _lock_subjects(run, selection.sessions, stack)
-    plans, ended = _plans(run, free, targets)
-    outcomes += ended
-    waiting = [plan.session for plan in plans]
+    waiting: list[Session] = []
+    for session in free:
+        if not run.settings.execution.reprocess and is_finished(
+            run.settings.output_dir, session, run.fingerprint(session), targets or default_targets(session, run.weights)
+        ):
+            outcomes.append(Outcome(session.name, FINISHED))
+        else:
+            waiting.append(session)
     if waiting:
+        plans = [_plan(run, session, targets) for session in waiting]
         workflow = init_participant_wf(plans, run.settings, engine_needs(run))
         workflow.base_dir = str(run.work)
         before = {session.name: _written(run, session) for session in waiting}
@@ -207,23 +213,6 @@ def _lock_subjects(run: Run, sessions: Sequence[Session], stack: ExitStack) -> t
         if held[session.subject] is not None
     ]
     return free, outcomes
-
-
-def _plans(run: Run, sessions: Sequence[Session], targets: Sequence[Target]) -> tuple[list[Any], list[Outcome]]:
-    """The plans of the sessions that are not finished yet, and how the others ended."""
-    plans, outcomes = [], []
-    for session in sessions:
-        try:
-            wanted = targets or default_targets(session, run.weights)
-            again = run.settings.execution.reprocess
-            if not again and is_finished(run.settings.output_dir, session, run.fingerprint(session), wanted):
-                outcomes.append(Outcome(session.name, FINISHED))
-            else:
-                plans.append(_plan(run, session, targets))
-        except Exception as error:  # its files cannot be read any more: no other session's matter
-            failed = input_error(error, session.name)
-            outcomes.append(Outcome(session.name, FAILED, "looking at its images", failed))
-    return plans, outcomes
 
 
 def _plan(run: Run, session: Session, targets: Sequence[Target]) -> Any:

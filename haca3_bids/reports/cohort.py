@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from haca3_bids.bids.atomic import read_json
+from haca3_bids.bids.lenient import read_object
+from haca3_bids.bids.names import parse_entities
 from haca3_bids.bids.participants import read_participants
 
 Record = Mapping[str, Any]
@@ -67,10 +69,7 @@ def read_cohort(
     output_dir: Path, bids_dir: Path, subjects: Sequence[str] = (), sessions: Sequence[str] = ()
 ) -> list[Member]:
     """Every session that has a record, by name."""
-    records = {
-        path: json.loads(path.read_text(encoding="utf-8"))
-        for path in sorted(output_dir.glob("sub-*/**/anat/*_desc-haca3_qc.json"))
-    }
+    records = {path: _record(path) for path in sorted(output_dir.glob("sub-*/**/anat/*_desc-haca3_qc.json"))}
     names = {f"sub-{str(record.get('subject', '')).removeprefix('sub-')}" for record in records.values()}
     people = read_participants(bids_dir / PARTICIPANTS, names).rows
     members = []
@@ -82,6 +81,21 @@ def read_cohort(
         groups = dict(people.get(participant, {})) | _from_sidecars(path) | {"session": label or NOT_KNOWN}
         members.append(Member(participant, label, record, groups))
     return members
+
+
+def _record(path: Path) -> Record:
+    """A session's record; where it cannot be read, one that says so."""
+    content = read_json(path)
+    if content is not None:
+        return content
+    entities, _, _ = parse_entities(path.name)
+    reason = {
+        "measure": "error",
+        "grade": "fail",
+        "sentence": f"{path.name} cannot be read: run the participant level again.",
+    }
+    quality = {"verdict": "fail", "reasons": [reason]}
+    return {"subject": entities.get("sub"), "session": entities.get("ses"), "status": "failed", "quality": quality}
 
 
 def cohort_notes(members: Sequence[Member], bids_dir: Path, column: str = "") -> list[str]:
@@ -121,7 +135,7 @@ def chosen_column(columns: Sequence[str], wanted: str) -> str:
 def _from_sidecars(record_path: Path) -> dict[str, str]:
     """What the sidecar of the first preprocessed image says of the scanner."""
     sidecar = next(iter(sorted(record_path.parent.glob("*_desc-preproc_*.json"))), None)
-    content = json.loads(sidecar.read_text(encoding="utf-8")) if sidecar else {}
+    content = read_object(sidecar)[0] if sidecar else {}
     found = {name: str(content[key]) for name, key in SIDECAR_GROUPS.items() if content.get(key) is not None}
     if "field" in found:
         found["field"] += " T"

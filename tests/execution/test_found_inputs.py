@@ -96,24 +96,6 @@ def test_an_error_that_nobody_foresaw_is_the_subject_s_own(
     assert list((out / "sub-02").rglob("*_desc-haca3_*.nii.gz"))
 
 
-def test_a_scan_that_can_no_longer_be_read_is_its_session_s_error(
-    app: App, out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from haca3_bids.execution import sessions
-
-    original = sessions.is_finished
-
-    def broken(output_dir: Path, session: Any, *rest: Any) -> bool:
-        if session.subject == "01":
-            raise PermissionError(13, "Permission denied", "sub-01_T1w.nii.gz")
-        return original(output_dir, session, *rest)
-
-    monkeypatch.setattr(sessions, "is_finished", broken)
-    assert app() == 1
-    assert "sub-01_T1w.nii.gz of sub-01 cannot be read (Permission denied)" in capsys.readouterr().out
-    assert list((out / "sub-02").rglob("*_desc-haca3_*.nii.gz"))
-
-
 def test_a_session_for_which_the_weights_bring_no_target_stops_no_other(
     app: App, tmp_path: Path, out: Path, record: Record, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -246,7 +246,11 @@ UNEXPECTED: dict[str, tuple[Exception, type[Exception], str]] = {
     "key": (KeyError("dim"), BadInput, "KeyError"),
     "recursion": (RecursionError("too deep"), BadInput, "RecursionError"),
     "usage": (UsageError("'x' is no BIDS label."), UsageError, "is no BIDS label"),
-    "rights": (PermissionError(errno.EACCES, "Permission denied", "/data/x.nii.gz"), BadInput, "x.nii.gz of sub-01"),
+    "rights": (
+        PermissionError(errno.EACCES, "Permission denied", "/data/x.nii.gz"),
+        BadInput,
+        "x.nii.gz cannot be read",
+    ),
     "disk": (OSError(errno.EIO, "Input/output error", "/data/x.nii.gz"), InputOutputFailure, "Input/output error"),
 }
 
@@ -286,7 +290,7 @@ def test_a_folder_that_may_not_be_read_is_an_error_not_an_absence(
         return [root / HEALTHY / f"anat/{HEALTHY}_T1w.nii.gz"]
 
     monkeypatch.setattr("haca3_bids.bids.discover.anatomical_files", forbidden)
-    assert errors(found(root)[0])["sub-01"][1].startswith("anat of sub-01 cannot be read (Permission denied)")
+    assert errors(found(root)[0])["sub-01"][1].startswith("sub-01/anat cannot be read (Permission denied)")
 
 
 def test_a_dataset_of_forbidden_labels_only_names_them(tmp_path: Path) -> None:
