@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from haca3_bids.bids.lenient import finite
 from haca3_bids.errors import CannotCreate, TemporaryFailure
 
 LOCK_PATIENCE_S = 60.0  # for the dataset's own small files, which are held for moments only
@@ -36,8 +37,8 @@ def write_copy(source: Path, path: Path) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON that people can read, whole or not at all."""
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    """Write JSON that people can read, whole or not at all; null stands for a number that is not finite."""
+    write_text(path, json.dumps(finite(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

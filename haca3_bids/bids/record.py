@@ -116,6 +116,6 @@ def write_failure(
     record |= {
         "quality": {"verdict": "fail", "reasons": [{"measure": "error", "grade": "fail", "sentence": error.sentence}]}
     }
-    record |= {"preprocessing": {}, "harmonization": {}, "figures": [], "seconds": {}, "notes": []}
+    record |= {"preprocessing": {}, "harmonization": {}, "figures": [], "seconds": {}, "notes": list(session.warnings)}
     write_json(path, record)
     return True
