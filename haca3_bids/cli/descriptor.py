@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 from haca3_bids import __version__, errors
-from haca3_bids.cli.kinds import positive, share
+from haca3_bids.cli.kinds import positive
 from haca3_bids.cli.option import Option
 from haca3_bids.cli.options import LEVELS, every_option
 from haca3_bids.errors import NothingSelected
@@ -145,18 +145,16 @@ def _option_input(option: Option) -> dict[str, Any]:
     if option.choices:
         described["value-choices"] = list(option.choices)
     if described["type"] == "Number":
-        described["integer"] = option.kind is not share
+        described["integer"] = True
     if option.kind is positive:
         described["minimum"] = 1
-    if option.kind is share:
-        described |= {"minimum": 0, "maximum": 1}
     return described
 
 
 def _type(option: Option) -> str:
     if option.kind is None:
         return "Flag"
-    if option.kind in (int, positive, share):
+    if option.kind in (int, positive):
         return "Number"
     return "File" if option.name in FILES else "String"
 

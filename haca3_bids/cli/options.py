@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 
-from haca3_bids.cli.kinds import named_folder, path, positive, share, show_named_folder
+from haca3_bids.cli.kinds import named_folder, path, positive, show_named_folder
 from haca3_bids.cli.option import Option, add_option, switch
 from haca3_bids.cli.running import RUNNING
 from haca3_bids.settings import BETAS, CONTRASTS
@@ -152,8 +152,8 @@ OPTIONS: Mapping[str, tuple[Option, ...]] = {
         Option(
             ("--beta",),
             "harmonization.beta",
-            "anatomy of HACA3 weights: the likeliest level (argmax), or a level drawn from the probabilities (sample), as "
-            "the authors do",
+            "anatomy of HACA3 weights: the likeliest level (argmax), or a level drawn from the probabilities, as the "
+            "authors do (sample)",
             choices=BETAS,
         ),
         Option(

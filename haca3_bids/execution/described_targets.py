@@ -27,7 +27,7 @@ def from_numbers(name: str, value: str, typed: str, weights: Weights) -> Target:
         return _from_tissues(name, contrast, text, typed, weights)
     if weights.variant == MIXTURE:
         raise UsageError(
-            f"--target {typed} gives theta as two numbers, which belong to HACA3 weights; {weights.name} has a table of "
+            f"--target {typed} gives theta as numbers, which belong to HACA3 weights; {weights.name} has a table of "
             "tissues.",
             "Give intensities of tissues (T1w:grey=0.75,csf=0.2), a protocol, an image, or --weights haca3.",
         )

@@ -97,7 +97,7 @@ def _parse(typed: str, settings: Settings, weights: Weights) -> TargetRequest:
         return TargetRequest(name, typed, (reference,))
     if re.match(rf"({'|'.join(CONTRASTS)}):", value):
         return TargetRequest(name or NUMBERS_NAME, typed, (from_numbers(name or NUMBERS_NAME, value, typed, weights),))
-    if re.fullmatch(r"sub-[A-Za-z0-9]+(_ses-[A-Za-z0-9]+)?", value) and not Path(value).is_file():
+    if re.fullmatch(r"sub-[A-Za-z0-9+]+(_ses-[A-Za-z0-9+]+)?", value) and not Path(value).is_file():
         return _subject(name, value, typed, settings)
     return _image(name, value, typed)
 
@@ -118,7 +118,7 @@ def _subject(name: str, value: str, typed: str, settings: Settings) -> TargetReq
     )
     if not (settings.bids_dir / f"sub-{subject}").is_dir():
         raise NothingSelected(f"{settings.bids_dir.name} has no participant {subject}, asked for by --target {typed}.")
-    sessions = [one for one in discover_subject(settings.bids_dir, subject, selection) if one.images]
+    sessions = [one for one in discover_subject(settings.bids_dir, subject, selection) if one.images or one.problem]
     if len(sessions) != 1:
         found = ", ".join(one.name for one in sessions) or "none"
         raise UsageError(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -59,7 +60,8 @@ class Voxelwise(Method):
         device: torch.device,
         white: float | None,
     ) -> None:
-        self.model = model.eval().to(device, memory_format=torch.channels_last)
+        self.model = model.eval().to(device)
+        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.priors, self.settings, self.device, self.white = priors, settings, device, white
 
     def mask(self, sources: Mapping[str, Prepared]) -> Mask:
@@ -92,7 +94,7 @@ class Voxelwise(Method):
         config, artifacts = self.model.config, []
 
         def encode(pictures: Tensor, theta: Tensor) -> Tensor:
-            maps = torch.cat([self._encode(part, theta) for part in pictures.split(self.settings.batch_size)])
+            maps = torch.cat([self._encode(part, theta) for part in torch.split(pictures, self.settings.batch_size)])
             within = maps.movedim(1, -1)[inside]
             artifacts.append(float(within[:, ARTIFACT].mean()))
             return within[:, : config.classes].softmax(dim=1)[:, : len(config.tissues)]
@@ -100,14 +102,12 @@ class Voxelwise(Method):
         known = self.white is not None
         fit = measure(slices[:, None] * unit, encode, prior, inside, config.white, white_is_known=known)
         scale = image.scale / unit * fit.white
-        return Codes(
-            tuple(fit.theta.tolist()), (artifacts[-1],), scale, fit.residual, likeliest(fit, self.priors)
-        )
+        return Codes(tuple(fit.theta.tolist()), (artifacts[-1],), scale, fit.residual, likeliest(fit, self.priors))
 
     def _encode(self, x: Tensor, theta: Tensor) -> Tensor:
         """Maps (batch, channels, h, w) in single precision."""
         with half_precision(self.device, self.settings.precision):
-            maps = self.model.encode(x.contiguous(memory_format=torch.channels_last), theta.expand(len(x), -1))
+            maps: Tensor = self.model.encode(x.contiguous(memory_format=torch.channels_last), theta.expand(len(x), -1))
         return maps.float()
 
     def _encoded(self, source: Prepared, codes: Codes, mask: Mask, numbers: NDArray[np.int32]) -> _Encoded:
@@ -117,7 +117,7 @@ class Voxelwise(Method):
         maps = torch.zeros(int(mask.sum()), self.model.config.channels, dtype=torch.float16)
         for orientation in ORIENTATIONS:
             pictures, places = cut(x, orientation), cut(numbers, orientation)
-            rows, columns = (_window(cut(mask, orientation).any(axis=axes)) for axes in ((0, 2), (0, 1)))
+            rows, columns = _window(cut(mask, orientation))
             wanted = nonempty(cut(source.votes, orientation))
             logger.info("Encoding %d %s slices.", len(wanted), orientation)
 
@@ -144,7 +144,7 @@ class Voxelwise(Method):
         told = torch.from_numpy(brain[session.mask])
         image, alphas, classes = [], [], []
         attention = torch.zeros(len(sources), dtype=torch.float64)
-        for chunk in torch.arange(len(told)).split(CHUNK):
+        for chunk in torch.split(torch.arange(len(told)), CHUNK):
             part, alpha, anatomy = self._decoded(target, sources, slice(int(chunk[0]), int(chunk[-1]) + 1))
             image.append(part)
             attention += (alpha * told[chunk]).sum(dim=1, dtype=torch.float64)
@@ -168,9 +168,7 @@ class Voxelwise(Method):
             beta=_placed(torch.cat(classes), session.mask) if classes else None,
         )
 
-    def _decoded(
-        self, target: Target, sources: Mapping[str, _Encoded], part: slice
-    ) -> tuple[Tensor, Tensor, Anatomy]:
+    def _decoded(self, target: Target, sources: Mapping[str, _Encoded], part: slice) -> tuple[Tensor, Tensor, Anatomy]:
         """Image (voxels,), attention (sources, voxels) and anatomy of some voxels."""
         model, theta = self.model, torch.tensor([target.theta])
         maps = torch.stack([one.maps[part].float().T for one in sources.values()])[None]
@@ -195,15 +193,21 @@ def _numbered(mask: Mask) -> NDArray[np.int32]:
     return numbers
 
 
-def _placed(values: Tensor, mask: Mask) -> NDArray[np.generic]:
+def _placed(values: Tensor, mask: Mask) -> NDArray[Any]:
     """A canvas with these values in the mask's voxels, zero elsewhere."""
     array = values.numpy()
-    canvas = np.zeros(mask.shape, array.dtype)
+    canvas: NDArray[Any] = np.zeros(mask.shape, array.dtype)
     canvas[mask] = array
     return canvas
 
 
-def _window(occupied: NDArray[np.bool_]) -> Voxels:
+def _window(slices: Mask) -> tuple[Voxels, Voxels]:
+    """Rows and columns of the smallest window that holds all that slices (slices, h, w) show."""
+    shown: Mask = np.logical_or.reduce(slices)
+    return _run(np.logical_or.reduce(shown, axis=1)), _run(np.logical_or.reduce(shown))
+
+
+def _run(occupied: NDArray[np.bool_]) -> Voxels:
     """The indices of the shortest run that holds all occupied places and can be halved four times."""
     found = np.flatnonzero(occupied)
     length = -(-int(found[-1] - found[0] + 1) // MULTIPLE) * MULTIPLE
@@ -222,5 +226,5 @@ def _some_slices(image: Prepared) -> tuple[Array, Mask]:
         slices.append(cut(image.values, orientation)[chosen])
         inside.append(votes[chosen])
     values, votes = np.concatenate(slices), np.concatenate(inside)
-    shown = (slice(None), *np.ix_(*(_window(votes.any(axis=axes)) for axes in ((0, 2), (0, 1)))))
-    return values[shown], votes[shown]
+    rows, columns = _window(votes)
+    return values[:, rows][:, :, columns], votes[:, rows][:, :, columns]

@@ -63,7 +63,7 @@ class Haca3(nn.Module):
         self.patchifier = Patchifier()
 
     def forward(self, sources: Tensor, target: Tensor) -> Tensor:
-        """Slices of a session (batch, sources, h, w) in the contrast of the target's (batch, h, w): (batch, 1, h, w)."""
+        """Slices of a session (batch, sources, h, w) in the contrast of a target (batch, h, w): (batch, 1, h, w)."""
         images = sources.flatten(0, 1)[:, None]
         logits = self.encode(images).unflatten(0, sources.shape[:2])  # anatomy of every source
         keys = self.codes(images).unflatten(0, sources.shape[:2])  # contrast and artifact level of every source

@@ -62,7 +62,7 @@ class MixtureConfig:
 
 @dataclass(frozen=True)
 class Anatomy:
-    """Fused anatomy of a session: beta (batch, classes, ...), which adds up to one, and delta (batch, deviations, ...)."""
+    """Fused anatomy: beta (batch, classes, ...), which adds up to one, and delta (batch, deviations, ...)."""
 
     beta: Tensor
     delta: Tensor
@@ -93,7 +93,7 @@ class Mixture(nn.Module):
         return maps
 
     def attend(self, maps: Tensor, thetas: Tensor, target: Tensor, covers: Tensor) -> Tensor:
-        """alpha (batch, sources, ...): softmax over sources of q(theta_t) k(theta_i) / 4 + r_i; 0 where not covered.
+        """Alpha (batch, sources, ...): softmax over sources of q(theta_t) k(theta_i) / 4 + r_i; 0 where not covered.
 
         ``maps`` (batch, sources, channels, ...), ``thetas`` (batch, sources, tissues), ``target`` (batch, tissues),
         ``covers`` (batch, sources, ...), bool.
@@ -104,7 +104,7 @@ class Mixture(nn.Module):
         return alpha * covers
 
     def fuse(self, maps: Tensor, alpha: Tensor) -> Anatomy:
-        """beta = softmax(sum_i alpha_i logits_i), delta = sum_i alpha_i delta_i; maps and alpha as in ``attend``."""
+        """Beta = softmax(sum_i alpha_i logits_i), delta = sum_i alpha_i delta_i; maps and alpha as in ``attend``."""
         classes = self.config.classes
         fused = (maps[:, :, : classes + self.config.deviations] * alpha[:, :, None]).sum(dim=1)
         return Anatomy(fused[:, :classes].softmax(dim=1), fused[:, classes:])
@@ -113,10 +113,10 @@ class Mixture(nn.Module):
         """sum_k beta_k (c_k(theta) + sum_j delta_j d_jk(theta)), (batch, ...); theta (batch, tissues)."""
         signals = self.signals(theta) @ anatomy.beta.flatten(2)
         image = signals[:, 0] + (signals[:, 1:] * anatomy.delta.flatten(2)).sum(dim=1)
-        return image.unflatten(1, anatomy.beta.shape[2:])
+        return image.reshape(len(image), *anatomy.beta.shape[2:])
 
     def signals(self, theta: Tensor) -> Tensor:
-        """c and d, (batch, 1 + deviations, classes): what each class contributes under the contrast theta."""
+        """C and d, (batch, 1 + deviations, classes): what each class contributes under the contrast theta."""
         config, read = self.config, _log(theta)
         air = torch.zeros_like(theta[:, :1])
         c = torch.cat([theta, air, functional.softplus(self.free_classes(read))], dim=1)
@@ -125,7 +125,7 @@ class Mixture(nn.Module):
     def carry(
         self, image: Tensor, source: Tensor, trust: Tensor, anatomy: Anatomy, theta: Tensor, target: Tensor
     ) -> Tensor:
-        """image + sigmoid(g) s (x - D(beta, delta, theta_x)): the detail of a source x of the target's contrast.
+        """Image + sigmoid(g) s (x - D(beta, delta, theta_x)): the detail of a source x of the target's contrast.
 
         ``image``, ``source`` and ``trust`` (g, the maps' channel -2 of that source) are (batch, ...).
         """

@@ -44,7 +44,10 @@ class Scanner:
     rng: np.random.Generator = field(default_factory=np.random.default_rng)
 
     def acquire(self, images: Tensor, head: Tensor, *, whole: bool) -> Scans:
-        """Scans of noise-free images; ``head`` (batch, h, w) is the ``closed`` mask; motion and ghosts on ``whole`` slices only."""
+        """Scans of noise-free images; ``head`` (batch, h, w) is the ``closed`` mask.
+
+        Motion and ghosts are simulated on ``whole`` slices only.
+        """
         count = len(images)
         images = images * self._bias(images)
         bad = self.rng.uniform(size=count) < BAD
@@ -55,28 +58,30 @@ class Scanner:
         images = self._thick(images)
         images, noise = self._noisy(images, torch.from_numpy(bad).to(images.device))
         images = self._interpolated(images)
-        masked = (self._uniform(count) < MASKED)[:, None, None]
+        masked = (self.uniform(count) < MASKED)[:, None, None]
         images = images * torch.where(masked, head, torch.ones_like(head))
-        images = images * (SCALING * self._normal(count, 1, 1)).exp()
+        images = images * (SCALING * self.normal(count, 1, 1)).exp()
         covers = self._covers(images)
         return Scans(images * covers, covers, torch.hypot(severity, noise / 0.12))
 
-    def _uniform(self, *shape: int) -> Tensor:
+    def uniform(self, *shape: int) -> Tensor:
+        """Numbers from 0 to 1."""
         return torch.rand(*shape, generator=self.generator, device=self.generator.device)
 
-    def _normal(self, *shape: int) -> Tensor:
+    def normal(self, *shape: int) -> Tensor:
+        """Numbers of mean zero and standard deviation one."""
         return torch.randn(*shape, generator=self.generator, device=self.generator.device)
 
     def fields(self, like: Tensor, cell: float) -> Tensor:
         """Smooth fields of unit standard deviation in the shape (batch, channels, h, w) of ``like``."""
         count, channels, height, width = like.shape
-        knots = self._normal(count, channels, int(height / cell) + 2, int(width / cell) + 2)
+        knots = self.normal(count, channels, int(height / cell) + 2, int(width / cell) + 2)
         smooth = functional.interpolate(knots, (height, width), mode="bicubic", align_corners=True)
         return smooth / 0.8  # a bicubic interpolation of white noise has about this deviation
 
     def _bias(self, images: Tensor) -> Tensor:
-        strong = self._uniform(len(images)) < STRONGLY_BIASED
-        largest = torch.where(strong, STRONG_BIAS, BIAS) * self._uniform(len(images))
+        strong = self.uniform(len(images)) < STRONGLY_BIASED
+        largest = torch.where(strong, STRONG_BIAS, BIAS) * self.uniform(len(images))
         return (largest[:, None, None] * self.fields(images[:, None], BIAS_CELL)[:, 0]).exp()
 
     def _moved(self, images: Tensor, bad: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> tuple[Tensor, Tensor]:
@@ -99,20 +104,20 @@ class Scanner:
     def _noisy(self, images: Tensor, bad: Tensor) -> tuple[Tensor, Tensor]:
         """Rician noise, and its standard deviation where it is an artifact (else 0)."""
         low, high = (torch.where(bad, strong, usual) for strong, usual in zip(STRONG_NOISE, NOISE, strict=True))
-        std = low + (high - low) * self._uniform(len(images))
-        real, imaginary = (std[:, None, None] * self._normal(*images.shape) for _ in range(2))
+        std = low + (high - low) * self.uniform(len(images))
+        real, imaginary = (std[:, None, None] * self.normal(*images.shape) for _ in range(2))
         return torch.hypot(images + real, imaginary), std * bad
 
     def _interpolated(self, images: Tensor) -> Tensor:
         """Half of the scans shifted by a part of a pixel and back in place of a resampling: blur, correlated noise."""
         for axis in (-1, -2):
-            part = 0.5 * self._uniform(len(images)) * (self._uniform(len(images)) < 0.5)
+            part = 0.5 * self.uniform(len(images)) * (self.uniform(len(images)) < 0.5)
             images = torch.lerp(images, images.roll(1, axis), part[:, None, None])
         return images
 
     def _covers(self, images: Tensor) -> Tensor:
         """Ones; zero above, below, left or right of a line in a few scans."""
-        covers, (height, width) = torch.ones_like(images), images.shape[1:]
+        covers, height = torch.ones_like(images), images.shape[1]
         for number in np.flatnonzero(self.rng.uniform(size=len(images)) < CUT):
             edge, rows = int(self.rng.integers(height // 4, 3 * height // 4)), self.rng.uniform() < 0.5
             beyond = slice(edge, None) if self.rng.uniform() < 0.5 else slice(0, edge)

@@ -56,7 +56,9 @@ class Heads:
     def draw(self, count: int, rng: np.random.Generator, device: torch.device, *, whole: bool = False) -> Crops:
         """Crops of CROP pixels a side from random places of random heads, or ``whole`` slices of 224."""
         size = CANVAS if whole else WINDOW
-        neighbours = [int(rng.integers(*NEIGHBOURS, endpoint=True)) if rng.uniform() < THICK else 1 for _ in range(count)]
+        neighbours = [
+            int(rng.integers(*NEIGHBOURS, endpoint=True)) if rng.uniform() < THICK else 1 for _ in range(count)
+        ]
         thin, slabs = zip(*(self._window(size, around, rng, whole) for around in neighbours), strict=True)
         grid = _deformation(count, size, CANVAS if whole else CROP, rng, device)
         kept = _kept_tissues(count, rng).to(device)

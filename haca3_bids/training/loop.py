@@ -119,7 +119,7 @@ def _losses_of_step(
             return None
         with machine.arithmetic():
             losses = step_losses(machine.moved(batch), step)
-        (losses["total"] / count).backward()  # type: ignore[no-untyped-call]
+        (losses["total"] / count).backward()
         for name, value in losses.items():
             mean[name] = mean.get(name, 0.0) + value.item() / count
     return mean

@@ -30,7 +30,7 @@ def mixture_losses(model: Mixture, batch: MixtureBatch, step: int) -> Losses:
     """Reconstruction of every target in units of its 95th percentile, and what beta and eta shall say."""
     inside = (slice(BORDER, -BORDER),) * 2
     maps = model.encode(batch.images.flatten(0, 1)[:, None], batch.thetas.flatten(0, 1))
-    maps = maps.unflatten(0, batch.images.shape[:2])[..., *inside]
+    maps = maps.reshape(*batch.images.shape[:2], *maps.shape[1:])[..., *inside]
     batch = batch.cropped(inside)
     seen = batch.covers.any(dim=1)
     weight = seen * (OUTSIDE + (1 - OUTSIDE) * batch.head)
@@ -109,7 +109,7 @@ def train_mixture(
         numbers = range(first * plan.accumulate, plan.steps * plan.accumulate)
         return _made_ahead(vars(data.batch(n * machine.world + machine.rank)) for n in numbers)
 
-    model.train().to(machine.device, memory_format=torch.channels_last)
+    model.train().to(machine.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     fit(
         model,
         lambda batch, step: mixture_losses(model, MixtureBatch(**batch), step),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from haca3_bids.physics.anatomy import Anatomy
@@ -101,7 +103,7 @@ class MixtureData:
             head,
         )
 
-    def _tensor(self, values: np.ndarray) -> Tensor:  # type: ignore[type-arg]
+    def _tensor(self, values: NDArray[Any]) -> Tensor:
         return torch.from_numpy(values).to(self.device)
 
     def _texture(self, crops: Crops, scanner: Scanner) -> Tensor:
@@ -112,22 +114,19 @@ class MixtureData:
     def _beyond(self, rows: Tensor, scanner: Scanner) -> Tensor:
         """Rows with suppressed fat in some, and tissue intensities that no protocol gives in others."""
         count, device = len(rows), rows.device
-        draw = {"generator": scanner.generator, "device": device}
         low, high = FAT_LEFT
-        left = low + (high - low) * torch.rand(count, 1, **draw)  # type: ignore[arg-type]
-        suppressed = torch.rand(count, 1, **draw) < FAT_SUPPRESSED  # type: ignore[arg-type]
-        factor = torch.where(suppressed & FATTY.to(device), left, 1.0)
+        left = low + (high - low) * scanner.uniform(count, 1)
+        factor = torch.where((scanner.uniform(count, 1) < FAT_SUPPRESSED) & FATTY.to(device), left, 1.0)
         spread = torch.where(OUTSIDE, BEYOND_OUTSIDE, BEYOND_BRAIN).to(device)
-        beyond = torch.rand(count, 1, **draw) < BEYOND  # type: ignore[arg-type]
-        factor = factor * (beyond * spread * torch.randn(count, rows.shape[-1], **draw)).exp()  # type: ignore[arg-type]
+        beyond = scanner.uniform(count, 1) < BEYOND
+        factor = factor * (beyond * spread * scanner.normal(count, rows.shape[-1])).exp()
         return rows * factor[:, None]
 
     def _jittered(self, tables: Tensor, scanner: Scanner) -> Tensor:
-        noise = torch.randn(tables.shape, generator=scanner.generator, device=tables.device)
-        return tables * (JITTER * noise).exp()
+        return tables * (JITTER * scanner.normal(*tables.shape)).exp()
 
 
 def rendered(shares: Tensor, rows: Tensor, local: Tensor) -> Tensor:
     """Noise-free images (batch, h, w): tissue fractions times signal, with texture to first order."""
-    parts = (rows @ shares.flatten(2)).unflatten(2, shares.shape[2:])  # (batch, 4, h, w)
+    parts = torch.einsum("brt,bthw->brhw", rows, shares)
     return (parts[:, 0] + (parts[:, 1:] * local).sum(dim=1)).clamp(min=0)

@@ -109,11 +109,14 @@ def _harmonized(model: Mixture, maps: Tensor, batch: MixtureBatch, number: int, 
 def scaled_psnr_db(
     image: Tensor | NDArray[np.float32], truth: NDArray[np.float32], mask: NDArray[np.bool_], head: NDArray[np.bool_]
 ) -> float:
-    """PSNR (dB) inside ``mask`` after the best scale factor; the data range is the truth's 95th percentile in ``head``."""
+    """PSNR (dB) inside ``mask`` after the best scale factor.
+
+    The data range is the truth's 95th percentile in ``head``.
+    """
     x, y = np.asarray(image, np.float64)[mask], truth.astype(np.float64)[mask]
-    factor = (x @ y) / max(x @ x, 1e-12)
-    error = np.mean((factor * x - y) ** 2)
-    return float(20 * np.log10(np.percentile(truth[head], 95)) - 10 * np.log10(max(error, 1e-12)))
+    factor = float(x @ y) / max(float(x @ x), 1e-12)
+    error = max(float(np.mean((factor * x - y) ** 2)), 1e-12)
+    return float(20 * np.log10(np.percentile(truth[head], 95)) - 10 * np.log10(error))
 
 
 def _sample(data: SimulatedSlices, rng: np.random.Generator) -> Sample:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from haca3_bids.bids.atomic import write_json
 from haca3_bids.bids.names import parse_entities
 from haca3_bids.errors import BadInput
-from haca3_bids.harmonization.prepare import Rim, fit_images, prepare
+from haca3_bids.harmonization.prepare import DARK, Rim, fit_images, prepare
 from haca3_bids.settings import CONTRASTS, HarmonizationSettings
 from haca3_bids.volumes.volume import load_volume
 
@@ -154,7 +154,7 @@ def _make(session: Session, folder: Path) -> NDArray[np.bool_]:
     volumes = {contrast: load_volume(path) for contrast, path in session.images.items()}
     rim = Rim({})
     canvas = fit_images(volumes, rim, SETTINGS)
-    prepared = {name: prepare(name, volume, canvas, rim, SETTINGS, "haca3") for name, volume in volumes.items()}
+    prepared = {name: prepare(name, volume, canvas, rim, SETTINGS, DARK) for name, volume in volumes.items()}
     for contrast, image in prepared.items():
         np.save(folder / f"{contrast}.npy", image.values.astype(np.float16))
     head: NDArray[np.bool_] = np.logical_or.reduce([image.votes for image in prepared.values()])

@@ -154,7 +154,9 @@ def test_the_fusion_network_and_the_median_are_both_at_hand(pair, tiny, fusion_n
     (found,) = harmonize({"T1w": pair["T1w"]}, [TARGET], tiny, fusion_net, settings)
     assert set(np.unique(found.image.data)) == {0, np.float32(1800)}
     canvas, prepared = _prepared({"T1w": pair["T1w"]}, settings, tiny)
-    mask = canvas.restore(prepared["T1w"].votes.astype(np.float32)).data > 0.5  # the head as the networks see it, closed
+    mask = (
+        canvas.restore(prepared["T1w"].votes.astype(np.float32)).data > 0.5
+    )  # the head as the networks see it, closed
     assert np.array_equal(found.image.data > 0, mask)
 
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from haca3_bids.harmonization.device import Batches
-from haca3_bids.harmonization.prepare import Rim, fit_images, prepare
-from haca3_bids.harmonization.method import Session
-from haca3_bids.harmonization.stream import Stream
 from haca3_bids.harmonization.engine import encode_target
+from haca3_bids.harmonization.method import Session
+from haca3_bids.harmonization.prepare import Rim, fit_images, prepare
+from haca3_bids.harmonization.stream import Stream
 from haca3_bids.harmonization.target import Target
 from haca3_bids.volumes.slices import ORIENTATIONS, cut
 from haca3_bids.volumes.volume import Volume, reorient

@@ -106,4 +106,5 @@ def test_the_model_survives_its_file(mixture, tmp_path):
     assert (again.variant, again.model.config, again.card) == ("mixture", mixture.model.config, {"a": "b"})
     assert again.references == mixture.references
     assert set(again.priors) == set(mixture.priors)
-    assert all(np.array_equal(value, again.model.state_dict()[key]) for key, value in mixture.model.state_dict().items())
+    state = again.model.state_dict()
+    assert all(np.array_equal(value, state[key]) for key, value in mixture.model.state_dict().items())

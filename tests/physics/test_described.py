@@ -1,0 +1,65 @@
+import json
+
+import pytest
+
+from haca3_bids.errors import UsageError
+from haca3_bids.physics.described import protocol_from_sidecar, protocol_from_words, table
+from haca3_bids.physics.protocols import REFERENCE_PROTOCOLS
+from haca3_bids.physics.signal import Protocol
+from haca3_bids.physics.tissues import TISSUES
+
+
+def of(tissue, protocol):
+    return table(protocol)[TISSUES.index(tissue)]
+
+
+def test_words_become_a_protocol_and_the_rest_is_common():
+    found = protocol_from_words("T1w", "MPRAGE", "field=3,tr=2300,ti=900,te=2.98,flip=9")
+    assert found == Protocol("T1w", "MPRAGE", 3.0, 2300, 2.98, ti_ms=900, flip_deg=9, spacing_ms=7.1, pulses=176)
+    assert protocol_from_words("T1w", "MPRAGE", "te=2.9") == REFERENCE_PROTOCOLS["T1w"]
+
+
+def test_a_table_has_white_matter_at_one_and_the_order_of_its_contrast():
+    mprage = protocol_from_words("T1w", "MPRAGE", "")
+    assert of("white", mprage) == pytest.approx(1)
+    assert of("csf", mprage) < of("grey", mprage) < 1
+    t2 = protocol_from_words("T2w", "SE", "te=100")
+    assert of("csf", t2) > of("grey", t2) > 1
+
+
+def test_a_flair_nulls_fluid_unless_its_inversion_time_is_given():
+    assert of("csf", protocol_from_words("FLAIR", "FLAIR", "tr=8000")) < 0.02
+    assert of("csf", protocol_from_words("FLAIR", "FLAIR", "tr=8000,ti=1500")) > 0.5
+
+
+def test_a_sidecar_becomes_the_same_protocol_as_words():
+    sidecar = {
+        "MagneticFieldStrength": 2.89, "RepetitionTime": 2.3, "EchoTime": 0.00298, "InversionTime": 0.9, "FlipAngle": 9,
+    }  # fmt: skip
+    words = protocol_from_words("T1w", "MPRAGE", "field=3,tr=2300,ti=900,te=2.98,flip=9")
+    found = protocol_from_sidecar("T1w", json.loads(json.dumps(sidecar)))
+    assert table(found) == pytest.approx(table(words), rel=1e-6)
+    assert protocol_from_sidecar("T1w", sidecar | {"InversionTime": None, "RepetitionTime": 0.02}).sequence == "SPGR"
+    assert protocol_from_sidecar("T1w", sidecar | {"InversionTime": None, "RepetitionTime": 0.6}).sequence == "SE"
+    assert protocol_from_sidecar("T2w", sidecar | {"EchoTime": 0.1, "RepetitionTime": 5}).sequence == "SE"
+
+
+@pytest.mark.parametrize(
+    ("contrast", "sequence", "text", "sentence"),
+    [
+        ("T1w", "FISP", "", "FISP is not a known sequence"),
+        ("T1w", "MPRAGE", "tr=2300,flop=9", "'flop=9' does not describe"),
+        ("T1w", "MPRAGE", "tr=fast", "'tr=fast' holds no number"),
+        ("T1w", "MPRAGE", "field=7", "no tissue values for 7 T"),
+        ("T1w", "MPRAGE", "tr=7", "no time for all its parts"),
+        ("T2w", "SE", "tr=50", "no time for all its parts"),
+    ],
+)
+def test_an_impossible_description_is_named(contrast, sequence, text, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        protocol_from_words(contrast, sequence, text)
+
+
+def test_a_sidecar_that_says_too_little_is_named():
+    with pytest.raises(UsageError, match="FLAIR does not say MagneticFieldStrength, EchoTime, InversionTime"):
+        protocol_from_sidecar("FLAIR", {"RepetitionTime": 9.0, "EchoTime": "long"})
