@@ -21,7 +21,7 @@ from haca3_bids.harmonization.method import Codes, Made, Method, Session, Source
 from haca3_bids.harmonization.prepare import Prepared, nonempty
 from haca3_bids.harmonization.target import Target
 from haca3_bids.intensity.percentile import Array, Mask
-from haca3_bids.networks.mixture import Anatomy, Mixture
+from haca3_bids.networks.mixture import Anatomy, Mixture, Step
 from haca3_bids.networks.table import Prior, likeliest, measure
 from haca3_bids.settings import HarmonizationSettings
 from haca3_bids.volumes.slices import ORIENTATIONS, cut
@@ -94,7 +94,8 @@ class Voxelwise(Method):
         config, artifacts = self.model.config, []
 
         def encode(pictures: Tensor, theta: Tensor) -> Tensor:
-            maps = torch.cat([self._encode(part, theta) for part in torch.split(pictures, self.settings.batch_size)])
+            encoder = self._encoder(theta)
+            maps = torch.cat([encoder(part) for part in torch.split(pictures, self.settings.batch_size)])
             within = maps.movedim(1, -1)[inside]
             artifacts.append(float(within[:, ARTIFACT].mean()))
             return within[:, : config.classes].softmax(dim=1)[:, : len(config.tissues)]
@@ -104,15 +105,20 @@ class Voxelwise(Method):
         scale = image.scale / unit * fit.white
         return Codes(tuple(fit.theta.tolist()), (artifacts[-1],), scale, fit.residual, likeliest(fit, self.priors))
 
-    def _encode(self, x: Tensor, theta: Tensor) -> Tensor:
-        """Maps (batch, channels, h, w) in single precision."""
-        with half_precision(self.device, self.settings.precision):
-            maps: Tensor = self.model.encode(x.contiguous(memory_format=torch.channels_last), theta.expand(len(x), -1))
-        return maps.float()
+    def _encoder(self, theta: Tensor) -> Step:
+        """From slices (batch, 1, h, w) of one theta (tissues,) to maps (batch, channels, h, w) in single precision."""
+        folded = self.model.encoder.folded(theta[None])
+
+        def encode(x: Tensor) -> Tensor:
+            with half_precision(self.device, self.settings.precision):
+                return folded(x.to(self.device).contiguous(memory_format=torch.channels_last)).float()
+
+        return encode
 
     def _encoded(self, source: Prepared, codes: Codes, mask: Mask, numbers: NDArray[np.int32]) -> _Encoded:
         """The maps of one source, the mean of three orientations."""
         theta = torch.tensor(codes.theta, device=self.device)
+        encode = self._encoder(theta)
         x = source.values * np.float32(source.scale / codes.scale)
         maps = torch.zeros(int(mask.sum()), self.model.config.channels, dtype=torch.float16)
         for orientation in ORIENTATIONS:
@@ -123,7 +129,7 @@ class Voxelwise(Method):
 
             def step(batch: Indices, pictures: Array = pictures, places: NDArray[np.int32] = places) -> None:
                 part = (batch[:, None, None], rows[None, :, None], columns[None, None, :])  # noqa: B023
-                found = self._encode(torch.from_numpy(pictures[part])[:, None].to(self.device), theta)
+                found = encode(torch.from_numpy(pictures[part])[:, None])
                 where = torch.from_numpy(places[part])
                 inside = where >= 0
                 found = (found.movedim(1, -1).cpu()[inside] / len(ORIENTATIONS)).half()

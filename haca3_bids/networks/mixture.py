@@ -7,12 +7,15 @@ but the encoder, so that maps of any shape ``...`` may be fused: pixels of a sli
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+Step = Callable[[Tensor], Tensor]
 ABSENT = -1e4  # attention score of a source that does not cover a voxel
 DARKEST = 0.05  # added to intensities before their logarithm is taken: less than this is dark, however little it is
 
@@ -150,15 +153,27 @@ class AnatomyEncoder(nn.Module):
 
     def forward(self, x: Tensor, theta: Tensor) -> Tensor:
         read = _log(theta)
+        return self._through(x, *([partial(block, read=read) for block in blocks] for blocks in (self.down, self.up)))
+
+    def folded(self, theta: Tensor) -> Step:
+        """The encoder for images of one theta (1, tissues), norms and theta's say folded into its convolutions.
+
+        The same numbers up to rounding, in evaluation mode, in less time.
+        """
+        read = _log(theta)
+        down, up = ([block.folded(read) for block in blocks] for blocks in (self.down, self.up))  # type: ignore[operator]
+        return partial(self._through, down=down, up=up)
+
+    def _through(self, x: Tensor, down: Sequence[Step], up: Sequence[Step]) -> Tensor:
         shown = x = functional.pixel_unshuffle(torch.log1p(2 * x.clamp(min=0)), 2)
         skips = []
-        for number, block in enumerate(self.down):
-            x = block(functional.max_pool2d(x, 2) if number else x, read)
+        for number, block in enumerate(down):
+            x = block(functional.max_pool2d(x, 2) if number else x)
             skips.append(x)
         skips.pop()
-        for block in self.up:
+        for block in up:
             x = functional.interpolate(x, scale_factor=2.0)
-            x = block(torch.cat([skips.pop(), x], dim=1), read)
+            x = block(torch.cat([skips.pop(), x], dim=1))
         out: Tensor = functional.pixel_shuffle(self.out(torch.cat([shown, x], dim=1)), 2)
         return out
 
@@ -179,6 +194,27 @@ class Block(nn.Module):
         x = self.second_norm(self.second(x))
         scale, shift = self.film(read)[:, :, None, None].chunk(2, dim=1)
         return functional.relu(x + x * scale + shift)
+
+    def folded(self, read: Tensor) -> Step:
+        """Two plain convolutions that do the same for one theta, read (1, tissues), in evaluation mode."""
+        scale, shift = self.film(read)[0].chunk(2)
+        first, second = _folded(self.first, self.first_norm), _folded(self.second, self.second_norm)
+        second = (second[0] * (1 + scale)[:, None, None, None], second[1] * (1 + scale) + shift)
+
+        def step(x: Tensor) -> Tensor:
+            for weight, bias in (first, second):
+                x = functional.relu_(functional.conv2d(x, weight, bias, padding=1))
+            return x
+
+        return step
+
+
+def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Weight and bias of the convolution followed by the norm."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    gain = norm.weight / (norm.running_var + norm.eps).sqrt()
+    return conv.weight * gain[:, None, None, None], norm.bias - norm.running_mean * gain
 
 
 def _reader(inputs: int, hidden: int, outputs: int) -> nn.Sequential:

@@ -89,6 +89,19 @@ def test_the_encoder_gives_a_pixel_the_same_maps_wherever_the_picture_is_cut(mod
     assert whole.shape == (1, CONFIG.channels, 224, 224)
 
 
+def test_folded_into_its_convolutions_the_encoder_gives_the_same_maps():
+    torch.manual_seed(1)
+    model = Mixture(CONFIG)
+    with torch.no_grad():
+        for _ in range(3):
+            model.encode(torch.rand(4, 1, 32, 32), torch.rand(4, 4))  # norms that have seen something
+        model.eval()
+        picture, theta = torch.rand(2, 1, 32, 32), torch.rand(1, 4)
+        torch.testing.assert_close(
+            model.encoder.folded(theta)(picture), model.encode(picture, theta.expand(2, -1)), rtol=1e-4, atol=1e-5
+        )
+
+
 def test_the_same_slice_means_something_else_under_another_theta(model):
     picture = torch.rand(1, 1, 32, 32)
     one, other = (model.encode(picture, torch.tensor([[0.3, grey, 1.0, 1.9]])) for grey in (0.7, 1.4))
