@@ -36,7 +36,12 @@ class SourceImage:
     path: Path
     entities: Mapping[str, str]
     reason: str
-    warnings: tuple[str, ...] = ()  # what of its sidecars could not be read
+    metadata: Metadata = Metadata({})
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What of its sidecars could not be read."""
+        return self.metadata.warnings
 
 
 @dataclass(frozen=True)
@@ -183,7 +188,7 @@ def _session(
             best, reason, against = choose(
                 [candidate(path, parse_entities(path.name)[0], own.image_type) for path, own in known.items()]
             )
-            images[contrast] = SourceImage(contrast, best.path, best.entities, reason, known[best.path].warnings)
+            images[contrast] = SourceImage(contrast, best.path, best.entities, reason, known[best.path])
             left_out += [LeftOut(path, why) for path, why in against.items()]
     return Session(subject, label, images, tuple(left_out))
 

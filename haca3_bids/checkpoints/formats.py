@@ -6,7 +6,7 @@ import json
 import os
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,13 @@ class Checkpoint:
     def variant(self) -> str:
         """The family: "mixture", "haca3" or "haca3plus"."""
         return self.model.config.variant
+
+    def with_protocols(self, tables: Mapping[str, Sequence[float]]) -> Checkpoint:
+        """The same with priors about the tables of known protocols, by contrast; HACA3 has no priors."""
+        known = {
+            contrast: self.priors[contrast].about(tables[contrast]) for contrast in tables if contrast in self.priors
+        }
+        return replace(self, priors={**self.priors, **known})
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,7 @@ def harmonize(
     content: Volume | None = None,
     brain: Volume | None = None,
     white: float | None = None,
+    protocols: Mapping[str, Sequence[float]] | None = None,
     extras: Collection[str] = (),
 ) -> list[Harmonized]:
     """One image for each target, from ``sources`` (contrast -> image) that share one grid; BadInput otherwise.
@@ -85,7 +86,7 @@ def harmonize(
     ``head_mask`` the only place where anything is written; all are masks on the same grid. ``fusion`` None stands
     for the voxelwise median. A grid larger than the networks' canvas is cropped about ``content``. What
     each source contributed is told of the ``brain``. ``white`` is the intensity of white matter in all sources, where
-    that is known. ``extras`` may name "attention" and "beta".
+    that is known, ``protocols`` the tissue intensities that the protocol of a source leads to. ``extras`` may name "attention" and "beta".
     """
     masks = {"white matter": white_matter, "head mask": head_mask, "content": content, "brain": brain}
     _check(sources, targets, settings, {**(coverage or {}), **masks})
@@ -96,7 +97,8 @@ def harmonize(
     canvas = fit_images(ordered, rim, settings)
     seen_from = checkpoint.model.config.seen_from
     prepared = {name: prepare(name, volume, canvas, rim, settings, seen_from) for name, volume in ordered.items()}
-    task = _Task(prepared, canvas, targets, checkpoint, fusion, settings, rim, white_matter, white, extras)
+    known = checkpoint.with_protocols(protocols or {})
+    task = _Task(prepared, canvas, targets, known, fusion, settings, rim, white_matter, white, extras)
     try:
         return _run(task, device)
     except torch.OutOfMemoryError as error:

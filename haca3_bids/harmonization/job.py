@@ -73,6 +73,7 @@ def harmonize_job(job: Json, out_dir: Path) -> Json:
         content=load_mask(job.get("content")),
         brain=load_mask(job.get("brain")),
         white=job.get("white"),
+        protocols=job.get("protocols"),
         extras=extras,
     )
     written = [

@@ -43,6 +43,7 @@ class HarmonizeInputSpec(EngineInputSpec):
     content = File(exists=True, desc="mask that a grid larger than the networks' is cropped about")
     record = File(exists=True, desc="record of the preprocessing")
     targets = traits.Str(mandatory=True, desc="list of targets as JSON")
+    protocols = traits.Str("{}", usedefault=True, desc="tissue intensities of known protocols by contrast, as JSON")
     extras = traits.List(traits.Str, desc="further images: beta, attention, std")
 
 
@@ -71,6 +72,7 @@ class Harmonize(BaseInterface):  # type: ignore[misc]
             "brain": inputs.brain_mask if isdefined(inputs.brain_mask) else None,
             "content": inputs.content if isdefined(inputs.content) else None,
             "white": WHITE_MATTER_PEAK,
+            "protocols": json.loads(inputs.protocols),
             "targets": json.loads(inputs.targets),
             "extras": list(inputs.extras) if isdefined(inputs.extras) else [],
         }

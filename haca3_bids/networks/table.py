@@ -7,8 +7,8 @@ anatomy itself depends on theta, so both are found in turns.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -22,6 +22,8 @@ CORRELATED = 20.0  # of these voxels count as one: neighbours err alike
 LEAST_DEVIATION = 0.02  # of white matter: the images are never better than this
 ROBUST = 2.5  # residuals beyond so many standard deviations count less (Tukey's biweight ends at twice as many)
 SURE = 0.7  # voxels are used where named tissues make up at least this much
+PROTOCOL_KNOWN = 0.25  # what is left of the prior's covariance where the protocol of an image is known
+SURPLUS = 0.05**2  # variance of logarithms in addition: people differ, and equations are not scanners
 Encode = Callable[[Tensor, Tensor], Tensor]  # slices, theta -> fractions of the named tissues, (voxels, tissues)
 
 
@@ -39,6 +41,11 @@ class Prior:
         logs = (tables.double().clamp(min=0) + DARKEST).log()
         covariance = logs.T.cov() + jitter**2 * torch.eye(logs.shape[1], dtype=torch.float64)
         return cls(logs.mean(dim=0), covariance, upper)
+
+    def about(self, theta: Sequence[float]) -> Prior:
+        """The prior of images whose protocol is known: about the table of that protocol, and narrower."""
+        logs = (torch.tensor(theta, dtype=torch.float64).clamp(min=0) + DARKEST).log()
+        return replace(self, mean=logs, covariance=PROTOCOL_KNOWN * self.covariance + SURPLUS * torch.eye(len(logs)))
 
     def to_json(self) -> dict[str, object]:
         """The fields as JSON values."""

@@ -56,14 +56,6 @@ REFERENCES = {
             "10.1016/j.compmedimag.2023.102285",
         ),
         Reference(
-            "friedman",
-            "J. H. Friedman",
-            2001,
-            "Greedy function approximation: A gradient boosting machine",
-            "Annals of Statistics 29(5), 1189-1232",
-            "10.1214/aos/1013203451",
-        ),
-        Reference(
             "n4",
             "N. J. Tustison, B. B. Avants, P. A. Cook, Y. Zheng, A. Egan, P. A. Yushkevich, J. C. Gee",
             2010,

@@ -27,6 +27,7 @@ INPUTS = (
     "record",
     "to_template",
     "targets",
+    "protocols",
 )
 METHODS = {
     "haca3": (
@@ -83,7 +84,7 @@ def init_harmonize_wf(
 ) -> pe.Workflow:
     """Harmonize to all targets on the template grid and, on request, bring the results to the reference's own grid.
 
-    Inputs (``inputnode``): those of INPUTS, ``targets`` as JSON. Outputs (``outputnode``): ``result``, the engine's
+    Inputs (``inputnode``): those of INPUTS, ``targets`` and ``protocols`` as JSON. Outputs (``outputnode``): ``result``, the engine's
     result as a JSON file, and ``native``, the images on the grid of ``reference`` (undefined unless asked for).
     """
     workflow = pe.Workflow(name=name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,9 +14,11 @@ from nipype.pipeline import engine as pe
 from haca3_bids.bids.derivatives import Context
 from haca3_bids.bids.discover import Session
 from haca3_bids.bids.names import node_name
+from haca3_bids.errors import UsageError
 from haca3_bids.interfaces.derivatives import WriteSession
 from haca3_bids.interfaces.figures import DrawFigures
 from haca3_bids.interfaces.quality import Judge
+from haca3_bids.physics.described import protocol_from_sidecar, table
 from haca3_bids.settings import Settings
 from haca3_bids.workflows import harmonize as harmonization
 from haca3_bids.workflows import longitudinal
@@ -91,6 +94,7 @@ def init_session_wf(plan: SessionPlan, settings: Settings, needs: EngineNeeds) -
     preprocess = init_preprocess_wf(images, settings.preprocessing, given=plan.given, **visit)
     harmonize = init_harmonize_wf(settings, needs, reference=images[session.reference])
     harmonize.inputs.inputnode.targets = json.dumps(list(plan.targets), sort_keys=True)
+    harmonize.inputs.inputnode.protocols = json.dumps(known_protocols(session), sort_keys=True)
     draw = pe.Node(
         DrawFigures(
             raw={contrast: str(path) for contrast, path in images.items()},
@@ -116,6 +120,15 @@ def init_session_wf(plan: SessionPlan, settings: Settings, needs: EngineNeeds) -
         ]
     )
     return workflow
+
+
+def known_protocols(session: Session) -> dict[str, tuple[float, ...]]:
+    """The tissue intensities that each scan's protocol leads to, where its sidecars tell the protocol."""
+    found = {}
+    for contrast, image in session.images.items():
+        with contextlib.suppress(UsageError):
+            found[contrast] = table(protocol_from_sidecar(contrast, image.metadata.values))
+    return found
 
 
 def methods(settings: Settings) -> list[str]:

@@ -9,11 +9,13 @@ import pytest
 
 from haca3_bids.bids.derivatives import Context
 from haca3_bids.bids.discover import Session, SourceImage
+from haca3_bids.bids.metadata import Metadata
 from haca3_bids.execution.crash import STEPS
+from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.reports.methods import methods_markdown
 from haca3_bids.settings import OutputSettings, Settings
 from haca3_bids.workflows.harmonize import EngineNeeds
-from haca3_bids.workflows.participant import SessionPlan, init_participant_wf, methods, workflow_name
+from haca3_bids.workflows.participant import SessionPlan, init_participant_wf, known_protocols, methods, workflow_name
 
 NEEDS = EngineNeeds("x", threads=2, use_gpu=False)
 TARGET = {"name": "", "contrast": "T1w", "theta": [0, 0], "eta": [0, 0], "scale": 1.0, "origin": "x"}
@@ -97,15 +99,21 @@ def test_the_methods_say_how_thin_slices_were_made(settings: Settings, way: str,
     assert all(reference in methods_markdown(said) for reference in ("N4ITK", cited.upper()))
 
 
-@pytest.mark.parametrize(("share", "named"), [("residual", "ResidualWeight"), ("consistency", "ConsistencyWeight")])
-def test_the_methods_speak_of_what_the_article_has_not_only_where_it_may_be(
-    settings: Settings, share: str, named: str
-) -> None:
+def test_the_methods_describe_the_family_of_the_weights(settings: Settings) -> None:
     def said(**changes: Any) -> str:
         return " ".join(methods(replace(settings, harmonization=replace(settings.harmonization, **changes))))
 
-    assert "[@haca3]" in said()
-    assert named in said()
-    assert named in said(weights="haca3", **{share: 0.3})
-    for changes in ({"weights": "haca3"}, {share: 0.0}, {"like_authors": True}):
-        assert named not in said(**changes)
+    assert "mixture model" in said()
+    assert "mixture model" in said(weights="a/file.safetensors", variant="mixture")
+    for changes in ({"weights": "haca3"}, {"weights": "a/file.pt", "variant": "haca3plus"}):
+        assert "mixture model" not in said(**changes)
+        assert "[@haca3]" in said(**changes)
+
+
+def test_protocols_are_known_where_sidecars_tell_them(tmp_path: Path) -> None:
+    session = plan(tmp_path, "01", "T1w", "T2w").session
+    sidecar = {"MagneticFieldStrength": 3, "RepetitionTime": 2.3, "EchoTime": 0.003, "InversionTime": 0.9}
+    told = replace(session.images["T1w"], metadata=Metadata(sidecar))
+    found = known_protocols(replace(session, images={**session.images, "T1w": told}))
+    assert list(found) == ["T1w"]
+    assert found["T1w"][TISSUES.index("white")] == pytest.approx(1)
