@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from haca3_bids.evaluation.similarity import scaled_psnr_db
 from haca3_bids.networks.mixture import Mixture
 from haca3_bids.physics.anatomy import Anatomy
 from haca3_bids.physics.protocols import draw_site
@@ -59,6 +61,31 @@ class MixtureValidation:
         return _means(rows)
 
 
+    @torch.inference_mode()
+    def draw(self, model: Mixture, path: Path, rows: int = 6) -> None:
+        """Scan, harmonized from all sources, harmonized without the own one, truth and bound, as a PNG file."""
+        from matplotlib.figure import Figure
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure = Figure(figsize=(12, 2.5 * rows), layout="tight")
+        axes = figure.subplots(rows, 5, squeeze=False)
+        was_training = model.training
+        model.eval()
+        for number, (line, sample) in enumerate(zip(axes, self.samples[:rows], strict=True)):
+            contrast, batch = number % len(CONTRASTS), sample.batch
+            maps = model.encode(batch.images[0][:, None], batch.thetas[0])[None]
+            others = [one for one in range(len(CONTRASTS)) if one != contrast]
+            made = [_harmonized(model, maps, batch, contrast, sources) for sources in ([*others, contrast], others)]
+            shown = [batch.images[0, contrast], *made, batch.truth[0, contrast], sample.bounds[contrast]]
+            titles = (f"{CONTRASTS[contrast]} as scanned", "harmonized", "from the others", "truth", "bound")
+            for axis, image, title in zip(line, shown, titles, strict=True):
+                axis.imshow(image, cmap="gray", vmin=0, vmax=float(np.percentile(shown[3], 99)))
+                axis.set_title(title)
+                axis.set_axis_off()
+        model.train(was_training)
+        figure.savefig(path, dpi=60)
+
+
 def _means(rows: Mapping[str, Sequence[float]]) -> dict[str, float]:
     """Means over slices of each contrast, and the means of these over contrasts."""
     means = {name: float(np.mean(values)) for name, values in rows.items()}
@@ -76,7 +103,7 @@ def _scores(model: Mixture, sample: Sample) -> list[tuple[str, float]]:
     for number, contrast in enumerate(CONTRASTS):
         truth = batch.truth[0, number].numpy()
         for kind, sources in _source_sets(number):
-            image = _harmonized(model, maps, batch, number, sources)
+            image = _harmonized(model, maps, batch, number, sources).numpy()
             for where, mask in (("head", sample.head), ("brain", sample.brain)):
                 if mask.any():
                     found.append((f"{kind}_{where}_{contrast}", scaled_psnr_db(image, truth, mask, sample.head)))
@@ -104,19 +131,6 @@ def _harmonized(model: Mixture, maps: Tensor, batch: MixtureBatch, number: int, 
         theta = batch.thetas[:, number]
         image = model.carry(image, batch.images[:, number], maps[:, number, -2], anatomy, theta, target)
     return image[0]
-
-
-def scaled_psnr_db(
-    image: Tensor | NDArray[np.float32], truth: NDArray[np.float32], mask: NDArray[np.bool_], head: NDArray[np.bool_]
-) -> float:
-    """PSNR (dB) inside ``mask`` after the best scale factor.
-
-    The data range is the truth's 95th percentile in ``head``.
-    """
-    x, y = np.asarray(image, np.float64)[mask], truth.astype(np.float64)[mask]
-    factor = float(x @ y) / max(float(x @ x), 1e-12)
-    error = max(float(np.mean((factor * x - y) ** 2)), 1e-12)
-    return float(20 * np.log10(np.percentile(truth[head], 95)) - 10 * np.log10(error))
 
 
 def _sample(data: SimulatedSlices, rng: np.random.Generator) -> Sample:

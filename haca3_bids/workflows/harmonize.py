@@ -84,8 +84,9 @@ def init_harmonize_wf(
 ) -> pe.Workflow:
     """Harmonize to all targets on the template grid and, on request, bring the results to the reference's own grid.
 
-    Inputs (``inputnode``): those of INPUTS, ``targets`` and ``protocols`` as JSON. Outputs (``outputnode``): ``result``, the engine's
-    result as a JSON file, and ``native``, the images on the grid of ``reference`` (undefined unless asked for).
+    Inputs (``inputnode``): those of INPUTS, ``targets`` and ``protocols`` as JSON. Outputs (``outputnode``):
+    ``result``, the engine's result as a JSON file, and ``native``, the images on the grid of ``reference`` (undefined
+    unless asked for).
     """
     workflow = pe.Workflow(name=name)
     inputnode = pe.Node(utility.IdentityInterface(fields=list(INPUTS)), name="inputnode")
