@@ -103,7 +103,7 @@ def load_checkpoint(path: str | os.PathLike[str], variant: str | None = None) ->
     references = {key: Reference(**value) for key, value in contents.header.get("references", {}).items()}
     card = {str(key): str(value) for key, value in contents.header.get("card", {}).items()}
     priors = {contrast: Prior.from_json(fields) for contrast, fields in contents.header.get("priors", {}).items()}
-    return Checkpoint(model, _name(path, "haca3", sha256), sha256, references, card, priors)
+    return Checkpoint(model, _name(path, sha256), sha256, references, card, priors)
 
 
 def load_fusion(path: str | os.PathLike[str]) -> FusionNet:
@@ -147,7 +147,7 @@ def describe_file(path: str | os.PathLike[str], kind: str = "haca3") -> dict[str
     facts = {"file": path.name, "bytes": path.stat().st_size if sha256 else 0, "sha256": sha256}
     if kind == "fusion":
         load_fusion(path)
-        return facts | {"name": _name(path, kind, sha256), "card": dict(_read(path).header.get("card", {}))}
+        return facts | {"name": _name(path, sha256), "card": dict(_read(path).header.get("card", {}))}
     checkpoint = load_checkpoint(path)
     return facts | {
         "name": checkpoint.name,
@@ -240,8 +240,8 @@ def _is_fusion(state: State) -> bool:
     return any(key.startswith(FUSION_KEY) for key in state)
 
 
-def _name(path: Path, kind: str, sha256: str) -> str:
-    if path.resolve() == builtin_path(kind).resolve():
+def _name(path: Path, sha256: str) -> str:
+    if path.resolve() == builtin_path().resolve():
         return BUILTIN
     entry = find_by_hash(sha256)
     return entry.name if entry else path.stem

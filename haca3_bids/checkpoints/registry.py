@@ -88,9 +88,9 @@ def weights_home() -> Path:
         ) from None
 
 
-def builtin_path(kind: str) -> Path:
-    """The file inside the package that holds the built-in weights of this kind."""
-    return BUILTIN_DIR / f"{kind}.safetensors"
+def builtin_path() -> Path:
+    """The file inside the package that holds the built-in weights: a mixture model, which needs no fusion network."""
+    return BUILTIN_DIR / "mixture.safetensors"
 
 
 def cached_path(entry: Entry) -> Path:
@@ -111,16 +111,19 @@ def fusion_for(weights: str, fusion: str) -> str:
 
 
 def resolve(name_or_file: str | os.PathLike[str], kind: str = "haca3") -> Path:
-    """The file behind a registered name (fetched if need be) or a path; ``kind`` says which built-in is meant.
+    """The file behind a registered name (fetched if need be) or a path; ``kind`` says what it must hold.
 
     Raises Unavailable (69) when there is no such file, and when it cannot be fetched.
     """
     name = os.fspath(name_or_file)
+    if name == BUILTIN and kind == "fusion":
+        raise Unavailable("There is no built-in fusion network.", "Use median, fusion (the authors' network) or a file.")
     if name == BUILTIN:
-        return _existing(builtin_path(kind), f"The built-in {kind} weights")
+        return _existing(builtin_path(), "The built-in weights")
     if name in RELEASED:
         if RELEASED[name].kind != kind:
-            fitting = [BUILTIN, *(entry.name for entry in RELEASED.values() if entry.kind == kind)]
+            builtin = [BUILTIN] if kind == "haca3" else []
+            fitting = [*builtin, *(entry.name for entry in RELEASED.values() if entry.kind == kind)]
             raise Unavailable(
                 f"{name} holds {RELEASED[name].kind} weights, and {kind} weights are needed here.",
                 f"Choose one of {', '.join(fitting)}, or a file.",

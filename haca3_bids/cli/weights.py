@@ -37,9 +37,9 @@ def main(options: argparse.Namespace) -> int:
 
 
 def _list(options: argparse.Namespace) -> None:  # noqa: ARG001
-    for kind in registry.KINDS:
-        state = "in the package" if registry.builtin_path(kind).is_file() else "missing"
-        print(f"{registry.BUILTIN:10} {kind:7} {'':>13}  {state}")
+    builtin = registry.builtin_path()
+    size = f"{builtin.stat().st_size:>11,} B" if builtin.is_file() else f"{'':>13}"
+    print(f"{registry.BUILTIN:10} mixture {size}  {'in the package' if builtin.is_file() else 'missing'}")
     for entry in registry.RELEASED.values():
         path = registry.cached_path(entry)
         state = str(path) if path.is_file() else f"not fetched; {entry.url}"

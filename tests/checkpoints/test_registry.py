@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from haca3_bids.checkpoints import registry
-from haca3_bids.checkpoints.registry import Entry, fetch, resolve
+from haca3_bids.checkpoints.registry import Entry, fetch, fusion_for, resolve
 from haca3_bids.errors import CannotCreate, Unavailable
 
 CONTENT = bytes(range(256)) * 5000
@@ -107,10 +107,18 @@ def test_names_and_files_resolve(home, tmp_path, monkeypatch):
     with pytest.raises(Unavailable, match=f"one of the names builtin, {', '.join(entries)}"):
         resolve("haca4")
     monkeypatch.setattr(registry, "BUILTIN_DIR", tmp_path)
-    with pytest.raises(Unavailable, match="built-in fusion weights"):
+    with pytest.raises(Unavailable, match="no built-in fusion network"):
         resolve("builtin", "fusion")
-    (tmp_path / "fusion.safetensors").touch()
-    assert resolve("builtin", "fusion") == tmp_path / "fusion.safetensors"
+    with pytest.raises(Unavailable, match="The built-in weights"):
+        resolve("builtin")
+    (tmp_path / "mixture.safetensors").touch()
+    assert resolve("builtin") == tmp_path / "mixture.safetensors"
+
+
+def test_the_authors_fusion_network_goes_with_their_weights_unless_told_otherwise():
+    assert fusion_for("haca3", "auto") == fusion_for("haca3plus", "auto") == "fusion"
+    assert fusion_for("builtin", "auto") == fusion_for("a/file.pt", "auto") == "median"
+    assert fusion_for("haca3", "median") == "median"
 
 
 def test_unknown_names_are_refused(home):
