@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from haca3_bids.networks.mixture import Mixture
@@ -15,7 +15,10 @@ from haca3_bids.physics.anatomy import Anatomy
 from haca3_bids.training.loop import Batch, Losses, Plan, fit
 from haca3_bids.training.machine import ALONE, Machine
 from haca3_bids.training.mixture_batches import MixtureBatch, MixtureData
+from haca3_bids.training.mixture_export import priors
+from haca3_bids.training.mixture_scans import ScanData, measured_by
 from haca3_bids.training.mixture_validation import MixtureValidation
+from haca3_bids.training.scans import PlacedSession
 
 BORDER = 6  # pixels at the rim of a picture, where the encoder lacks context: left out of the losses
 SQUARES, GRADIENTS, ARTIFACTS = 2.0, 0.5, 0.05  # weights beside the Charbonnier loss
@@ -47,9 +50,7 @@ def mixture_losses(model: Mixture, batch: MixtureBatch, step: int) -> Losses:
         "squared": _mean(error.square(), weight),
         "gradients": _gradients(error, weight),
         "entropy": entropy / batch.truth.shape[1],
-        "artifacts": functional.smooth_l1_loss(
-            maps[:, :, -1], batch.severity.clamp(max=WORST)[..., None, None].expand_as(batch.images)
-        ),
+        "artifacts": _severity_loss(maps[:, :, -1], batch.severity),
     }
     share = min(1.0, step / FADED)
     losses["total"] = (
@@ -83,6 +84,15 @@ def _made_ahead(items: Iterator[Batch]) -> Iterator[Batch]:
             yield item
 
 
+def _severity_loss(artifacts: Tensor, severity: Tensor) -> Tensor:
+    """Eta of every pixel (batch, sources, h, w) against its scan's severity (batch, sources), where that is known."""
+    known = severity.isfinite()
+    if not bool(known.any()):
+        return artifacts.new_zeros(())
+    wanted = severity[known].clamp(max=WORST)[:, None, None].expand(-1, *artifacts.shape[2:])
+    return functional.smooth_l1_loss(artifacts[known], wanted)
+
+
 def _mean(values: Tensor, weight: Tensor) -> Tensor:
     return (values * weight).sum() / weight.sum()
 
@@ -100,14 +110,29 @@ def train_mixture(
     folder: Path,
     plan: Plan,
     machine: Machine = ALONE,
+    sessions: Sequence[PlacedSession] = (),
 ) -> Mixture:
-    """The model trained on simulated crops of ``heads``, validated on ``unseen`` ones; resumes from ``folder``."""
-    data = MixtureData(heads, plan.seed, machine.device)
+    """The model trained on simulated crops of ``heads``, validated on ``unseen`` ones; resumes from ``folder``.
+
+    With ``sessions`` of people, every second batch is of their scans, theta measured at the start of each call.
+    """
+    simulated = MixtureData(heads, plan.seed, machine.device)
+    data: list[MixtureData | ScanData] = [simulated]
+    if sessions:
+        measure = measured_by(model, priors(simulated.tables.to(torch.device("cpu"))), machine.device)
+        data.append(ScanData(sessions, measure, plan.seed, machine.device))
     held_out = MixtureValidation(unseen) if unseen else None
 
     def batches(first: int) -> Iterator[Batch]:
         numbers = range(first * plan.accumulate, plan.steps * plan.accumulate)
-        return _made_ahead(vars(data.batch(n * machine.world + machine.rank)) for n in numbers)
+        kinds, world, rank = len(data), machine.world, machine.rank
+        return _made_ahead(vars(data[n % kinds].batch(n // kinds * world + rank)) for n in numbers)
+
+    def validate(network: nn.Module, step: int) -> Mapping[str, float]:
+        assert isinstance(network, Mixture)
+        assert held_out is not None
+        held_out.draw(network, folder / "figures" / f"step-{step:06d}.png")
+        return held_out.scores(network)
 
     model.train().to(machine.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     fit(
@@ -116,7 +141,7 @@ def train_mixture(
         batches,
         plan,
         folder,
-        (lambda network, _: held_out.scores(network)) if held_out else None,
+        validate if held_out else None,
         machine,
     )
     return model.cpu().eval()

@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from haca3_bids.networks.mixture import DARKEST
 from haca3_bids.physics.anatomy import Anatomy
-from haca3_bids.physics.render import TEXTURE_CELLS
+from haca3_bids.physics.render import TEXTURE_CELLS, WHITE
 from haca3_bids.settings import CONTRASTS
 from haca3_bids.training.acquisition import Scanner, closed
 from haca3_bids.training.crops import Crops, Heads
@@ -25,7 +26,12 @@ SOURCES = (0.35, 0.30, 0.20, 0.15)  # how often a session has one, two, three, f
 WHOLE_EVERY = 4  # one step in so many takes whole slices, where motion and ghosts can be simulated
 TARGETS = 2
 SAME_SITE = 0.1  # fraction of the samples whose target site is the site that they were scanned at
-JITTER = 0.03  # standard deviation of the logarithm of what theta errs by
+JITTER = 0.03  # standard deviation of the logarithm of what a target's theta errs by
+GUESSED, ROUGH = (
+    0.25,
+    0.25,
+)  # fractions of the sources whose theta is the mean of their contrast, or a rough measurement
+ERRORS = (0.05, 0.20)  # standard deviation of the logarithm of what a source's theta errs by, usual and rough
 BEYOND, BEYOND_BRAIN, BEYOND_OUTSIDE = 0.3, 0.12, 0.35  # fraction of the sources beyond physics; deviations there
 FAT_SUPPRESSED, FAT_LEFT = 0.3, (0.03, 0.4)  # fraction of the sources, and of fat's signal that is left in them
 
@@ -58,6 +64,7 @@ class MixtureData:
     def __init__(self, heads: Sequence[Anatomy], seed: int, device: torch.device) -> None:
         self.heads, self.seed, self.device = Heads(heads), seed, device
         self.tables: SiteTables = draw_tables(self.heads.coarse(), seed).to(device)
+        self.means = (self.tables.rows[:, :, 0] + DARKEST).log().mean(dim=0).exp() - DARKEST  # (contrasts, tissues)
 
     def batch(self, step: int) -> MixtureBatch:
         """The batch of one step."""
@@ -92,11 +99,11 @@ class MixtureData:
         return MixtureBatch(
             torch.stack([one.images for one in scans], 1),
             torch.stack([one.covers for one in scans], 1) > 0,
-            self._jittered(torch.stack(tables, 1), scanner),
+            self._measured(torch.stack(tables, 1), contrasts, scanner),
             torch.stack([one.severity for one in scans], 1),
             contrasts,
             torch.stack(truth, 1),
-            self._jittered(torch.stack(targets, 1), scanner),
+            jittered(torch.stack(targets, 1), JITTER, scanner),
             wanted,
             self.tables.scale[there[:, None], wanted],
             torch.cat([crops.shares, crops.air], dim=1),
@@ -120,10 +127,20 @@ class MixtureData:
         spread = torch.where(OUTSIDE, BEYOND_OUTSIDE, BEYOND_BRAIN).to(device)
         beyond = scanner.uniform(count, 1) < BEYOND
         factor = factor * (beyond * spread * scanner.normal(count, rows.shape[-1])).exp()
-        return rows * factor[:, None]
+        return rows * (factor / factor[:, WHITE, None])[:, None]
 
-    def _jittered(self, tables: Tensor, scanner: Scanner) -> Tensor:
-        return tables * (JITTER * scanner.normal(*tables.shape)).exp()
+    def _measured(self, tables: Tensor, contrasts: Tensor, scanner: Scanner) -> Tensor:
+        """What inference knows of tables (batch, sources, tissues): at first the contrast's mean, then measurements."""
+        draw = scanner.uniform(*tables.shape[:2], 1)
+        usual, rough = (jittered(tables, error, scanner) for error in ERRORS)
+        return torch.where(draw < GUESSED, self.means[contrasts], torch.where(draw < GUESSED + ROUGH, rough, usual))
+
+
+def jittered(tables: Tensor, error: float, scanner: Scanner) -> Tensor:
+    """Tables with logarithms that err by ``error``, but for white matter, the unit."""
+    errors = error * scanner.normal(*tables.shape)
+    errors[..., WHITE] = 0
+    return tables * errors.exp()
 
 
 def rendered(shares: Tensor, rows: Tensor, local: Tensor) -> Tensor:

@@ -60,7 +60,6 @@ class MixtureValidation:
         model.train(was_training)
         return _means(rows)
 
-
     @torch.inference_mode()
     def draw(self, model: Mixture, path: Path, rows: int = 6) -> None:
         """Scan, harmonized from all sources, harmonized without the own one, truth and bound, as a PNG file."""
@@ -79,7 +78,7 @@ class MixtureValidation:
             shown = [batch.images[0, contrast], *made, batch.truth[0, contrast], sample.bounds[contrast]]
             titles = (f"{CONTRASTS[contrast]} as scanned", "harmonized", "from the others", "truth", "bound")
             for axis, image, title in zip(line, shown, titles, strict=True):
-                axis.imshow(image, cmap="gray", vmin=0, vmax=float(np.percentile(shown[3], 99)))
+                axis.imshow(np.asarray(image), cmap="gray", vmin=0, vmax=float(np.percentile(shown[3], 99)))
                 axis.set_title(title)
                 axis.set_axis_off()
         model.train(was_training)

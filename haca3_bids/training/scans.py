@@ -21,6 +21,7 @@ from haca3_bids.volumes.volume import load_volume
 
 LOG = logging.getLogger(__name__)
 SETTINGS = HarmonizationSettings(device="cpu")
+SCALES = "scales.json"
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class PlacedSession:
     site: str
     values: Mapping[str, NDArray[np.float16]]  # scaled by the 95th percentile, background zero
     mask: NDArray[np.bool_]  # the head, in any of the images
+    scales: Mapping[str, float]  # the 95th percentile of each image, in its own unit
 
 
 def find_sessions(datasets: Sequence[Path], sites: Path | None = None) -> list[Session]:
@@ -134,14 +136,21 @@ def place_sessions(sessions: Sequence[Session], cache: Path) -> list[PlacedSessi
 
 def _placed(session: Session, folder: Path) -> PlacedSession:
     mask, record = folder / "mask.npy", folder / "sources.json"
-    if not record.exists() or json.loads(record.read_text()) != _fingerprints(session):
+    if (
+        not record.exists()
+        or not (folder / SCALES).exists()
+        or json.loads(record.read_text()) != _fingerprints(session)
+    ):
         LOG.info("placing %s", session.name)
         folder.mkdir(parents=True, exist_ok=True)
         record.unlink(missing_ok=True)
-        np.save(mask, _make(session, folder))
+        head, scales = _make(session, folder)
+        np.save(mask, head)
+        write_json(folder / SCALES, scales)
         write_json(record, _fingerprints(session))  # last: what is there is whole
     values = {contrast: np.load(folder / f"{contrast}.npy", mmap_mode="r") for contrast in session.images}
-    return PlacedSession(session.name, session.site, values, np.load(mask, mmap_mode="r"))
+    scales = json.loads((folder / SCALES).read_text())
+    return PlacedSession(session.name, session.site, values, np.load(mask, mmap_mode="r"), scales)
 
 
 def _fingerprints(session: Session) -> dict[str, list[str | int]]:
@@ -150,7 +159,7 @@ def _fingerprints(session: Session) -> dict[str, list[str | int]]:
     return {contrast: [str(path), stat.st_size, stat.st_mtime_ns] for contrast, (path, stat) in found.items()}
 
 
-def _make(session: Session, folder: Path) -> NDArray[np.bool_]:
+def _make(session: Session, folder: Path) -> tuple[NDArray[np.bool_], dict[str, float]]:
     volumes = {contrast: load_volume(path) for contrast, path in session.images.items()}
     rim = Rim({})
     canvas = fit_images(volumes, rim, SETTINGS)
@@ -158,4 +167,4 @@ def _make(session: Session, folder: Path) -> NDArray[np.bool_]:
     for contrast, image in prepared.items():
         np.save(folder / f"{contrast}.npy", image.values.astype(np.float16))
     head: NDArray[np.bool_] = np.logical_or.reduce([image.votes for image in prepared.values()])
-    return head
+    return head, {contrast: image.scale for contrast, image in prepared.items()}

@@ -1,0 +1,130 @@
+"""Batches for the mixture model from scans of people: one contrast of a session made from its others.
+
+The truth is the scan itself, which is left out of attention and carry. Theta is measured, so nothing has to be known
+of the scanners. Batches have the form of simulated ones, with zeros for what only a simulator knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from haca3_bids.errors import BadInput
+from haca3_bids.harmonization.prepare import Prepared
+from haca3_bids.harmonization.voxelwise import Voxelwise
+from haca3_bids.networks.mixture import Mixture
+from haca3_bids.networks.table import Prior
+from haca3_bids.settings import CONTRASTS, WHITE_MATTER_PEAK, HarmonizationSettings
+from haca3_bids.training.crops import CROP
+from haca3_bids.training.mixture_batches import BATCH, MixtureBatch
+from haca3_bids.training.scans import PlacedSession
+from haca3_bids.volumes.slices import ORIENTATIONS, cut
+
+Measure = Callable[[PlacedSession], Mapping[str, tuple[float, ...]]]  # theta of each contrast of a session
+INSIDE_STEP = 4  # voxels between the places where crops may be centred
+
+
+@dataclass(frozen=True)
+class _Person:
+    """A session whose tables are known."""
+
+    session: PlacedSession
+    thetas: Mapping[str, tuple[float, ...]]
+    inside: NDArray[np.intp]  # voxels of the head, (places, 3)
+
+
+def measured_by(model: Mixture, priors: Mapping[str, Prior], device: torch.device) -> Measure:
+    """Theta as inference measures it, with the model as it is."""
+    settings = HarmonizationSettings(device=str(device))
+    method = Voxelwise(model, priors, settings, device, white=WHITE_MATTER_PEAK)
+
+    def measure(session: PlacedSession) -> dict[str, tuple[float, ...]]:
+        mask = np.asarray(session.mask)
+        return {
+            contrast: method.codes(
+                Prepared(np.asarray(values, np.float32), mask, mask, session.scales[contrast]), contrast
+            ).theta
+            for contrast, values in session.values.items()
+        }
+
+    return measure
+
+
+class ScanData:
+    """Draws batch ``step`` from (seed, step) alone, of the sessions with two contrasts or more."""
+
+    def __init__(self, sessions: Sequence[PlacedSession], measure: Measure, seed: int, device: torch.device) -> None:
+        usable = [session for session in sessions if len(session.values) > 1]
+        if not usable:
+            raise BadInput("No session has two contrasts: one is learned from the others.", "Give other sessions.")
+        self.people = [
+            _Person(one, measure(one), np.argwhere(one.mask[(slice(None, None, INSIDE_STEP),) * 3]) * INSIDE_STEP)
+            for one in usable
+        ]
+        self.seed, self.device = seed, device
+
+    def batch(self, step: int) -> MixtureBatch:
+        """The batch of one step: crops of random places, the same number of sources for all."""
+        rng = np.random.default_rng((self.seed, step))
+        most = max(len(person.thetas) for person in self.people) - 1
+        sources = int(rng.integers(1, most + 1))
+        able = [person for person in self.people if len(person.thetas) > sources]
+        drawn = [self._crop(able[rng.integers(len(able))], sources, rng) for _ in range(BATCH[sources])]
+        stacked = [torch.from_numpy(np.stack(part)).to(self.device) for part in zip(*drawn, strict=True)]
+        images, covers, thetas, contrasts, truth, targets, wanted, scale, head = stacked
+        count, height, width = len(images), *images.shape[2:]
+        return MixtureBatch(
+            images=images,
+            covers=covers,
+            thetas=thetas,
+            severity=torch.full((count, sources), torch.nan, device=self.device),
+            contrasts=contrasts,
+            truth=truth,
+            targets=targets,
+            wanted=wanted,
+            scale=scale,
+            shares=torch.zeros(count, targets.shape[-1] + 1, height, width, device=self.device),
+            head=head,
+        )
+
+    def _crop(self, person: _Person, sources: int, rng: np.random.Generator) -> tuple[NDArray[np.generic], ...]:
+        session = person.session
+        names = rng.permutation(list(person.thetas))
+        target, chosen = str(names[0]), [str(name) for name in names[1 : sources + 1]]
+        where, orientation = person.inside[rng.integers(len(person.inside))], ORIENTATIONS[rng.integers(3)]
+        mirrored = rng.uniform() < 0.5
+
+        def picture(volume: NDArray[np.generic], factor: float = 1.0) -> NDArray[np.float32]:
+            part = _around(volume, orientation, where).astype(np.float32) * np.float32(factor)
+            return part[:, ::-1] if mirrored else part
+
+        images = [picture(session.values[name], session.scales[name] / WHITE_MATTER_PEAK) for name in (*chosen, target)]
+        head = picture(session.mask)
+        covers = np.stack([head > 0] * sources)
+        thetas = np.array([person.thetas[name] for name in (*chosen, target)], np.float32)
+        numbers = np.array([CONTRASTS.index(name) for name in (*chosen, target)])
+        scale = np.array([session.scales[target] / WHITE_MATTER_PEAK], np.float32)
+        return (
+            np.stack(images[:-1]), covers, thetas[:-1], numbers[:-1], np.stack(images[-1:]), thetas[-1:], numbers[-1:],
+            scale, head,
+        )  # fmt: skip
+
+
+def _around(volume: NDArray[np.generic], orientation: str, where: NDArray[np.intp]) -> NDArray[np.generic]:
+    """The crop of CROP pixels a side about a voxel, moved inside the canvas."""
+    x, y, z = (int(value) for value in where)
+    slices = cut(volume, orientation)
+    number, row, column = {
+        "axial": (z, y, x),
+        "coronal": (y, slices.shape[1] - 1 - z, x),
+        "sagittal": (x, slices.shape[1] - 1 - z, y),
+    }[orientation]
+    top, left = (
+        int(np.clip(middle - CROP // 2, 0, size - CROP))
+        for middle, size in zip((row, column), slices.shape[1:], strict=True)
+    )
+    return slices[number, top : top + CROP, left : left + CROP]
