@@ -13,6 +13,8 @@ from typing import Any
 from haca3_bids.bids.atomic import locked, make_folder, read_json, write_json, write_text
 from haca3_bids.bids.names import target_desc
 from haca3_bids.errors import CannotCreate
+from haca3_bids.physics.tissues import TISSUES
+from haca3_bids.quality.contrast import is_table
 
 BIDS_VERSION = "1.10.0"
 APP = "haca3_bids"
@@ -118,7 +120,7 @@ def claim_targets(output_dir: Path, targets: Sequence[Mapping[str, Any]]) -> Non
             if not same_target(before, target):
                 raise CannotCreate(
                     f"{output_dir.name} already has images of another target under the name desc-{target_key(target)} "
-                    f"(theta {_rounded(before['theta'])}, now {_rounded(target['theta'])}).",
+                    f"({_difference(before, target)}).",
                     "Give the target another name (--target NAME=VALUE), or another OUTPUT_DIR.",
                 )
         write_json(path, description)
@@ -129,8 +131,22 @@ def same_target(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether two targets ask for the same contrast."""
     if one["contrast"] != other["contrast"]:
         return False
+    if len(one["theta"]) != len(other["theta"]) or len(one["eta"]) != len(other["eta"]):
+        return False
     pairs = zip([*one["theta"], *one["eta"]], [*other["theta"], *other["eta"]], strict=True)
     return all(math.isclose(a, b, rel_tol=SAME_TARGET, abs_tol=SAME_TARGET) for a, b in pairs)
+
+
+def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """What tells two targets apart, in words: of tables the tissue that differs most."""
+    old, new = before["theta"], now["theta"]
+    if is_table(old) and is_table(new):
+        tissue = max(range(len(old)), key=lambda index: abs(old[index] - new[index]))
+        if not math.isclose(old[tissue], new[tissue], rel_tol=SAME_TARGET, abs_tol=SAME_TARGET):
+            return f"{TISSUES[tissue]} {old[tissue]:.4g}, now {new[tissue]:.4g}"
+        old, new = before["eta"], now["eta"]
+        return f"artifact level {_rounded(old)}, now {_rounded(new)}"
+    return f"theta {_rounded(old)}, now {_rounded(new)}"
 
 
 def _rounded(values: Sequence[float]) -> list[float]:
@@ -144,7 +160,7 @@ def _write_descriptions(output_dir: Path, targets: Mapping[str, Mapping[str, Any
     for target in targets.values():
         desc = target_desc(str(target["name"]))
         what = f"target {target['name']}" if target["name"] else "the built-in reference of the image's contrast"
-        rows[f"desc-{desc}"] = f"Harmonized with HACA3 to {what}"
+        rows[f"desc-{desc}"] = f"Harmonized to {what}"
         rows[f"desc-{desc}Std"] = f"Standard deviation of the samples of desc-{desc}"
     text = io.StringIO()
     writer = csv.writer(text, delimiter="\t", lineterminator="\n")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from haca3_bids.physics.tissues import TISSUES
+from haca3_bids.quality.contrast import is_table
 from haca3_bids.settings import WHITE_MATTER_PEAK
 
 COPIED_KEYS: Mapping[str, tuple[type, ...]] = {  # of the raw sidecar: physics, nothing of the person, place or time
@@ -105,30 +107,23 @@ def _sampling(own: Mapping[str, Any]) -> dict[str, Any]:
 def harmonized_sidecar(image: Mapping[str, Any], result: Mapping[str, Any], version: str) -> dict[str, Any]:
     """What a harmonized image adds: model, weights, target, and what each source contributed."""
     target = image["target"]
-    weights, fusion = result.get("weights", {}), result.get("fusion") or {}
+    weights, fusion = result.get("weights", {}), result.get("fusion")
+    model = weights.get("variant", "haca3")
+    by = "the mixture model" if model == "mixture" else "HACA3"
     return {
-        "Description": f"Harmonized with HACA3 to {target['name'] or 'the built-in reference'} ({target['contrast']})",
-        "Model": weights.get("variant", "haca3"),
+        "Description": f"Harmonized with {by} to {target['name'] or 'the built-in reference'} ({target['contrast']})",
+        "Model": model,
         "Weights": weights.get("name"),
         "WeightsSHA256": weights.get("sha256"),
-        "FusionWeights": fusion.get("name"),
-        "FusionWeightsSHA256": fusion.get("sha256"),
+        **({"FusionWeights": fusion.get("name"), "FusionWeightsSHA256": fusion.get("sha256")} if fusion else {}),
         "Target": {
             "Name": target["name"],
             "Contrast": target["contrast"],
-            "Theta": target["theta"],
-            "Eta": target["eta"],
+            "Theta": _theta(target["theta"]),
+            "Eta": _eta(target["eta"]),
             "Origin": target.get("origin"),
         },
-        "SourceContrasts": {
-            contrast: {
-                "Theta": own.get("theta"),
-                "Eta": own.get("eta"),
-                "Attention": own.get("attention"),
-                "BrainCovered": own.get("brain_covered"),
-            }
-            for contrast, own in image.get("sources", {}).items()
-        },
+        "SourceContrasts": {contrast: _source(own) for contrast, own in image.get("sources", {}).items()},
         "WhiteMatterPeak": image.get("white_matter_peak"),
         "Scale": image.get("scale"),
         "CutShareOfGrid": image.get("cut_share"),
@@ -140,3 +135,27 @@ def harmonized_sidecar(image: Mapping[str, Any], result: Mapping[str, Any], vers
         "Seed": result.get("seed"),
         "SoftwareVersion": version,
     }
+
+
+def _source(own: Mapping[str, Any]) -> dict[str, Any]:
+    """What the networks said of one source; what only the mixture model says is left out for HACA3."""
+    said = {
+        "Theta": _theta(own.get("theta")),
+        "Eta": _eta(own.get("eta")),
+        "Attention": own.get("attention"),
+        "BrainCovered": own.get("brain_covered"),
+    }
+    more = {"Residual": own.get("residual"), "LooksLike": own.get("looks_like")}
+    return said | {key: value for key, value in more.items() if value is not None}
+
+
+def _theta(theta: Sequence[float] | None) -> dict[str, float] | Sequence[float] | None:
+    """A table by the names of its tissues; the numbers of HACA3 as they are."""
+    if theta is None or not is_table(theta):
+        return theta
+    return {tissue: round(value, 4) for tissue, value in zip(TISSUES, theta, strict=True)}
+
+
+def _eta(eta: Sequence[float] | None) -> float | Sequence[float] | None:
+    """The level of artifacts of the mixture model is one number, HACA3's are two."""
+    return round(eta[0], 4) if eta is not None and len(eta) == 1 else eta

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
+from haca3_bids.quality.contrast import contrast_vector, is_table, name_doubt
 from haca3_bids.settings import WHITE_MATTER_PEAK
 
 Array = NDArray[np.float32]
@@ -31,16 +32,20 @@ def measure_result(
     contrast = str(image["target"]["contrast"])
     own = (image.get("sources") or {}).get(contrast) or {}
     reference = (result.get("references") or {}).get(contrast) or {}
+    targets = [one["target"] for one in result.get("images") or () if one["target"]["contrast"] == contrast]
+    tells_of_source = image["target"] in targets[:1] or not targets  # once, however many targets have this contrast
     finite = np.nan_to_num(harmonized[brain], nan=0.0, posinf=0.0, neginf=0.0)
     return {
         "nan_count": int(np.count_nonzero(~np.isfinite(harmonized))),
         "clipped_share": clipped_share(finite),
         "csf_floor": float(np.percentile(finite, FLOOR_PERCENTILE) / WHITE_MATTER_PEAK) if finite.size else None,
         "ssim": None if source is None else structure_kept(source, harmonized, brain),
-        "theta_distance_before": distance(own.get("theta"), image["target"].get("theta")),
-        "theta_distance_after": distance(image.get("theta_after"), image["target"].get("theta")),
+        "theta_distance_before": theta_distance(own.get("theta"), image["target"].get("theta")),
+        "theta_distance_after": theta_distance(image.get("theta_after"), image["target"].get("theta")),
         "eta_distance": (eta := distance(own.get("eta"), reference.get("eta"))),
         "eta_clean_percentile": percentile(eta, reference.get("clean_eta")),
+        "residual": own.get("residual"),
+        "name_doubt": name_doubt(contrast, own.get("looks_like"), own.get("theta")) if tells_of_source else None,
     }
 
 
@@ -74,6 +79,14 @@ def structure_kept(source: Array, harmonized: Array, brain: Mask) -> float | Non
         return None
     _, similar = structural_similarity(one, other, win_size=WINDOW, data_range=top, full=True)
     return float(similar[inside].mean())
+
+
+def theta_distance(one: Sequence[float] | None, other: Sequence[float] | None) -> float | None:
+    """Root mean square of the log differences of two tables, or the Euclidean distance of HACA3's thetas."""
+    if not one or not other:
+        return None
+    apart = math.dist(contrast_vector(one), contrast_vector(other))
+    return apart / math.sqrt(len(one)) if is_table(one) else apart
 
 
 def distance(one: Sequence[float] | None, other: Sequence[float] | None) -> float | None:

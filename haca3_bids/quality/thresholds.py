@@ -115,13 +115,20 @@ THRESHOLDS: Mapping[str, Threshold] = {
         Threshold("ssim", "image", BELOW, 0.50, None, "structure may have changed",
                   "mean structural similarity to the session's own image of that contrast, inside the brain"),
         Threshold("theta_distance_before", "image", ABOVE, None, None, "far from its target before",
-                  "distance in theta from the session's own image of that contrast to the target"),
+                  "distance in theta from the session's own image of that contrast to the target (tables of "
+                  "tissues: root mean square of log differences)"),
         Threshold("theta_distance_after", "image", ABOVE, None, None, "far from its target",
-                  "distance in theta from the harmonized image to the target"),
+                  "distance in theta from the harmonized image to the target (tables of tissues: likewise)"),
         Threshold("eta_distance", "image", ABOVE, None, None, "artifacts, as the networks see them",
                   "distance in eta from the session's own image of that contrast to the clean built-in reference"),
         Threshold("eta_clean_percentile", "image", ABOVE, None, None, "artifacts, as the networks see them",
                   "where that distance stands among clean simulated scans, 0 to 100 (weights without a table: none)"),
+        Threshold("residual", "image", ABOVE, None, None, "intensities of tissues do not explain the scan",
+                  "mixture model: robust standard deviation of what theta does not explain of the session's own image "
+                  "of that contrast, relative to white matter"),
+        Threshold("name_doubt", "image", ABOVE, 0.0, None, "the scan of this contrast looks like another contrast",
+                  "mixture model: how much nearer another contrast than the named one is to the scan's grey matter and "
+                  "fluid; 0 where its tissues as a whole look like the named one"),
         Threshold("clipped_share", "image", ABOVE, 0.02, 0.20, "part of the brain is black or cut off at the top",
                   "share of the brain that is zero or less, or piled up at the largest intensity"),
         Threshold("csf_floor", "image", ABOVE, None, None, "the darkest tissue is not dark",

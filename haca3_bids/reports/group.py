@@ -15,6 +15,7 @@ from haca3_bids.reports.cohort import NOT_KNOWN, Member, chosen_column, group_co
 from haca3_bids.reports.outliers import OUTLIER, medoids, robust_distances
 from haca3_bids.reports.pixels import SLICES, data_uri, middle_slice
 from haca3_bids.reports.rendering import render
+from haca3_bids.reports.theta import PLAIN_AXES, axes_of, position
 
 WORST = 10  # images that are shown
 SHOWN = ("brain_seen", "noise", "ghosts", "ssim", "theta_distance_after")  # worst value of a session, as columns
@@ -40,6 +41,8 @@ def group_page(members: Sequence[Member], output_dir: Path, wanted_column: str =
         people=len({member.participant for member in members}),
         counts=counts,
         column=column,
+        axes=data["axes"],
+        tables=tuple(data["axes"]) != PLAIN_AXES,
         suggestions=suggested_targets(members, column),
         worst=worst_images(members, distances, output_dir),
         outlier=OUTLIER,
@@ -68,11 +71,18 @@ def page_data(
         "colour": column,
         "rows": rows,
         "points": _points(members),
+        "axes": list(_axes(members)),
     }
 
 
+def _axes(members: Sequence[Member]) -> tuple[str, str]:
+    """What the axes of the plane are called; all sessions of a dataset are of one family of networks."""
+    known = (own["theta"] for member in members for own in member.sources.values() if own.get("theta"))
+    return next(map(axes_of, known), PLAIN_AXES)
+
+
 def _points(members: Sequence[Member]) -> dict[str, list[list[Any]]]:
-    """For each contrast: index of the session, theta before and theta after (null where unknown)."""
+    """For each contrast: index of the session, its place in the plane before and after (null where unknown)."""
     points: dict[str, list[list[Any]]] = {}
     for index, member in enumerate(members):
         after = {image["target"]["contrast"]: image.get("theta_after") for image in member.images}
@@ -85,7 +95,7 @@ def _points(members: Sequence[Member]) -> dict[str, list[list[Any]]]:
 
 
 def _short(theta: Sequence[float]) -> list[float]:
-    return [round(float(value), 3) for value in theta[:2]]
+    return [round(value, 3) for value in position(theta)]
 
 
 def _worst(member: Member, measure: str) -> float | None:

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from haca3_bids.quality.contrast import contrast_vector
 from haca3_bids.reports.cohort import Member
 
 MEASURES = (  # of a scan or image, by which sessions are compared
     "white_matter_spread", "noise", "ghosts", "air", "air_unevenness", "brain_seen", "entropy_focus",
     "joint_variation", "sharpness", "grey_to_white", "fluid_to_white", "coregistration_similarity", "ssim",
-    "csf_floor", "theta_distance_before", "theta_distance_after", "eta_distance",
+    "csf_floor", "theta_distance_before", "theta_distance_after", "eta_distance", "residual",
 )  # fmt: skip
 FEWEST = 6  # sessions: fewer have no usual value
 MAD_TO_STD = 1.4826
@@ -71,11 +72,12 @@ def percentiles(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def medoids(members: Sequence[Member], column: str) -> dict[str, tuple[Member, int]]:
     """For each group of a column the session nearest to all others in theta, and how many it was chosen among.
 
-    Sessions that pass are preferred, and those with the contrasts that most sessions of the group have.
+    Tables of tissues are compared by their logarithms: their intensities are ratios. Sessions that pass are preferred,
+    and those with the contrasts that most sessions of the group have.
     """
     groups: dict[str, list[Member]] = {}
     for member in members:
-        if member.sources:
+        if member.sources and all(own.get("theta") for own in member.sources.values()):
             groups.setdefault(member.groups.get(column, "all") if column else "all", []).append(member)
     found = {}
     for group, own in sorted(groups.items()):
@@ -101,4 +103,4 @@ def _count(members: Sequence[Member], contrasts: tuple[str, ...]) -> tuple[int, 
 
 
 def _thetas(sources: Mapping[str, Mapping[str, Sequence[float]]], contrasts: Sequence[str]) -> list[float]:
-    return [float(value) for contrast in contrasts for value in (sources[contrast].get("theta") or (0.0, 0.0))]
+    return [value for contrast in contrasts for value in contrast_vector(sources[contrast]["theta"])]

@@ -9,23 +9,44 @@ from typing import Any
 
 import numpy as np
 
+from haca3_bids.physics.tissues import TISSUES
+from haca3_bids.quality.contrast import is_table
 from haca3_bids.quality.thresholds import THRESHOLDS
-from haca3_bids.reports.cohort import NOT_KNOWN, Member, Record
+from haca3_bids.reports.cohort import NOT_KNOWN, Member
 from haca3_bids.reports.outliers import percentiles
+from haca3_bids.reports.theta import TISSUE_WORDS
 from haca3_bids.settings import CONTRASTS
 
 Row = Mapping[str, str]
 NAMES = {"participant_id": "Participant", "session_id": "Session; n/a where the dataset has none"}
-CONTRAST_COLUMNS: Mapping[str, str] = {
-    **NAMES,
-    "desc": "preproc: a source; haca3...: a harmonized image, named for its target",
-    "contrast": "Contrast of the image",
+HACA3_COLUMNS: Mapping[str, str] = {
     "theta0": "First component of theta: of the scan itself, or of the target of a harmonized image",
     "theta1": "Second component of theta",
     "eta0": "First component of eta: of the scan itself, or of the target of a harmonized image",
     "eta1": "Second component of eta",
     "theta0_after": "First component of theta of the harmonized image, encoded again",
     "theta1_after": "Second component of the same",
+}
+MIXTURE_COLUMNS: Mapping[str, str] = {
+    **{
+        f"theta_{tissue}": f"Intensity of {TISSUE_WORDS[tissue]}, white matter = 1: of the scan itself, or of the "
+        "target of a harmonized image"
+        for tissue in TISSUES
+    },
+    "eta": "Level of artifacts, 0 (none) to 1: of the scan itself, or of the target of a harmonized image",
+    "residual": "Robust standard deviation of what theta does not explain of a scan, relative to white matter",
+    "looks_like": "Contrast whose usual intensities of tissues are nearest to those of a scan",
+    **{
+        f"theta_{tissue}_after": f"Intensity of {TISSUE_WORDS[tissue]} in the harmonized image, white matter = 1"
+        for tissue in TISSUES
+    },
+}
+CONTRAST_COLUMNS: Mapping[str, str] = {  # a table has those of one family of networks
+    **NAMES,
+    "desc": "preproc: a source; haca3...: a harmonized image, named for its target",
+    "contrast": "Contrast of the image",
+    **HACA3_COLUMNS,
+    **MIXTURE_COLUMNS,
     **{f"attention_{contrast}": f"Mean attention to the {contrast}" for contrast in CONTRASTS},
     "white_matter_peak": "White-matter peak after scaling; of a harmonized image, before it was brought to 1000",
     "white_matter_peak_raw": "White-matter peak of the raw scan",
@@ -46,20 +67,24 @@ QC_COLUMNS: Mapping[str, str] = {
 
 def contrast_rows(members: Iterable[Member]) -> list[dict[str, str]]:
     """A row for each harmonized image (its target's theta and eta), then one for each source (its own)."""
+    members = list(members)
+    columns = _columns_of(members)
     rows = []
     for member in members:
         for image in member.images:
             target = image["target"]
-            row = _named(member, CONTRAST_COLUMNS) | {"desc": f"haca3{target['name']}", "contrast": target["contrast"]}
-            row |= _pair("theta", target.get("theta")) | _pair("eta", target.get("eta"))
-            row |= _pair("theta", image.get("theta_after"), "_after")
+            row = _named(member, columns) | {"desc": f"haca3{target['name']}", "contrast": target["contrast"]}
+            row |= _numbers("theta", target.get("theta")) | _numbers("eta", target.get("eta"))
+            row |= _numbers("theta", image.get("theta_after"), "_after")
             row |= {f"attention_{c}": text(own.get("attention")) for c, own in (image.get("sources") or {}).items()}
             rows.append(row | {key: text(image.get(key)) for key in ("white_matter_peak", "scale")})
         scans = (member.record.get("preprocessing") or {}).get("contrasts") or {}
         for contrast, own in scans.items():
-            row = _named(member, CONTRAST_COLUMNS) | {"desc": "preproc", "contrast": contrast}
+            row = _named(member, columns) | {"desc": "preproc", "contrast": contrast}
             source = member.sources.get(contrast) or {}
-            row |= _pair("theta", source.get("theta")) | _pair("eta", source.get("eta"))
+            row |= _numbers("theta", source.get("theta")) | _numbers("eta", source.get("eta"))
+            if "looks_like" in columns:
+                row |= {"residual": text(source.get("residual")), "looks_like": source.get("looks_like") or NOT_KNOWN}
             keys = ("white_matter_peak", "white_matter_peak_raw", "coverage", "registration_similarity")
             rows.append(row | {key: text(own.get(key)) for key in keys})
     return rows
@@ -85,12 +110,17 @@ def qc_rows(members: Iterable[Member]) -> list[dict[str, str]]:
 
 
 def to_tsv(rows: Iterable[Row], columns: Sequence[str]) -> str:
-    """The rows as tab-separated text."""
-    file = io.StringIO()
-    writer = csv.DictWriter(file, list(columns), delimiter="\t", lineterminator="\n")
+    """The rows as tab-separated text, with those of the columns that they have."""
+    rows, file = list(rows), io.StringIO()
+    writer = csv.DictWriter(file, present(rows, columns), delimiter="\t", lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     writer.writerows({key: value.replace("\t", " ").replace("\n", " ") for key, value in row.items()} for row in rows)
     return file.getvalue()
+
+
+def present(rows: Sequence[Row], columns: Iterable[str]) -> list[str]:
+    """The columns that rows have, in their order; all of them where there is no row."""
+    return [name for name in columns if not rows or name in rows[0]]
 
 
 def dictionary(columns: Mapping[str, str]) -> dict[str, dict[str, str]]:
@@ -108,5 +138,18 @@ def _named(member: Member, columns: Iterable[str]) -> dict[str, str]:
     return row | {"participant_id": member.participant, "session_id": member.session or NOT_KNOWN}
 
 
-def _pair(name: str, values: Sequence[float] | Record | None, end: str = "") -> dict[str, str]:
-    return {f"{name}{index}{end}": text(value) for index, value in enumerate(list(values or ())[:2])}
+def _columns_of(members: Iterable[Member]) -> Mapping[str, str]:
+    """The columns of the family of networks that harmonized these sessions."""
+    thetas = [image["target"].get("theta") or () for member in members for image in member.images]
+    others = HACA3_COLUMNS if any(map(is_table, thetas)) else MIXTURE_COLUMNS
+    return {name: meaning for name, meaning in CONTRAST_COLUMNS.items() if name not in others}
+
+
+def _numbers(name: str, values: Sequence[float] | None, end: str = "") -> dict[str, str]:
+    """Cells of one theta or eta: by tissue, by index, or under the name alone where it is one number."""
+    values = list(values or ())
+    if is_table(values):
+        return {f"{name}_{tissue}{end}": text(value) for tissue, value in zip(TISSUES, values, strict=True)}
+    if len(values) == 1:
+        return {f"{name}{end}": text(values[0])}
+    return {f"{name}{index}{end}": text(value) for index, value in enumerate(values[:2])}

@@ -1,10 +1,16 @@
-"""The plane of contrast, theta, as an SVG that stands inside a page: points, their names, and no name over another."""
+"""The plane of contrast as an SVG that stands inside a page: points, their names, and no name over another.
+
+HACA3's theta is a point of a plane; of the mixture model's, a table of tissues, grey matter and fluid are shown.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
+
+from haca3_bids.physics.tissues import TISSUES
+from haca3_bids.quality.contrast import is_table
 
 WIDTH, HEIGHT, MARGIN = 560, 400, 46
 FONT = 12.0
@@ -13,6 +19,14 @@ REACH = (10, 22, 36, 52)  # distances at which a name is tried
 SIDES = ((1, 0), (-1, 0), (0.7, -1), (0.7, 1), (-0.7, -1), (-0.7, 1), (0, -1), (0, 1))
 KINDS = ("source", "harmonized", "target", "reference")
 Box = tuple[float, float, float, float]  # left, top, right, bottom
+TISSUE_WORDS = {
+    "csf": "cerebrospinal fluid", "grey": "grey matter", "deep_grey": "deep grey matter", "white": "white matter",
+    "fat": "fat", "muscle": "muscle", "skin": "skin", "bone": "bone", "marrow": "bone marrow", "vessel": "vessels",
+    "dura": "dura mater", "eye": "eyes", "lesion": "lesions",
+}  # fmt: skip
+ACROSS, UP = "grey", "csf"  # tissues whose intensities are the axes for the mixture model
+PLAIN_AXES = ("theta 1", "theta 2")
+FEW_DIGITS = 5.0  # an axis longer than this has one decimal at its ends, a shorter one two
 
 
 @dataclass(frozen=True)
@@ -20,7 +34,7 @@ class Point:
     """One image, target or reference; ``group`` is a class of the style sheet that gives the colour."""
 
     name: str
-    theta: tuple[float, float]
+    theta: tuple[float, float]  # its place in the plane, as from ``position``
     kind: str  # one of KINDS
     group: str
 
@@ -34,17 +48,31 @@ class Label:
     anchor: tuple[float, float]
 
 
-def theta_plane(points: Sequence[Point], title: str = "The plane of contrast") -> str:
+def position(theta: Sequence[float]) -> tuple[float, float]:
+    """Where a theta lies in the plane: the numbers of HACA3, or grey matter and fluid of a table."""
+    if is_table(theta):
+        return float(theta[TISSUES.index(ACROSS)]), float(theta[TISSUES.index(UP)])
+    return float(theta[0]), float(theta[1])
+
+
+def axes_of(theta: Sequence[float]) -> tuple[str, str]:
+    """What the axes of the plane are called for such a theta: the horizontal one, the vertical one."""
+    return (TISSUE_WORDS[ACROSS], TISSUE_WORDS[UP]) if is_table(theta) else PLAIN_AXES
+
+
+def theta_plane(
+    points: Sequence[Point], axes: tuple[str, str] = PLAIN_AXES, title: str = "The plane of contrast"
+) -> str:
     """An SVG element; empty where there is no point."""
     if not points:
         return ""
     places = _scaled([point.theta for point in points])
     labels = place_labels([(point.name, place) for point, place in zip(points, places, strict=True)])
     described = "; ".join(f"{point.name} {point.theta[0]:.2f}, {point.theta[1]:.2f}" for point in points)
-    words = escape(f"{title}: {described}")
+    words = escape(f"{title}, {axes[0]} and {axes[1]}: {described}")
     parts = [
         f'<svg class="theta" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{words}">',
-        *_axes([point.theta for point in points]),
+        *_axes([point.theta for point in points], axes),
         *(_marker(point, place) for point, place in zip(points, places, strict=True)),
         *(_name(label, point) for label, point in zip(labels, points, strict=True)),
         "</svg>",
@@ -87,7 +115,7 @@ def _overlap(box: Box, taken: Sequence[Box]) -> float:
 def _range(values: Sequence[float]) -> tuple[float, float]:
     low, high = min(values), max(values)
     room = 0.12 * (high - low) or 1.0
-    return low - room, high + room
+    return (max(0.0, low - room) if low > 0 else low - room), high + room
 
 
 def _scaled(thetas: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -101,16 +129,22 @@ def _scaled(thetas: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     ]
 
 
-def _axes(thetas: Sequence[tuple[float, float]]) -> Iterator[str]:
+def _axes(thetas: Sequence[tuple[float, float]], names: tuple[str, str]) -> Iterator[str]:
     (left, right), (bottom, top) = (_range([theta[axis] for theta in thetas]) for axis in range(2))
     base, end = HEIGHT - MARGIN, WIDTH - MARGIN
     yield f'<path class="axis" d="M{MARGIN} {MARGIN / 2}V{base}H{end}"/>'
-    yield f'<text class="tick" x="{MARGIN}" y="{base + 16}">{left:.1f}</text>'
-    yield f'<text class="tick" x="{end}" y="{base + 16}" text-anchor="end">{right:.1f}</text>'
-    yield f'<text class="tick" x="{(MARGIN + end) / 2}" y="{base + 32}" text-anchor="middle">theta 1</text>'
-    yield f'<text class="tick" x="{MARGIN - 6}" y="{base}" text-anchor="end">{bottom:.1f}</text>'
-    yield f'<text class="tick" x="{MARGIN - 6}" y="{MARGIN / 2 + 10}" text-anchor="end">{top:.1f}</text>'
-    yield (f'<text class="tick" transform="translate(14 {HEIGHT / 2}) rotate(-90)" text-anchor="middle">theta 2</text>')
+    yield f'<text class="tick" x="{MARGIN}" y="{base + 16}">{_tick(left, right)}</text>'
+    yield f'<text class="tick" x="{end}" y="{base + 16}" text-anchor="end">{_tick(right, left)}</text>'
+    yield f'<text class="tick" x="{(MARGIN + end) / 2}" y="{base + 32}" text-anchor="middle">{names[0]}</text>'
+    yield f'<text class="tick" x="{MARGIN - 6}" y="{base}" text-anchor="end">{_tick(bottom, top)}</text>'
+    yield f'<text class="tick" x="{MARGIN - 6}" y="{MARGIN / 2 + 10}" text-anchor="end">{_tick(top, bottom)}</text>'
+    turned = f'transform="translate(14 {HEIGHT / 2}) rotate(-90)"'
+    yield f'<text class="tick" {turned} text-anchor="middle">{names[1]}</text>'
+
+
+def _tick(end: float, other: float) -> str:
+    """The number at one end of an axis."""
+    return f"{end:.1f}" if abs(end - other) > FEW_DIGITS else f"{end:.2f}"
 
 
 def _marker(point: Point, place: tuple[float, float]) -> str:

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from haca3_bids.bids.describe import target_key, target_picture
+from haca3_bids.physics.tissues import TISSUES
+from haca3_bids.quality.contrast import is_table
 from haca3_bids.quality.thresholds import with_changes
 from haca3_bids.quality.verdict import quality_block
 from haca3_bids.reports.pixels import SLICES, data_uri, picture_size
-from haca3_bids.reports.theta import Point, theta_plane
+from haca3_bids.reports.theta import PLAIN_AXES, TISSUE_WORDS, Point, axes_of, position, theta_plane
 
 Record = Mapping[str, Any]
 MIME = {".svg": "image/svg+xml", ".png": "image/png", ".jpg": "image/jpeg"}
@@ -26,6 +28,15 @@ class Viewer:
 
     title: str
     panes: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class TissueTable:
+    """Intensities of all tissues in sources, targets and harmonized images: what theta is to the mixture model."""
+
+    groups: Sequence[tuple[str, int]]  # heading and how many columns it spans
+    columns: Sequence[str]
+    rows: Sequence[tuple[str, Sequence[float]]]  # tissue in words, and its intensity in each column
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,8 @@ class SessionView:
     sources: Mapping[str, Any]
     numbers: Sequence[Mapping[str, Any]]
     theta: str
+    axes: tuple[str, str]
+    tissues: TissueTable | None
     viewers: Sequence[Viewer]
     figures: Mapping[str, Sequence[Mapping[str, str]]] = field(default_factory=dict)
 
@@ -56,6 +69,7 @@ def view_session(output_dir: Path, record: Record, show_targets: bool = False) -
     quality = record.get("quality") or quality_block(record.get("preprocessing") or {}, {})
     failed = record.get("status") != "done"
     listed = record.get("figures") or ()
+    axes = next((axes_of(theta) for theta in _thetas(sources, images)), PLAIN_AXES)
     return SessionView(
         name=f"ses-{session}" if session else "Session",
         anchor=f"ses-{session or 'only'}",
@@ -68,7 +82,9 @@ def view_session(output_dir: Path, record: Record, show_targets: bool = False) -
         costs=_costs(record),
         sources=sources,
         numbers=list(_numbers(quality)),
-        theta=theta_plane(_points(record, sources, images)),
+        theta=theta_plane(_points(record, sources, images), axes),
+        axes=axes,
+        tissues=_tissues(sources, images),
         viewers=_viewers(output_dir, listed, _target_pictures(output_dir, images, show_targets)),
         figures=_by_kind(output_dir, listed),
     )
@@ -129,26 +145,44 @@ def _numbers(quality: Record) -> Iterable[dict[str, Any]]:
 
 def _points(record: Record, sources: Record, images: Sequence[Record]) -> list[Point]:
     """Sources, harmonized images, targets and built-in references that are no targets themselves."""
-    points = [Point(c, _pair(own["theta"]), "source", c) for c, own in sources.items() if own.get("theta")]
-    wanted: set[tuple[float, float]] = set()
+    points = [Point(c, position(own["theta"]), "source", c) for c, own in sources.items() if own.get("theta")]
+    wanted: set[tuple[float, ...]] = set()
     for image in images:
         target = image["target"]
         contrast = str(target["contrast"])
-        wanted.add(_pair(target["theta"]))
-        points.append(Point(f"target {_target_name(target)}", _pair(target["theta"]), "target", contrast))
+        wanted.add(tuple(target["theta"]))
+        points.append(Point(f"target {_target_name(target)}", position(target["theta"]), "target", contrast))
         if image.get("theta_after"):
-            points.append(Point(f"{contrast} harmonized", _pair(image["theta_after"]), "harmonized", contrast))
+            points.append(Point(f"{contrast} harmonized", position(image["theta_after"]), "harmonized", contrast))
     references = (record.get("harmonization") or {}).get("references") or {}
     points += [
-        Point(f"reference {contrast}", _pair(own["theta"]), "reference", contrast)
+        Point(f"reference {contrast}", position(own["theta"]), "reference", contrast)
         for contrast, own in references.items()
-        if _pair(own["theta"]) not in wanted
+        if tuple(own["theta"]) not in wanted
     ]
     return points
 
 
-def _pair(theta: Sequence[float]) -> tuple[float, float]:
-    return float(theta[0]), float(theta[1])
+def _thetas(sources: Record, images: Sequence[Record]) -> Iterable[Sequence[float]]:
+    """Every theta of a session that is known."""
+    found = [own.get("theta") for own in sources.values()]
+    yield from filter(None, [*found, *(image["target"].get("theta") for image in images)])
+
+
+def _tissues(sources: Record, images: Sequence[Record]) -> TissueTable | None:
+    """The tables of a session side by side; None where theta is no table."""
+    known = {contrast: own["theta"] for contrast, own in sources.items() if own.get("theta")}
+    if not all(is_table(theta) for theta in _thetas(sources, images)) or not (known or images):
+        return None
+    groups, columns = [("sources", len(known))] if known else [], list(known)
+    tables: list[Sequence[float]] = list(known.values())
+    for image in images:
+        reached = image.get("theta_after")
+        groups.append((_target_name(image["target"]), 2 if reached else 1))
+        columns += ["target", "reached"] if reached else ["target"]
+        tables += [image["target"]["theta"], reached] if reached else [image["target"]["theta"]]
+    rows = [(TISSUE_WORDS[name], [table[index] for table in tables]) for index, name in enumerate(TISSUES)]
+    return TissueTable(groups, columns, rows)
 
 
 def _target_pictures(output_dir: Path, images: Sequence[Record], asked_for: bool) -> dict[str, Path]:

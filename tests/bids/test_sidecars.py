@@ -1,6 +1,14 @@
 from __future__ import annotations
 
-from haca3_bids.bids.sidecars import preproc_sidecar
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from haca3_bids.bids.describe import claim_targets, same_target
+from haca3_bids.bids.sidecars import harmonized_sidecar, preproc_sidecar
+from haca3_bids.errors import CannotCreate
+from haca3_bids.physics.tissues import TISSUES
 
 
 def test_a_poor_alignment_that_was_let_pass_is_told_and_a_good_one_is_not() -> None:
@@ -12,3 +20,44 @@ def test_a_poor_alignment_that_was_let_pass_is_told_and_a_good_one_is_not() -> N
     }
     assert preproc_sidecar("T2w", own, {})["RegistrationProblem"] == "poor T2w"
     assert preproc_sidecar("T1w", own, {})["RegistrationProblem"] == "poor head"
+
+
+def harmonized(theta: list[float], eta: list[float], variant: str, **said: Any) -> dict[str, Any]:
+    own = {"theta": theta, "eta": eta, "attention": 1.0, "brain_covered": 0.9, "residual": None, "looks_like": None}
+    image = {"target": {"name": "", "contrast": "T1w", "theta": theta, "eta": eta}, "sources": {"T1w": own | said}}
+    return harmonized_sidecar(image, {"weights": {"name": "w", "variant": variant}, "beta": "soft"}, "1")
+
+
+def test_a_table_stands_in_the_sidecar_by_the_names_of_its_tissues() -> None:
+    table = [0.1 * index + 0.00004 for index in range(len(TISSUES))]
+    found = harmonized(table, [0.12346], "mixture", residual=0.04, looks_like="T2w")
+    source = found["SourceContrasts"]["T1w"]
+    assert source["Theta"] == found["Target"]["Theta"] == {name: round(0.1 * i, 4) for i, name in enumerate(TISSUES)}
+    assert (source["Eta"], source["Residual"], source["LooksLike"]) == (0.1235, 0.04, "T2w")
+    assert (found["Model"], found["Anatomy"]) == ("mixture", "soft")
+    assert "mixture model" in found["Description"]
+    assert "FusionWeights" not in found
+
+
+def test_the_numbers_of_haca3_stand_in_the_sidecar_as_they_are() -> None:
+    found = harmonized([1.0, 2.0], [0.3, 0.5], "haca3plus")
+    source = found["SourceContrasts"]["T1w"]
+    assert source == {"Theta": [1.0, 2.0], "Eta": [0.3, 0.5], "Attention": 1.0, "BrainCovered": 0.9}
+    assert found["Model"] == "haca3plus"
+    assert found["Target"]["Theta"] == [1.0, 2.0]
+    assert "HACA3" in found["Description"]
+
+
+def test_another_table_of_the_same_name_is_refused_with_the_tissue_that_differs_most(tmp_path: Path) -> None:
+    table = {"name": "a", "contrast": "T1w", "theta": [1.0] * len(TISSUES), "eta": [0.0]}
+    other = table | {"theta": [0.5 if tissue == "grey" else 1.0 for tissue in TISSUES]}
+    numbers = table | {"theta": [1.0, 2.0], "eta": [0.3, 0.5]}
+    assert same_target(table, dict(table))
+    assert not same_target(table, numbers)
+    claim_targets(tmp_path, [table])
+    for refused, words in (
+        (other, "grey 1, now 0.5"),
+        (table | {"eta": [0.4]}, r"artifact level \[0.0\], now \[0.4\]"),
+    ):
+        with pytest.raises(CannotCreate, match=words):
+            claim_targets(tmp_path, [refused])

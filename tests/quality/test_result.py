@@ -1,15 +1,25 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from haca3_bids.quality.result import measure_result
+from haca3_bids.networks.mixture import DARKEST
+from haca3_bids.physics.tissues import TISSUES
+from haca3_bids.quality.contrast import LOG_FLOOR
+from haca3_bids.quality.result import measure_result, theta_distance
+from haca3_bids.quality.verdict import judge
 
 GRID = np.stack(np.meshgrid(*[np.linspace(-1, 1, n) for n in (40, 44, 40)], indexing="ij"))
 BRAIN = (GRID**2).sum(axis=0) < 0.7
 SOURCE = np.where(BRAIN, 800 + 300 * np.sin(9 * GRID[0]) * np.cos(7 * GRID[1]), 0).astype(np.float32)
 IMAGE = {"target": {"contrast": "T1w", "theta": [0, 0], "name": ""}, "theta_after": [0.6, 0.8]}
 IMAGE |= {"sources": {"T1w": {"theta": [3, 4], "eta": [1, 0]}}}
+T1W, T2W = (
+    [known.get(tissue, 0.5) for tissue in TISSUES]
+    for known in ({"csf": 0.28, "grey": 0.77, "white": 1.0}, {"csf": 3.4, "grey": 1.5, "white": 1.0})
+)
 RESULT = {"references": {"T1w": {"theta": [0, 0], "eta": [0, 0], "clean_eta": [0, 0.5, 1.5]}}}
 
 
@@ -46,3 +56,55 @@ def test_without_a_source_of_that_contrast_nothing_is_invented() -> None:
     found = measure_result({"target": {"contrast": "T2w", "theta": [1, 1]}}, {}, SOURCE, None, BRAIN)
     assert found["theta_distance_before"] is found["theta_distance_after"] is found["eta_distance"] is None
     assert found["eta_clean_percentile"] is None
+
+
+def measured_table(table: list[float], looks_like: str) -> dict[str, Any]:
+    source = {"theta": table, "eta": [0.2], "residual": 0.05, "looks_like": looks_like}
+    image = {"target": {"contrast": "T1w", "theta": T1W, "eta": [0.0], "name": ""}, "theta_after": T1W}
+    references = {"references": {"T1w": {"theta": T1W, "eta": [0.0]}}}
+    return measure_result(image | {"sources": {"T1w": source}}, references, SOURCE, None, BRAIN)
+
+
+def test_tables_are_compared_by_the_ratios_of_their_intensities() -> None:
+    assert LOG_FLOOR == DARKEST  # as the networks see them
+    doubled = [2 * value + LOG_FLOOR for value in T1W]  # all twice as far above the floor
+    assert theta_distance(T1W, doubled) == pytest.approx(np.log(2))
+    assert theta_distance(T1W, T1W) == 0
+    assert theta_distance(T1W, None) is None
+    one_off = [value * 3 if tissue == "fat" else value for tissue, value in zip(TISSUES, T1W, strict=True)]
+    assert theta_distance(T1W, one_off) == pytest.approx(np.log(1.55 / 0.55) / np.sqrt(len(TISSUES)))
+
+
+def test_of_a_table_the_artifact_level_and_what_it_does_not_explain_are_numbers() -> None:
+    found = measured_table(T1W, "T1w")
+    assert found["theta_distance_before"] == found["theta_distance_after"] == 0
+    assert found["eta_distance"] == pytest.approx(0.2)
+    assert (found["residual"], found["name_doubt"]) == (0.05, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("table", "looks_like", "named"),
+    [(T1W, "T1w", False), (T1W, "T2w", False), (T2W, "T1w", False), (T2W, "T2w", True)],
+)
+def test_a_name_is_doubted_once_and_only_where_all_tissues_and_grey_matter_and_fluid_agree(
+    table: list[float], looks_like: str, named: bool
+) -> None:
+    verdict = judge({}, {"haca3_T1w": measured_table(table, looks_like)})
+    assert verdict.grade == ("look" if named else "pass")
+    assert [reason.where for reason in verdict.reasons if reason.measure == "name_doubt"] == ["haca3_T1w"] * named
+
+
+def test_of_several_targets_of_one_contrast_only_the_first_tells_of_the_scan() -> None:
+    source = {"T1w": {"theta": T2W, "looks_like": "T2w"}}
+    first, second = (
+        {"target": {"contrast": "T1w", "theta": T1W, "eta": [0.0], "name": name}, "sources": source}
+        for name in ("", "b")
+    )
+    found = [measure_result(one, {"images": [first, second]}, SOURCE, None, BRAIN) for one in (first, second)]
+    assert (found[0]["name_doubt"] or 0) > 0
+    assert found[1]["name_doubt"] is None
+
+
+def test_haca3_says_nothing_of_names_and_residuals() -> None:
+    found = measure_result(IMAGE, RESULT, SOURCE, None, BRAIN)
+    assert found["residual"] is found["name_doubt"] is None

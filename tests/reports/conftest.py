@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mixture_records import as_mixture
 
 from haca3_bids.volumes.volume import Volume
 
@@ -25,11 +26,13 @@ def head() -> Volume:
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> Callable[..., Path]:
-    """Write records (keyword arguments replace fields) into a derivatives dataset and return its folder."""
+    """Write records into a derivatives dataset and return its folder; ``mixture`` makes one the mixture model's."""
 
     def write(*sessions: dict[str, Any]) -> Path:
         for changes in sessions:
             record = RECORD | changes
+            if record.pop("mixture", False):
+                record = as_mixture(record)
             session = record["session"]
             stem = f"sub-01_ses-{session}" if session else "sub-01"
             folder = tmp_path / "sub-01" / (f"ses-{session}" if session else "") / "anat"

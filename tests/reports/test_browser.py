@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mixture_records import as_mixture
 from PIL import Image
 from simulated_cohort import record, write_cohort, write_record
 
@@ -51,6 +52,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     made = {
         "one contrast": (root / "one", [record("01", "", ("T1w",), 0, rng)]),
         "four contrasts": (root / "four", [record("01", "1", ALL, 1, rng)]),
+        "mixture model": (root / "mixture", [as_mixture(record("01", "1", ALL, 1, rng))]),
         "six sessions": (root / "six", [record("01", str(n), ("T1w", "T2w"), n % 4, rng) for n in range(1, 7)]),
         "failed": (root / "failed", [record("01", "1", ("T1w",), 0, rng), failed(rng)]),
         "odd names": (root / "odd", [odd(rng)]),
@@ -150,11 +152,11 @@ def test_no_picture_is_missing_and_nothing_is_wider_than_the_page(pages: dict[st
 def test_scripts_run_without_an_error_and_pages_can_be_seen(pages: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "all.html").write_text(framed(pages, ""))
     picture = tmp_path / "all.png"
-    told = browse(tmp_path / "all.html", f"--screenshot={picture}", "--window-size=1640,5600").stderr
+    told = browse(tmp_path / "all.html", f"--screenshot={picture}", "--window-size=1640,6510").stderr
     assert not [line for line in told.splitlines() if "CONSOLE" in line and "file:" in line]
     pixels = np.asarray(Image.open(picture).convert("L"), float)
-    assert pixels.shape == (5600, 1640)
-    for top in range(0, 5400, 910):  # each row of frames holds one page at both widths
+    assert pixels.shape == (6510, 1640)
+    for top in range(0, 6310, 910):  # each row of frames holds one page at both widths
         assert pixels[top : top + 880, :1200].std() > 5
         assert pixels[top : top + 880, 1210:1600].std() > 5
 

@@ -1,17 +1,30 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from mixture_records import TABLES, as_mixture
 from simulated_cohort import record, write_cohort, write_record
 
+from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.reports.cohort import Member, chosen_column, group_columns, read_cohort
 from haca3_bids.reports.group import group_page
 from haca3_bids.reports.outliers import medoid, medoids, percentiles, robust_distances, robust_z
-from haca3_bids.reports.tables import CONTRAST_COLUMNS, QC_COLUMNS, contrast_rows, dictionary, qc_rows, to_tsv
+from haca3_bids.reports.tables import (
+    CONTRAST_COLUMNS,
+    HACA3_COLUMNS,
+    MIXTURE_COLUMNS,
+    QC_COLUMNS,
+    contrast_rows,
+    dictionary,
+    qc_rows,
+    to_tsv,
+)
 
 
 @pytest.fixture
@@ -20,9 +33,20 @@ def cohort(tmp_path: Path) -> list[Member]:
     return read_cohort(tmp_path / "out", tmp_path / "raw")
 
 
-def page_rows(page: str) -> dict[str, list[object]]:
+@pytest.fixture
+def mixed(cohort: list[Member]) -> list[Member]:
+    """The same sessions harmonized by the mixture model."""
+    return [dataclasses.replace(member, record=as_mixture(dict(member.record))) for member in cohort]
+
+
+def page_data(page: str) -> dict[str, Any]:
     (text,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, flags=re.DOTALL)
-    return {f"{row[0]}_{row[1]}": row for row in json.loads(text)["rows"]}
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def page_rows(page: str) -> dict[str, list[object]]:
+    return {f"{row[0]}_{row[1]}": row for row in page_data(page)["rows"]}
 
 
 def test_every_session_is_a_row_with_its_verdict(cohort: list[Member], tmp_path: Path) -> None:
@@ -77,7 +101,8 @@ def test_one_target_is_suggested_for_each_site_and_it_passes(cohort: list[Member
 def test_tables_have_a_dictionary_that_explains_every_column(cohort: list[Member]) -> None:
     for rows, columns in ((contrast_rows(cohort), CONTRAST_COLUMNS), (qc_rows(cohort), QC_COLUMNS)):
         lines = to_tsv(rows, list(columns)).splitlines()
-        assert lines[0].split("\t") == list(dictionary(columns)) == list(columns)
+        names = lines[0].split("\t")
+        assert names == [name for name in dictionary(columns) if name in rows[0]] == list(rows[0])
         assert len({line.count("\t") for line in lines}) == 1
         assert all(entry["Description"] for entry in dictionary(columns).values())
     assert len(qc_rows(cohort)) == 40 * (1 + 3 + 3)
@@ -89,6 +114,45 @@ def test_theta_of_a_scan_and_theta_that_its_harmonized_image_reached_are_in_the_
     own = cohort[0].record["harmonization"]["images"][0]
     assert float(rows["preproc", "T1w"]["theta0"]) == pytest.approx(own["sources"]["T1w"]["theta"][0], rel=1e-4)
     assert float(rows["haca3", "T1w"]["theta0_after"]) == pytest.approx(own["theta_after"][0], rel=1e-4)
+
+
+def test_a_table_has_the_columns_of_its_family_of_networks(cohort: list[Member], mixed: list[Member]) -> None:
+    for members, own, others in ((cohort, HACA3_COLUMNS, MIXTURE_COLUMNS), (mixed, MIXTURE_COLUMNS, HACA3_COLUMNS)):
+        names = to_tsv(contrast_rows(members), list(CONTRAST_COLUMNS)).splitlines()[0].split("\t")
+        assert set(own) <= set(names)
+        assert not set(others) & set(names)
+    assert {f"theta_{tissue}" for tissue in TISSUES} | {"eta", "residual", "looks_like"} <= set(MIXTURE_COLUMNS)
+
+
+def test_the_tissues_of_scans_targets_and_results_are_in_the_table(mixed: list[Member]) -> None:
+    rows = {(row["desc"], row["contrast"]): row for row in contrast_rows(mixed[:1])}
+    own = mixed[0].sources["T2w"]
+    assert float(rows["preproc", "T2w"]["theta_csf"]) == pytest.approx(own["theta"][0], rel=1e-4)
+    assert [rows["preproc", "T2w"][name] for name in ("eta", "residual", "looks_like")] == ["0.11", "0.043", "T2w"]
+    assert float(rows["haca3", "T2w"]["theta_grey"]) == TABLES["T2w"][1]
+    reached = mixed[0].images[1]["theta_after"]
+    assert float(rows["haca3", "T2w"]["theta_grey_after"]) == pytest.approx(reached[1], rel=1e-4)
+    assert rows["haca3", "T2w"]["looks_like"] == "n/a"
+
+
+def test_the_plane_of_the_group_shows_grey_matter_and_fluid_of_tables(
+    cohort: list[Member], mixed: list[Member], tmp_path: Path
+) -> None:
+    data = page_data(group_page(mixed, tmp_path))
+    assert data["axes"] == ["grey matter", "cerebrospinal fluid"]
+    table = mixed[0].sources["T2w"]["theta"]
+    assert data["points"]["T2w"][0][1] == [pytest.approx(table[1], abs=1e-3), pytest.approx(table[0], abs=1e-3)]
+    assert page_data(group_page(cohort, tmp_path))["axes"] == ["theta 1", "theta 2"]
+
+
+def test_a_target_is_suggested_among_tables_and_is_not_the_odd_one(mixed: list[Member]) -> None:
+    odd = medoids(mixed, "site")["Basel"][0]
+    for image in odd.images:
+        for own in image["sources"].values():
+            own["theta"] = [9.0 if name == "fat" else value for name, value in zip(TISSUES, own["theta"], strict=True)]
+    found = medoids(mixed, "site")
+    assert list(found) == ["Aarhus", "Basel", "Cardiff", "Delft"]
+    assert found["Basel"][0].name != odd.name
 
 
 def test_one_session_alone_makes_a_page(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+import json
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -12,6 +13,7 @@ from typing import Any
 from haca3_bids.reports.figures import draw_histogram
 from haca3_bids.reports.pixels import save_jpeg, slice_rows
 from haca3_bids.reports.subject import write_subject_page
+from haca3_bids.reports.theta import TISSUE_WORDS
 from haca3_bids.volumes.volume import Volume
 
 Dataset = Callable[..., Path]
@@ -69,6 +71,34 @@ def test_the_page_shows_targets_theta_eta_attention_weights_and_seconds(dataset:
     text = words(write_subject_page(dataset({}), "01"))
     for said in ("-2.10, 0.40", "1.25, -2.50", "0.40, 0.60", "T1w 21 %", "T2w 79 %", "abababababab", "1.70 GB", "31.2"):
         assert said in text
+
+
+def test_the_mixture_model_is_shown_by_its_tissues(dataset: Dataset) -> None:
+    page = write_subject_page(dataset({"mixture": True}), "01")
+    text = words(page)
+    for said in (*TISSUE_WORDS.values(), "artifact level", "looks like", "T2w (built-in)", "reached", "mixture"):
+        assert said in text
+    assert "white matter 1.00 1.00 1.00 1.00" in text  # two sources, the target, what was reached
+    assert re.search(r"grey matter 0\.79 \d\.\d\d 1\.50 1\.56", text)
+    assert ">theta" not in page.read_text()
+    assert "grey matter and cerebrospinal fluid: T1w 0.79, 0.29" in page.read_text()
+
+
+def test_haca3_is_shown_by_its_two_numbers(dataset: Dataset) -> None:
+    page = write_subject_page(dataset({}), "01")
+    text = words(page)
+    for said in ("artifact level", "looks like", "residual", "cerebrospinal fluid", "tissue"):
+        assert said not in text.replace("eta the artifact level", "").replace("Tissue borders", "")
+    assert "theta 1 and theta 2: T1w 1.25, -2.50" in page.read_text()
+
+
+def test_a_source_that_looks_like_another_contrast_is_named_in_the_table(dataset: Dataset) -> None:
+    folder = dataset({"mixture": True})
+    (path,) = folder.rglob("*_qc.json")
+    record = json.loads(path.read_text())
+    record["harmonization"]["images"][0]["sources"]["T1w"] |= {"looks_like": "FLAIR"}
+    path.write_text(json.dumps(record))
+    assert "T1w 0.11 0.043 FLAIR" in words(write_subject_page(folder, "01"))
 
 
 def test_everything_from_outside_is_escaped(dataset: Dataset) -> None:

@@ -5,8 +5,9 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from mixture_records import TABLES
 
-from haca3_bids.reports.theta import HEIGHT, WIDTH, Point, place_labels, theta_plane
+from haca3_bids.reports.theta import HEIGHT, WIDTH, Point, axes_of, place_labels, position, theta_plane
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -33,3 +34,18 @@ def test_the_plane_is_xml_that_says_its_points_in_words() -> None:
 def test_one_point_alone_and_none_at_all_can_be_drawn() -> None:
     assert "circle" in theta_plane([Point("T1w", (0.0, 0.0), "source", "T1w")])
     assert theta_plane([]) == ""
+
+
+def test_a_table_lies_where_its_grey_matter_and_fluid_are_and_the_axes_say_so() -> None:
+    assert position(TABLES["T2w"]) == (1.5, 3.4)
+    assert axes_of(TABLES["T2w"]) == ("grey matter", "cerebrospinal fluid")
+    assert position([1.0, -2.0]) == (1.0, -2.0)
+    assert axes_of([1.0, -2.0]) == ("theta 1", "theta 2")
+
+
+def test_the_axes_are_named_and_intensities_do_not_become_negative() -> None:
+    points = [Point(contrast, position(table), "source", contrast) for contrast, table in TABLES.items()]
+    text = theta_plane(points, axes_of(TABLES["T1w"]))
+    ticks = [element.text for element in ElementTree.fromstring(text).iter() if element.get("class") == "tick"]
+    assert {"grey matter", "cerebrospinal fluid", "0.00"} <= set(ticks)
+    assert not [tick for tick in ticks if tick and tick.startswith("-")]

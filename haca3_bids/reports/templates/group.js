@@ -102,19 +102,22 @@ function plane(id, points, which, range, style) {
   const width = canvas.width, height = canvas.height, margin = 70;
   const across = (x) => margin + ((x - range[0]) / (range[1] - range[0])) * (width - 2 * margin);
   const up = (y) => height - margin - ((y - range[2]) / (range[3] - range[2])) * (height - 2 * margin);
+  const tick = (end, other) => range[end].toFixed(Math.abs(range[end] - range[other]) > 5 ? 1 : 2);
   context.clearRect(0, 0, width, height);
+  context.textAlign = "left";
   context.strokeStyle = context.fillStyle = ink;
   context.font = "22px system-ui, sans-serif";
   context.strokeRect(margin, margin / 2, width - 2 * margin + margin / 2, height - 1.5 * margin);
-  context.fillText(range[0].toFixed(1), margin, height - 40);
-  context.fillText(range[1].toFixed(1), width - margin - 30, height - 40);
-  context.fillText(range[2].toFixed(1), 8, height - margin);
-  context.fillText(range[3].toFixed(1), 8, margin);
-  context.fillText("theta 1", width / 2 - 30, height - 12);
+  context.fillText(tick(0, 1), margin, height - 40);
+  context.fillText(tick(1, 0), width - margin - 30, height - 40);
+  context.fillText(tick(2, 3), 8, height - margin);
+  context.fillText(tick(3, 2), 8, margin);
+  context.textAlign = "center";
+  context.fillText(data.axes[0], width / 2, height - 12);
   context.save();
-  context.translate(30, height / 2 + 30);
+  context.translate(30, height / 2);
   context.rotate(-Math.PI / 2);
-  context.fillText("theta 2", 0, 0);
+  context.fillText(data.axes[1], 0, 0);
   context.restore();
   const size = points.length > 1500 ? 4 : points.length > 200 ? 6 : 9;
   context.globalAlpha = points.length > 1500 ? 0.5 : 0.8;
@@ -130,10 +133,10 @@ function plane(id, points, which, range, style) {
     count += 1;
   }
   context.globalAlpha = 1;
-  canvas.setAttribute("aria-label", `Theta of ${count} images, ${which === 1 ? "before" : "after"} harmonization`);
+  canvas.setAttribute("aria-label", `Contrast of ${count} images (${data.axes.join(", ")}), ${which === 1 ? "before" : "after"} harmonization`);
   if (!count) {
     context.fillStyle = ink;
-    context.fillText("not known", width / 2 - 50, height / 2);
+    context.fillText("not known", width / 2, height / 2);
   }
 }
 
