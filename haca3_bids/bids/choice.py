@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from haca3_bids.errors import BadInput
-from haca3_bids.volumes.header import Geometry, read_geometry
+from haca3_bids.volumes.header import Geometry, check_geometry
 
 WHOLE_HEAD_MM = 100.0  # a brain is longer than this along every axis; less is a slab
 STEP_MM = 0.1  # voxel sizes closer than this count as equal
@@ -20,20 +20,20 @@ class Candidate:
 
     path: Path
     entities: Mapping[str, str]
-    geometry: Geometry | None  # None: the header cannot be read
+    geometry: Geometry | None  # None: it is not one 3D volume, or its header cannot be believed
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 def candidate(path: Path, entities: Mapping[str, str], metadata: Mapping[str, Any]) -> Candidate:
-    """A candidate with its geometry, None when the file cannot be read."""
+    """A candidate with its geometry, None when the file cannot be used as it is."""
     try:
-        return Candidate(path, entities, read_geometry(path), metadata)
+        return Candidate(path, entities, check_geometry(path), metadata)
     except BadInput:
         return Candidate(path, entities, None, metadata)
 
 
 def _readable(scan: Candidate) -> float:
-    return 0.0 if scan.geometry is not None and len(scan.geometry.shape) == 3 else 1.0
+    return 0.0 if scan.geometry is not None else 1.0
 
 
 def _whole_head(scan: Candidate) -> float:
@@ -70,7 +70,7 @@ def _run(scan: Candidate) -> float:
 
 
 RULE: Sequence[tuple[Callable[[Candidate], float], str]] = (
-    (_readable, "it is one 3D volume"),
+    (_readable, "it is one 3D volume whose header can be believed"),
     (_whole_head, "it covers the whole head (100 mm or more along every axis)"),
     (_thickest, "its voxels are shorter along their longest edge"),
     (

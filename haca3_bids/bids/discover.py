@@ -130,10 +130,13 @@ def discover_subject(bids_dir: Path, subject: str, selection: SelectionSettings)
     ]
 
 
-def check_session(session: Session) -> None:
-    """Raise BadInput when a chosen file is missing, no image, or not one 3D volume."""
+def check_session(session: Session, force: Sequence[str] = ()) -> None:
+    """Raise BadInput when a chosen file is missing, no image, not one 3D volume, or has a header that cannot be true.
+
+    With "orientation" in ``force``, a header that does not say where left and right are will do.
+    """
     for image in session.images.values():
-        check_geometry(image.path)
+        check_geometry(image.path, forced="orientation" in force)
 
 
 def _session_folders(folder: Path) -> set[str | None]:

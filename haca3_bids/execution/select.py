@@ -41,15 +41,15 @@ def select_sessions(settings: Settings) -> Selection:
     if not with_images and not outcomes:
         raise _no_image(settings, found)
     outcomes += [Outcome(one.name, SKIPPED, reason=_why_empty(one)) for one in found if not one.images]
-    return _checked(with_images, outcomes)
+    return _checked(with_images, outcomes, settings.preprocessing.force)
 
 
-def _checked(sessions: Sequence[Session], outcomes: list[Outcome]) -> Selection:
+def _checked(sessions: Sequence[Session], outcomes: list[Outcome], force: Sequence[str]) -> Selection:
     good: list[Session] = []
     bad: list[Session] = []
     for session in sessions:
         try:
-            check_session(session)
+            check_session(session, force)
             good.append(session)
         except Haca3Error as error:
             outcomes.append(Outcome(session.name, FAILED, "looking at its images", error))

@@ -16,6 +16,8 @@ from haca3_bids.preprocessing.registration import TemplateAlignment
 from haca3_bids.preprocessing.resolution import acquisition
 from haca3_bids.preprocessing.template import load_template
 from haca3_bids.preprocessing.transforms import inverse, read_itk, write_itk
+from haca3_bids.volumes.header import check_geometry
+from haca3_bids.volumes.scan import check_intensities, load_scan
 from haca3_bids.volumes.volume import Volume, load_volume, save_volume
 
 
@@ -39,10 +41,17 @@ class Read(Step):
     name_in_record = "read"
 
     def _work(self, folder: Path) -> dict[str, Any]:
-        raw = load_volume(self.inputs.in_file)
-        copy = session.for_registration(raw, self._settings)
+        forced = "orientation" in self.inputs.force
+        check_geometry(self.inputs.in_file, forced=forced)
+        scan = load_scan(self.inputs.in_file, forced=forced)
+        check_intensities(scan, Path(self.inputs.in_file).name)
+        copy = session.for_registration(scan.image, self._settings)
         save_volume(copy, self._out("out_file", folder / "coarse.nii.gz"))
-        return {"acquisition": acquisition(raw).described()}
+        return {
+            "acquisition": acquisition(scan.image).described(),
+            "remarks": list(scan.remarks),
+            "orientation_assumed": scan.orientation_assumed,
+        }
 
 
 class RegisterInputSpec(StepInputSpec):
@@ -137,7 +146,7 @@ class EstimateBias(Step):
         inputs = self.inputs
         given = _known(inputs.brain_mask)
         field = session.field_in_brain(
-            load_volume(inputs.in_file),
+            load_scan(inputs.in_file).image,
             load_template(inputs.template),
             _alignment(inputs),
             read_itk(inputs.to_reference),
@@ -173,7 +182,7 @@ class Resample(Step):
     def _work(self, folder: Path) -> dict[str, Any]:
         inputs = self.inputs
         pull = read_itk(inputs.to_reference) @ read_itk(inputs.to_template)
-        raw, field = load_volume(inputs.in_file), load_volume(inputs.field)
+        raw, field = load_scan(inputs.in_file).image, load_volume(inputs.field)
         image, covered = session.on_template_grid(raw, field, load_template(inputs.template).head, pull, self._settings)
         save_volume(image, self._out("out_file", folder / "unscaled.nii"), in_template=True)
         save_volume(covered, self._out("coverage", folder / "coverage.nii.gz"), in_template=True, dtype=np.uint8)
