@@ -33,11 +33,17 @@ class VolumeOutputSpec(StepOutputSpec):
     out_file = File(exists=True, desc="the image")
 
 
+class ReadOutputSpec(VolumeOutputSpec):
+    """Outputs of ``Read``."""
+
+    blank = File(exists=True, desc="where the scan was given zeros, on the grid of the copy")
+
+
 class Read(Step):
     """A copy of a raw scan with voxels of about 2 mm and a rough bias correction: what registrations look at."""
 
     input_spec = ReadInputSpec
-    output_spec = VolumeOutputSpec
+    output_spec = ReadOutputSpec
     name_in_record = "read"
 
     def _work(self, folder: Path) -> dict[str, Any]:
@@ -47,6 +53,8 @@ class Read(Step):
         check_intensities(scan, Path(self.inputs.in_file).name)
         copy = session.for_registration(scan.image, self._settings)
         save_volume(copy, self._out("out_file", folder / "coarse.nii.gz"))
+        blank = session.blank_voxels(scan.image)
+        save_volume(blank, self._out("blank", folder / "blank.nii.gz"), dtype=np.uint8)
         return {
             "acquisition": acquisition(scan.image).described(),
             "remarks": list(scan.remarks),

@@ -179,7 +179,7 @@ def _connect_chain(
             (chain["resample"], chain["measure"], [("coverage", "coverage")]),
             (masks, chain["measure"], [(key, key) for key in ("white_matter", "head_mask", "brain_mask")]),
             (chain["white_matter"], chain["measure"], [("out_file", "in_file")]),
-            (chain["read"], chain["measure"], [("out_file", "native")]),
+            (chain["read"], chain["measure"], [("out_file", "native"), ("blank", "blank")]),
             (chain["coregister"], chain["measure"], [("to_reference", "to_reference")]),
         ]
     )
