@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from haca3_bids.interfaces.step import Step, StepInputSpec, StepOutputSpec
 from haca3_bids.preprocessing import session
+from haca3_bids.preprocessing.neck import without_neck
 from haca3_bids.preprocessing.registration import TemplateAlignment
 from haca3_bids.preprocessing.resolution import acquisition
 from haca3_bids.preprocessing.template import load_template
@@ -50,14 +51,16 @@ class Read(Step):
         forced = "orientation" in self.inputs.force
         check_geometry(self.inputs.in_file, forced=forced)
         scan = load_scan(self.inputs.in_file, forced=forced)
-        check_intensities(scan, Path(self.inputs.in_file).name)
-        copy = session.for_registration(scan.image, self._settings)
+        name = Path(self.inputs.in_file).name
+        check_intensities(scan, name)
+        head, cut = without_neck(scan.image)
+        copy = session.for_registration(head, self._settings)
         save_volume(copy, self._out("out_file", folder / "coarse.nii.gz"))
-        blank = session.blank_voxels(scan.image)
+        blank = session.blank_voxels(head)
         save_volume(blank, self._out("blank", folder / "blank.nii.gz"), dtype=np.uint8)
         return {
             "acquisition": acquisition(scan.image).described(),
-            "remarks": list(scan.remarks),
+            "remarks": [*scan.remarks, *([cut.sentence(name)] if cut else [])],
             "orientation_assumed": scan.orientation_assumed,
         }
 
