@@ -38,7 +38,7 @@ def flat(mask: Mask) -> Mask:
 
 def constant_background(image: Array) -> float:
     """The value that fills the surroundings of the head; 0 where they are no constant, or zero."""
-    faces = [np.take(image, index, axis) for axis in range(3) for index in (0, -1)]
+    faces = [np.moveaxis(image, axis, 0)[index] for axis in range(3) for index in (0, -1)]
     values, counts = np.unique(np.concatenate([face.ravel() for face in faces]), return_counts=True)
     value, count = values[counts.argmax()], counts.max()
     if value == 0 or count < FACES_SHARE * counts.sum():
@@ -69,7 +69,7 @@ def without_background(image: Array, value: float) -> Array:
 
 def looks_standardized(image: Array) -> bool:
     """Whether a good part of the voxels is far below zero, as z-scores and values from -1 to 1 are."""
-    values = image.ravel()[:: max(1, image.size // SAMPLES)]
+    values = image.ravel(order="K")[:: max(1, image.size // SAMPLES)]
     values = values[values != 0]
     if not values.size:
         return False

@@ -14,7 +14,7 @@ from haca3_bids.volumes.volume import Volume
 LOOK_MM = 4.0  # voxel size at which the vertex is looked for
 SMALLEST_MM2 = 500.0  # of a plane of the mask: less is a speck above the head
 HEAD_MM = 170.0  # from the vertex down lies all of a brain, tilted or not: as FSL's robustfov has it
-LONGEST_MM = 240.0  # what is seen of a body is longer than this, a head in no direction
+LONGEST_MM = 260.0  # a head is shorter in any direction, and so is the usual field of view of 256 mm
 
 
 @dataclass(frozen=True)
