@@ -40,6 +40,7 @@ def open_image(path: Path) -> Any:
             )
         if path.stat().st_size == 0:
             raise BadInput(f"{path.name} is empty (0 bytes).", "Copy or get the file again.")
+        path.open("rb").close()  # nibabel takes a file that it may not open for one that is no image
         return nib.load(path)
     except BadInput:
         raise

@@ -21,6 +21,7 @@ Affine = NDArray[np.float64]
 
 UNIT_MM = {"meter": 1000.0, "mm": 1.0, "micron": 0.001}  # what is not said is taken for millimetres
 SIZE_TOLERANCE = 0.01  # of a voxel's edge: rounding in float32 is far below, a stretched head above
+FLAT = 1e-4  # of a voxel's volume, were its angles right: less is rounding of none
 ANGLE_DEG = 1.0  # of a rotation, or of a right angle
 SCANNER = 1  # the code of scanner coordinates; a form of another code may lead to a template, and stretch
 FORCE = "--force orientation"
@@ -68,20 +69,36 @@ def _sizes(image: Any, path: Path) -> NDArray[np.float64]:
 
 
 def _believed(header: nib.Nifti1Header, sizes: NDArray[np.float64], name: str, scale: float) -> Placement:
-    forms, codes = (header.get_sform(), header.get_qform()), (int(header["sform_code"]), int(header["qform_code"]))
+    codes = int(header["sform_code"]), int(header["qform_code"])
     in_mm = np.array([scale, scale, scale, 1.0])[:, None]
-    sform, qform = (form * in_mm if code > 0 else None for form, code in zip(forms, codes, strict=True))
-    if sform is None and qform is None:
+    if not any(codes):
         return Placement(header.get_base_affine() * in_mm, _says_nothing(name))
-    for form in (sform, qform):
-        if form is not None and not (np.isfinite(form).all() and abs(np.linalg.det(form[:3, :3])) > 1e-9):
-            raise BadInput(f"{name} has an affine with zero determinant; its voxels have no place in space.")
-    if sform is None:
-        return Placement(np.asarray(qform))
+    qform = _qform(header) if codes[1] else None
+    if not codes[0]:
+        return Placement(_in_space(qform, name) * in_mm)
+    sform = _in_space(header.get_sform(), name) * in_mm
     wrong = _distortion(sform, sizes)
     if qform is None:
         return Placement(_rigid(sform, sizes), _contradiction(name, wrong)) if wrong else Placement(sform)
-    return _of_both(sform, qform, codes, wrong, name)
+    return _of_both(sform, qform * in_mm, codes, wrong, name)
+
+
+def _qform(header: nib.Nifti1Header) -> Affine | None:
+    """The qform; None where its quaternion is no rotation, so that nothing can be learnt from it."""
+    try:
+        form = np.asarray(header.get_qform(), np.float64)
+    except ValueError:
+        return None
+    return form if np.isfinite(form).all() else None
+
+
+def _in_space(form: Affine | None, name: str) -> Affine:
+    """A form that can be inverted; BadInput otherwise."""
+    if form is None or not np.isfinite(form).all():
+        raise BadInput(f"{name} has an affine that is not finite, or no rotation; its voxels have no place in space.")
+    if abs(np.linalg.det(form[:3, :3])) <= FLAT * np.linalg.norm(form[:3, :3], axis=0).prod():
+        raise BadInput(f"{name} has an affine with zero determinant; its voxels have no place in space.")
+    return form
 
 
 def _of_both(sform: Affine, qform: Affine, codes: tuple[int, int], wrong: str, name: str) -> Placement:

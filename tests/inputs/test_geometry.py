@@ -94,6 +94,12 @@ def raw(tmp_path: Path) -> Path:
     return root
 
 
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the bias correction of the copy, which costs seconds and looks at no header."""
+    monkeypatch.setattr("haca3_bids.preprocessing.session.correct_bias", lambda copy, _: copy)
+
+
 def select(raw: Path, *force: str) -> Selection:
     return select_sessions(Settings(raw, raw.parent / "out", preprocessing=PreprocessingSettings(force=force)))
 
@@ -130,6 +136,16 @@ MILLI, METRE, MICRON = 2, 1, 3  # codes of xyzt_units
         ({"sform": MIRRORED}, "disagree about left and right"),
         ({"sform": MIRRORED, "sform_code": 4}, "disagree about left and right"),
         ({"sform": np.zeros((4, 4))}, "zero determinant"),
+        ({"sform": np.full((4, 4), np.nan)}, "not finite"),
+        ({"sform_code": 0, "qoffset_x": np.inf}, "not finite"),
+        ({"sform_code": 0, "quatern_b": np.nan}, "not finite"),
+        ({"sform_code": 0, "quatern_b": 1.0, "quatern_c": 1.0}, "cannot be read"),
+        ({"sform_code": 99, "qform_code": -3}, "says nothing about left and right"),
+        ({"dim": [3, 44, 0, 48, 1, 1, 1, 1]}, "has shape (44, 0, 48)"),
+        ({"dim": [3, 44, -52, 48, 1, 1, 1, 1]}, "has shape (44, -52, 48)"),
+        ({"dim": [9, 44, 52, 48, 1, 1, 1, 1]}, "cannot be read"),
+        ({"datatype": 9999}, "cannot be read"),
+        ({"magic": b"xx"}, "cannot be read"),
         ({"pixdim": pixdim(4, np.nan, 4)}, "4 x nan x 4"),
         ({"pixdim": pixdim(4, 4, np.inf)}, "4 x 4 x inf"),
         ({"pixdim": pixdim(4, 0, 4)}, "4 x 0 x 4"),
@@ -171,6 +187,10 @@ def test_a_header_that_cannot_be_believed_is_its_subjects_error_alone(
         ({"sform": turned(20), "sform_code": 4}, AFFINE, "the qform is believed"),
         ({"sform": stretched(), "sform_code": 4}, AFFINE, "the qform is believed"),
         ({"sform": sheared(5), "sform_code": 2}, AFFINE, "the qform is believed"),
+        ({"quatern_b": np.nan}, AFFINE, ""),
+        ({"quatern_b": 1.0, "quatern_c": 1.0}, AFFINE, ""),
+        ({"pixdim": [0, -4, 4, 4, 0, 0, 0, 0]}, AFFINE, ""),
+        ({"scl_slope": np.nan, "scl_inter": np.inf}, AFFINE, ""),
         ({"xyzt_units": 0}, AFFINE, ""),
         ({"xyzt_units": 7}, AFFINE, ""),
     ],
@@ -239,14 +259,14 @@ def test_of_two_runs_the_one_whose_header_can_be_believed_is_used(raw: Path) -> 
 
 def test_a_file_without_permission_is_said_to_be_one(raw: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(raw / "sub-01/anat" / NAME)
-    opened = nib.load
+    opened = Path.open
 
-    def closed(name: Path) -> Any:
-        if Path(name).name == NAME:
+    def closed(name: Path, *how: Any, **more: Any) -> Any:
+        if name.name == NAME:
             raise PermissionError(13, "Permission denied")
-        return opened(name)
+        return opened(name, *how, **more)
 
-    monkeypatch.setattr("haca3_bids.volumes.header.nib.load", closed)
+    monkeypatch.setattr(Path, "open", closed)
     (failed,) = select(raw).outcomes
     assert failed.error is not None
     assert "no permission" in failed.error.sentence
