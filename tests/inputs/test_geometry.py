@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from haca3_bids.bids.sidecars import preproc_sidecar
 from haca3_bids.errors import BadInput
 from haca3_bids.execution.select import Selection, select_sessions
-from haca3_bids.interfaces.preprocess import Read
+from haca3_bids.interfaces.read import Read
 from haca3_bids.quality.verdict import judge
 from haca3_bids.settings import PreprocessingSettings, SelectionSettings, Settings
 from haca3_bids.volumes.scan import load_scan

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from haca3_bids.interfaces.preprocess import Read
+from haca3_bids.interfaces.read import Read
 from haca3_bids.preprocessing.neck import HEAD_MM, without_neck
 from haca3_bids.volumes.volume import Volume, load_volume, reorient, save_volume
 
