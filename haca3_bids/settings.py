@@ -20,6 +20,7 @@ class PreprocessingSettings:
     template: str = "MNI152NLin2009cSym"  # or "builtin"
     sloppy: bool = False  # coarse and fast, for tests and demonstrations
     force: tuple[str, ...] = ()  # "registration": a poor one is a warning, not a failure
+    # "orientation": so is a header that does not say how the voxels lie
     seed: int = 0  # of ITK's samplers
     threads: int = 1
     device: str = "cpu"  # of ECLARE

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +28,7 @@ def candidate(path: Path, entities: Mapping[str, str], image_type: Sequence[str]
         geometry = check_geometry(path)
     except Exception:  # whatever it is, check_session names it if no other scan is preferred to this one
         return Candidate(path, entities, None, image_type)
-    sound = all(math.isfinite(zoom) and zoom > 0 for zoom in geometry.zooms_mm)
-    return Candidate(path, entities, geometry if sound else None, image_type)
+    return Candidate(path, entities, geometry, image_type)
 
 
 def _readable(scan: Candidate) -> float:

@@ -28,6 +28,9 @@ from haca3_bids.settings import CONTRASTS, REFERENCE_ORDER, SelectionSettings
 from haca3_bids.volumes.header import check_geometry
 
 
+NO_METADATA = Metadata({})
+
+
 @dataclass(frozen=True)
 class SourceImage:
     """A scan that serves as a source, and why this one."""
@@ -36,7 +39,7 @@ class SourceImage:
     path: Path
     entities: Mapping[str, str]
     reason: str
-    metadata: Metadata = Metadata({})
+    metadata: Metadata = NO_METADATA
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -135,12 +138,16 @@ def discover_subject(bids_dir: Path, subject: str, selection: SelectionSettings)
     ]
 
 
-def check_session(session: Session) -> None:
-    """Raise BadInput when the session has a problem, or a chosen file is missing, no image, or not one 3D volume."""
+def check_session(session: Session, force: Sequence[str] = ()) -> None:
+    """Raise BadInput when the session has a problem, or a chosen file is missing, no image, or not one 3D volume.
+
+    So it does for a header that cannot be true. With "orientation" in ``force``, a header that does not say where left
+    and right are will do.
+    """
     if session.problem is not None:
         raise session.problem
     for image in session.images.values():
-        check_geometry(image.path)
+        check_geometry(image.path, forced="orientation" in force)
 
 
 def _discovered(

@@ -59,6 +59,7 @@ def preproc_sidecar(contrast: str, record: Mapping[str, Any], raw: Mapping[str, 
     """What a preprocessed image adds."""
     own = record.get("contrasts", {}).get(contrast, {})
     visits = record.get("registration", {}).get("visits")
+    remarks = own.get("remarks")
     problem = own.get("registration_problem") or record.get("registration", {}).get("problem")
     return {
         "Description": "N4 bias-field correction, rigid registration, white-matter peak scaled; background kept",
@@ -67,6 +68,7 @@ def preproc_sidecar(contrast: str, record: Mapping[str, Any], raw: Mapping[str, 
         "FieldOfViewCoverage": own.get("coverage"),
         "RegistrationSimilarity": own.get("registration_similarity"),
         **({"RegistrationProblem": problem} if problem else {}),
+        **({"InputRemarks": remarks} if remarks else {}),
         **_sampling(own),
         **({"LongitudinalSessions": visits} if visits else {}),
         "Defaced": record.get("defaced"),

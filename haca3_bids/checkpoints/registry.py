@@ -117,7 +117,7 @@ def resolve(name_or_file: str | os.PathLike[str], kind: str = "haca3") -> Path:
     """
     name = os.fspath(name_or_file)
     if name == BUILTIN and kind == "fusion":
-        raise Unavailable("There is no built-in fusion network.", "Use median, fusion (the authors' network) or a file.")
+        raise Unavailable("There is no built-in fusion network.", "Use median, fusion (the authors') or a file.")
     if name == BUILTIN:
         return _existing(builtin_path(), "The built-in weights")
     if name in RELEASED:

@@ -89,9 +89,10 @@ OPTIONS: Mapping[str, tuple[Option, ...]] = {
         Option(
             ("--force",),
             "preprocessing.force",
-            "go on with a warning where an alignment is too poor to be trusted",
+            "go on with a warning where an alignment is too poor to be trusted (registration), or where a header does "
+            "not say where left and right are (orientation)",
             many=True,
-            choices=("registration",),
+            choices=("registration", "orientation"),
         ),
         Option(
             ("--super-resolution",),

@@ -1,4 +1,4 @@
-"""``haca3 train artifact|anatomy|haca3|fusion|export``: from label maps or scans to weights, in resumable steps."""
+"""``haca3 train artifact|haca3|fusion|export``: from label maps or scans to weights, in resumable steps."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from haca3_bids.checkpoints.registry import BUILTIN
 from haca3_bids.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
 HELP = "train the networks on simulated slices, on preprocessed scans, or on both"
 VALIDATION_SHARE = 9  # every ninth of the heads, by name, is for validation, at least one; and of each site's people
-STEPS = {"artifact": 400, "anatomy": 12000, "haca3": 4000, "fusion": 120}
-RATES = {"artifact": (4e-4, 7e-4), "anatomy": (1e-3, 2e-3), "haca3": (4e-4, 7e-4), "fusion": (4e-4, 7e-4)}
+STEPS = {"artifact": 400, "haca3": 4000, "fusion": 120}
+RATES = {"artifact": (4e-4, 7e-4), "haca3": (4e-4, 7e-4), "fusion": (4e-4, 7e-4)}
 PRECISIONS = ("fp32", "bf16")
 
 
@@ -44,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--start-from",
         metavar="WEIGHTS",
-        help="haca3: go on from these weights (builtin, or a file), all parts together",
+        help="haca3: go on from these HACA3 weights (haca3, haca3plus, or a file)",
     )
     run.add_argument("--minutes", type=float, default=float("inf"), help="stop after this long, to be resumed")
     run.add_argument("--seed", type=int, default=0, help="of the data and of the networks (default: 0)")
@@ -80,9 +81,7 @@ def main(args: argparse.Namespace) -> int:
         with here.leader_first():
             heads, kept = _heads(args)
         setting = Setting(plan, here, args.workers)
-        {"artifact": _artifact, "anatomy": _anatomy, "haca3": _haca3, "fusion": _fusion}[args.what](
-            args, heads, kept, setting
-        )
+        {"artifact": _artifact, "haca3": _haca3, "fusion": _fusion}[args.what](args, heads, kept, setting)
     return 0
 
 
@@ -98,7 +97,23 @@ def _check(args: argparse.Namespace) -> None:
     if args.data and not args.simulate and args.what not in ("haca3", "export"):
         raise UsageError(
             f"The {args.what} network learns from simulated heads only.",
-            f"haca3 train {args.what} --simulate LABELS; with --data alone the built-in one is used.",
+            f"haca3 train {args.what} --simulate LABELS",
+        )
+    if args.what == "haca3":
+        _check_beginning(args)
+
+
+def _check_beginning(args: argparse.Namespace) -> None:
+    """UsageError when there is nothing for HACA3 to begin with."""
+    from haca3_bids.training.loop import CHECKPOINT
+
+    if args.start_from == BUILTIN:
+        raise _not_haca3(BUILTIN, "the built-in weights")
+    if not (args.start_from or (args.out / "artifact" / CHECKPOINT).exists()):
+        raise UsageError(
+            f"HACA3 needs a trained artifact encoder to begin with, and there is none in {args.out}.",
+            f"Run haca3 train artifact --simulate LABELS --out {args.out} first, "
+            "or give HACA3 weights with --start-from WEIGHTS.",
         )
 
 
@@ -121,12 +136,6 @@ def _artifact(args: argparse.Namespace, heads: list[Anatomy], _: list[Anatomy], 
     train_artifact(heads, args.out / "artifact", setting)
 
 
-def _anatomy(args: argparse.Namespace, heads: list[Anatomy], _: list[Anatomy], setting: Setting) -> None:
-    from haca3_bids.training.run import train_anatomy
-
-    train_anatomy(heads, args.out / "anatomy", setting)
-
-
 def _haca3(args: argparse.Namespace, heads: list[Anatomy], kept: list[Anatomy], setting: Setting) -> None:
     from haca3_bids.training.run import train_haca3
 
@@ -141,16 +150,24 @@ def _beginning(args: argparse.Namespace) -> tuple[Haca3, float]:
     from haca3_bids.checkpoints.formats import load_checkpoint
     from haca3_bids.checkpoints.registry import resolve
     from haca3_bids.networks.encoders import ArtifactEncoder
-    from haca3_bids.training.haca3 import TOGETHER
+    from haca3_bids.networks.haca3 import Haca3
+    from haca3_bids.training.haca3 import LAST_STAGE
     from haca3_bids.training.loop import load_trained
-    from haca3_bids.training.run import load_anatomy, untrained
+    from haca3_bids.training.run import untrained
 
-    if args.start_from:
-        return load_checkpoint(resolve(args.start_from)).model, TOGETHER
-    if not args.simulate:
-        return untrained(load_checkpoint(resolve("builtin")).model.eta_encoder, seed=args.seed), 0.0
-    artifact = load_trained(ArtifactEncoder(), args.out / "artifact")
-    return untrained(artifact, load_anatomy(args.out / "anatomy"), args.seed), 0.0
+    if not args.start_from:
+        return untrained(load_trained(ArtifactEncoder(), args.out / "artifact"), args.seed), 0.0
+    model = load_checkpoint(resolve(args.start_from)).model
+    if not isinstance(model, Haca3):
+        raise _not_haca3(args.start_from, "these weights")
+    return model, LAST_STAGE
+
+
+def _not_haca3(given: str, what: str) -> UsageError:
+    return UsageError(
+        f"HACA3 cannot go on from {given}: {what} are a mixture model.",
+        "Give --start-from a file of HACA3 weights, or the name haca3 or haca3plus.",
+    )
 
 
 def _cohort(args: argparse.Namespace, heads: list[Anatomy], kept: list[Anatomy]) -> Cohort:
@@ -189,14 +206,12 @@ def _fusion(args: argparse.Namespace, heads: list[Anatomy], _: list[Anatomy], se
 
 
 def _export(heads: list[Anatomy], out: Path) -> None:
-    from haca3_bids.checkpoints.formats import load_fusion
-    from haca3_bids.checkpoints.registry import resolve
     from haca3_bids.networks.fusion import FusionNet
     from haca3_bids.training.export import export
     from haca3_bids.training.loop import CHECKPOINT, load_trained
     from haca3_bids.training.run import load_haca3
 
     model = load_haca3(out / "haca3")
-    own = (out / "fusion" / CHECKPOINT).exists()
-    fusion = load_trained(FusionNet(), out / "fusion") if own else load_fusion(resolve("builtin", "fusion"))
+    trained = (out / "fusion" / CHECKPOINT).exists()
+    fusion = load_trained(FusionNet(), out / "fusion") if trained else None
     export(model, fusion, heads, out / "weights", {"made by": "haca3 train"})

@@ -19,6 +19,7 @@ PERCENTILE = 95.0
 DATA_RANGE = 1.0
 SIGMA_VOXELS, TRUNCATE = 1.5, 3.5  # of SSIM's Gaussian window, 11 voxels a side (Wang et al., IEEE TIP 13:600, 2004)
 K1, K2 = 0.01, 0.03
+LEAST = 1e-12  # of a squared error: equal images have a finite PSNR
 SSIM_SETTINGS = (
     f"3D, Gaussian window of sigma {SIGMA_VOXELS} voxels cut at {TRUNCATE} sigma, K1 {K1}, K2 {K2}, data range "
     f"{DATA_RANGE:g}, population covariance, mean over the mask"
@@ -55,6 +56,17 @@ def psnr_db(image: Array, truth: Array, mask: Mask) -> float:
     """Peak signal to noise ratio inside ``mask``, decibels; infinite where both are equal."""
     error = float(np.mean((image[mask].astype(np.float64) - truth[mask]) ** 2))
     return float(10 * np.log10(DATA_RANGE**2 / error)) if error > 0 else float("inf")
+
+
+def scaled_psnr_db(image: Array, truth: Array, mask: Mask, head: Mask) -> float:
+    """PSNR (dB) inside ``mask`` after the one factor for ``image`` that fits it best to the truth.
+
+    The data range is the truth's 95th percentile in ``head``, so that a brain and its head have the same.
+    """
+    x, y = image[mask].astype(np.float64), truth[mask].astype(np.float64)
+    factor = float(x @ y) / max(float(x @ x), LEAST)
+    error = max(float(np.mean((factor * x - y) ** 2)), LEAST)
+    return float(20 * np.log10(np.percentile(truth[head], PERCENTILE)) - 10 * np.log10(error))
 
 
 def ssim(image: Array, truth: Array, mask: Mask) -> float:

@@ -58,7 +58,7 @@ def _checked(sessions: Sequence[Session], outcomes: list[Outcome], settings: Set
     bad: list[Session] = []
     for session in sessions:
         try:
-            check_session(session)
+            check_session(session, settings.preprocessing.force)
             good.append(session)
         except Exception as error:  # as above
             own = input_error(error, session.name, settings.bids_dir)

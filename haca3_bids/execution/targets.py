@@ -124,7 +124,7 @@ def _subject(name: str, value: str, typed: str, settings: Settings) -> TargetReq
         raise UsageError(
             f"--target {typed} needs one session with images; there is: {found}.", "Name it: --target sub-X_ses-Y."
         )
-    check_session(sessions[0])
+    check_session(sessions[0], settings.preprocessing.force)
     images = {contrast: image.path for contrast, image in sessions[0].images.items()}
     return TargetRequest(name or check_target_name(as_label(value)), typed, images=images)
 

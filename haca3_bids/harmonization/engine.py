@@ -86,7 +86,8 @@ def harmonize(
     ``head_mask`` the only place where anything is written; all are masks on the same grid. ``fusion`` None stands
     for the voxelwise median. A grid larger than the networks' canvas is cropped about ``content``. What
     each source contributed is told of the ``brain``. ``white`` is the intensity of white matter in all sources, where
-    that is known, ``protocols`` the tissue intensities that the protocol of a source leads to. ``extras`` may name "attention" and "beta".
+    that is known, ``protocols`` the tissue intensities that the protocol of a source leads to. ``extras`` may name
+    "attention" and "beta".
     """
     masks = {"white matter": white_matter, "head mask": head_mask, "content": content, "brain": brain}
     _check(sources, targets, settings, {**(coverage or {}), **masks})

@@ -19,6 +19,7 @@ from haca3_bids.reports.flicker import draw_flicker
 from haca3_bids.reports.pixels import save_jpeg, slice_rows
 from haca3_bids.reports.planes import white_end, white_of_brain
 from haca3_bids.settings import WHITE_MATTER_PEAK
+from haca3_bids.volumes.scan import load_scan
 from haca3_bids.volumes.volume import Volume, load_volume
 
 Figure = dict[str, Any]
@@ -99,7 +100,7 @@ class DrawFigures(BaseInterface):  # type: ignore[misc]
     def _uncorrected(self, contrast: str, image: Volume) -> Volume:
         """The raw scan on the grid of the preprocessed one, through the same transforms."""
         inputs = self.inputs
-        raw = load_volume(inputs.raw[contrast])
+        raw = load_scan(inputs.raw[contrast]).image
         if not isdefined(inputs.to_template):
             return raw
         to_reference = read_itk(inputs.to_reference[inputs.contrasts.index(contrast)])

@@ -9,6 +9,7 @@ from nipype.interfaces.base import BaseInterfaceInputSpec, File, SimpleInterface
 
 from haca3_bids.preprocessing.registration import resample_to_native
 from haca3_bids.preprocessing.transforms import read_itk
+from haca3_bids.volumes.scan import load_scan
 from haca3_bids.volumes.volume import load_volume, save_volume
 
 
@@ -34,7 +35,7 @@ class ToNative(SimpleInterface):  # type: ignore[misc]
 
     def _run_interface(self, runtime: Any) -> Any:
         inputs = self.inputs
-        native = load_volume(inputs.reference)
+        native = load_scan(inputs.reference).image
         image = resample_to_native(load_volume(inputs.image), native, read_itk(inputs.to_template))
         path = Path(runtime.cwd) / f"native_{Path(inputs.image).name}"
         save_volume(image, path)

@@ -13,36 +13,16 @@ from numpy.typing import NDArray
 from haca3_bids.interfaces.step import Step, StepInputSpec, StepOutputSpec
 from haca3_bids.preprocessing import session
 from haca3_bids.preprocessing.registration import TemplateAlignment
-from haca3_bids.preprocessing.resolution import acquisition
 from haca3_bids.preprocessing.template import load_template
 from haca3_bids.preprocessing.transforms import inverse, read_itk, write_itk
+from haca3_bids.volumes.scan import load_scan
 from haca3_bids.volumes.volume import Volume, load_volume, save_volume
-
-
-class ReadInputSpec(StepInputSpec):
-    """Inputs of ``Read``."""
-
-    in_file = File(exists=True, mandatory=True, desc="raw scan")
 
 
 class VolumeOutputSpec(StepOutputSpec):
     """Outputs of a step that makes one image."""
 
     out_file = File(exists=True, desc="the image")
-
-
-class Read(Step):
-    """A copy of a raw scan with voxels of about 2 mm and a rough bias correction: what registrations look at."""
-
-    input_spec = ReadInputSpec
-    output_spec = VolumeOutputSpec
-    name_in_record = "read"
-
-    def _work(self, folder: Path) -> dict[str, Any]:
-        raw = load_volume(self.inputs.in_file)
-        copy = session.for_registration(raw, self._settings)
-        save_volume(copy, self._out("out_file", folder / "coarse.nii.gz"))
-        return {"acquisition": acquisition(raw).described()}
 
 
 class RegisterInputSpec(StepInputSpec):
@@ -137,7 +117,7 @@ class EstimateBias(Step):
         inputs = self.inputs
         given = _known(inputs.brain_mask)
         field = session.field_in_brain(
-            load_volume(inputs.in_file),
+            load_scan(inputs.in_file).image,
             load_template(inputs.template),
             _alignment(inputs),
             read_itk(inputs.to_reference),
@@ -173,7 +153,7 @@ class Resample(Step):
     def _work(self, folder: Path) -> dict[str, Any]:
         inputs = self.inputs
         pull = read_itk(inputs.to_reference) @ read_itk(inputs.to_template)
-        raw, field = load_volume(inputs.in_file), load_volume(inputs.field)
+        raw, field = load_scan(inputs.in_file).image, load_volume(inputs.field)
         image, covered = session.on_template_grid(raw, field, load_template(inputs.template).head, pull, self._settings)
         save_volume(image, self._out("out_file", folder / "unscaled.nii"), in_template=True)
         save_volume(covered, self._out("coverage", folder / "coverage.nii.gz"), in_template=True, dtype=np.uint8)

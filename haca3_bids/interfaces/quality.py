@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from nipype.interfaces.base import BaseInterface, BaseInterfaceInputSpec, File, TraitedSpec, isdefined, traits
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from haca3_bids.bids.describe import target_key
+from haca3_bids.intensity.blank import blank_mask
 from haca3_bids.interfaces.preprocess import AlignedInputSpec
 from haca3_bids.interfaces.step import Step, StepOutputSpec
 from haca3_bids.preprocessing.head import dilated, head_mask
@@ -21,9 +23,11 @@ from haca3_bids.preprocessing.resampling import resample_mask
 from haca3_bids.preprocessing.template import load_template
 from haca3_bids.preprocessing.transforms import Matrix, inverse, read_itk
 from haca3_bids.quality.result import measure_result
-from haca3_bids.quality.scan import AsScanned, Regions, air_above, measure_scan
+from haca3_bids.quality.scan import AsScanned, Regions, air_above, measure_scan, measured_air
 from haca3_bids.quality.verdict import quality_block
 from haca3_bids.volumes.volume import Volume, load_volume
+
+WHOLLY = 0.99  # of a voxel: splines carry the edge of a blank region a little way into what was measured
 
 
 class MeasureInputSpec(AlignedInputSpec):
@@ -32,6 +36,7 @@ class MeasureInputSpec(AlignedInputSpec):
     in_file = File(exists=True, mandatory=True, desc="preprocessed image")
     native = File(exists=True, mandatory=True, desc="coarse copy of the scan on its own grid")
     to_reference = File(exists=True, mandatory=True, desc="rigid, ITK text")
+    blank = File(exists=True, desc="where the scan is blank, on the grid of native; none: found there")
     coverage = File(exists=True, mandatory=True, desc="its field of view")
     head_mask = File(exists=True, mandatory=True, desc="head of the reference")
     brain_mask = File(exists=True, mandatory=True, desc="the template's brain, stretched to the subject's")
@@ -58,18 +63,31 @@ class Measure(Step):
         )
         image, covered = load_volume(inputs.in_file), _mask(inputs.coverage)
         pull = read_itk(inputs.to_reference) @ alignment.rigid
-        raw = as_scanned(load_volume(inputs.native), image, pull, regions, covered)
+        blank = _mask(inputs.blank) if isdefined(inputs.blank) else None
+        raw = as_scanned(load_volume(inputs.native), image, pull, regions, covered, blank)
         return {"quality": measure_scan(image.data, covered, regions, inputs.contrast, raw).to_json()}
 
 
-def as_scanned(copy: Volume, grid: Volume, pull: Matrix, regions: Regions, covered: NDArray[np.bool_]) -> AsScanned:
-    """A scan's coarse copy with the masks of the template grid; ``pull`` leads from there to the scan."""
+def as_scanned(
+    copy: Volume,
+    grid: Volume,
+    pull: Matrix,
+    regions: Regions,
+    covered: NDArray[np.bool_],
+    blank: NDArray[np.bool_] | None = None,
+) -> AsScanned:
+    """A scan's coarse copy with the masks of the template grid; ``pull`` leads from there to the scan.
+
+    ``blank`` is where the scan was given zeros, on the grid of the copy.
+    """
+    blank = ndimage.binary_dilation(blank_mask(copy.data)) if blank is None else blank
     air, white = (
         resample_mask(grid.with_data(mask), copy, inverse(pull))
         for mask in (air_above(regions, covered), regions.white)
     )
     air &= ~dilated(head_mask(copy), copy.zooms_mm, AIR_MM)  # thick scalp reaches beyond where air is looked for
-    return AsScanned(copy.data, air, white, copy.zooms_mm)
+    measured = resample_mask(copy.with_data(~blank), grid, pull, threshold=WHOLLY)
+    return AsScanned(copy.data, measured_air(air, blank), white, copy.zooms_mm, ~measured)
 
 
 class JudgeInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]

@@ -12,6 +12,7 @@ from haca3_bids.interfaces.preprocess import VolumeOutputSpec
 from haca3_bids.interfaces.step import Step, StepInputSpec
 from haca3_bids.preprocessing.eclare import run_eclare
 from haca3_bids.preprocessing.resolution import acquisition
+from haca3_bids.volumes.scan import load_scan
 from haca3_bids.volumes.volume import load_volume, save_volume
 
 
@@ -34,7 +35,7 @@ class SuperResolve(Step):
 
     def _work(self, folder: Path) -> dict[str, Any]:
         inputs = self.inputs
-        scan = load_volume(inputs.in_file)
+        scan = load_scan(inputs.in_file).image
         taken = acquisition(scan)
         if not taken.two_dimensional:
             self._results["out_file"] = inputs.in_file
@@ -43,7 +44,8 @@ class SuperResolve(Step):
             path = folder / "thin.nii.gz"
             save_volume(run_eclare(scan, taken.axis, folder / "eclare", inputs.device, inputs.threads), path)
         else:
-            path = self._builtin(Path(inputs.in_file), taken.axis, folder)
+            save_volume(scan, folder / "scan.nii")  # as it was understood: the process reads headers by itself
+            path = self._builtin(folder / "scan.nii", taken.axis, folder)
         self._results["out_file"] = str(path)
         return {
             "super_resolution": inputs.method,

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from haca3_bids.intensity.artifacts import unevenness
+from haca3_bids.intensity.blank import blank_mask
 from haca3_bids.preprocessing.head import dilated, head_mask
 from haca3_bids.preprocessing.resampling import field_of_view, isotropic_grid, resample, resample_mask, shrink
 from haca3_bids.preprocessing.similarity import compare
@@ -105,7 +106,6 @@ def visible_trouble(reference: Volume, template: Template, affine: Matrix) -> st
     seen = resample(reference, grid, affine, order=1).data
     black = float((seen[brain] <= BLACK * signal).mean()) if brain.any() else 0.0
     around = ~dilated(head, reference.zooms_mm, AIR_MM)
-    air = reference.data[around]
     if black > BLACK_LIMIT:
         return f"{100 * black:.0f} % of the place where the brain should be is black: part of the image is missing."
     if (empty := _black_slices(reference.data, BLACK * signal)) > BLACK_SLICES_LIMIT:
@@ -113,13 +113,18 @@ def visible_trouble(reference: Volume, template: Template, affine: Matrix) -> st
     span = float((reference.zooms_mm * reference.shape).min())
     if span < SPAN_MM:
         return f"The image spans only {span:.0f} mm in one direction: part of the brain is outside."
-    if air.size < SMALLEST:
+    if around.sum() < SMALLEST:
         return "The head cannot be told from the air: noise, probably, or an image cut close."
-    if float(air.mean()) > AIR_LIMIT * signal:
-        return f"The air has {100 * float(air.mean()) / signal:.0f} % of the head's intensity: noise, probably."
-    if (uneven := unevenness(reference.data, around, signal, reference.zooms_mm)) is not None and uneven > UNEVEN_LIMIT:
-        return "The air is uneven: motion or ghosts, probably."
-    return ""
+    return _trouble_in_air(reference, around & ~ndimage.binary_dilation(blank_mask(reference.data)), signal)
+
+
+def _trouble_in_air(reference: Volume, air: NDArray[np.bool_], signal: float) -> str:
+    if air.sum() < SMALLEST:
+        return ""
+    if (level := float(reference.data[air].mean())) > AIR_LIMIT * signal:
+        return f"The air has {100 * level / signal:.0f} % of the head's intensity: noise, probably."
+    uneven = unevenness(reference.data, air, signal, reference.zooms_mm)
+    return "" if uneven is None or uneven <= UNEVEN_LIMIT else "The air is uneven: motion or ghosts, probably."
 
 
 def coregistration_quality(moving: Volume, reference: Volume, pull: Matrix) -> tuple[float, float]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haca3_bids.errors import BadInput
+from haca3_bids.intensity.blank import blank_mask
 from haca3_bids.intensity.white_matter import white_matter_peak
 from haca3_bids.preprocessing.bias import correct_bias, log_field, without_field
 from haca3_bids.preprocessing.defacing import looks_defaced, without_face
@@ -62,6 +63,11 @@ class KnownMasks:
 def for_registration(raw: Volume, settings: PreprocessingSettings) -> Volume:
     """A copy with voxels of about 2 mm and its grossest bias removed."""
     return correct_bias(shrink(raw, FINE_MM), settings)
+
+
+def blank_voxels(raw: Volume) -> Volume:
+    """Where a scan was given zeros instead of being measured (0 or 1), on the grid of ``for_registration``."""
+    return (found := shrink(raw.with_data(blank_mask(raw.data)), FINE_MM)).with_data(found.data > 0)
 
 
 def registered(

@@ -39,6 +39,7 @@ class AsScanned:
     air: Mask  # of ``air_above``
     white: Mask
     zooms_mm: NDArray[np.float64]
+    blank: Mask | None = None  # on the template grid: zeros that the scan was given, not measured
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,8 @@ def measure_scan(
     """
     peak = WHITE_MATTER_PEAK
     white, air = regions.white & covered, air_above(regions, covered)
+    if raw is not None and raw.blank is not None:
+        air = measured_air(air, raw.blank)
     tissue = _to_white(image, regions.grey & covered, peak), _to_white(image, regions.fluid & covered, peak)
     known = None if None in tissue else (float(tissue[0] or 0), float(tissue[1] or 0))
     return ScanQuality(
@@ -111,6 +114,12 @@ def air_above(regions: Regions, covered: Mask) -> Mask:
     far = ndimage.distance_transform_edt(~regions.brain[..., middle:]) > AIR_MM
     air[..., middle:] = far & covered[..., middle:]
     return air
+
+
+def measured_air(air: Mask, blank: Mask) -> Mask:
+    """The air without what was never measured; none where that is the greater part: the rest may be haze."""
+    left = air & ~blank
+    return left if left.sum() > (1 - artifacts.ZEROED_SHARE) * air.sum() else np.zeros_like(air)
 
 
 def _unevenness(raw: AsScanned) -> float | None:

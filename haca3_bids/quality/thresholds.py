@@ -86,6 +86,8 @@ THRESHOLDS: Mapping[str, Threshold] = {
                   "mutual information (nats) of the scan and the session's reference"),
         Threshold("coregistration_distinctness", "scan", BELOW, 1.0, 0.8, "poorly registered to the reference",
                   "by how many times that information exceeds the one in displaced positions"),
+        Threshold("orientation_assumed", "scan", ABOVE, 0, None, "its header does not say where left and right are",
+                  "1 where the header was not to be believed and --force orientation went on; else not given"),
         Threshold("brain_seen", "scan", BELOW, 0.93, 0.70, "part of the brain is not seen",
                   "share of the template's brain that is in the field of view and shows a signal"),
         Threshold("head_imputed", "scan", ABOVE, None, None, "much of the head was not scanned",

@@ -58,6 +58,7 @@ def _scan(own: Record, is_reference: bool) -> dict[str, Any]:
         "coregistration_distinctness": own.get("registration_distinctness"),
     }
     known = {key: own.get(key) for key in ("white_matter_peak", "white_matter_peak_raw", "coverage")}
+    known |= {"orientation_assumed": 1} if own.get("orientation_assumed") else {}
     return ({} if is_reference else registered) | known | dict(own.get("quality") or {})
 
 

@@ -64,7 +64,7 @@ def builtin_references(model: Haca3, heads: Sequence[Anatomy]) -> dict[str, Refe
 
 @torch.no_grad()
 def clean_eta_quantiles(
-    model: Haca3, heads: Sequence[Anatomy], contrast: str, clean: tuple[float, float]
+    model: Haca3, heads: Sequence[Anatomy], contrast: str, clean: tuple[float, ...]
 ) -> tuple[float, ...]:
     """Quantiles of the distance in eta from ``clean`` to clean scans of one contrast, each of a drawn head and site."""
     data = SimulatedSlices(heads)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -13,9 +14,13 @@ from nibabel.orientations import axcodes2ornt, inv_ornt_aff, io_orientation, orn
 from numpy.typing import NDArray
 
 from haca3_bids.errors import BadInput
+from haca3_bids.volumes.header import check_numbers, check_shape, open_image, unreadable
+from haca3_bids.volumes.placement import Placement, placement
 
 Array = NDArray[np.float32]
 Affine = NDArray[np.float64]
+
+FINITE_SHARE = 0.01  # of the voxels: a brain in a background of NaN fills more
 
 
 @dataclass(frozen=True)
@@ -46,40 +51,55 @@ class Volume:
         return self.shape == other.shape and bool(np.allclose(self.affine, other.affine, atol=tolerance))
 
 
-def load_volume(path: str | os.PathLike[str], *, may_be_constant: bool = False) -> Volume:
+def load_volume(path: str | os.PathLike[str], *, may_be_constant: bool = False, forced: bool = False) -> Volume:
     """The one 3D image in a NIfTI file, as float32; trailing axes of length one are dropped.
 
-    Raises BadInput when the file is no image, is truncated, is not 3D, has an axis without extent, a singular
-    affine, or voxels that are all equal (``may_be_constant``: a mask can be) or mostly not finite.
+    Raises BadInput when the file is no image, is truncated, is not 3D, has an axis without extent, a header that does
+    not say where its voxels lie (``forced``: what little it says will do), or voxels that are no single numbers, all
+    equal (``may_be_constant``: a mask can be), nearly all not finite, or too large for float32.
     """
+    return load_placed(path, may_be_constant=may_be_constant, forced=forced)[0]
+
+
+def load_placed(
+    path: str | os.PathLike[str], *, may_be_constant: bool = False, forced: bool = False
+) -> tuple[Volume, Placement]:
+    """As ``load_volume``, and what its header says of where it lies."""
     path = Path(path)
+    image = open_image(path)
+    check_numbers(image, path.name)
+    data = _voxels(image, path)
+    while data.ndim > 3 and data.shape[-1] == 1:
+        data = data[..., 0]
+    check_shape(data.shape, path.name)
+    placed = placement(image, path)
+    if placed.doubt is not None and not forced:
+        raise placed.doubt
+    return _checked(data, placed.affine, path.name, may_be_constant), placed
+
+
+def _voxels(image: Any, path: Path) -> Array:
     try:
-        image = nib.load(path)
-        data = np.asarray(image.dataobj, dtype=np.float32)  # type: ignore[attr-defined]
-        affine = np.asarray(image.affine, dtype=np.float64)  # type: ignore[attr-defined]
-    except FileNotFoundError:
-        raise BadInput(f"{path.name} does not exist.", "A symbolic link may point nowhere.") from None
-    except Exception as error:  # nibabel, zlib and numpy each raise their own for a broken file
-        raise BadInput(
-            f"{path.name} cannot be read as an image ({type(error).__name__}).", "It may be truncated; copy it again."
-        ) from error
-    return _checked(data, affine, path.name, may_be_constant)
+        with np.errstate(over="ignore", invalid="ignore"):
+            data = np.asarray(image.dataobj, dtype=np.float32)
+            if np.isinf(data).any():
+                exact = np.asarray(image.dataobj, dtype=np.float64)
+                largest = np.abs(exact, where=np.isfinite(exact), out=np.zeros_like(exact)).max()
+                if largest > np.finfo(np.float32).max:
+                    raise BadInput(
+                        f"{path.name} has intensities up to {largest:.1e}, beyond what 32-bit numbers hold (3.4e+38).",
+                        "Divide it by a constant: intensities have no unit.",
+                    )
+    except BadInput:
+        raise
+    except Exception as error:
+        raise unreadable(path, error) from error
+    return data
 
 
 def _checked(data: Array, affine: Affine, name: str, may_be_constant: bool) -> Volume:
-    while data.ndim > 3 and data.shape[-1] == 1:
-        data = data[..., 0]
-    if data.ndim == 4:
-        raise BadInput(
-            f"{name} is 4D ({data.shape[-1]} volumes); one 3D volume is needed.",
-            "Leave it out or select another file with --bids-filter-file.",
-        )
-    if data.ndim != 3 or min(data.shape) < 2:
-        raise BadInput(f"{name} has shape {data.shape}; a 3D volume with extent along every axis is needed.")
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
-        raise BadInput(f"{name} has an affine with zero determinant; its voxels have no place in space.")
     finite = np.isfinite(data)
-    if finite.mean() < 0.5:
+    if finite.mean() < FINITE_SHARE:
         raise BadInput(f"{name} has {100 * (1 - finite.mean()):.0f} % of voxels that are not finite numbers.")
     if not finite.all():
         data = np.where(finite, data, np.float32(0))

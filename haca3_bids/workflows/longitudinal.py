@@ -10,7 +10,7 @@ from nipype.pipeline import engine as pe
 
 from haca3_bids.bids.names import node_name, session_name
 from haca3_bids.interfaces import longitudinal as steps
-from haca3_bids.interfaces.preprocess import Read
+from haca3_bids.interfaces.read import Read
 from haca3_bids.settings import PreprocessingSettings
 from haca3_bids.workflows.preprocess import MEMORY_GB, step_interface, step_node
 

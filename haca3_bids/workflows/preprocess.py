@@ -12,6 +12,7 @@ from nipype.pipeline import engine as pe
 from haca3_bids.interfaces import preprocess as steps
 from haca3_bids.interfaces.longitudinal import PlaceInFrame
 from haca3_bids.interfaces.quality import Measure
+from haca3_bids.interfaces.read import Read
 from haca3_bids.interfaces.super_resolution import SuperResolve
 from haca3_bids.settings import CONTRASTS, REFERENCE_ORDER, PreprocessingSettings
 
@@ -128,7 +129,7 @@ def init_preprocess_wf(
 def _chain(contrast: str, path: Path, settings: PreprocessingSettings, given: Mapping[str, Path]) -> dict[str, pe.Node]:
     """The nodes that a scan goes through, by the names of their steps."""
     kinds = {
-        "read": steps.Read,
+        "read": Read,
         "coregister": steps.Coregister,
         "n4": steps.EstimateBias,
         "resample": steps.Resample,
@@ -179,7 +180,7 @@ def _connect_chain(
             (chain["resample"], chain["measure"], [("coverage", "coverage")]),
             (masks, chain["measure"], [(key, key) for key in ("white_matter", "head_mask", "brain_mask")]),
             (chain["white_matter"], chain["measure"], [("out_file", "in_file")]),
-            (chain["read"], chain["measure"], [("out_file", "native")]),
+            (chain["read"], chain["measure"], [("out_file", "native"), ("blank", "blank")]),
             (chain["coregister"], chain["measure"], [("to_reference", "to_reference")]),
         ]
     )

@@ -188,3 +188,12 @@ def test_every_image_has_words_and_every_table_heads(dataset: Dataset) -> None:
     page = write_subject_page(dataset({}), "01").read_text()
     assert not re.findall(r"<img(?![^>]*alt=\"[^\"]+\")", page)
     assert page.count("<table>") == page.count("<thead>")
+
+
+def test_what_was_odd_about_a_scan_stands_on_the_page(dataset: Dataset) -> None:
+    odd = {"remarks": ["sub-01_T1w.nii.gz says <nothing>."], "orientation_assumed": True}
+    contrasts = {"T1w": odd, "T2w": {"white_matter_peak": 1000.0}}
+    page = write_subject_page(dataset({"preprocessing": {"reference": "T1w", "contrasts": contrasts}}), "01")
+    assert "says &lt;nothing&gt;." in page.read_text()
+    assert "T1w: left and right may be exchanged" in words(page)
+    assert "T2w: left and right" not in words(page)

@@ -5,14 +5,7 @@ import math
 import pytest
 import torch
 
-from haca3_bids.training.losses import (
-    kl_to_standard_normal,
-    masked_l1,
-    patch_nce,
-    severity_margin,
-    structural,
-    tissue_cross_entropy,
-)
+from haca3_bids.training.losses import kl_to_standard_normal, masked_l1, patch_nce, severity_margin, structural
 
 
 def test_l1_looks_only_inside_the_mask():
@@ -57,14 +50,3 @@ def test_the_margin_grows_with_the_severity():
     severe = severity_margin(near, near, far, torch.tensor([2.0])).item()
     assert mild == 0
     assert severe == pytest.approx(1.0)
-
-
-def test_a_pixel_of_many_voxels_is_asked_for_their_shares():
-    levels = torch.tensor([[[0, 1], [1, 1]]])
-    sure = torch.tensor([0.25, 0.75]).log().reshape(1, 2, 1, 1)
-    weight = torch.ones(1, 1, 1, 1)
-    least = -(0.25 * math.log(0.25) + 0.75 * math.log(0.75))
-    assert tissue_cross_entropy(sure, levels, weight, 2).item() == pytest.approx(least, rel=1e-5)
-    assert tissue_cross_entropy(torch.zeros(1, 2, 1, 1), levels, weight, 2).item() == pytest.approx(
-        math.log(2), rel=1e-5
-    )

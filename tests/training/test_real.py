@@ -7,15 +7,21 @@ import numpy as np
 import pytest
 import torch
 
+from haca3_bids.checkpoints.formats import save_checkpoint
 from haca3_bids.cli.toolbox import main
 from haca3_bids.errors import BadInput
+from haca3_bids.networks.encoders import ArtifactEncoder
 from haca3_bids.networks.haca3 import Haca3
+from haca3_bids.networks.mixture import Mixture, MixtureConfig
+from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.settings import CONTRASTS
-from haca3_bids.training.haca3 import REAL, haca3_losses
+from haca3_bids.training.haca3 import Stage, haca3_losses
+from haca3_bids.training.loop import Plan
 from haca3_bids.training.real import RealSlices, _left_by_dropout
-from haca3_bids.training.run import _stacked
+from haca3_bids.training.run import Cohort, Setting, _stacked
 from haca3_bids.training.scans import find_sessions, place_sessions, split_by_person
 
+FROM_FILE = ("--start-from", "haca3.safetensors")
 GREY = {"T1w": 600, "T2w": 1400, "FLAIR": 1300}
 
 
@@ -39,6 +45,15 @@ def datasets(tmp_path_factory):
             write_session(root / site, subject, contrasts, rng)
     write_session(root / "single", "01", ("T1w",), rng)
     return root
+
+
+@pytest.fixture(scope="module")
+def weights(datasets):
+    """Files of both families beside the datasets: haca3.safetensors and mixture.safetensors."""
+    torch.manual_seed(0)
+    mixture = Mixture(MixtureConfig(TISSUES, widths=(8, 8, 8, 8), hidden=8, keys=4))
+    for name, model in (("haca3", Haca3()), ("mixture", mixture)):
+        save_checkpoint(datasets / f"{name}.safetensors", model, references={}, card={})
 
 
 @pytest.fixture(scope="module")
@@ -106,16 +121,20 @@ def test_samples_are_drawn_from_their_index_and_inter_site_targets_are_of_other_
     assert kinds == {(True, True), (False, False)}
 
 
+def test_scans_and_simulated_heads_take_turns(heads, placed):
+    setting = Setting(Plan(steps=4), workers=0)
+    batches = Cohort(heads, placed).batches(setting, lambda step: Stage(1.0, pool=2, batch=1), 0)
+    assert ["paired" in batch for batch in batches] == [False, True, False, True]
+
+
 @pytest.mark.parametrize("progress", [0.1, 0.5, 0.95])
-def test_scans_of_people_train_everything_without_labels(placed, progress):
+def test_scans_of_people_train_everything(placed, progress):
     torch.manual_seed(0)
     data = RealSlices(placed, seed=1)
     model = Haca3()
     model.eta_encoder.requires_grad_(False)
-    losses = haca3_losses(model, _stacked([data[i] for i in range(3)]), progress, REAL)
+    losses = haca3_losses(model, _stacked([data[i] for i in range(3)]), progress)
     losses["total"].backward()
-    assert "labels" not in losses
-    assert "codes" not in losses
     assert all(torch.isfinite(value) for value in losses.values())
     for part in (model.beta_encoder, model.theta_encoder, model.decoder):
         assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in part.parameters())
@@ -135,7 +154,7 @@ def test_anatomy_is_contrasted_whatever_attention_may_choose_from(placed):
     data = RealSlices(placed, seed=1)
     alone = next(data[i] for i in range(100) if data[i]["available"].sum() == 1)
     assert alone["present"].sum() == 2
-    assert haca3_losses(Haca3(), _stacked([alone]), 0.95, REAL)["contrastive"].item() > 0
+    assert haca3_losses(Haca3(), _stacked([alone]), 0.95)["contrastive"].item() > 0
 
 
 def test_theta_is_sometimes_found_as_at_inference_and_never_from_the_slice_shown(placed):
@@ -182,19 +201,23 @@ def test_nobody_is_kept_for_validation_where_the_rest_would_teach_nothing(placed
 def test_a_target_of_another_site_is_not_reconstructed(placed):
     data = RealSlices(placed, seed=1)
     unpaired = next(data[i] for i in range(100) if not data[i]["paired"])
-    losses = haca3_losses(Haca3(), _stacked([unpaired]), 0.95, REAL)
+    losses = haca3_losses(Haca3(), _stacked([unpaired]), 0.95)
     assert losses["l1"].item() == 0
     assert losses["structure"].item() == 0
     assert losses["cycle"].item() > 0
 
 
+@pytest.mark.usefixtures("weights")
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
         (["haca3"], "nothing to train on"),
-        (["anatomy", "--data", "siteA"], "learns from simulated heads only"),
-        (["haca3", "--data", "siteA"], "of one site"),
-        (["haca3", "--data", "siteA", "siteB", "--sites", "none.tsv"], "none.tsv cannot be read"),
+        (["artifact", "--data", "siteA"], "learns from simulated heads only"),
+        (["haca3", "--data", "siteA", "siteB"], "needs a trained artifact encoder"),
+        (["haca3", "--data", "siteA", "--start-from", "builtin"], "the built-in weights are a mixture model"),
+        (["haca3", "--data", "siteA", "--start-from", "mixture.safetensors"], "these weights are a mixture model"),
+        (["haca3", "--data", "siteA", *FROM_FILE], "of one site"),
+        (["haca3", "--data", "siteA", "siteB", "--sites", "none.tsv", *FROM_FILE], "none.tsv cannot be read"),
         (["haca3", "--data", "siteA", "--accumulate", "0"], "--accumulate 0 is not possible"),
         (["haca3", "--data", "siteA", "--steps", "-5"], "--steps -5 is not possible"),
         (["haca3", "--data", "siteA", "--seed", "-1"], "--seed -1 is not possible"),
@@ -208,9 +231,24 @@ def test_what_cannot_be_trained_is_a_sentence(datasets, tmp_path, words, sentenc
     assert sentence in capsys.readouterr().err
 
 
-def test_two_steps_from_the_built_in_weights_give_weights_again(datasets, tmp_path, monkeypatch):
+@pytest.mark.usefixtures("weights")
+def test_two_steps_from_given_weights_give_weights_again_and_no_fusion_network(datasets, tmp_path, monkeypatch):
     monkeypatch.chdir(datasets)
     run = ["--out", str(tmp_path / "run"), "--threads", "1", "--workers", "0"]
-    assert main(["train", "haca3", "--data", "siteA", "siteB", "--start-from", "builtin", "--steps", "2", *run]) == 0
+    assert main(["train", "haca3", "--data", "siteA", "siteB", *FROM_FILE, "--steps", "2", *run]) == 0
     assert main(["train", "export", *run]) == 0
     assert (tmp_path / "run" / "weights" / "haca3.safetensors").stat().st_size > 1e6
+    assert not (tmp_path / "run" / "weights" / "fusion.safetensors").exists()
+
+
+def test_data_alone_begin_with_the_artifact_encoder_that_was_trained_before(datasets, tmp_path, monkeypatch):
+    monkeypatch.chdir(datasets)
+    torch.manual_seed(1)
+    artifact = ArtifactEncoder().state_dict()
+    (tmp_path / "artifact").mkdir()
+    torch.save({"networks": artifact}, tmp_path / "artifact" / "last.pt")
+    run = ["--out", str(tmp_path), "--threads", "1", "--workers", "0"]
+    assert main(["train", "haca3", "--data", "siteA", "siteB", "--steps", "1", *run]) == 0
+    trained = torch.load(tmp_path / "haca3" / "last.pt")["networks"]
+    for name, value in artifact.items():
+        assert torch.equal(trained[f"eta_encoder.{name}"], value)

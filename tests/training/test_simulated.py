@@ -6,15 +6,11 @@ import torch
 from torch.utils.data import default_collate
 
 from haca3_bids.networks.encoders import ArtifactEncoder
-from haca3_bids.networks.haca3 import Haca3, Haca3Config
+from haca3_bids.networks.haca3 import Haca3
 from haca3_bids.physics.anatomy import AFFINE, SHAPE
-from haca3_bids.physics.protocols import REFERENCE_PROTOCOLS
 from haca3_bids.physics.tissues import TISSUES
-from haca3_bids.settings import CONTRASTS
-from haca3_bids.training.anatomy import AnatomySlices, anatomy_step
 from haca3_bids.training.artifact import ArtifactTriplets, artifact_step
-from haca3_bids.training.haca3 import REAL, SIMULATED, TOGETHER, haca3_losses, stage_at, straight_through
-from haca3_bids.training.levels import LEVELS, contrast_code, tissue_levels
+from haca3_bids.training.haca3 import CURRICULUM, LAST_STAGE, haca3_losses, stage_at, straight_through
 from haca3_bids.training.run import _stacked
 from haca3_bids.training.simulated import SimulatedSlices, cut_shares, with_lesions
 from haca3_bids.volumes.canvas import fit_canvas
@@ -61,27 +57,12 @@ def test_missing_contrasts_are_empty_and_one_is_always_there(heads):
         assert not sample["truth"][~sample["mask"]].any()
 
 
-def test_contrasts_begin_far_apart():
-    codes = np.array([contrast_code(REFERENCE_PROTOCOLS[c]) for c in CONTRASTS])
-    distances = np.linalg.norm(codes[:, None] - codes[None], axis=-1)
-    assert distances[~np.eye(4, dtype=bool)].min() > 2
-
-
-@pytest.mark.parametrize("curriculum", [SIMULATED, REAL])
-def test_a_curriculum_ends_with_whole_slices_and_everything_together(curriculum) -> None:
-    assert [stage.until for stage in curriculum] == sorted(stage.until for stage in curriculum)
-    last = stage_at(1.0, curriculum)[0]
-    assert (last.pool, last.anatomy, last.cycle) == (1, "inference", True)
-    assert stage_at(TOGETHER, curriculum)[0] == last
-
-
-def test_pure_tissues_and_mixtures_have_their_own_levels() -> None:
-    shares = np.zeros((len(TISSUES), 1, 5), np.float32)
-    grey, white, fluid = (TISSUES.index(name) for name in ("grey", "white", "csf"))
-    shares[grey, 0, 0] = shares[white, 0, 1] = shares[fluid, 0, 2] = 1
-    shares[[grey, white], 0, 3] = 0.5
-    found = [dict(LEVELS[level]) for level in tissue_levels(shares)[0]]
-    assert found == [{"grey": 1}, {"white": 1}, {"csf": 1}, {"grey": 0.5, "white": 0.5}, {"air": 1}]
+def test_the_curriculum_begins_coarse_and_soft_and_ends_with_whole_slices_and_the_cycle_loss() -> None:
+    assert [stage.until for stage in CURRICULUM] == sorted(stage.until for stage in CURRICULUM)
+    first, last = stage_at(0.0), stage_at(1.0)
+    assert (first.pool, first.soft, first.cycle) == (2, True, False)
+    assert (last.pool, last.soft, last.cycle) == (1, False, True)
+    assert stage_at(LAST_STAGE) == last != stage_at(LAST_STAGE - 0.01)
 
 
 def test_lesions_take_the_place_of_white_matter_only(heads) -> None:
@@ -104,45 +85,21 @@ def test_a_hard_anatomy_still_has_a_gradient() -> None:
     assert logits.grad.abs().sum() > 0
 
 
-@pytest.mark.parametrize(
-    ("progress", "parts"),
-    [
-        (0.1, ("theta_encoder", "decoder")),
-        (0.3, ("theta_encoder", "decoder")),
-        (0.55, ("theta_encoder", "decoder")),
-        (0.95, ("beta_encoder", "theta_encoder", "decoder", "attention_module", "patchifier")),
-    ],
-)
-def test_the_losses_of_a_stage_are_felt_by_what_it_trains(heads, progress, parts):
+@pytest.mark.parametrize("progress", [0.1, 0.5, 0.95])
+def test_the_losses_of_a_stage_are_felt_by_all_parts_but_the_frozen_one(heads, progress):
     torch.manual_seed(0)
     data = SimulatedSlices(heads, seed=0)
-    batch = _stacked([data[index] for index in range(4)])
-    model = Haca3(Haca3Config(beta_dim=len(LEVELS)))
+    samples = (data[index] for index in range(100))
+    one = next(one for one in samples if one["available"].sum() > 1 and len(one["reference"]) == 1)
+    batch = _stacked([one])
+    model = Haca3()
     model.eta_encoder.requires_grad_(False)
     losses = haca3_losses(model, batch, progress)
     losses["total"].backward()
     assert all(torch.isfinite(value) for value in losses.values())
     for name, part in model.named_children():
         felt = any(p.grad is not None and p.grad.abs().sum() > 0 for p in part.parameters())
-        assert felt == (name in parts), name
-
-
-@pytest.mark.parametrize("progress", [0.1, 0.9])
-def test_the_anatomy_encoder_can_learn_a_slice_by_heart(heads, progress):
-    torch.manual_seed(0)
-    batch = default_collate([AnatomySlices(heads, seed=0, t1w_until=1)[0]])
-    assert batch["contrast"].item() == 0
-    encoder = Haca3(Haca3Config(beta_dim=len(LEVELS))).beta_encoder
-    optimizer = torch.optim.Adam(encoder.parameters(), lr=2e-3)
-    found = []
-    for _ in range(8):
-        losses = anatomy_step(encoder, batch, progress)
-        optimizer.zero_grad()
-        losses["total"].backward()
-        optimizer.step()
-        found.append(losses["total"].item())
-    assert found[-1] < 0.8 * found[0]
-    assert 0 <= losses["right"].item() <= 1
+        assert felt == (name != "eta_encoder"), name
 
 
 def test_an_artifact_step_gives_a_finite_loss(heads):

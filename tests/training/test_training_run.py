@@ -11,9 +11,7 @@ from haca3_bids.training.machine import ALONE
 from haca3_bids.training.run import (
     Cohort,
     Setting,
-    load_anatomy,
     load_haca3,
-    train_anatomy,
     train_artifact,
     train_haca3,
     untrained,
@@ -35,7 +33,7 @@ def setting(steps, minutes=FOREVER, seed=3, accumulate=1):
 
 def test_the_same_seed_gives_the_same_first_twenty_losses_and_they_fall(heads, tmp_path):
     for name, seed in (("one", 3), ("same", 3), ("other", 4)):
-        train_anatomy(heads, tmp_path / name, setting(20, seed=seed))
+        train_artifact(heads, tmp_path / name, setting(20, seed=seed))
     assert losses(tmp_path / "one") == losses(tmp_path / "same")
     assert losses(tmp_path / "one")[0] != losses(tmp_path / "other")[0]
     totals = [row["total"] for row in losses(tmp_path / "one")]
@@ -63,10 +61,8 @@ def test_a_run_of_haca3_that_was_stopped_ends_as_if_it_had_not_been(heads, tmp_p
     load_haca3(tmp_path / "parts")
 
 
-def test_the_encoders_can_be_taken_up_by_haca3(heads, tmp_path):
+def test_the_artifact_encoder_can_be_taken_up_by_haca3(heads, tmp_path):
     artifact = train_artifact(heads, tmp_path / "artifact", setting(2))
-    anatomy = train_anatomy(heads, tmp_path / "anatomy", setting(2))
-    model = untrained(artifact, load_anatomy(tmp_path / "anatomy"))
-    assert model.config.beta_dim == 25
-    assert torch.equal(model.beta_encoder.in_conv.weight, anatomy.in_conv.weight)
+    model = untrained(artifact)
+    assert model.config.beta_dim == 5
     assert torch.equal(model.eta_encoder.seq[0].weight, artifact.seq[0].weight)

@@ -1,0 +1,55 @@
+"""The node that reads a raw scan: what cannot be used ends here, and what is odd about the rest is said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nipype.interfaces.base import File
+
+from haca3_bids.interfaces.preprocess import VolumeOutputSpec
+from haca3_bids.interfaces.step import Step, StepInputSpec
+from haca3_bids.preprocessing import session
+from haca3_bids.preprocessing.neck import without_neck
+from haca3_bids.preprocessing.resolution import acquisition
+from haca3_bids.volumes.header import check_geometry
+from haca3_bids.volumes.scan import check_intensities, load_scan
+from haca3_bids.volumes.volume import save_volume
+
+
+class ReadInputSpec(StepInputSpec):
+    """Inputs of ``Read``."""
+
+    in_file = File(exists=True, mandatory=True, desc="raw scan")
+
+
+class ReadOutputSpec(VolumeOutputSpec):
+    """Outputs of ``Read``."""
+
+    blank = File(exists=True, desc="where the scan was given zeros, on the grid of the copy")
+
+
+class Read(Step):
+    """A copy of a raw scan with voxels of about 2 mm and a rough bias correction: what registrations look at."""
+
+    input_spec = ReadInputSpec
+    output_spec = ReadOutputSpec
+    name_in_record = "read"
+
+    def _work(self, folder: Path) -> dict[str, Any]:
+        forced = "orientation" in self.inputs.force
+        check_geometry(self.inputs.in_file, forced=forced)
+        scan = load_scan(self.inputs.in_file, forced=forced)
+        name = Path(self.inputs.in_file).name
+        check_intensities(scan, name)
+        head, cut = without_neck(scan.image)
+        copy = session.for_registration(head, self._settings)
+        save_volume(copy, self._out("out_file", folder / "coarse.nii.gz"))
+        blank = session.blank_voxels(head)
+        save_volume(blank, self._out("blank", folder / "blank.nii.gz"), dtype=np.uint8)
+        return {
+            "acquisition": acquisition(scan.image).described(),
+            "remarks": [*scan.remarks, *([cut.sentence(name)] if cut else [])],
+            "orientation_assumed": scan.orientation_assumed,
+        }

@@ -1,0 +1,64 @@
+"""A neck and shoulders in the field of view, which draw a search for a head to themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haca3_bids.preprocessing.head import head_mask
+from haca3_bids.preprocessing.resampling import shrink
+from haca3_bids.volumes.volume import Volume
+
+LOOK_MM = 4.0  # voxel size at which the vertex is looked for
+SMALLEST_MM2 = 500.0  # of a plane of the mask: less is a speck above the head
+HEAD_MM = 170.0  # from the vertex down lies all of a brain, tilted or not: as FSL's robustfov has it
+LONGEST_MM = 260.0  # a head is shorter in any direction, and so is the usual field of view of 256 mm
+
+
+@dataclass(frozen=True)
+class NeckCut:
+    """How far below the vertex the image shows something."""
+
+    reach_mm: float
+
+    def sentence(self, name: str) -> str:
+        """For the record."""
+        return (
+            f"{name} shows {self.reach_mm / 10:.0f} cm of a body: registration looks at the upper "
+            f"{HEAD_MM / 10:.0f} cm alone."
+        )
+
+
+def without_neck(volume: Volume) -> tuple[Volume, NeckCut | None]:
+    """The image down to 17 cm below the vertex where more than a head is seen; as it is where not.
+
+    Which way is up is the header's word.
+    """
+    axis = int(np.argmax(np.abs(volume.affine[2, :3] / volume.zooms_mm)))
+    upwards = bool(volume.affine[2, axis] > 0)
+    zoom_mm = float(volume.zooms_mm[axis])
+    coarse = shrink(volume, LOOK_MM)
+    seen = np.flatnonzero(_plane_areas_mm2(coarse, axis) >= SMALLEST_MM2)
+    per_plane = round(float(coarse.zooms_mm[axis]) / zoom_mm)
+    first, end = (int(seen[0]) * per_plane, (int(seen[-1]) + 1) * per_plane) if seen.size else (0, 0)
+    reach_mm = (end - first) * zoom_mm
+    if reach_mm <= LONGEST_MM:
+        return volume, None
+    keep = round(HEAD_MM / zoom_mm)
+    return _cut(volume, axis, *((end - keep, volume.shape[axis]) if upwards else (0, first + keep))), NeckCut(reach_mm)
+
+
+def _plane_areas_mm2(coarse: Volume, axis: int) -> NDArray[np.float64]:
+    """Area of the head in each plane across an axis."""
+    across = tuple(other for other in range(3) if other != axis)
+    areas: NDArray[np.float64] = head_mask(coarse).sum(axis=across) * np.prod(coarse.zooms_mm[list(across)])
+    return areas
+
+
+def _cut(volume: Volume, axis: int, start: int, stop: int) -> Volume:
+    planes = tuple(slice(start, stop) if a == axis else slice(None) for a in range(3))
+    moved = np.eye(4)
+    moved[axis, 3] = start
+    return Volume(np.ascontiguousarray(volume.data[planes]), volume.affine @ moved)

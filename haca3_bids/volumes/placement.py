@@ -1,0 +1,163 @@
+"""Where the header of a NIfTI file places its voxels, and whether it can be believed.
+
+A header says up to three times how large voxels are and how they lie: sform, qform, pixdim. Where these agree, any of
+them will do. Where they do not, a guess mirrors or stretches a head, and nothing after it can tell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from nibabel.openers import ImageOpener
+from numpy.typing import NDArray
+
+from haca3_bids.errors import BadInput
+
+Affine = NDArray[np.float64]
+
+UNIT_MM = {"meter": 1000.0, "mm": 1.0, "micron": 0.001}  # what is not said is taken for millimetres
+SIZE_TOLERANCE = 0.01  # of a voxel's edge: rounding in float32 is far below, a stretched head above
+FLAT = 1e-4  # of a voxel's volume, were its angles right: less is rounding of none
+ANGLE_DEG = 1.0  # of a rotation, or of a right angle
+SCANNER = 1  # the code of scanner coordinates; a form of another code may lead to a template, and stretch
+FORCE = "--force orientation"
+
+
+@dataclass(frozen=True)
+class Placement:
+    """An ``affine`` (4, 4) from voxel indices to RAS+ millimetres, and what speaks against it."""
+
+    affine: Affine
+    doubt: BadInput | None = None  # it cannot be believed: ``affine`` is what is taken when the user insists
+    note: str = ""  # the header contradicts itself, and this is what was believed
+    unit: str = "mm"
+
+
+def placement(image: Any, path: Path) -> Placement:
+    """The placement of an image of three or more axes; BadInput where a voxel has no size or no place."""
+    if not isinstance(image.header, nib.Nifti1Header):
+        return Placement(np.asarray(image.affine, np.float64))
+    unit = _unit(image.header)
+    sizes = _sizes(image, path) * UNIT_MM[unit]
+    found = _believed(image.header, sizes, path.name, UNIT_MM[unit])
+    return Placement(found.affine, found.doubt, found.note, unit)
+
+
+def _unit(header: nib.Nifti1Header) -> str:
+    try:
+        unit = str(header.get_xyzt_units()[0])
+    except KeyError:  # codes that do not exist
+        return "mm"
+    return unit if unit in UNIT_MM else "mm"
+
+
+def _sizes(image: Any, path: Path) -> NDArray[np.float64]:
+    """Edges of a voxel as the file has them: nibabel mends a pixdim of zero without a word."""
+    with ImageOpener(str(path)) as file:
+        header = type(image.header).from_fileobj(file, check=False)
+    sizes = np.abs(np.asarray(header["pixdim"][1:4], np.float64))
+    if not np.isfinite(sizes).all() or (sizes == 0).any():
+        raise BadInput(
+            f"{path.name} has voxels of {_by(sizes)} in its header (pixdim); three finite lengths are needed.",
+            "Convert the scan again, or correct the header.",
+        )
+    return sizes
+
+
+def _believed(header: nib.Nifti1Header, sizes: NDArray[np.float64], name: str, scale: float) -> Placement:
+    codes = int(header["sform_code"]), int(header["qform_code"])
+    in_mm = np.array([scale, scale, scale, 1.0])[:, None]
+    if not any(codes):
+        return Placement(header.get_base_affine() * in_mm, _says_nothing(name))
+    qform = _qform(header) if codes[1] else None
+    if not codes[0]:
+        return Placement(_in_space(qform, name) * in_mm)
+    sform = _in_space(header.get_sform(), name) * in_mm
+    wrong = _distortion(sform, sizes)
+    if qform is None:
+        return Placement(_rigid(sform, sizes), _contradiction(name, wrong)) if wrong else Placement(sform)
+    return _of_both(sform, qform * in_mm, codes, wrong, name)
+
+
+def _qform(header: nib.Nifti1Header) -> Affine | None:
+    """The qform; None where its quaternion is no rotation, so that nothing can be learnt from it."""
+    try:
+        form = np.asarray(header.get_qform(), np.float64)
+    except ValueError:
+        return None
+    return form if np.isfinite(form).all() else None
+
+
+def _in_space(form: Affine | None, name: str) -> Affine:
+    """A form that can be inverted; BadInput otherwise."""
+    if form is None or not np.isfinite(form).all():
+        raise BadInput(f"{name} has an affine that is not finite, or no rotation; its voxels have no place in space.")
+    if abs(np.linalg.det(form[:3, :3])) <= FLAT * np.linalg.norm(form[:3, :3], axis=0).prod():
+        raise BadInput(f"{name} has an affine with zero determinant; its voxels have no place in space.")
+    return form
+
+
+def _of_both(sform: Affine, qform: Affine, codes: tuple[int, int], wrong: str, name: str) -> Placement:
+    """What is believed of two forms: the sform, but of one that leads elsewhere and the scanner's own the latter."""
+    if np.linalg.det(sform[:3, :3]) * np.linalg.det(qform[:3, :3]) < 0:
+        return Placement(qform, _contradiction(name, "its sform and its qform disagree about left and right"))
+    elsewhere = codes[0] != SCANNER and codes[1] == SCANNER
+    if wrong and not elsewhere:
+        return Placement(qform, _contradiction(name, wrong))
+    if not wrong and (angle := _angle_deg(sform, qform)) > ANGLE_DEG:
+        wrong = f"its sform and its qform are turned against each other by {angle:.0f} degrees"
+    if not wrong:
+        return Placement(sform)
+    believed = "qform is believed, for it has the code of scanner coordinates" if elsewhere else "sform is believed"
+    return Placement(qform if elsewhere else sform, note=f"{wrong}; the {believed}")
+
+
+def _contradiction(name: str, wrong: str) -> BadInput:
+    return BadInput(
+        f"{name} contradicts itself: {wrong}.",
+        f"Correct the header (compare it with the DICOM files), or let {FORCE} go by qform and pixdim.",
+    )
+
+
+def _says_nothing(name: str) -> BadInput:
+    return BadInput(
+        f"{name} says nothing about left and right: qform_code and sform_code are both 0 in its header.",
+        f"Convert the scan again from DICOM, or set a code where you know that the form is right; {FORCE} goes on with "
+        "the voxel sizes alone and takes the first axis to run from right to left, as FSL and SPM do.",
+    )
+
+
+def _distortion(sform: Affine, sizes: NDArray[np.float64]) -> str:
+    """What is wrong with the sform, in words, where it has other voxel sizes than pixdim or is sheared."""
+    edges = np.linalg.norm(sform[:3, :3], axis=0)
+    if not np.allclose(edges, sizes, rtol=SIZE_TOLERANCE, atol=0):
+        return f"its sform has voxels of {_by(edges)} mm, its pixdim of {_by(sizes)} mm"
+    cosines = (sform[:3, :3] / edges).T @ (sform[:3, :3] / edges)
+    shear = float(np.degrees(np.arcsin(np.abs(cosines - np.diag(np.diag(cosines))).max().clip(0, 1))))
+    return f"its sform is sheared by {shear:.0f} degrees" if shear > ANGLE_DEG else ""
+
+
+def _rigid(sform: Affine, sizes: NDArray[np.float64]) -> Affine:
+    """The sform with the lengths of pixdim and right angles, about the same first voxel."""
+    out = sform.copy()
+    out[:3, :3] = _directions(sform) * sizes
+    return out
+
+
+def _directions(affine: Affine) -> Affine:
+    """The nearest orthonormal axes, mirrored or not, as columns."""
+    left, _, right = np.linalg.svd(affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0))
+    return np.asarray(left @ right, np.float64)
+
+
+def _angle_deg(one: Affine, other: Affine) -> float:
+    trace = np.trace(_directions(one).T @ _directions(other))
+    return float(np.degrees(np.arccos(np.clip((trace - 1) / 2, -1, 1))))
+
+
+def _by(lengths: NDArray[np.float64]) -> str:
+    return " x ".join(f"{length:.4g}" for length in lengths)
