@@ -27,7 +27,6 @@ from haca3_bids.errors import BadInput, InvalidBids, NothingSelected, UsageError
 from haca3_bids.settings import CONTRASTS, REFERENCE_ORDER, SelectionSettings
 from haca3_bids.volumes.header import check_geometry
 
-
 NO_METADATA = Metadata({})
 
 

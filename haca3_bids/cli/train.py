@@ -1,4 +1,4 @@
-"""``haca3 train artifact|haca3|fusion|export``: from label maps or scans to weights, in resumable steps."""
+"""``haca3 train mixture|artifact|haca3|fusion|export``: from label maps or scans to weights, in resumable steps."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from haca3_bids.checkpoints.registry import BUILTIN
+from haca3_bids.cli import train_mixture
 from haca3_bids.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,18 +21,20 @@ if TYPE_CHECKING:
 
 HELP = "train the networks on simulated slices, on preprocessed scans, or on both"
 VALIDATION_SHARE = 9  # every ninth of the heads, by name, is for validation, at least one; and of each site's people
-STEPS = {"artifact": 400, "haca3": 4000, "fusion": 120}
-RATES = {"artifact": (4e-4, 7e-4), "haca3": (4e-4, 7e-4), "fusion": (4e-4, 7e-4)}
+STEPS = {"mixture": train_mixture.STEPS, "artifact": 400, "haca3": 4000, "fusion": 120}
+RATES = {"mixture": (train_mixture.RATE,) * 2, **dict.fromkeys(("artifact", "haca3", "fusion"), (4e-4, 7e-4))}
 PRECISIONS = ("fp32", "bf16")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``haca3 train``."""
-    parser.add_argument("what", choices=[*STEPS, "export"], help="in this order; each needs the one before")
+    parser.add_argument(
+        "what", choices=[*STEPS, "export"], help="what to train: the mixture model; or, in this order, HACA3's parts"
+    )
     data = parser.add_argument_group("data")
     data.add_argument("--simulate", type=Path, metavar="LABELS", help="folder of head label maps to simulate with")
     data.add_argument(
-        "--data", type=Path, nargs="+", metavar="DERIVATIVES", help="haca3: output folders of haca3-bids to learn from"
+        "--data", type=Path, nargs="+", metavar="DERIVATIVES", help="mixture, haca3: output folders of haca3-bids"
     )
     data.add_argument(
         "--sites",
@@ -45,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--start-from",
         metavar="WEIGHTS",
-        help="haca3: go on from these HACA3 weights (haca3, haca3plus, or a file)",
+        help="go on from these weights: a file of the same kind of networks; builtin (mixture); haca3, haca3plus",
     )
     run.add_argument("--minutes", type=float, default=float("inf"), help="stop after this long, to be resumed")
     run.add_argument("--seed", type=int, default=0, help="of the data and of the networks (default: 0)")
@@ -81,7 +84,8 @@ def main(args: argparse.Namespace) -> int:
         with here.leader_first():
             heads, kept = _heads(args)
         setting = Setting(plan, here, args.workers)
-        {"artifact": _artifact, "haca3": _haca3, "fusion": _fusion}[args.what](args, heads, kept, setting)
+        stages = {"mixture": train_mixture.train, "artifact": _artifact, "haca3": _haca3, "fusion": _fusion}
+        stages[args.what](args, heads, kept, setting)
     return 0
 
 
@@ -96,8 +100,8 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError("There is nothing to train on.", "Give --simulate LABELS, --data DERIVATIVES, or both.")
     if args.data and not args.simulate and args.what not in ("haca3", "export"):
         raise UsageError(
-            f"The {args.what} network learns from simulated heads only.",
-            f"haca3 train {args.what} --simulate LABELS",
+            f"haca3 train {args.what} needs simulated heads.",
+            f"haca3 train {args.what} --simulate LABELS" + (" --data DERIVATIVES" if args.what == "mixture" else ""),
         )
     if args.what == "haca3":
         _check_beginning(args)
@@ -211,6 +215,10 @@ def _export(heads: list[Anatomy], out: Path) -> None:
     from haca3_bids.training.loop import CHECKPOINT, load_trained
     from haca3_bids.training.run import load_haca3
 
+    if (out / train_mixture.FOLDER).is_dir():
+        train_mixture.export(heads, out)
+        if not (out / "haca3").is_dir():
+            return
     model = load_haca3(out / "haca3")
     trained = (out / "fusion" / CHECKPOINT).exists()
     fusion = load_trained(FusionNet(), out / "fusion") if trained else None

@@ -44,21 +44,21 @@ class PlacedSession:
     scales: Mapping[str, float]  # the 95th percentile of each image, in its own unit
 
 
-def find_sessions(datasets: Sequence[Path], sites: Path | None = None) -> list[Session]:
+def find_sessions(datasets: Sequence[Path], sites: Path | None = None, *, one_site: bool = False) -> list[Session]:
     """Every session of some derivatives datasets, by name; each dataset is a site unless ``sites`` says otherwise.
 
     ``sites`` is a TSV with the columns participant_id, site and, where sessions differ, session_id. BadInput when
-    there is nothing to learn from: no image, no session of two contrasts, or one site only.
+    there is nothing to learn from: no image, no session of two contrasts, or (unless ``one_site``) one site only.
     """
     table = _read_sites(sites) if sites else {}
     names = _told_apart(datasets)
     found = [one for dataset, name in zip(datasets, names, strict=True) for one in _sessions_of(dataset, name, table)]
     if not any(len(session.images) > 1 for session in found):
         raise BadInput(
-            f"None of the {len(found)} sessions has two contrasts; HACA3 learns anatomy from pairs of one session.",
+            f"None of the {len(found)} sessions has two contrasts; anatomy is learned from pairs of one session.",
             "Give sessions with two or more of T1w, T2w, PDw and FLAIR, or train with --simulate.",
         )
-    if len({session.site for session in found}) == 1:
+    if not one_site and len({session.site for session in found}) == 1:
         raise BadInput(
             f"All {len(found)} sessions are of one site ({found[0].site}); there is nothing to harmonize between.",
             "Give datasets of two or more sites, or name them with --sites FILE.tsv.",

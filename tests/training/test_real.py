@@ -212,7 +212,8 @@ def test_a_target_of_another_site_is_not_reconstructed(placed):
     ("words", "sentence"),
     [
         (["haca3"], "nothing to train on"),
-        (["artifact", "--data", "siteA"], "learns from simulated heads only"),
+        (["artifact", "--data", "siteA"], "haca3 train artifact needs simulated heads"),
+        (["mixture", "--data", "siteA"], "haca3 train mixture needs simulated heads"),
         (["haca3", "--data", "siteA", "siteB"], "needs a trained artifact encoder"),
         (["haca3", "--data", "siteA", "--start-from", "builtin"], "the built-in weights are a mixture model"),
         (["haca3", "--data", "siteA", "--start-from", "mixture.safetensors"], "these weights are a mixture model"),

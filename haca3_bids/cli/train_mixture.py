@@ -1,0 +1,83 @@
+"""``haca3 train mixture`` and its export: the mixture model from label maps, and from scans beside them."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from haca3_bids.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from haca3_bids.networks.mixture import Mixture
+    from haca3_bids.physics.anatomy import Anatomy
+    from haca3_bids.training.run import Setting
+    from haca3_bids.training.scans import PlacedSession
+
+FOLDER = "mixture"  # of the run, below --out
+STEPS, RATE = 20_000, 2e-3
+FADE, LARGEST_GRADIENT, AVERAGE = 0.2, 1.0, 0.998
+VALIDATE_EVERY, SAVE_EVERY = 250, 100  # steps
+
+
+def train(args: argparse.Namespace, heads: list[Anatomy], kept: list[Anatomy], setting: Setting) -> None:
+    """Train the model, or resume."""
+    from haca3_bids.training.mixture import train_mixture
+
+    plan = replace(
+        setting.plan,
+        fade=FADE,
+        largest_gradient=LARGEST_GRADIENT,
+        average=AVERAGE,
+        validate_every=VALIDATE_EVERY,
+        save_every=SAVE_EVERY,
+    )
+    with setting.machine.leader_first():
+        sessions = _sessions(args) if args.data else ()
+    train_mixture(_beginning(args), heads, kept, args.out / FOLDER, plan, setting.machine, sessions)
+
+
+def export(heads: Sequence[Anatomy], out: Path) -> None:
+    """``weights/mixture.safetensors`` from where the run's validation was best, or as it was last without any."""
+    from haca3_bids.networks.mixture import Mixture, MixtureConfig
+    from haca3_bids.physics.tissues import TISSUES
+    from haca3_bids.training.crops import Heads
+    from haca3_bids.training.loop import BEST, CHECKPOINT, load_trained
+    from haca3_bids.training.mixture_export import export_mixture
+    from haca3_bids.training.tables import draw_tables
+
+    name = BEST if (out / FOLDER / BEST).exists() else CHECKPOINT
+    model = load_trained(Mixture(MixtureConfig(TISSUES)), out / FOLDER, name)
+    tables = draw_tables(Heads(heads).coarse(), seed=1)
+    export_mixture(model, tables, out / "weights" / "mixture.safetensors", {"made by": "haca3 train"})
+
+
+def _beginning(args: argparse.Namespace) -> Mixture:
+    """The model to begin with: drawn from the seed, or that of a file."""
+    import torch
+
+    from haca3_bids.checkpoints.formats import load_checkpoint
+    from haca3_bids.checkpoints.registry import resolve
+    from haca3_bids.networks.mixture import Mixture, MixtureConfig
+    from haca3_bids.physics.tissues import TISSUES
+
+    if not args.start_from:
+        torch.manual_seed(args.seed)
+        return Mixture(MixtureConfig(TISSUES))
+    model = load_checkpoint(resolve(args.start_from)).model
+    if not isinstance(model, Mixture):
+        raise UsageError(
+            f"The mixture model cannot go on from {args.start_from}: these weights are HACA3's.",
+            "Give --start-from builtin or a file of the mixture model.",
+        )
+    return model.requires_grad_(True)
+
+
+def _sessions(args: argparse.Namespace) -> Sequence[PlacedSession]:
+    """All sessions with two contrasts or more; sites do not matter here."""
+    from haca3_bids.training.scans import find_sessions, place_sessions
+
+    return place_sessions(find_sessions(args.data, args.sites, one_site=True), args.out / "sessions")
