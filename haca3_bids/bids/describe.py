@@ -121,6 +121,7 @@ def claim_targets(output_dir: Path, targets: Sequence[Mapping[str, Any]]) -> Non
                     f"(theta {_rounded(before['theta'])}, now {_rounded(target['theta'])}).",
                     "Give the target another name (--target NAME=VALUE), or another OUTPUT_DIR.",
                 )
+            before |= {key: target[key] for key in ("fingerprint",) if key in target}
         write_json(path, description)
         _write_descriptions(output_dir, known)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from haca3_bids import errors
-from haca3_bids.errors import Haca3Error, InputOutputFailure, TemporaryFailure
+from haca3_bids.errors import CannotCreate, Haca3Error, InputOutputFailure, TemporaryFailure
 from haca3_bids.settings import CONTRASTS
 
 STEPS = {
@@ -32,6 +32,7 @@ STEPS = {
 EXPECTED = re.compile(r"haca3_bids\.errors\.(\w+): (.+)")
 SENTENCE_END = re.compile(r"(?<=[.?!)])\s+(?=[A-Z])")
 NO_SPACE = re.compile(r"Errno (28|122|5|116)\b")
+NO_RIGHT = re.compile(r"Errno (1|13|30)\b")
 HINT_BUG = "This is not an expected failure: please report it with the crash file."
 HINT_MEMORY = "Give --mem, fewer --nprocs, or more memory to the job."
 
@@ -86,6 +87,8 @@ def error_from(traceback: str) -> Haca3Error:
     last = _last_line(traceback)
     if NO_SPACE.search(last):
         return InputOutputFailure(f"Reading or writing failed: {last}.", "Is the disk full, or the quota used up?")
+    if NO_RIGHT.search(last):
+        return CannotCreate(f"There is no permission to read or write: {last}.", "Check owner and permissions.")
     if "MemoryError" in last or "Cannot allocate memory" in last:
         return TemporaryFailure("Memory ran out.", HINT_MEMORY)
     return Haca3Error(f"Unexpected: {last}", HINT_BUG)

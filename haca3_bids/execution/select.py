@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from haca3_bids.bids.discover import Session, check_session, discover_subject, list_subjects
-from haca3_bids.errors import Haca3Error, NothingSelected, NoUsableImage
+from haca3_bids.errors import BadInput, Haca3Error, NothingSelected, NoUsableImage
 from haca3_bids.execution.outcome import FAILED, SKIPPED, Outcome
 from haca3_bids.settings import CONTRASTS, SelectionSettings, Settings
 
@@ -30,7 +33,7 @@ def select_sessions(settings: Settings) -> Selection:
     outcomes: list[Outcome] = []
     for subject in list_subjects(settings.bids_dir, settings.selection.participants):
         try:
-            found += discover_subject(settings.bids_dir, subject, settings.selection)
+            found += _discover(settings, subject)
         except Haca3Error as error:
             if error.exit_code == 64:
                 raise
@@ -42,6 +45,28 @@ def select_sessions(settings: Settings) -> Selection:
         raise _no_image(settings, found)
     outcomes += [Outcome(one.name, SKIPPED, reason=_why_empty(one)) for one in found if not one.images]
     return _checked(with_images, outcomes)
+
+
+def _discover(settings: Settings, subject: str) -> list[Session]:
+    """The subject's sessions; BadInput where a folder or a file of it may not be read."""
+    try:
+        _check_access(settings.bids_dir / f"sub-{subject}")
+        return discover_subject(settings.bids_dir, subject, settings.selection)
+    except OSError as error:
+        place = Path(str(error.filename or f"sub-{subject}"))
+        shown = place.relative_to(settings.bids_dir) if place.is_relative_to(settings.bids_dir) else place.name
+        raise BadInput(
+            f"{shown} cannot be read ({error.strerror}).", "Check its owner and permissions, or leave the subject out."
+        ) from error
+
+
+def _check_access(folder: Path) -> None:
+    """Raise PermissionError where a folder that holds scans is closed: looking for files in it finds none."""
+    if folder.exists() and not os.access(folder, os.R_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+    for inner in (*folder.glob("ses-*"), *folder.glob("anat")):
+        if inner.is_dir():
+            _check_access(inner)
 
 
 def _checked(sessions: Sequence[Session], outcomes: list[Outcome]) -> Selection:

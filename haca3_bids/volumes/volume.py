@@ -13,6 +13,7 @@ from nibabel.orientations import axcodes2ornt, inv_ornt_aff, io_orientation, orn
 from numpy.typing import NDArray
 
 from haca3_bids.errors import BadInput
+from haca3_bids.partial import partial_file
 
 Array = NDArray[np.float32]
 Affine = NDArray[np.float64]
@@ -100,12 +101,8 @@ def save_volume(
     image.header.set_xyzt_units("mm")
     image.set_sform(volume.affine, code=4 if in_template else 1)
     image.set_qform(volume.affine, code=4 if in_template else 1)
-    partial = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
+    with partial_file(path) as partial:
         nib.save(image, partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def reorient(volume: Volume, axes: Sequence[str] = ("L", "P", "S")) -> Volume:

@@ -11,7 +11,7 @@ from haca3_bids.errors import BadInput, CannotCreate, Haca3Error, InputOutputFai
 from haca3_bids.execution.crash import error_from, read_crashes
 from haca3_bids.execution.environment import child_environment, prepare_environment
 from haca3_bids.execution.outcome import DONE, FAILED, FINISHED, SKIPPED, Outcome, exit_code, summary
-from haca3_bids.execution.places import check_places, shareable_command, work_folder
+from haca3_bids.execution.places import check_places, shareable_command
 from haca3_bids.execution.resources import allowed_memory_gb, allowed_processors, plan_resources
 from haca3_bids.settings import ExecutionSettings, Settings
 
@@ -123,13 +123,6 @@ def test_a_missing_input_is_a_usage_error_and_a_file_as_output_cannot_be_created
     (tmp_path / "file").write_text("")
     with pytest.raises(CannotCreate):
         check_places(places(tmp_path, "file"))
-
-
-def test_the_scratch_folder_holds_the_version_and_is_one_an_output(tmp_path: Path) -> None:
-    one, other = (work_folder(places(tmp_path, out)) for out in ("a", "b"))
-    assert one != other
-    assert "haca3_bids-" in one.name
-    assert work_folder(places(tmp_path, "a", "w")).parent == tmp_path / "w"
 
 
 def test_a_shareable_command_holds_no_path_of_the_machine(tmp_path: Path) -> None:
