@@ -6,7 +6,8 @@ import dataclasses
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from haca3_bids import __version__
 from haca3_bids.bids.derivatives import Context
@@ -14,7 +15,7 @@ from haca3_bids.bids.describe import claim_targets
 from haca3_bids.bids.discover import Session
 from haca3_bids.bids.given import find_given
 from haca3_bids.bids.record import is_finished, keep_stamps, record_path, write_failure
-from haca3_bids.errors import Haca3Error
+from haca3_bids.errors import BadInput, Haca3Error
 from haca3_bids.execution.crash import Crash
 from haca3_bids.execution.encoding import encode_targets
 from haca3_bids.execution.environment import set_threads
@@ -26,6 +27,9 @@ from haca3_bids.execution.rounds import Part, in_rounds, parts_of, subjects_at_o
 from haca3_bids.execution.select import Selection
 from haca3_bids.execution.targets import Target, default_targets
 from haca3_bids.execution.task import Run, engine_needs, node_names, session_scratch
+
+if TYPE_CHECKING:
+    from haca3_bids.workflows.participant import SessionPlan
 
 LOGGER = logging.getLogger("haca3_bids")
 STOPPED = "The run stopped before this session was through."
@@ -76,27 +80,44 @@ def _round(run: Run, parts: Sequence[Part], targets: Sequence[Target], failed: M
     """How the sessions of a few subjects ended, whose locks are held; records and pages are written."""
     sessions = [session for part in parts for session in part.sessions]
     outcomes = [failed[session.name] for session in sessions if session.name in failed]
-    waiting: list[Session] = []
+    plans: list[SessionPlan] = []
     for session in sessions:
         if session.name in failed:
             continue
-        if not run.settings.execution.reprocess and _is_finished(run, session, targets):
-            keep_stamps(run.settings.output_dir, session)
-            judge_again(record_path(run.settings.output_dir, session), run.settings)
-            outcomes.append(Outcome(session.name, FINISHED))
-        else:
-            waiting.append(session)
-    outcomes += _processed(run, waiting, targets) if waiting else []
+        try:
+            if _taken_over(run, session, targets):
+                outcomes.append(Outcome(session.name, FINISHED))
+            else:
+                plans.append(_plan(run, session, targets))
+        except (Haca3Error, OSError) as error:
+            outcomes.append(Outcome(session.name, FAILED, "looking at what there is of it", _as_expected(error)))
+    outcomes += _processed(run, plans, targets) if plans else []
     _leave_failures(run, sessions, outcomes)
     write_pages(run.settings, [part.subject for part in parts])
     return outcomes
 
 
-def _processed(run: Run, sessions: Sequence[Session], targets: Sequence[Target]) -> list[Outcome]:
+def _taken_over(run: Run, session: Session, targets: Sequence[Target]) -> bool:
+    """Whether an earlier run finished the session; its verdict is then by the limits of this one."""
+    if run.settings.execution.reprocess or not _is_finished(run, session, targets):
+        return False
+    keep_stamps(run.settings.output_dir, session)
+    judge_again(record_path(run.settings.output_dir, session), run.settings)
+    return True
+
+
+def _as_expected(error: Haca3Error | OSError) -> Haca3Error:
+    if isinstance(error, Haca3Error):
+        return error
+    name = Path(str(error.filename)).name if error.filename else "A file"
+    return BadInput(f"{name} cannot be read or written ({error.strerror}).", "Check its owner and permissions.")
+
+
+def _processed(run: Run, plans: Sequence[SessionPlan], targets: Sequence[Target]) -> list[Outcome]:
     """How the sessions ended, after the graph of all of them was run."""
     from haca3_bids.workflows.participant import init_participant_wf
 
-    plans = [_plan(run, session, targets) for session in sessions]
+    sessions = [plan.session for plan in plans]
     workflow = init_participant_wf(plans, run.settings, engine_needs(run))
     workflow.base_dir = str(run.work)
     if run.settings.execution.clean_workdir:
@@ -111,7 +132,7 @@ def _is_finished(run: Run, session: Session, targets: Sequence[Target]) -> bool:
     return is_finished(run.settings.output_dir, session, run.fingerprint(session), wanted)
 
 
-def _plan(run: Run, session: Session, targets: Sequence[Target]) -> Any:
+def _plan(run: Run, session: Session, targets: Sequence[Target]) -> SessionPlan:
     from haca3_bids.workflows.participant import SessionPlan
 
     context = Context(
