@@ -18,7 +18,7 @@ def partial_file(path: Path) -> Iterator[Path]:
     The file is made by whoever writes it, so that it has the permissions which the folder and the umask give;
     ``tempfile`` would let nobody else read it.
     """
-    partial = path.with_name(f".{secrets.token_hex(RANDOM_BYTES)}-{path.name}")
+    partial = path.with_name(f".partial-{secrets.token_hex(RANDOM_BYTES)}-{path.name}")
     try:
         yield partial
         os.replace(partial, path)

@@ -14,6 +14,7 @@ from haca3_bids.errors import Haca3Error, TemporaryFailure
 from haca3_bids.execution.outcome import FAILED, Outcome
 
 SUBJECTS_A_PROCESS = 8  # in one round: enough that few processes idle while the last session of a round is done
+MOST_SUBJECTS = 1000
 SHARE_OF_FILES = 4  # every lock is an open file, and a run needs files for other things
 
 
@@ -33,7 +34,8 @@ def parts_of(sessions: Sequence[Session]) -> list[Part]:
 
 def subjects_at_once(processes: int | None) -> int:
     """How many subjects make a round; None: as many as this process may lock, for a cluster takes them all."""
-    most = max(1, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // SHARE_OF_FILES)
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    most = MOST_SUBJECTS if files == resource.RLIM_INFINITY else min(MOST_SUBJECTS, max(1, files // SHARE_OF_FILES))
     return most if processes is None else min(most, SUBJECTS_A_PROCESS * processes)
 
 

@@ -67,7 +67,7 @@ def read_cohort(
     """Every session that has a record, by name."""
     people = read_participants(bids_dir / "participants.tsv")
     members = []
-    for path in sorted(output_dir.glob("sub-*/**/anat/*_desc-haca3_qc.json")):
+    for path in sorted(output_dir.glob("sub-*/**/anat/sub-*_desc-haca3_qc.json")):
         record = json.loads(path.read_text(encoding="utf-8"))
         subject, session = str(record.get("subject", "")).removeprefix("sub-"), record.get("session") or ""
         if (subjects and subject not in subjects) or (sessions and session not in sessions):
