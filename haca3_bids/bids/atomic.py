@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from haca3_bids.bids.lenient import finite
 from haca3_bids.errors import CannotCreate, TemporaryFailure
 from haca3_bids.partial import partial_file
 
@@ -33,8 +34,8 @@ def write_copy(source: Path, path: Path) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON that people can read, whole or not at all."""
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    """Write JSON that people can read, whole or not at all; null stands for a number that is not finite."""
+    write_text(path, json.dumps(finite(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from haca3_bids.errors import BadInput
-from haca3_bids.volumes.header import Geometry, read_geometry
+from haca3_bids.volumes.header import Geometry, check_geometry
 
 WHOLE_HEAD_MM = 100.0  # a brain is longer than this along every axis; less is a slab
 STEP_MM = 0.1  # voxel sizes closer than this count as equal
@@ -20,20 +19,22 @@ class Candidate:
 
     path: Path
     entities: Mapping[str, str]
-    geometry: Geometry | None  # None: the header cannot be read
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    geometry: Geometry | None  # None: it is not one 3D volume, or its header cannot be believed
+    image_type: Sequence[str] = ()
 
 
-def candidate(path: Path, entities: Mapping[str, str], metadata: Mapping[str, Any]) -> Candidate:
-    """A candidate with its geometry, None when the file cannot be read."""
+def candidate(path: Path, entities: Mapping[str, str], image_type: Sequence[str] = ()) -> Candidate:
+    """A candidate with its geometry, None where it could not serve: it then loses to any other."""
     try:
-        return Candidate(path, entities, read_geometry(path), metadata)
-    except BadInput:
-        return Candidate(path, entities, None, metadata)
+        geometry = check_geometry(path)
+    except Exception:  # whatever it is, check_session names it if no other scan is preferred to this one
+        return Candidate(path, entities, None, image_type)
+    sound = all(math.isfinite(zoom) and zoom > 0 for zoom in geometry.zooms_mm)
+    return Candidate(path, entities, geometry if sound else None, image_type)
 
 
 def _readable(scan: Candidate) -> float:
-    return 0.0 if scan.geometry is not None and len(scan.geometry.shape) == 3 else 1.0
+    return 0.0 if scan.geometry is not None else 1.0
 
 
 def _whole_head(scan: Candidate) -> float:
@@ -43,8 +44,7 @@ def _whole_head(scan: Candidate) -> float:
 def _reconstruction(scan: Candidate) -> float:
     label = scan.entities.get("rec", "").lower()
     if not label:
-        image_type = [str(word).upper() for word in scan.metadata.get("ImageType", ())]
-        return 0.0 if "NORM" in image_type else 1.0
+        return 0.0 if "NORM" in scan.image_type else 1.0
     return 0.0 if "norm" in label else 2.0
 
 
@@ -70,7 +70,7 @@ def _run(scan: Candidate) -> float:
 
 
 RULE: Sequence[tuple[Callable[[Candidate], float], str]] = (
-    (_readable, "it is one 3D volume"),
+    (_readable, "it is one 3D volume whose header can be believed"),
     (_whole_head, "it covers the whole head (100 mm or more along every axis)"),
     (_thickest, "its voxels are shorter along their longest edge"),
     (

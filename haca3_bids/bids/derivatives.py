@@ -11,6 +11,7 @@ from typing import Any
 
 from haca3_bids.bids.atomic import make_folder, read_json, write_json
 from haca3_bids.bids.discover import Session
+from haca3_bids.bids.metadata import read_metadata
 from haca3_bids.bids.names import bids_uri, file_name, record_name, target_desc, transform_name
 from haca3_bids.bids.record import completion, failed_record, images_found, merge_records, record_path
 from haca3_bids.bids.sidecars import harmonized_sidecar, native_sidecar, preproc_sidecar, template_sidecar
@@ -83,7 +84,7 @@ def _stage(context: Context, products: Products, partial: Path) -> dict[str, Any
         "figures": figures,
         "seconds": dict(products.seconds),
         "memory_mb": dict(products.memory_mb),
-        "notes": list(products.notes),
+        "notes": [*session.warnings, *products.notes],
         "methods": list(context.methods),
         "completion": completion(session, context.fingerprint, targets, outputs),
     }
@@ -94,7 +95,7 @@ def _stage_preproc(context: Context, products: Products, partial: Path) -> None:
         target = partial / _relative(context, contrast, space=context.space, res=RES, desc="preproc")
         _copy(path, target)
         source = context.session.images[contrast].path
-        raw = _raw_sidecar(source)
+        raw = read_metadata(source, context.bids_dir).values
         content = template_sidecar(context.space, [_raw_uri(context, source)])
         write_json(_sidecar(target), content | preproc_sidecar(contrast, products.preprocessing, raw))
 
@@ -226,10 +227,6 @@ def _relative(context: Context, suffix: str, *, space: str, desc: str, res: str 
 
 def _sidecar(image: Path) -> Path:
     return image.with_name(image.name.removesuffix(".nii.gz") + ".json")
-
-
-def _raw_sidecar(image: Path) -> dict[str, Any]:
-    return read_json(image.with_name(image.name.partition(".")[0] + ".json")) or {}
 
 
 def _raw_uri(context: Context, path: Path) -> str:

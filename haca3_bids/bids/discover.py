@@ -1,39 +1,31 @@
-"""The sessions of a dataset and the scans that serve as their sources, by pybids, one subject at a time."""
+"""The sessions of a dataset and the scans that serve as their sources, one subject at a time."""
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from haca3_bids.bids.choice import candidate, choose
-from haca3_bids.bids.names import matches_filter, parse_entities, session_folder, session_name
+from haca3_bids.bids.ignored import IGNORE_FILE, Pattern, is_ignored, read_ignored
+from haca3_bids.bids.lenient import read_text
+from haca3_bids.bids.listing import IMAGE_EXTENSIONS as IMAGE_EXTENSIONS
+from haca3_bids.bids.listing import (
+    anatomical_files,
+    check_name,
+    check_session_label,
+    check_subject_folder,
+    session_places,
+    unreadable,
+)
+from haca3_bids.bids.metadata import Metadata, read_metadata
+from haca3_bids.bids.names import parse_entities, session_folder, session_name
+from haca3_bids.bids.usable import why_no_magnitude, why_unusable
 from haca3_bids.errors import BadInput, InvalidBids, NothingSelected, UsageError
 from haca3_bids.settings import CONTRASTS, REFERENCE_ORDER, SelectionSettings
 from haca3_bids.volumes.header import check_geometry
-
-IMAGE_EXTENSIONS = (".nii", ".nii.gz")
-OTHER_CONTRASTS = {
-    "MP2RAGE": "not supported: an inversion image of MP2RAGE is no weighted image of one of the four contrasts",
-    "UNIT1": "not supported: the uniform image of MP2RAGE has noise in the place of air",
-    "T1map": "not supported: a map of T1, not a T1-weighted image",
-    "R1map": "not supported: a map of R1, not a T1-weighted image",
-    "PDT2": "a combined PD and T2 image is two volumes in one file; split it into PDw and T2w",
-    "PD": "the suffix PD is deprecated; name a proton-density weighted image PDw",
-    "defacemask": "a mask, not an image",
-    "mask": "a mask, not an image",
-}
-UNWANTED_ENTITIES = {
-    "ce": "contrast agent was given (ce-); ask for it by name with --bids-filter-file",
-    "inv": "not supported: an inversion image of a quantitative acquisition (inv-)",
-    "mt": "part of a magnetization-transfer pair (mt-)",
-    "chunk": "one of several parts of a head (chunk-)",
-    "space": "not in its own space (space-): not a raw scan",
-    "desc": "processed (desc-): not a raw scan",
-}
 
 
 @dataclass(frozen=True)
@@ -44,6 +36,7 @@ class SourceImage:
     path: Path
     entities: Mapping[str, str]
     reason: str
+    warnings: tuple[str, ...] = ()  # what of its sidecars could not be read
 
 
 @dataclass(frozen=True)
@@ -56,12 +49,18 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Session:
-    """One visit of one subject: at most one scan of each contrast."""
+    """One visit of one subject: at most one scan of each contrast; none where a problem forbids to choose."""
 
     subject: str
     session: str | None
     images: Mapping[str, SourceImage]
     left_out: tuple[LeftOut, ...] = ()
+    problem: BadInput | None = None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What could not be read of the sidecars of its scans."""
+        return tuple(warning for image in self.images.values() for warning in image.warnings)
 
     @property
     def reference(self) -> str:
@@ -99,8 +98,8 @@ def read_filters(path: Path | None) -> dict[str, dict[str, Any]]:
     if path is None:
         return {}
     try:
-        filters = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        filters = json.loads(read_text(path))
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"The filter file {path.name} cannot be read as JSON ({type(error).__name__}).") from error
     by_key = {contrast.lower(): contrast for contrast in CONTRASTS}
     if not isinstance(filters, dict) or not all(isinstance(value, dict) for value in filters.values()):
@@ -112,106 +111,87 @@ def read_filters(path: Path | None) -> dict[str, dict[str, Any]]:
 
 
 def discover_subject(bids_dir: Path, subject: str, selection: SelectionSettings) -> list[Session]:
-    """The sessions of one subject with the scans chosen; a session without usable scan has no images."""
-    folder = bids_dir / f"sub-{subject}"
-    for place in (folder, *folder.glob("ses-*"), *folder.glob("anat"), *folder.glob("ses-*/anat")):
-        if not place.exists():
-            raise BadInput(
-                f"{place.relative_to(bids_dir)} is a link that points nowhere.",
-                "Mount the folder it points to, or get the data.",
-            )
+    """The sessions of one subject with the scans chosen; a session without usable scan has no images.
+
+    A session that cannot be understood carries its problem, which ``check_session`` raises. Raises BadInput where
+    that is true of the whole subject.
+    """
+    check_subject_folder(bids_dir, subject)
     filters = read_filters(selection.filter_file)
-    files = list(_anatomical_files(bids_dir, subject, selection.database_dir))
-    labels = sorted({session for _, session, _ in files} | _session_folders(folder), key=lambda label: label or "")
+    folder = bids_dir / f"sub-{subject}"
+    try:
+        places = session_places(folder) or {None: folder}
+    except OSError as error:
+        raise unreadable(error, folder, bids_dir) from error
     return [
-        _session(subject, label, [(path, meta) for path, own, meta in files if own == label], selection, filters)
-        for label in labels or [None]
+        _discovered(bids_dir, subject, label, place, selection, filters)
+        for label, place in places.items()
         if not selection.sessions or label in selection.sessions
     ]
 
 
 def check_session(session: Session) -> None:
-    """Raise BadInput when a chosen file is missing, no image, or not one 3D volume."""
+    """Raise BadInput when the session has a problem, or a chosen file is missing, no image, or not one 3D volume."""
+    if session.problem is not None:
+        raise session.problem
     for image in session.images.values():
         check_geometry(image.path)
 
 
-def _session_folders(folder: Path) -> set[str | None]:
-    return {path.name.removeprefix("ses-") for path in folder.glob("ses-*") if path.is_dir()}
-
-
-def _anatomical_files(
-    bids_dir: Path, subject: str, database: Path | None
-) -> Iterator[tuple[Path, str | None, Mapping[str, Any]]]:
-    """Path, session label and metadata of each NIfTI file in the subject's anat folders, in alphabetical order."""
-    from bids.layout import BIDSLayout, BIDSLayoutIndexer
-
-    subject_pattern = rf"^/(?!sub-{subject}(/ses-[^/]+)?(/anat(/.*)?)?$)(?![^/]+\.json$)"
-    ignore = [re.compile(r"/\."), re.compile(r"^/(derivatives|sourcedata|code|models|stimuli)(/|$)")]
-    if database is None:
-        ignore.append(re.compile(subject_pattern))
-    layout = BIDSLayout(
-        bids_dir,
-        database_path=database,
-        indexer=BIDSLayoutIndexer(validate=False, index_metadata=True, ignore=ignore),
-    )
-    found = layout.get(subject=subject, datatype="anat", extension=list(IMAGE_EXTENSIONS))
-    for file in sorted(found, key=lambda one: one.path):
-        path = Path(file.path)
-        yield path, file.entities.get("session"), file.get_metadata()
+def _discovered(
+    bids_dir: Path,
+    subject: str,
+    label: str | None,
+    place: Path,
+    selection: SelectionSettings,
+    filters: Mapping[str, Mapping[str, Any]],
+) -> Session:
+    try:
+        check_session_label(subject, label)
+        return _session(bids_dir, subject, label, anatomical_files(place, bids_dir), selection, filters)
+    except BadInput as problem:
+        return Session(subject, label, {}, problem=problem)
+    except OSError as error:
+        return Session(subject, label, {}, problem=unreadable(error, place, bids_dir))
 
 
 def _session(
+    bids_dir: Path,
     subject: str,
     label: str | None,
-    files: Sequence[tuple[Path, Mapping[str, Any]]],
+    files: Sequence[Path],
     selection: SelectionSettings,
     filters: Mapping[str, Mapping[str, Any]],
 ) -> Session:
     left_out: list[LeftOut] = []
     images: dict[str, SourceImage] = {}
-    usable: dict[str, list[tuple[Path, Mapping[str, Any]]]] = {}
-    for path, metadata in files:
-        reason = _unusable(path, selection, filters)
+    usable: dict[str, dict[Path, Metadata]] = {}
+    ignored = read_ignored(bids_dir)
+    for path in files:
+        reason = _out_of_place(path, bids_dir, ignored) or why_unusable(path.name, selection, filters)
+        if not reason:
+            check_name(path, subject, label, bids_dir)
+            metadata = read_metadata(path, bids_dir)
+            reason = why_no_magnitude(path.name, metadata.part, filters)
         if reason:
             left_out.append(LeftOut(path, reason))
         else:
-            usable.setdefault(parse_entities(path.name)[1], []).append((path, metadata))
+            usable.setdefault(parse_entities(path.name)[1], {})[path] = metadata
     for contrast in CONTRASTS:
-        scans = [candidate(path, parse_entities(path.name)[0], meta) for path, meta in usable.get(contrast, [])]
-        if scans:
-            best, reason, against = choose(scans)
-            images[contrast] = SourceImage(contrast, best.path, best.entities, reason)
+        known = usable.get(contrast, {})
+        if known:
+            best, reason, against = choose(
+                [candidate(path, parse_entities(path.name)[0], own.image_type) for path, own in known.items()]
+            )
+            images[contrast] = SourceImage(contrast, best.path, best.entities, reason, known[best.path].warnings)
             left_out += [LeftOut(path, why) for path, why in against.items()]
     return Session(subject, label, images, tuple(left_out))
 
 
-FILTER_KEYS = {
-    "acquisition": "acq",
-    "reconstruction": "rec",
-    "ceagent": "ce",
-    "session": "ses",
-    "subject": "sub",
-    "inversion": "inv",
-}
-
-
-def _unusable(path: Path, selection: SelectionSettings, filters: Mapping[str, Mapping[str, Any]]) -> str:
-    """Why a file is not even a candidate; empty when it is one."""
-    entities, suffix, _ = parse_entities(path.name)
-    if suffix in OTHER_CONTRASTS:
-        return OTHER_CONTRASTS[suffix]
-    if suffix not in CONTRASTS:
-        return f"{suffix} is none of {', '.join(CONTRASTS)}"
-    wanted = {FILTER_KEYS.get(key, key): value for key, value in filters.get(suffix, {}).items()}
-    for entity, reason in UNWANTED_ENTITIES.items():
-        if entity in entities and wanted.get(entity) is None:
-            return reason
-    if entities.get("part", "mag") != "mag":
-        return f"the {entities['part']} part of a complex image (part-{entities['part']})"
-    if suffix not in selection.modalities:
-        return f"{suffix} is not among --modalities"
-    known = {key: value for key, value in wanted.items() if key not in ("suffix", "datatype", "extension")}
-    if not matches_filter(entities, known):
-        return "left out by --bids-filter-file"
-    return ""
+def _out_of_place(path: Path, bids_dir: Path, ignored: Sequence[Pattern]) -> str:
+    relative = PurePosixPath(path.relative_to(bids_dir))
+    if is_ignored(relative, ignored):
+        return f"named in {IGNORE_FILE}"
+    if relative.parent.name != "anat":
+        return "in a folder within anat, where BIDS has no scans"
+    return "" if path.name.startswith("sub-") else "its name does not say whose it is (sub-)"

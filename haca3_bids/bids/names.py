@@ -9,13 +9,27 @@ from haca3_bids.errors import UsageError
 
 ENTITY_ORDER = ("sub", "ses", "acq", "rec", "run", "space", "res", "desc")
 RESERVED = ("preproc", "beta", "attention")
+LABEL_RULE = "Labels have letters, digits and '+' only."
+
+
+def is_label(text: str) -> bool:
+    """Whether BIDS (1.11) allows a text as a label."""
+    return bool(re.fullmatch(r"[A-Za-z0-9+]+", text))
 
 
 def check_label(label: str) -> str:
     """The label itself; UsageError when BIDS does not allow it."""
-    if not re.fullmatch(r"[A-Za-z0-9]+", label):
-        raise UsageError(f"'{label}' is no BIDS label.", "Labels have letters and digits only.")
+    if not is_label(label):
+        raise UsageError(f"'{label}' is no BIDS label.", LABEL_RULE)
     return label
+
+
+def node_name(name: str) -> str:
+    """A session's or subject's name as Nipype allows it: ``sub-a+b_ses-1`` becomes ``sub_a_plus_b_ses_1``.
+
+    Labels hold neither hyphen nor underscore, so that two names never become one.
+    """
+    return name.replace("-", "_").replace("+", "_plus_")
 
 
 def as_label(text: str) -> str:
@@ -63,7 +77,8 @@ def target_desc(name: str) -> str:
 
 def check_target_name(name: str) -> str:
     """The name itself; UsageError when it is no label or would collide with names of our own."""
-    check_label(name)
+    if not name.isascii() or not name.isalnum():
+        raise UsageError(f"'{name}' cannot name a target.", "Such a name has letters and digits only.")
     if name.lower().endswith("std"):
         raise UsageError(f"A target cannot be called '{name}': that ending names standard-deviation maps.")
     return name

@@ -168,4 +168,5 @@ def failed_record(
     record |= {
         "quality": {"verdict": "fail", "reasons": [{"measure": "error", "grade": "fail", "sentence": error.sentence}]}
     }
-    return record | {"preprocessing": {}, "harmonization": {}, "figures": [], "seconds": {}, "notes": []}
+    record |= {"preprocessing": {}, "harmonization": {}, "figures": [], "seconds": {}}
+    return record | {"notes": list(session.warnings)}

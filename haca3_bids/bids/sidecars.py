@@ -7,20 +7,20 @@ from typing import Any
 
 from haca3_bids.settings import WHITE_MATTER_PEAK
 
-COPIED_KEYS = (  # of the raw sidecar: physics of the scan, nothing of the person, place or time
-    "Manufacturer",
-    "ManufacturersModelName",
-    "MagneticFieldStrength",
-    "MRAcquisitionType",
-    "ScanningSequence",
-    "SequenceVariant",
-    "PulseSequenceType",
-    "EchoTime",
-    "RepetitionTime",
-    "InversionTime",
-    "FlipAngle",
-    "SliceThickness",
-)
+COPIED_KEYS: Mapping[str, tuple[type, ...]] = {  # of the raw sidecar: physics, nothing of the person, place or time
+    "Manufacturer": (str,),
+    "ManufacturersModelName": (str,),
+    "MagneticFieldStrength": (int, float),
+    "MRAcquisitionType": (str,),
+    "ScanningSequence": (str, list),
+    "SequenceVariant": (str, list),
+    "PulseSequenceType": (str,),
+    "EchoTime": (int, float, list),
+    "RepetitionTime": (int, float),
+    "InversionTime": (int, float),
+    "FlipAngle": (int, float, list),
+    "SliceThickness": (int, float),
+}
 SPATIAL_REFERENCES = {
     "MNI152NLin2009cSym": "https://templateflow.s3.amazonaws.com/tpl-MNI152NLin2009cSym/"
     "tpl-MNI152NLin2009cSym_res-1_T1w.nii.gz",
@@ -68,7 +68,16 @@ def preproc_sidecar(contrast: str, record: Mapping[str, Any], raw: Mapping[str, 
         **_sampling(own),
         **({"LongitudinalSessions": visits} if visits else {}),
         "Defaced": record.get("defaced"),
-        **{key: raw[key] for key in COPIED_KEYS if key in raw},
+        **copied(raw),
+    }
+
+
+def copied(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """What is copied of a raw sidecar, as far as it has the type that BIDS asks for."""
+    return {
+        key: raw[key]
+        for key, types in COPIED_KEYS.items()
+        if isinstance(raw.get(key), types) and not isinstance(raw[key], bool)
     }
 
 

@@ -7,15 +7,17 @@ import logging
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+from haca3_bids.bids.lenient import read_text
 from haca3_bids.errors import InvalidBids
 
 LOGGER = logging.getLogger("haca3_bids")
 VALIDATOR = "bids-validator-deno"
-ABOUT_CONTENT = ("EMPTY_FILE", "SYMLINK_BROKEN", "NIFTI_")  # a broken scan fails its own session, not the dataset
+ABOUT_SCANS = ("EMPTY_FILE", "SYMLINK_BROKEN", "NIFTI_")  # a broken scan fails its own session, not the dataset
+ABOUT_SIDECARS = ("JSON_", "INVALID_JSON", "SIDECAR_")  # a broken sidecar is its own image's warning
 SHOWN = 5
 
 
@@ -28,8 +30,8 @@ def check_description(bids_dir: Path) -> dict[str, Any]:
             "Give the dataset's top folder; at the least this file needs Name and BIDSVersion.",
         )
     try:
-        description = json.loads(path.read_text())
-    except ValueError as error:
+        description = json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
         raise InvalidBids(f"The dataset_description.json of {bids_dir.name} is not valid JSON ({error}).") from error
     missing = [key for key in ("Name", "BIDSVersion") if not isinstance(description, dict) or key not in description]
     if missing:
@@ -37,22 +39,26 @@ def check_description(bids_dir: Path) -> dict[str, Any]:
     return dict(description)
 
 
-def validate_bids(bids_dir: Path, subjects: Sequence[str]) -> None:
+def validate_bids(bids_dir: Path, folders: Collection[str]) -> None:
     """Raise InvalidBids when the validator finds errors in what is going to be read.
 
-    That is the dataset's own files and the ``anat`` folders of ``subjects``; errors elsewhere are logged.
+    That is the dataset's own files, those at the top of each subject, and ``folders`` such as ``sub-01/ses-1/anat``;
+    errors elsewhere are logged.
     """
     issues = run_validator(bids_dir)
     if issues is None:
         LOGGER.warning("The BIDS validator could not be run; the dataset is taken as it is.")
         return
-    errors = [issue for issue in issues if issue.get("severity") == "error" and not _about_content(issue)]
-    ours = [issue for issue in errors if _concerns(str(issue.get("location", "")), subjects)]
-    if len(errors) > len(ours):
-        LOGGER.warning("The BIDS validator finds %d errors in files that are not read.", len(errors) - len(ours))
+    errors = [issue for issue in issues if issue.get("severity") == "error" and not _about_scan(issue)]
+    concern = [issue for issue in errors if _concerns(_location(issue), folders)]
+    ours = [issue for issue in concern if not _about_sidecar(issue)]
+    if len(errors) > len(concern):
+        LOGGER.warning("The BIDS validator finds %d errors in files that are not read.", len(errors) - len(concern))
+    if len(concern) > len(ours):
+        words = _shown([issue for issue in concern if _about_sidecar(issue)])
+        LOGGER.warning("Of some sidecars, only what is valid is used:\n  %s", words)
     if ours:
-        lines = [f"{issue.get('location', '')}: {issue.get('code')} {issue.get('issueMessage', '')}" for issue in ours]
-        shown = "\n  ".join(line.strip() for line in lines[:SHOWN])
+        shown = _shown(ours)
         raise InvalidBids(
             f"{bids_dir.name} is not valid BIDS ({len(ours)} errors):\n  {shown}",
             "Correct the dataset, or go on at your own risk with --skip-bids-validation.",
@@ -73,12 +79,28 @@ def run_validator(dataset: Path) -> list[dict[str, Any]] | None:
         return None
 
 
-def _about_content(issue: dict[str, Any]) -> bool:
-    return str(issue.get("code", "")).startswith(ABOUT_CONTENT)
+def _shown(issues: Sequence[dict[str, Any]]) -> str:
+    lines = [f"{issue.get('location', '')}: {issue.get('code')} {issue.get('issueMessage', '')}" for issue in issues]
+    return "\n  ".join(line.strip() for line in lines[:SHOWN])
 
 
-def _concerns(location: str, subjects: Sequence[str]) -> bool:
-    parts = location.strip("/").split("/")
-    if not parts[0].startswith("sub-") or len(parts) == 1:
+def _about_scan(issue: dict[str, Any]) -> bool:
+    return str(issue.get("code", "")).startswith(ABOUT_SCANS)
+
+
+def _about_sidecar(issue: dict[str, Any]) -> bool:
+    return str(issue.get("code", "")).startswith(ABOUT_SIDECARS) and _location(issue).startswith("sub-")
+
+
+def _location(issue: dict[str, Any]) -> str:
+    return str(issue.get("location", "")).strip("/")
+
+
+def _concerns(location: str, folders: Collection[str]) -> bool:
+    """Whether a file is the dataset's own, or stands in one of the folders or beside the way to it."""
+    subject, *rest = location.split("/")
+    if not subject.startswith("sub-"):
         return True
-    return parts[0].removeprefix("sub-") in subjects and ("anat" in parts or len(parts) < 3)
+    if len(rest) < 2:
+        return any(folder.startswith(f"{subject}/") for folder in folders)
+    return any(f"{location}/".startswith(f"{folder}/") for folder in folders)

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from haca3_bids.bids.lenient import read_text
+from haca3_bids.bids.names import LABEL_RULE, is_label
 from haca3_bids.cli.option import Option
 from haca3_bids.cli.options import LEVELS, OPTIONS, every_option
 from haca3_bids.errors import UnknownLevel, UsageError
 from haca3_bids.quality.thresholds import with_changes
 from haca3_bids.settings import Settings
 
+LABEL_COLUMNS = ("participant_id", "session_id")
+FILE_RULE = "A file of labels is given with a slash or an extension: ./FILE."
 LABELS = {"participants": "sub-", "sessions": "ses-"}
 NOT_KEPT = ("dry-run", "reports-only", "boilerplate-only", "clean-workdir", "reprocess")  # acts, not settings
 TEMPLATE_SPACES = {"MNI152NLin2009cSym": "MNI152NLin2009cSym", "builtin": "MNI152NLin2009aSym"}
@@ -63,27 +68,37 @@ def _with(settings: Settings, field: str, value: Any) -> Settings:
 
 
 def read_labels(words: list[str], prefix: str) -> tuple[str, ...]:
-    """Labels without prefix, each once, in order; a word that is a file stands for the labels in it, one a line."""
+    """Labels without prefix, each once, in order; a word that is a file stands for the labels in it, one a line.
+
+    Only a word with a slash or an extension is looked for as a file: a file called ``01`` hides no label.
+    """
     labels: list[str] = []
     for word in words:
-        lines = [word]
-        if Path(word).is_file():
-            lines = [line.split("\t")[0].strip() for line in Path(word).read_text().splitlines()]
-            lines = [line for line in lines if line and not line.startswith("#") and line != "participant_id"]
+        lines = _lines(word) if "/" in word or Path(word).suffix else [word]
         labels += [line.removeprefix(prefix) for line in lines]
     for label in labels:
-        if not label.isalnum():
-            raise UsageError(
-                f"'{label}' is no BIDS label and no file of labels.", "Labels have letters and digits only."
-            )
+        if not is_label(label):
+            raise UsageError(f"'{label}' is no BIDS label and no file of labels.", f"{LABEL_RULE} {FILE_RULE}")
     return tuple(dict.fromkeys(labels))
+
+
+def _lines(word: str) -> list[str]:
+    """The first word of each line of a file of labels; what was typed where there is no such file."""
+    path = Path(word).expanduser()
+    try:
+        if not path.is_file():
+            return [word]
+        lines = [re.split(r"[\t,;]", line)[0].strip() for line in read_text(path).splitlines()]
+    except OSError as error:
+        raise UsageError(f"The file of labels {path} cannot be read ({error.strerror}).") from error
+    return [line for line in lines if line and not line.startswith("#") and line.casefold() not in LABEL_COLUMNS]
 
 
 def read_config(path: Path) -> dict[str, Any]:
     """Values by option from a TOML file: one table a group, one key an option."""
     try:
-        tables = tomllib.loads(path.read_text())
-    except (OSError, UnicodeDecodeError) as error:
+        tables = tomllib.loads(read_text(path))
+    except OSError as error:
         raise UsageError(f"The configuration file {path} cannot be read ({type(error).__name__}).") from error
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path.name} is not valid TOML: {error}.") from error

@@ -52,7 +52,8 @@ OPTIONS: Mapping[str, tuple[Option, ...]] = {
         Option(
             ("--bids-database-dir",),
             "selection.database_dir",
-            "folder of a pybids database of the dataset: used when there, made when not",
+            "folder of a pybids database of the dataset, kept for other tools: made when it is missing, anew when it "
+            "is not of the dataset as it is; images are always looked for in the dataset itself",
             kind=path,
             metavar="DIR",
         ),

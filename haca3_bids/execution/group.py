@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from haca3_bids.bids.atomic import write_json, write_text
 from haca3_bids.errors import NothingSelected, UsageError
 from haca3_bids.quality.verdict import rejudged
-from haca3_bids.reports.cohort import Member, read_cohort
+from haca3_bids.reports.cohort import Member, cohort_notes, read_cohort
 from haca3_bids.reports.group import group_page
 from haca3_bids.reports.tables import CONTRAST_COLUMNS, QC_COLUMNS, contrast_rows, dictionary, qc_rows, to_tsv
 from haca3_bids.settings import Settings
@@ -33,7 +33,10 @@ def run_group(settings: Settings) -> int:
     ):
         write_text(output_dir / f"{name}.tsv", to_tsv(rows, list(columns)))
         write_json(output_dir / f"{name}.json", dictionary(columns))
-    write_text(output_dir / "group.html", group_page(members, output_dir, settings.quality.group_by))
+    notes = cohort_notes(members, settings.bids_dir, settings.quality.group_by)
+    for note in notes:
+        LOGGER.warning("%s", note)
+    write_text(output_dir / "group.html", group_page(members, output_dir, settings.quality.group_by, notes))
     LOGGER.info("%d sessions: %s", len(members), output_dir / "group.html")
     return 0
 

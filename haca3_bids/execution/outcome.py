@@ -9,6 +9,7 @@ from pathlib import Path
 from haca3_bids.errors import Haca3Error
 
 DONE, FINISHED, SKIPPED, FAILED = "done", "finished earlier", "skipped", "failed"
+PLANNED = "planned"  # of a dry run
 
 
 @dataclass(frozen=True)

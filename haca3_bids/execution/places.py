@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import secrets
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from haca3_bids.bids.atomic import make_folder
@@ -44,20 +47,27 @@ def log_folder(settings: Settings) -> Path:
 
 def shareable_command(words: list[str], settings: Settings) -> str:
     """The command line without this machine's paths: known folders by their role, other paths by their last part."""
-    roles = {settings.bids_dir: "BIDS_DIR", settings.output_dir: "OUTPUT_DIR", settings.execution.work_dir: "WORK_DIR"}
-    return " ".join(["haca3-bids", *(_shareable(word, roles) for word in words)])
+    roles = {settings.bids_dir: "BIDS_DIR", settings.output_dir: "OUTPUT_DIR"}
+    if settings.execution.work_dir is not None:
+        roles[settings.execution.work_dir] = "WORK_DIR"
+    innermost_first = dict(sorted(roles.items(), key=lambda pair: -len(pair[0].parts)))
+    return " ".join(["haca3-bids", *(_shareable(word, innermost_first) for word in words)])
 
 
-def _shareable(word: str, roles: dict[Path | None, str]) -> str:
+def _shareable(word: str, roles: Mapping[Path, str]) -> str:
+    """A word without slash is a path only where it is one of the folders itself: the current folder says nothing."""
     head, sign, tail = word.partition("=")
-    if sign and "/" in tail and "/" not in head:
+    if sign and "/" not in head and ("/" in tail or head.startswith("--")):
         return f"{head}={_shareable(tail, roles)}"
-    path = Path(word).expanduser().resolve()
-    for folder, role in roles.items():
-        if folder is not None and path.is_relative_to(folder):
-            rest = str(path.relative_to(folder))
-            return role if rest == "." else f"{role}/{rest}"
-    return Path(word).name if "/" in word else word
+    typed = Path(word).absolute() if not word.startswith("~/") else Path(word).expanduser()
+    places = (Path(os.path.normpath(typed)), typed.resolve())  # as typed first: an annexed file is a link to elsewhere
+    if "/" not in word:
+        return next((roles[place] for place in places if place in roles), word)
+    for place, folder in itertools.product(places, roles):
+        if place.is_relative_to(folder):
+            rest = str(place.relative_to(folder))
+            return roles[folder] if rest == "." else f"{roles[folder]}/{rest}"
+    return places[0].name
 
 
 def _inside(path: Path, folder: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import platform
@@ -12,12 +13,15 @@ from pathlib import Path
 
 from haca3_bids import __version__
 from haca3_bids.bids.atomic import make_folder, write_json, write_text
+from haca3_bids.bids.database import keep_database
 from haca3_bids.bids.describe import check_dataset, describe_dataset
+from haca3_bids.bids.discover import Session
 from haca3_bids.bids.given import check_derivatives
 from haca3_bids.bids.validate import check_description, validate_bids
+from haca3_bids.errors import UsageError
 from haca3_bids.execution.group import run_group
 from haca3_bids.execution.logs import log_file, terminal_messages
-from haca3_bids.execution.outcome import Outcome, exit_code, summary
+from haca3_bids.execution.outcome import FAILED, PLANNED, Outcome, exit_code, summary
 from haca3_bids.execution.pages import methods_sentences, rewrite_pages, write_boilerplate
 from haca3_bids.execution.places import check_places, log_folder, shareable_command
 from haca3_bids.execution.resources import plan_resources
@@ -54,10 +58,14 @@ def run_participant(settings: Settings, words: list[str], config: str) -> int:
     """Check everything that can be checked, then process every session; see the exit codes in ``errors``."""
     started = time.monotonic()
     selection = check_input(settings)
-    weights, requests = check_means(settings, selection)
+    weights, requests = check_means(settings)
+    if not requests:
+        selection = with_references(selection, weights)
     if settings.execution.dry_run:
         LOGGER.info("%s\n%s", table(selection, settings), _plan(settings, selection, requests, weights))
-        return exit_code(selection.outcomes)
+        return exit_code([*selection.outcomes, *(Outcome(session.name, PLANNED) for session in selection.sessions)])
+    if settings.selection.database_dir is not None:
+        keep_database(settings.bids_dir, settings.selection.database_dir)
     describe_dataset(settings.output_dir, settings.bids_dir, version=__version__, weights=weights.described())
     logs = log_folder(settings)
     with ExitStack() as stack:
@@ -86,12 +94,11 @@ def check_input(settings: Settings) -> Selection:
     check_derivatives(settings.selection.derivatives)
     selection = select_sessions(settings)
     if not settings.selection.skip_validation:
-        named = [*(one.subject for one in selection.sessions), *(one.name[4:] for one in selection.outcomes)]
-        validate_bids(settings.bids_dir, [name.partition("_")[0] for name in named])
+        validate_bids(settings.bids_dir, {session.folder for session in (*selection.sessions, *selection.empty)})
     return selection
 
 
-def check_means(settings: Settings, selection: Selection) -> tuple[Weights, list[TargetRequest]]:
+def check_means(settings: Settings) -> tuple[Weights, list[TargetRequest]]:
     """Weights and targets; errors of what a run needs (64, 69, 73) are raised here. Writes nothing."""
     check_template(settings.preprocessing.template)
     eclare = settings.preprocessing.super_resolution == "eclare"
@@ -102,11 +109,30 @@ def check_means(settings: Settings, selection: Selection) -> tuple[Weights, list
     if eclare and weights.device == "cpu":
         LOGGER.warning("ECLARE without a GPU takes half a day for each scan in thick slices; builtin takes minutes.")
     requests = parse_targets(settings, weights)
-    if not requests:
-        for session in selection.sessions:
-            default_targets(session, weights)
     check_dataset(settings.output_dir, weights.described())
     return weights, requests
+
+
+def with_references(selection: Selection, weights: Weights) -> Selection:
+    """The selection without sessions for which the weights bring no built-in target; UsageError where all are such."""
+    outcomes = {session.name: _without_reference(session, weights) for session in selection.sessions}
+    lacking = [outcome for outcome in outcomes.values() if outcome is not None]
+    if lacking and len(lacking) == len(outcomes) and lacking[0].error is not None:
+        raise lacking[0].error
+    return dataclasses.replace(
+        selection,
+        sessions=tuple(session for session in selection.sessions if outcomes[session.name] is None),
+        outcomes=(*selection.outcomes, *lacking),
+        failed=(*selection.failed, *(session for session in selection.sessions if outcomes[session.name])),
+    )
+
+
+def _without_reference(session: Session, weights: Weights) -> Outcome | None:
+    try:
+        default_targets(session, weights)
+    except UsageError as error:
+        return Outcome(session.name, FAILED, "choosing its targets", error)
+    return None
 
 
 def _plan(settings: Settings, selection: Selection, requests: Sequence[TargetRequest], weights: Weights) -> str:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import logging
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from haca3_bids.bids.discover import Session, check_session, discover_subject, list_subjects
-from haca3_bids.errors import BadInput, Haca3Error, NothingSelected, NoUsableImage
+from haca3_bids.bids.discover import Session, check_session, discover_subject, list_subjects, read_filters
+from haca3_bids.bids.listing import unreadable
+from haca3_bids.bids.names import is_label
+from haca3_bids.errors import BadInput, Haca3Error, InputOutputFailure, NothingSelected, NoUsableImage
 from haca3_bids.execution.outcome import FAILED, SKIPPED, Outcome
 from haca3_bids.settings import CONTRASTS, SelectionSettings, Settings
 
@@ -24,62 +26,58 @@ class Selection:
 
     sessions: tuple[Session, ...]
     outcomes: tuple[Outcome, ...]
-    failed: tuple[Session, ...] = ()  # sessions of the failed outcomes, where they are known
+    failed: tuple[Session, ...] = ()  # sessions of the failed outcomes, where they are known and can be named
+    empty: tuple[Session, ...] = ()  # sessions without a usable image
 
 
 def select_sessions(settings: Settings) -> Selection:
     """The sessions with images; NothingSelected (18) or NoUsableImage (66) when there is none at all."""
     found: list[Session] = []
     outcomes: list[Outcome] = []
+    read_filters(settings.selection.filter_file)  # what is wrong with it is no subject's fault
     for subject in list_subjects(settings.bids_dir, settings.selection.participants):
         try:
-            found += _discover(settings, subject)
-        except Haca3Error as error:
-            if error.exit_code == 64:
-                raise
-            outcomes.append(Outcome(f"sub-{subject}", FAILED, "looking for its images", error))
+            found += discover_subject(settings.bids_dir, subject, settings.selection)
+        except Exception as error:  # whatever it is, the other subjects have nothing to do with it
+            name = f"sub-{subject}"
+            outcomes.append(
+                Outcome(name, FAILED, "looking for its images", input_error(error, name, settings.bids_dir))
+            )
     if not found and not outcomes:
         raise _nothing(settings.selection)
-    with_images = [session for session in found if session.images]
-    if not with_images and not outcomes:
+    to_check = [session for session in found if session.images or session.problem]
+    if not to_check and not outcomes:
         raise _no_image(settings, found)
-    outcomes += [Outcome(one.name, SKIPPED, reason=_why_empty(one)) for one in found if not one.images]
-    return _checked(with_images, outcomes)
+    empty = [session for session in found if session not in to_check]
+    outcomes += [Outcome(one.name, SKIPPED, reason=_why_empty(one)) for one in empty]
+    return dataclasses.replace(_checked(to_check, outcomes, settings), empty=tuple(empty))
 
 
-def _discover(settings: Settings, subject: str) -> list[Session]:
-    """The subject's sessions; BadInput where a folder or a file of it may not be read."""
-    try:
-        _check_access(settings.bids_dir / f"sub-{subject}")
-        return discover_subject(settings.bids_dir, subject, settings.selection)
-    except OSError as error:
-        place = Path(str(error.filename or f"sub-{subject}"))
-        shown = place.relative_to(settings.bids_dir) if place.is_relative_to(settings.bids_dir) else place.name
-        raise BadInput(
-            f"{shown} cannot be read ({error.strerror}).", "Check its owner and permissions, or leave the subject out."
-        ) from error
-
-
-def _check_access(folder: Path) -> None:
-    """Raise PermissionError where a folder that holds scans is closed: looking for files in it finds none."""
-    if folder.exists() and not os.access(folder, os.R_OK | os.X_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
-    for inner in (*folder.glob("ses-*"), *folder.glob("anat")):
-        if inner.is_dir():
-            _check_access(inner)
-
-
-def _checked(sessions: Sequence[Session], outcomes: list[Outcome]) -> Selection:
+def _checked(sessions: Sequence[Session], outcomes: list[Outcome], settings: Settings) -> Selection:
     good: list[Session] = []
     bad: list[Session] = []
     for session in sessions:
         try:
             check_session(session)
             good.append(session)
-        except Haca3Error as error:
-            outcomes.append(Outcome(session.name, FAILED, "looking at its images", error))
-            bad.append(session)
+        except Exception as error:  # as above
+            own = input_error(error, session.name, settings.bids_dir)
+            outcomes.append(Outcome(session.name, FAILED, "looking at its images", own))
+            bad += [session] if session.session is None or is_label(session.session) else []
     return Selection(tuple(good), tuple(outcomes), tuple(bad))
+
+
+def input_error(error: Exception, name: str, bids_dir: Path) -> Haca3Error:
+    """What was met in the files of a subject or session of that name, as an error of its own."""
+    if isinstance(error, Haca3Error):
+        return error
+    LOGGER.debug("%s", name, exc_info=error)
+    if isinstance(error, OSError) and error.errno in (errno.EIO, errno.ESTALE):
+        return InputOutputFailure(f"Reading the files of {name} failed ({error.strerror}).", "Is the disk there?")
+    if isinstance(error, OSError):
+        return unreadable(error, bids_dir / name, bids_dir)
+    words = " ".join(f"{type(error).__name__}: {error}".split())
+    return BadInput(f"The files of {name} cannot be understood ({words}).", "Look at them; -v prints the details.")
 
 
 def _nothing(selection: SelectionSettings) -> NothingSelected:
@@ -117,6 +115,7 @@ def table(selection: Selection, settings: Settings) -> str:
         lines += [
             f"  left out          {one.path.relative_to(settings.bids_dir)}: {one.reason}" for one in session.left_out
         ]
+        lines += [f"  warning           {warning}" for warning in session.warnings]
     for outcome in selection.outcomes:
         why = outcome.error.sentence if outcome.error else outcome.reason
         lines.append(f"{outcome.name}\n  {outcome.status:<8} {why}")

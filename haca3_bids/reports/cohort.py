@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from haca3_bids.bids.atomic import read_json
+from haca3_bids.bids.lenient import read_object
+from haca3_bids.bids.names import parse_entities
+from haca3_bids.bids.participants import read_participants
+
 Record = Mapping[str, Any]
 SIDECAR_GROUPS = {"manufacturer": "Manufacturer", "model": "ManufacturersModelName", "field": "MagneticFieldStrength"}
 MOST_GROUPS = 60  # of one column: more tell people apart, not scanners
+PARTICIPANTS = "participants.tsv"
 NOT_KNOWN = "n/a"
 PREFERRED = ("site", "scanner", "session")  # by which is coloured where nobody says
 
@@ -65,10 +69,11 @@ def read_cohort(
     output_dir: Path, bids_dir: Path, subjects: Sequence[str] = (), sessions: Sequence[str] = ()
 ) -> list[Member]:
     """Every session that has a record, by name."""
-    people = read_participants(bids_dir / "participants.tsv")
+    records = {path: _record(path) for path in sorted(output_dir.glob("sub-*/**/anat/sub-*_desc-haca3_qc.json"))}
+    names = {f"sub-{str(record.get('subject', '')).removeprefix('sub-')}" for record in records.values()}
+    people = read_participants(bids_dir / PARTICIPANTS, names).rows
     members = []
-    for path in sorted(output_dir.glob("sub-*/**/anat/sub-*_desc-haca3_qc.json")):
-        record = json.loads(path.read_text(encoding="utf-8"))
+    for path, record in records.items():
         subject, session = str(record.get("subject", "")).removeprefix("sub-"), record.get("session") or ""
         if (subjects and subject not in subjects) or (sessions and session not in sessions):
             continue
@@ -78,17 +83,34 @@ def read_cohort(
     return members
 
 
-def read_participants(path: Path) -> dict[str, dict[str, str]]:
-    """The columns of participants.tsv by participant; empty without such a file."""
-    if not path.is_file():
-        return {}
-    with path.open(encoding="utf-8-sig", newline="") as lines:
-        rows = [dict(row) for row in csv.DictReader(lines, delimiter="\t")]
-    return {
-        str(row["participant_id"]): {k: str(v) for k, v in row.items() if k and k != "participant_id" and v}
-        for row in rows
-        if row.get("participant_id")
+def _record(path: Path) -> Record:
+    """A session's record; where it cannot be read, one that says so."""
+    content = read_json(path)
+    if content is not None:
+        return content
+    entities, _, _ = parse_entities(path.name)
+    reason = {
+        "measure": "error",
+        "grade": "fail",
+        "sentence": f"{path.name} cannot be read: run the participant level again.",
     }
+    quality = {"verdict": "fail", "reasons": [reason]}
+    return {"subject": entities.get("sub"), "session": entities.get("ses"), "status": "failed", "quality": quality}
+
+
+def cohort_notes(members: Sequence[Member], bids_dir: Path, column: str = "") -> list[str]:
+    """What a reader of the groups must know: what is odd about participants.tsv, and how many sessions it leaves out.
+
+    ``column`` is the one by which sessions are grouped.
+    """
+    notes = list(read_participants(bids_dir / PARTICIPANTS, {member.participant for member in members}).warnings)
+    names = {name for member in members for name in member.groups}
+    site = next((name for name in names if name.casefold() == "site"), "site")
+    for name in dict.fromkeys([site, *([column] if column else [])]):
+        without = sum(member.groups.get(name, NOT_KNOWN) == NOT_KNOWN for member in members)
+        if without:
+            notes.append(f"{without} of {len(members)} sessions {'has' if without == 1 else 'have'} no {name}.")
+    return notes
 
 
 def group_columns(members: Sequence[Member]) -> list[str]:
@@ -106,13 +128,14 @@ def chosen_column(columns: Sequence[str], wanted: str) -> str:
     """The column that is asked for, else the first of the usual ones that tells sessions apart."""
     if wanted:
         return wanted
-    return next((column for column in PREFERRED if column in columns), columns[0] if columns else "")
+    usual = (column for name in PREFERRED for column in columns if column.casefold() == name)
+    return next(usual, columns[0] if columns else "")
 
 
 def _from_sidecars(record_path: Path) -> dict[str, str]:
     """What the sidecar of the first preprocessed image says of the scanner."""
     sidecar = next(iter(sorted(record_path.parent.glob("*_desc-preproc_*.json"))), None)
-    content = json.loads(sidecar.read_text(encoding="utf-8")) if sidecar else {}
+    content = read_object(sidecar)[0] if sidecar else {}
     found = {name: str(content[key]) for name, key in SIDECAR_GROUPS.items() if content.get(key) is not None}
     if "field" in found:
         found["field"] += " T"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import haca3_bids
+from haca3_bids.bids.lenient import finite
 from haca3_bids.quality.thresholds import GRADES
 from haca3_bids.reports.cohort import NOT_KNOWN, Member, chosen_column, group_columns
 from haca3_bids.reports.outliers import OUTLIER, medoids, robust_distances
@@ -20,8 +21,8 @@ SHOWN = ("brain_seen", "noise", "ghosts", "ssim", "theta_distance_after")  # wor
 LARGER_IS_WORSE = {"brain_seen": False, "noise": True, "ghosts": True, "ssim": False, "theta_distance_after": True}
 
 
-def group_page(members: Sequence[Member], output_dir: Path, wanted_column: str = "") -> str:
-    """The page as HTML; every picture and number is inside."""
+def group_page(members: Sequence[Member], output_dir: Path, wanted_column: str = "", notes: Sequence[str] = ()) -> str:
+    """The page as HTML; every picture and number is inside. ``notes`` stand at its top."""
     columns = group_columns(members)
     if wanted_column and wanted_column not in columns:
         columns = [*columns, wanted_column]
@@ -33,7 +34,8 @@ def group_page(members: Sequence[Member], output_dir: Path, wanted_column: str =
         "group.html.j2",
         script="group.js",
         version=haca3_bids.__version__,
-        data=json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
+        data=json.dumps(finite(data), separators=(",", ":")).replace("<", "\\u003c"),
+        notes=notes,
         members=len(members),
         people=len({member.participant for member in members}),
         counts=counts,

@@ -8,6 +8,7 @@ from pathlib import Path
 from nipype.interfaces import utility
 from nipype.pipeline import engine as pe
 
+from haca3_bids.bids.names import node_name, session_name
 from haca3_bids.interfaces import longitudinal as steps
 from haca3_bids.interfaces.preprocess import Read
 from haca3_bids.settings import PreprocessingSettings
@@ -22,7 +23,7 @@ METHODS = (
 
 def frame_workflow_name(subject: str) -> str:
     """``frame_sub_01_wf``."""
-    return f"frame_sub_{subject}_wf"
+    return f"frame_{node_name(session_name(subject, None))}_wf"
 
 
 def init_frame_wf(subject: str, references: Mapping[str, Path], settings: PreprocessingSettings) -> pe.Workflow:

@@ -12,6 +12,7 @@ from nipype.pipeline import engine as pe
 
 from haca3_bids.bids.derivatives import Context
 from haca3_bids.bids.discover import Session
+from haca3_bids.bids.names import node_name
 from haca3_bids.interfaces.derivatives import WriteSession
 from haca3_bids.interfaces.figures import DrawFigures
 from haca3_bids.interfaces.quality import Judge
@@ -55,7 +56,7 @@ class SessionPlan:
 
 def workflow_name(session: Session) -> str:
     """``sub_01_ses_1_wf``: the session's name as Nipype allows it."""
-    return f"{session.name.replace('-', '_')}_wf"
+    return f"{node_name(session.name)}_wf"
 
 
 def init_participant_wf(

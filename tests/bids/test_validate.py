@@ -24,15 +24,15 @@ def test_a_folder_without_description_is_not_bids(tmp_path: Path) -> None:
 def test_errors_in_what_is_read_are_raised_and_others_are_not(raw: Path, scan: Make) -> None:
     (raw / "README").write_text("A dataset for the tests of the check that comes before everything else here.\n")
     scan("sub-01/anat/sub-01_T1w.nii.gz")
-    validate_bids(raw, ["01"])
+    validate_bids(raw, ["sub-01/anat"])
     scan("sub-02/anat/T1w.nii.gz")
-    validate_bids(raw, ["01"])
+    validate_bids(raw, ["sub-01/anat"])
     with pytest.raises(InvalidBids, match=r"sub-02/anat/T1w\.nii\.gz"):
-        validate_bids(raw, ["01", "02"])
+        validate_bids(raw, ["sub-01/anat", "sub-02/anat"])
 
 
 def test_a_broken_scan_is_not_a_matter_of_bids(raw: Path, scan: Make) -> None:
     (raw / "README").write_text("A dataset for the tests of the check that comes before everything else here.\n")
     scan("sub-01/anat/sub-01_T1w.nii.gz").write_bytes(b"")
     (raw / "sub-01/anat/sub-01_T2w.nii.gz").symlink_to("/nowhere")
-    validate_bids(raw, ["01"])
+    validate_bids(raw, ["sub-01/anat"])

@@ -135,6 +135,26 @@ def test_labels_may_stand_in_a_file_one_a_line(tmp_path: Path) -> None:
         read_labels(["a/b"], "sub-")
 
 
+def test_a_file_of_the_current_folder_hides_no_label(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("01").write_text("07\n")
+    assert read_labels(["01"], "sub-") == ("01",)
+    assert read_labels(["./01"], "sub-") == ("07",)
+    assert read_labels(["sub-a+b"], "sub-") == ("a+b",)
+    for word in ("./none", "none.txt", "é", "site-01", "", "sub-"):
+        with pytest.raises(UsageError, match=r"no BIDS label and no file of labels.*\./FILE"):
+            read_labels([word], "sub-")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize(
+    "text", ["participant_id\tsite\r\nsub-01\tA\r\n02\tB", "Participant_ID,site\n01,A\nsub-02,B\n"]
+)
+def test_a_file_of_labels_may_come_from_a_spreadsheet(text: str, encoding: str, tmp_path: Path) -> None:
+    (tmp_path / "labels.tsv").write_bytes(text.encode(encoding))
+    assert read_labels([str(tmp_path / "labels.tsv")], "sub-") == ("01", "02")
+
+
 def test_aliases_and_silent_options_are_accepted() -> None:
     made = settings("--participant_label", "01", "--session-id", "1", "--notrack", "-vv", "--mem-gb", "3")
     assert (made.selection.participants, made.selection.sessions) == (("01",), ("1",))

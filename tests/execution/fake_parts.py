@@ -17,6 +17,7 @@ from nipype.pipeline import engine as pe
 from haca3_bids.execution.weights import Weights
 from haca3_bids.settings import CONTRASTS, HarmonizationSettings, PreprocessingSettings
 from haca3_bids.volumes.volume import Volume, load_volume, save_volume
+from haca3_bids.workflows.longitudinal import frame_workflow_name
 
 SHAPE = (24, 28, 24)
 AFFINE = np.array([[8.0, 0, 0, -92], [0, 8, 0, -124], [0, 0, 8, -78], [0, 0, 0, 1]])
@@ -147,7 +148,7 @@ def fake_preprocess_wf(
 
 def fake_frame_wf(subject: str, references: Mapping[str, Path], settings: PreprocessingSettings) -> pe.Workflow:
     """A frame that is the names of its visits; their first scan stands for its head."""
-    workflow = pe.Workflow(name=f"frame_sub_{subject}_wf")
+    workflow = pe.Workflow(name=frame_workflow_name(subject))
     outputnode = pe.Node(utility.IdentityInterface(fields=["frame", "head"]), name="outputnode")
     outputnode.inputs.frame = " ".join(references)
     outputnode.inputs.head = str(next(iter(references.values())))

@@ -66,13 +66,15 @@ def test_the_filter_file_chooses_among_acquisitions(app: App, dataset: Path, tmp
     assert app("--bids-filter-file", str(filters)) == 64
 
 
-def test_the_database_of_the_dataset_is_made_and_used(app: App, dataset: Path, tmp_path: Path) -> None:
+def test_the_database_is_kept_for_other_tools_and_hides_no_image(app: App, dataset: Path, tmp_path: Path) -> None:
     database = tmp_path / "db"
     assert app("--dry-run", "--bids-database-dir", str(database)) == 0
+    assert not database.exists()
+    assert app("--participant-label", "01", "--bids-database-dir", str(database)) == 0
     assert any(database.iterdir())
     (dataset / "sub-03/anat").mkdir(parents=True)
     save_volume(head(), dataset / "sub-03/anat/sub-03_T1w.nii.gz")
-    assert app("--dry-run", "--participant-label", "03", "--bids-database-dir", str(database)) == 66  # not indexed
+    assert app("--participant-label", "03", "--bids-database-dir", str(database)) == 0
 
 
 def test_validation_can_be_skipped(app: App, dataset: Path) -> None:

@@ -145,6 +145,21 @@ def test_a_shareable_command_holds_no_path_of_the_machine(tmp_path: Path) -> Non
     )
 
 
+def test_the_current_folder_makes_no_path_of_a_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = places(tmp_path, "bids/derivatives/out")
+    scan = tmp_path / "bids/sub-01/anat/sub-01_T1w.nii.gz"
+    scan.parent.mkdir(parents=True)
+    scan.symlink_to(tmp_path / "annex" / "MD5E-s1.nii.gz")
+    options = ["participant", "--participant-label", "01", "--target", "T2w", "-vv", "--work-dir=w", "~nobody"]
+    for folder, bids, out in (("bids", ".", "derivatives/out"), ("bids/sub-01", "..", "../derivatives/out")):
+        monkeypatch.chdir(tmp_path / folder)
+        said = shareable_command([bids, out, *options, str(scan)], settings)
+        assert said == f"haca3-bids BIDS_DIR OUTPUT_DIR {' '.join(options)} BIDS_DIR/sub-01/anat/sub-01_T1w.nii.gz"
+    monkeypatch.chdir(tmp_path)
+    said = shareable_command(["bids", "./bids/derivatives/out/", "x=bids/sub-01/a.nii", "other/a"], settings)
+    assert said == "haca3-bids BIDS_DIR OUTPUT_DIR x=BIDS_DIR/sub-01/a.nii a"
+
+
 def printed(error: Exception) -> str:
     """As Nipype leaves it in a crash file: the traceback of the step, indented within its own."""
     inner = "".join(f"\t{line}\n" for line in "".join(format_exception(error)).splitlines())

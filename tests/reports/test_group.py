@@ -116,3 +116,14 @@ def test_a_failed_session_is_a_row_like_any_other(tmp_path: Path) -> None:
     write_record(tmp_path / "out", failed | {"preprocessing": {}, "harmonization": {}})
     rows = page_rows(group_page(read_cohort(tmp_path / "out", tmp_path), tmp_path / "out"))
     assert rows["sub-01_"][2:4] == ["fail", "The T1w is 4D."]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]"])
+def test_a_record_that_cannot_be_read_is_a_row_that_says_so(content: str, tmp_path: Path) -> None:
+    write_cohort(tmp_path / "out", tmp_path / "raw", 2, contrasts=("T1w",))
+    path = min((tmp_path / "out").rglob("*_desc-haca3_qc.json"))
+    path.write_text(content)
+    members = read_cohort(tmp_path / "out", tmp_path / "raw")
+    (row,) = (row for row in page_rows(group_page(members, tmp_path / "out")).values() if row[2] == "fail")
+    assert path.name in str(row[3])
+    assert path.name.startswith(f"{row[0]}_")

@@ -1,0 +1,67 @@
+"""The pybids database of a dataset, kept for the tools that read one: made when it is missing, anew when it is stale.
+
+Nothing here is read from it. The folders are looked at themselves, so that a database of yesterday hides no image.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from haca3_bids.bids.listing import IMAGE_EXTENSIONS, anatomical_files, session_places
+from haca3_bids.errors import BadInput
+
+LOGGER = logging.getLogger("haca3_bids")
+FILE = "layout_index.sqlite"  # pybids's own name
+NOT_INDEXED = (re.compile(r"/\."), re.compile(r"^/(derivatives|sourcedata|code|models|stimuli)(/|$)"))
+
+
+def keep_database(bids_dir: Path, folder: Path) -> None:
+    """See to it that a folder holds the database of a dataset; a warning where that cannot be."""
+    if (folder / FILE).exists():
+        listed = _listed(bids_dir, folder)
+        if listed is not None and listed == set(_on_disk(bids_dir)):
+            return
+        LOGGER.warning("The database in %s is not of %s as it is now; it is made anew.", folder.name, bids_dir.name)
+    try:
+        _make(bids_dir, folder)
+    except Exception as error:  # pybids and SQLite each raise their own, and no image depends on them
+        words = " ".join(f"{type(error).__name__}: {error}".split()).replace(f"{bids_dir}/", "")
+        LOGGER.warning("The pybids database cannot be made (%s); the run goes on without it.", words)
+
+
+def _make(bids_dir: Path, folder: Path) -> None:
+    from bids.layout import BIDSLayout, BIDSLayoutIndexer
+
+    folder.mkdir(parents=True, exist_ok=True)
+    indexer = BIDSLayoutIndexer(validate=False, index_metadata=True, ignore=list(NOT_INDEXED))
+    with tempfile.TemporaryDirectory(dir=folder) as partial:
+        BIDSLayout(bids_dir, validate=False, database_path=partial, indexer=indexer)
+        os.replace(Path(partial, FILE), folder / FILE)
+
+
+def _listed(bids_dir: Path, folder: Path) -> set[str] | None:
+    """The anatomical images that a database lists; None when it cannot be read or is another dataset's."""
+    from bids.layout import BIDSLayout
+
+    try:
+        layout = BIDSLayout(database_path=folder, validate=False)
+        if Path(layout.root).resolve() != bids_dir.resolve():
+            return None
+        found = layout.get(datatype="anat", extension=list(IMAGE_EXTENSIONS), return_type="filename")
+        return {os.path.relpath(path, layout.root) for path in found}
+    except Exception:  # whatever it is, it is no database of this dataset
+        return None
+
+
+def _on_disk(bids_dir: Path) -> Iterator[str]:
+    for subject in bids_dir.glob("sub-*"):
+        try:
+            for place in session_places(subject).values():
+                yield from (str(path.relative_to(bids_dir)) for path in anatomical_files(place, bids_dir))
+        except (OSError, BadInput):
+            continue

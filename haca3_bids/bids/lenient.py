@@ -1,0 +1,69 @@
+"""Text and JSON as people and scanners leave them, read as far as their meaning is clear."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+ODD_ENCODINGS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+
+KINDS = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+
+
+def read_text(path: Path) -> str:
+    """The text of a file in UTF-8, in UTF-16 with a byte-order mark, else in Latin-1, in which every byte is a letter.
+
+    A byte-order mark is no part of the text. Raises OSError when the file cannot be read.
+    """
+    content = path.read_bytes()
+    encoding = next((name for mark, name in ODD_ENCODINGS.items() if content.startswith(mark)), "utf-8")
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
+
+
+def read_object(path: Path) -> tuple[dict[str, Any], str]:
+    """The JSON object in a file, and what is wrong with it in words; empty words: nothing.
+
+    Line breaks within texts are accepted. Values that are no finite numbers are left out by name; a file that holds
+    no JSON object gives an empty one.
+    """
+    try:
+        text = read_text(path)
+    except FileNotFoundError:
+        return {}, f"{path.name} is a link that points nowhere"
+    except OSError as error:
+        return {}, f"{path.name} cannot be read ({error.strerror})"
+    if not text.strip("\0 \t\r\n"):
+        return {}, f"{path.name} is empty"
+    try:
+        content = json.loads(text, strict=False)
+    except (ValueError, RecursionError) as error:
+        return {}, f"{path.name} is not valid JSON ({error})"
+    if not isinstance(content, dict):
+        return {}, f"{path.name} holds no JSON object but {KINDS.get(type(content), 'a number')}"
+    kept = {key: value for key, value in content.items() if is_finite(value)}
+    lost = ", ".join(sorted(set(content) - set(kept)))
+    return kept, f"{lost} of {path.name} is not a finite number" if lost else ""
+
+
+def is_finite(value: Any) -> bool:
+    """Whether a JSON value holds no NaN and no infinity, however deep."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, dict):
+        return all(is_finite(one) for one in value.values())
+    return all(is_finite(one) for one in value) if isinstance(value, list | tuple) else True
+
+
+def finite(value: Any) -> Any:
+    """A JSON value with None in the place of every NaN and infinity."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: finite(one) for key, one in value.items()}
+    return [finite(one) for one in value] if isinstance(value, list | tuple) else value

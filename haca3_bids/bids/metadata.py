@@ -1,0 +1,57 @@
+"""What the sidecars of a raw scan say of it, by BIDS's rule of inheritance; a broken one is a warning, not an end."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from haca3_bids.bids.lenient import read_object
+from haca3_bids.bids.names import parse_entities
+
+NOT_MAGNITUDE = {"P": "phase", "PHASE": "phase", "PHASE MAP": "phase", "I": "imaginary", "IMAGINARY": "imaginary"}
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """The values of a scan's sidecars, and sentences on what could not be read of them."""
+
+    values: Mapping[str, Any]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def image_type(self) -> tuple[str, ...]:
+        """The words of DICOM's ImageType in capitals, whether they came as a list or as one text with backslashes."""
+        value = self.values.get("ImageType", ())
+        parts = value if isinstance(value, list) else [value] if isinstance(value, str) else []
+        return tuple(word.strip().upper() for part in parts for word in re.split(r"[\\,]", str(part)) if word.strip())
+
+    @property
+    def part(self) -> str:
+        """Which part of a complex image ImageType names: "phase" or "imaginary"; empty for a magnitude image."""
+        return next((NOT_MAGNITUDE[word] for word in self.image_type if word in NOT_MAGNITUDE), "")
+
+
+def read_metadata(image: Path, bids_dir: Path) -> Metadata:
+    """The sidecars that apply to an image, those nearer to it last, so that what they say counts."""
+    values: dict[str, Any] = {}
+    warnings = []
+    for sidecar in _sidecars(image, bids_dir):
+        content, problem = read_object(sidecar)
+        values |= content
+        if problem:
+            warnings.append(f"{image.name}: {problem} and is not used.")
+    return Metadata(values, tuple(warnings))
+
+
+def _sidecars(image: Path, bids_dir: Path) -> Iterator[Path]:
+    entities, suffix, _ = parse_entities(image.name)
+    for folder in reversed([one for one in image.parents if one.is_relative_to(bids_dir)]):
+        found = []
+        for path in folder.glob(f"*{suffix}.json"):
+            own, its_suffix, extension = parse_entities(path.name)
+            if its_suffix == suffix and extension == ".json" and own.items() <= entities.items():
+                found.append((len(own), path))
+        yield from (path for _, path in sorted(found))

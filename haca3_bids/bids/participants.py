@@ -1,0 +1,117 @@
+"""``participants.tsv`` as people write it: what is clear is accepted, the rest is named."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from haca3_bids.bids.lenient import read_text
+from haca3_bids.bids.names import is_label
+
+DELIMITERS = {"\t": "tabs", ",": "commas", ";": "semicolons"}
+NO_VALUE = ("", "n/a", "nan")
+SHOWN = 3  # names in a warning
+
+
+@dataclass(frozen=True)
+class Participants:
+    """The columns of each participant (``sub-01``), and sentences on what is odd about the file."""
+
+    rows: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+def read_participants(path: Path, known: Collection[str] = ()) -> Participants:
+    """What a file says of participants; without a file, nothing.
+
+    ``known`` are the participants that there are: they tell whom a number without its leading zeros means.
+    """
+    if not path.exists() and not path.is_symlink():
+        return Participants()
+    try:
+        lines = [line for line in re.split(r"\r\n|\r|\n", read_text(path)) if line.strip()]
+        delimiter = next((one for one in DELIMITERS if _id_column(_cells(lines[:1], one)) is not None), None)
+        header, *body = _cells(lines, delimiter or "\t") or [[]]
+    except (OSError, csv.Error) as error:
+        words = error.strerror if isinstance(error, OSError) else error
+        return Participants(warnings=(f"{path.name} cannot be read ({words}).",))
+    if delimiter is None:
+        return Participants(warnings=(f"{path.name} has no column participant_id, so nothing of it is used.",))
+    warnings = []
+    if delimiter != "\t":
+        warnings.append(f"{path.name} has {DELIMITERS[delimiter]} between its columns; BIDS wants tabs.")
+    rows, problems = _rows(header, body)
+    rows, more = _with_zeros(rows, known)
+    warnings += [f"{path.name}: {kind}: {_some(names)}." for kind, names in (problems | more).items() if names]
+    missing = sorted(set(known) - set(rows))
+    if missing:
+        warnings.append(f"{path.name} has no row for {_some(missing)}.")
+    return Participants(rows, tuple(warnings))
+
+
+def _cells(lines: Sequence[str], delimiter: str) -> list[list[str]]:
+    if delimiter == "\t":  # a quotation mark is a letter like any other
+        rows = [line.split(delimiter) for line in lines]
+    else:
+        rows = list(csv.reader(lines, delimiter=delimiter, skipinitialspace=True))
+    return [[cell.strip().strip('"').strip() for cell in row] for row in rows]
+
+
+def _id_column(rows: Sequence[Sequence[str]]) -> int | None:
+    names = [re.sub(r"[ _-]", "", name).casefold() for row in rows[:1] for name in row]
+    return names.index("participantid") if "participantid" in names else None
+
+
+def _rows(
+    header: Sequence[str], body: Sequence[Sequence[str]]
+) -> tuple[dict[str, dict[str, str]], dict[str, list[str]]]:
+    """The columns by participant, and the names or lines that are odd, by what is odd about them."""
+    at = _id_column([header]) or 0
+    rows: dict[str, dict[str, str]] = {}
+    unclear: list[str] = []
+    twice: list[str] = []
+    for number, cells in enumerate(body, start=2):
+        name = _participant(cells[at]) if at < len(cells) else ""
+        if not name or any(cells[len(header) :]):
+            unclear.append(f"line {number}")
+            continue
+        pairs = [(key, value) for index, (key, value) in enumerate(zip(header, cells, strict=False)) if index != at]
+        row = {key: value for key, value in pairs if key and value.casefold() not in NO_VALUE}
+        before = rows.setdefault(name, row)
+        if before != row:
+            twice.append(name)
+            rows[name] = {key: value for key, value in (before | row).items() if before.get(key, value) == value}
+    unused = "rows that cannot be understood and are not used"
+    return rows, {unused: unclear, "more than one row, of which only what agrees is used": twice}
+
+
+def _participant(text: str) -> str:
+    label = re.sub(r"^sub-", "", text, flags=re.IGNORECASE)
+    return f"sub-{label}" if is_label(label) else ""
+
+
+def _with_zeros(
+    rows: Mapping[str, dict[str, str]], known: Collection[str]
+) -> tuple[dict[str, dict[str, str]], dict[str, list[str]]]:
+    """The rows with ``sub-1`` renamed to ``sub-01`` where nobody else can be meant, and who was renamed."""
+    renamed: dict[str, str] = {}
+    for name in rows:
+        meant = [one for one in known if one not in rows and _number(one) == _number(name) is not None]
+        if name not in known and len(meant) == 1:
+            renamed[name] = meant[0]
+    clear = {name: new for name, new in renamed.items() if list(renamed.values()).count(new) == 1}
+    names = [f"{name} for {new}" for name, new in clear.items()]
+    return {clear.get(name, name): row for name, row in rows.items()}, {"zeros are missing and were added": names}
+
+
+def _number(participant: str) -> int | None:
+    label = participant.removeprefix("sub-")
+    return int(label) if label.isascii() and label.isdigit() else None
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
