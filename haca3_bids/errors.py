@@ -5,7 +5,10 @@ Exit codes follow fMRIPrep's 16-18 and ``sysexits.h``'s 64-75.
 
 from __future__ import annotations
 
+import json
 from typing import ClassVar
+
+DATA = "haca3-error: "  # begins the line of a traceback that holds the error as JSON
 
 
 class Haca3Error(Exception):
@@ -17,6 +20,8 @@ class Haca3Error(Exception):
         super().__init__(sentence, hint)
         self.sentence = sentence
         self.hint = hint
+        described = {"class": type(self).__name__, "sentence": sentence, "hint": hint}
+        self.add_note(f"{DATA}{json.dumps(described)}")  # tracebacks are the way out of a step's process
 
     def __str__(self) -> str:
         return f"{self.sentence} {self.hint}".strip()
@@ -80,3 +85,17 @@ class TemporaryFailure(Haca3Error):
     """Trying again may help: a lock is held, the GPU is out of memory."""
 
     exit_code = 75
+
+
+def from_traceback(text: str) -> Haca3Error | None:
+    """The expected error that a printed traceback ends with; None where it ends with another one."""
+    _, mark, after = text.rpartition(DATA)
+    if not mark or "Traceback (most recent call last)" in after:
+        return None
+    try:
+        described = json.loads(after.splitlines()[0])
+        kind = globals().get(described["class"])
+        error = kind if isinstance(kind, type) and issubclass(kind, Haca3Error) else Haca3Error
+        return error(described["sentence"], described["hint"])
+    except (ValueError, LookupError, TypeError):
+        return None

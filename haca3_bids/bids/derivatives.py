@@ -13,8 +13,9 @@ from haca3_bids.bids.atomic import make_folder, read_json, write_json
 from haca3_bids.bids.discover import Session
 from haca3_bids.bids.metadata import read_metadata
 from haca3_bids.bids.names import bids_uri, file_name, record_name, target_desc, transform_name
-from haca3_bids.bids.record import completion, images_found, merge_records, record_path
+from haca3_bids.bids.record import completion, failed_record, images_found, merge_records, record_path
 from haca3_bids.bids.sidecars import harmonized_sidecar, native_sidecar, preproc_sidecar, template_sidecar
+from haca3_bids.errors import Haca3Error
 
 RAW = "raw"  # the input's name in DatasetLinks
 RES = "1"
@@ -184,10 +185,24 @@ def _publish(context: Context, record: dict[str, Any], partial: Path) -> None:
         make_folder(folder.parent)
         staged.rename(folder)
         return
-    final.unlink(missing_ok=True)
+    if final.exists():
+        write_json(final, _being_replaced(context))
     for path in _files(staged):
         _move(path, folder / path.relative_to(staged))
     write_json(final, record)
+
+
+def _being_replaced(context: Context) -> dict[str, Any]:
+    """What the record says until all files are in their places: other processes read it, so it is never missing."""
+    error = Haca3Error("The run stopped while the files of this session were replaced.", "Run the same command again.")
+    return failed_record(
+        context.bids_dir,
+        context.session,
+        error=error,
+        step="writing the outputs",
+        version=context.version,
+        command=context.command,
+    )
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -123,6 +123,7 @@ def claim_targets(output_dir: Path, targets: Sequence[Mapping[str, Any]]) -> Non
                     f"({_difference(before, target)}).",
                     "Give the target another name (--target NAME=VALUE), or another OUTPUT_DIR.",
                 )
+            before |= {key: target[key] for key in ("fingerprint",) if key in target}
         write_json(path, description)
         _write_descriptions(output_dir, known)
 

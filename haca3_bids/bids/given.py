@@ -10,7 +10,11 @@ from haca3_bids.bids.names import parse_entities
 from haca3_bids.errors import UsageError
 
 MASKS = {"brain": "brain_mask", "head": "head_mask"}
-LINEAR_EXTENSIONS = (".txt", ".mat", ".tfm")  # ITK files of one linear transform; .h5 holds a warp
+LINEAR_EXTENSIONS = (
+    ".txt",
+    ".mat",
+    ".tfm",
+)  # ITK files of one linear transform, .mat the binary ones of ANTs; .h5 holds a warp
 
 
 def check_derivatives(derivatives: Sequence[tuple[str, Path]]) -> None:

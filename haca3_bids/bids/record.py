@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from haca3_bids.bids.atomic import read_json, write_json
+from haca3_bids.bids.atomic import make_folder, read_json, write_json
 from haca3_bids.bids.describe import same_target, target_key
 from haca3_bids.bids.discover import Session
 from haca3_bids.bids.names import record_name
@@ -30,6 +31,31 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def stamp(path: Path) -> str:
+    """A word that changes with name, size or time of a file; it says none of them, for records are shared."""
+    found = path.stat()
+    text = f"{path.name} {found.st_size} {found.st_mtime_ns}"
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def input_sha256(output_dir: Path, session: Session, contrast: str) -> str:
+    """SHA-256 of an input; taken from the session's record where the file's size and time are what they were then."""
+    done = (read_json(record_path(output_dir, session)) or {}).get("completion") or {}
+    return _as_recorded(session.images[contrast].path, contrast, done)
+
+
+def _as_recorded(path: Path, contrast: str, done: Mapping[str, Any]) -> str:
+    before, now = done.get("inputs", {}).get(contrast), stamp(path)
+    if before and done.get("stamps", {}).get(contrast) == now:
+        return str(before)
+    return _hashed(path, now)
+
+
+@lru_cache(maxsize=4096)
+def _hashed(path: Path, as_of: str) -> str:  # noqa: ARG001
+    return sha256(path)
+
+
 def images_found(session: Session, bids_dir: Path) -> dict[str, Any]:
     """The part of a record that discovery knows: images used, images left out, and why."""
     return {
@@ -41,12 +67,18 @@ def images_found(session: Session, bids_dir: Path) -> dict[str, Any]:
     }
 
 
+def stamps(session: Session) -> dict[str, str]:
+    """The stamp of each input, by contrast."""
+    return {contrast: stamp(image.path) for contrast, image in session.images.items()}
+
+
 def completion(
     session: Session, fingerprint: str, targets: Sequence[Mapping[str, Any]], outputs: Mapping[str, int]
 ) -> dict[str, Any]:
     """What must match for a session to count as finished; ``outputs`` maps paths in the dataset to bytes."""
     return {
         "fingerprint": fingerprint,
+        "stamps": stamps(session),
         "inputs": {contrast: sha256(image.path) for contrast, image in session.images.items()},
         "targets": {target_key(target): dict(target) for target in targets},
         "outputs": dict(sorted(outputs.items())),
@@ -67,7 +99,19 @@ def is_finished(output_dir: Path, session: Session, fingerprint: str, targets: S
             return False
     if any(not _has_size(output_dir / name, size) for name, size in done.get("outputs", {}).items()):
         return False
-    return all(sha256(image.path) == done["inputs"][contrast] for contrast, image in session.images.items())
+    return all(
+        _as_recorded(image.path, contrast, done) == done["inputs"][contrast]
+        for contrast, image in session.images.items()
+    )
+
+
+def keep_stamps(output_dir: Path, session: Session) -> None:
+    """Enter the stamps of a finished session's inputs where they changed, so that they are hashed only once more."""
+    path = record_path(output_dir, session)
+    record, now = read_json(path), stamps(session)
+    if record is not None and record["completion"].get("stamps") != now:
+        record["completion"]["stamps"] = now
+        write_json(path, record)
 
 
 def _has_size(path: Path, size: int) -> bool:
@@ -104,7 +148,15 @@ def write_failure(
     path = record_path(output_dir, session)
     if (read_json(path) or {}).get("status") == "done":
         return False
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
+    write_json(path, failed_record(bids_dir, session, error=error, step=step, version=version, command=command))
+    return True
+
+
+def failed_record(
+    bids_dir: Path, session: Session, *, error: Haca3Error, step: str, version: str, command: str
+) -> dict[str, Any]:
+    """The record of a session that failed."""
     described = {"class": type(error).__name__, "sentence": error.sentence, "hint": error.hint, "step": step}
     record: dict[str, Any] = {
         "subject": session.subject,
@@ -116,6 +168,5 @@ def write_failure(
     record |= {
         "quality": {"verdict": "fail", "reasons": [{"measure": "error", "grade": "fail", "sentence": error.sentence}]}
     }
-    record |= {"preprocessing": {}, "harmonization": {}, "figures": [], "seconds": {}, "notes": list(session.warnings)}
-    write_json(path, record)
-    return True
+    record |= {"preprocessing": {}, "harmonization": {}, "figures": [], "seconds": {}}
+    return record | {"notes": list(session.warnings)}

@@ -22,6 +22,7 @@ from haca3_bids.networks.fusion import FusionNet
 from haca3_bids.networks.haca3 import VARIANTS, Haca3, Haca3Config
 from haca3_bids.networks.mixture import Mixture, MixtureConfig
 from haca3_bids.networks.table import Prior
+from haca3_bids.partial import partial_file
 
 PARTS = ("beta_encoder", "decoder", "theta_encoder", "eta_encoder", "attention_module", "patchifier")
 FUSION_KEY = "fusion_net"
@@ -250,14 +251,11 @@ def _name(path: Path, sha256: str) -> str:
 def _write(path: Path, state: Mapping[str, Tensor], header: Mapping[str, object], half: bool) -> None:
     tensors = {key: (value.half() if half else value.float()).contiguous().cpu() for key, value in state.items()}
     metadata = {"format": OWN_FORMAT} | {key: json.dumps(value, sort_keys=True) for key, value in header.items()}
-    partial = path.with_name(f".{os.getpid()}-{path.name}")
     try:
-        partial.write_bytes(save(tensors, metadata=metadata))  # save_file would let nobody else read it
-        os.replace(partial, path)
+        with partial_file(path) as partial:
+            partial.write_bytes(save(tensors, metadata=metadata))  # save_file would let nobody else read it
     except (OSError, SafetensorError) as error:
         raise CannotCreate(f"{path} cannot be written ({error}).") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _unusable(path: Path, what: str, hint: str) -> Unavailable:

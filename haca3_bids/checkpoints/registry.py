@@ -13,6 +13,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 from haca3_bids.errors import CannotCreate, Unavailable
+from haca3_bids.partial import partial_file
 
 logger = logging.getLogger(__name__)
 
@@ -141,17 +142,13 @@ def fetch(name: str, entries: Mapping[str, Entry] = RELEASED) -> Path:
     if path.is_file() and path.stat().st_size == entry.size_bytes and file_sha256(path) == entry.sha256:
         return path
     logger.info("Fetching %s (%.1f MB) from %s. %s", name, entry.size_bytes / 1e6, entry.url, entry.description)
-    partial = path.with_name(f".{os.getpid()}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _download(entry, partial)
-        os.replace(partial, path)
+        with partial_file(path) as partial:
+            _download(entry, partial)
     except OSError as error:
         hint = "Set HACA3_HOME to a folder you can write to."
         raise CannotCreate(f"{path} cannot be written ({error.strerror or error}).", hint) from error
-    finally:
-        if partial.exists():
-            partial.unlink()
     return path
 
 

@@ -13,8 +13,8 @@ from typing import Any, NoReturn
 from haca3_bids import __version__
 from haca3_bids.cli.configure import settings_from, to_toml
 from haca3_bids.cli.options import make_parser
-from haca3_bids.errors import Haca3Error, InputOutputFailure, Unavailable, UsageError
-from haca3_bids.execution.environment import prepare_environment
+from haca3_bids.errors import BadInput, Haca3Error, InputOutputFailure, Unavailable, UsageError
+from haca3_bids.execution.environment import check_current_folder, prepare_environment
 from haca3_bids.execution.interrupt import Terminated, stoppable
 
 EPILOG = """exit codes: 0 all done; 1 at least one session failed, the others are done; 16 invalid BIDS; 17 unknown
@@ -59,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the App and return its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
+        check_current_folder()
         settings = settings_from(build_parser().parse_args(words))
         prepare_environment(settings)
         from haca3_bids.execution.run import run
@@ -68,13 +69,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Haca3Error as error:
         return _say(error)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE):
+        expected = _expected(error)
+        if expected is None:
             raise
-        name = Path(str(error.filename)).name if error.filename else "a file"
-        return _say(InputOutputFailure(f"Reading or writing {name} failed: {error.strerror}.", "Is the disk full?"))
+        return _say(expected)
     except KeyboardInterrupt as interrupt:
         sys.stderr.write("\nhaca3-bids: interrupted; finished sessions are kept, run the same command to go on.\n")
         return 143 if isinstance(interrupt, Terminated) else 130
+
+
+def _expected(error: OSError) -> Haca3Error | None:
+    """What an error of the system that nothing else took for its own amounts to; None for a bug."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE):
+        name = Path(str(error.filename)).name if error.filename else "a file"
+        return InputOutputFailure(f"Reading or writing {name} failed: {error.strerror}.", "Is the disk full?")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        sentence = f"There is no permission to read or write {error.filename or 'a file'} ({error.strerror})."
+        return BadInput(sentence, "Check its owner and permissions, and those of the folders above it.")
+    return None
 
 
 def _say(error: Haca3Error) -> int:

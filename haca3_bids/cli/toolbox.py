@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from haca3_bids import __version__
 from haca3_bids.cli import evaluate, harmonize, weights
 from haca3_bids.errors import Haca3Error, UsageError
+from haca3_bids.execution.environment import check_current_folder
 
 LATE = {  # commands whose parsers are built only when they are called: they live beside the heavy libraries
     "train": ("haca3_bids.cli.train", "train the networks on a cohort"),
@@ -27,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         parser = _parser(given[0] if given else "")
+        check_current_folder()
         options = parser.parse_args(given)
         run: Callable[[argparse.Namespace], int] = options.run
         return run(options)

@@ -42,31 +42,27 @@ def train(args: argparse.Namespace, heads: list[Anatomy], kept: list[Anatomy], s
 
 def export(heads: Sequence[Anatomy], out: Path) -> None:
     """``weights/mixture.safetensors`` from where the run's validation was best, or as it was last without any."""
-    from haca3_bids.networks.mixture import Mixture, MixtureConfig
-    from haca3_bids.physics.tissues import TISSUES
     from haca3_bids.training.crops import Heads
     from haca3_bids.training.loop import BEST, CHECKPOINT, load_trained
+    from haca3_bids.training.mixture import untrained
     from haca3_bids.training.mixture_export import export_mixture
     from haca3_bids.training.tables import draw_tables
 
     name = BEST if (out / FOLDER / BEST).exists() else CHECKPOINT
-    model = load_trained(Mixture(MixtureConfig(TISSUES)), out / FOLDER, name)
+    model = load_trained(untrained(), out / FOLDER, name)
     tables = draw_tables(Heads(heads).coarse(), seed=1)
     export_mixture(model, tables, out / "weights" / "mixture.safetensors", {"made by": "haca3 train"})
 
 
 def _beginning(args: argparse.Namespace) -> Mixture:
     """The model to begin with: drawn from the seed, or that of a file."""
-    import torch
-
     from haca3_bids.checkpoints.formats import load_checkpoint
     from haca3_bids.checkpoints.registry import resolve
-    from haca3_bids.networks.mixture import Mixture, MixtureConfig
-    from haca3_bids.physics.tissues import TISSUES
+    from haca3_bids.networks.mixture import Mixture
+    from haca3_bids.training.mixture import untrained
 
     if not args.start_from:
-        torch.manual_seed(args.seed)
-        return Mixture(MixtureConfig(TISSUES))
+        return untrained(args.seed)
     model = load_checkpoint(resolve(args.start_from)).model
     if not isinstance(model, Mixture):
         raise UsageError(

@@ -6,8 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from haca3_bids import errors
-from haca3_bids.errors import Haca3Error, InputOutputFailure, TemporaryFailure
+from haca3_bids.errors import CannotCreate, Haca3Error, InputOutputFailure, TemporaryFailure, from_traceback
 from haca3_bids.settings import CONTRASTS
 
 STEPS = {
@@ -29,9 +28,8 @@ STEPS = {
     "draw": "drawing the figures",
     "write": "writing the outputs",
 }
-EXPECTED = re.compile(r"haca3_bids\.errors\.(\w+): (.+)")
-SENTENCE_END = re.compile(r"(?<=[.?!)])\s+(?=[A-Z])")
 NO_SPACE = re.compile(r"Errno (28|122|5|116)\b")
+NO_RIGHT = re.compile(r"Errno (1|13|30)\b")
 HINT_BUG = "This is not an expected failure: please report it with the crash file."
 HINT_MEMORY = "Give --mem, fewer --nprocs, or more memory to the job."
 
@@ -77,24 +75,17 @@ def _read(path: Path) -> Crash:
 
 def error_from(traceback: str) -> Haca3Error:
     """The expected error at the end of a traceback, or what an unexpected one amounts to."""
-    expected = EXPECTED.findall(traceback)
+    expected = from_traceback(traceback)
     if expected:
-        name, message = expected[-1]
-        kind = getattr(errors, name, Haca3Error)
-        sentence, hint = _split(message.strip())
-        return kind(sentence, hint) if issubclass(kind, Haca3Error) else Haca3Error(sentence, hint)
+        return expected
     last = _last_line(traceback)
     if NO_SPACE.search(last):
         return InputOutputFailure(f"Reading or writing failed: {last}.", "Is the disk full, or the quota used up?")
+    if NO_RIGHT.search(last):
+        return CannotCreate(f"There is no permission to read or write: {last}.", "Check owner and permissions.")
     if "MemoryError" in last or "Cannot allocate memory" in last:
         return TemporaryFailure("Memory ran out.", HINT_MEMORY)
     return Haca3Error(f"Unexpected: {last}", HINT_BUG)
-
-
-def _split(message: str) -> tuple[str, str]:
-    """First sentence and the rest: errors are printed as one line of sentence and hint."""
-    first, *rest = SENTENCE_END.split(message, maxsplit=1)
-    return first, rest[0] if rest else ""
 
 
 def _last_line(traceback: str) -> str:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import haca3_bids
+from haca3_bids.errors import CannotCreate, UsageError
+from haca3_bids.private import private_folder
 
 if TYPE_CHECKING:
     from haca3_bids.settings import Settings
@@ -42,6 +44,17 @@ def prepare_environment(settings: Settings | None = None, environ: MutableMappin
         set_threads(settings.execution.omp_nthreads, environ)
 
 
+def check_current_folder() -> None:
+    """Raise UsageError where the current folder is gone or closed: libraries look into it in any case."""
+    hint = "Change to another folder, and give paths that do not start from this one."
+    try:
+        folder = Path.cwd()
+    except OSError as error:
+        raise UsageError(f"The current folder cannot be found ({error.strerror}).", hint) from error
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise UsageError(f"The current folder, {folder}, cannot be read (no permission).", hint)
+
+
 def set_threads(threads: int, environ: MutableMapping[str, str] = os.environ) -> None:
     """Hold the numerical libraries of this process and its children to ``threads`` threads."""
     for variable in ("OMP_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -60,7 +73,10 @@ def _writable_home(environ: MutableMapping[str, str]) -> Path:
     home = environ.get("HOME", "")
     if home and Path(home).is_dir() and os.access(home, os.W_OK | os.X_OK):
         return Path(home)
-    return _made(Path(tempfile.gettempdir()) / f"haca3_bids-home-{os.getuid()}")
+    try:
+        return private_folder(Path(tempfile.gettempdir()) / f"haca3_bids-home-{os.getuid()}")
+    except CannotCreate:  # somebody else made it first
+        return Path(tempfile.mkdtemp(prefix="haca3_bids-"))
 
 
 def _made(folder: Path) -> Path:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from haca3_bids.bids.discover import Session
-from haca3_bids.bids.record import sha256
+from haca3_bids.bids.record import input_sha256
 from haca3_bids.settings import Settings
 
 Visits = Mapping[str, tuple[Session, ...]]  # by subject, in the order of their names
@@ -22,11 +23,11 @@ def shared_frames(sessions: Sequence[Session], settings: Settings) -> Visits:
     return {subject: own for subject, own in visits.items() if len(own) > 1}
 
 
-def with_visits(fingerprint: str, visits: Sequence[Session]) -> str:
+def with_visits(fingerprint: str, visits: Sequence[Session], output_dir: Path) -> str:
     """The fingerprint with the references that made the frame: one visit more, and all are to be done again."""
     if not visits:
         return fingerprint
-    files = {visit.name: sha256(visit.images[visit.reference].path) for visit in visits}
+    files = {visit.name: input_sha256(output_dir, visit, visit.reference) for visit in visits}
     return hashlib.sha256(json.dumps([fingerprint, files], sort_keys=True).encode()).hexdigest()[:16]
 
 

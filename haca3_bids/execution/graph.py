@@ -140,6 +140,7 @@ def write_graph(workflow: Any, logs: Path) -> Path:
     graph = workflow._create_flat_graph()
     lines = [f'  "{node.fullname}";' for node in graph.nodes()]
     lines += [f'  "{source.fullname}" -> "{target.fullname}";' for source, target in graph.edges()]
-    path = logs / f"{workflow.name}.dot"
+    count = len(list(logs.glob(f"{workflow.name}*.dot")))  # of earlier rounds of sessions
+    path = logs / f"{workflow.name}{f'-{count + 1}' if count else ''}.dot"
     path.write_text("digraph haca3_bids {\n" + "\n".join(sorted(lines)) + "\n}\n")
     return path

@@ -18,7 +18,7 @@ def write_pages(settings: Settings, subjects: Sequence[str]) -> None:
     from haca3_bids.reports.subject import write_subject_page
 
     for subject in subjects:
-        if any((settings.output_dir / f"sub-{subject}").rglob("*_desc-haca3_qc.json")):
+        if any((settings.output_dir / f"sub-{subject}").rglob("sub-*_desc-haca3_qc.json")):
             page = write_subject_page(settings.output_dir, subject, show_targets=settings.quality.show_targets)
             LOGGER.info("Page: %s", page)
 
@@ -31,7 +31,7 @@ def rewrite_pages(settings: Settings) -> int:
     if not subjects:
         raise NothingSelected(f"There is no subject to report on in {settings.output_dir.name}.")
     for subject in subjects:
-        for path in (settings.output_dir / f"sub-{subject}").rglob("*_desc-haca3_qc.json"):
+        for path in (settings.output_dir / f"sub-{subject}").rglob("sub-*_desc-haca3_qc.json"):
             judge_again(path, settings)
     write_pages(settings, subjects)
     return 0

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import os
 import secrets
-import shutil
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from haca3_bids import __version__
 from haca3_bids.bids.atomic import make_folder
 from haca3_bids.errors import CannotCreate, UsageError
 from haca3_bids.settings import Settings
@@ -41,18 +37,6 @@ def check_places(settings: Settings) -> None:
         raise UsageError(f"The output {output_dir} lies inside the scratch folder.", "Give another --work-dir.")
     if output_dir.exists() and not output_dir.is_dir():
         raise CannotCreate(f"The output {settings.output_dir} is a file, not a folder.")
-
-
-def work_folder(settings: Settings) -> Path:
-    """The scratch folder of this version: in ``--work-dir``, else in the system's temporary folder, one an output."""
-    chosen = settings.execution.work_dir
-    if chosen is None:
-        key = hashlib.sha256(str(settings.output_dir.resolve()).encode()).hexdigest()[:12]
-        chosen = Path(tempfile.gettempdir()) / f"haca3_bids-{os.getuid()}" / key
-    folder = chosen / f"haca3_bids-{__version__}"
-    if settings.execution.clean_workdir:
-        shutil.rmtree(folder, ignore_errors=True)
-    return make_folder(folder)
 
 
 def log_folder(settings: Settings) -> Path:

@@ -8,14 +8,17 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
+from traceback import format_exception
 from typing import Any
 
 from nipype.pipeline.plugins.multiproc import MultiProcPlugin, process_initializer, run_node
 
+from haca3_bids.errors import TemporaryFailure
+
 LOGGER = logging.getLogger("haca3_bids")
-KILLED = (
-    "haca3_bids.errors.TemporaryFailure: The worker process was killed, probably because memory ran out. "
-    "Give --mem, fewer --nprocs, or more memory to the job."
+KILLED = TemporaryFailure(
+    "The worker process was killed, probably because memory ran out.",
+    "Give --mem, fewer --nprocs, or more memory to the job.",
 )
 
 
@@ -81,7 +84,7 @@ class SturdyMultiProcPlugin(MultiProcPlugin):  # type: ignore[misc]
                 LOGGER.warning("A worker was killed; the step %s is tried once more, by itself.", task.node.fullname)
                 self._submit(taskid, _Task(task.node, task.updatehash, self._make_pool(1), alone=True))
                 return None
-        failed: dict[str, Any] = {"result": None, "traceback": [KILLED], "taskid": taskid}
+        failed: dict[str, Any] = {"result": None, "traceback": format_exception(KILLED), "taskid": taskid}
         self._taskresult[taskid] = failed
         return failed
 

@@ -23,11 +23,13 @@ from haca3_bids.execution.group import run_group
 from haca3_bids.execution.logs import log_file, terminal_messages
 from haca3_bids.execution.outcome import FAILED, PLANNED, Outcome, exit_code, summary
 from haca3_bids.execution.pages import methods_sentences, rewrite_pages, write_boilerplate
-from haca3_bids.execution.places import check_places, log_folder, shareable_command, work_folder
+from haca3_bids.execution.places import check_places, log_folder, shareable_command
 from haca3_bids.execution.resources import plan_resources
+from haca3_bids.execution.scratch import scratch_folder
 from haca3_bids.execution.select import Selection, select_sessions, table
-from haca3_bids.execution.sessions import Run, process
+from haca3_bids.execution.sessions import process
 from haca3_bids.execution.targets import TargetRequest, default_targets, parse_targets
+from haca3_bids.execution.task import Run
 from haca3_bids.execution.weights import Weights, find_weights
 from haca3_bids.preprocessing.eclare import find_eclare
 from haca3_bids.preprocessing.template import check_template
@@ -75,11 +77,11 @@ def run_participant(settings: Settings, words: list[str], config: str) -> int:
             requests=tuple(requests),
             resources=plan_resources(settings.execution),
             logs=logs,
-            work=work_folder(settings),
+            work=stack.enter_context(scratch_folder(settings)),
             command=shareable_command(words, settings),
             methods=tuple(methods_sentences(settings)),
         )
-        outcomes = [*selection.outcomes, *process(task, selection, stack)]
+        outcomes = [*selection.outcomes, *process(task, selection)]
         seconds = time.monotonic() - started
         _write_end(outcomes, logs, seconds)
         LOGGER.info("%s", summary(outcomes, settings.output_dir, seconds))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import logging
-import os
 import re
 import resource
 import time
@@ -25,6 +24,7 @@ from haca3_bids.harmonization.super_resolution import SLOPPY_STEPS, STEPS, super
 from haca3_bids.harmonization.target import Target
 from haca3_bids.networks.fusion import FusionNet
 from haca3_bids.networks.mixture import Mixture
+from haca3_bids.partial import partial_file
 from haca3_bids.settings import WHITE_MATTER_PEAK, HarmonizationSettings
 from haca3_bids.volumes.volume import Volume, load_volume, save_volume
 
@@ -219,12 +219,8 @@ def peak_memory_bytes() -> int:
 
 def write_json(content: Mapping[str, Any], path: Path) -> None:
     """Write JSON that appears whole or not at all; what is not a finite number becomes null."""
-    partial = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
+    with partial_file(path) as partial:
         partial.write_text(json.dumps(_finite(content), indent=2, allow_nan=False) + "\n")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _finite(value: Any) -> Any:

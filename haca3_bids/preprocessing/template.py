@@ -13,6 +13,7 @@ import numpy as np
 
 from haca3_bids.errors import Unavailable
 from haca3_bids.preprocessing.head import dilated
+from haca3_bids.private import private_folder
 from haca3_bids.volumes.builtin import load_icbm2009a
 from haca3_bids.volumes.volume import Volume, load_volume
 
@@ -119,7 +120,11 @@ def _ensure_home() -> None:
     except OSError:
         usable = False
     if not usable:
-        os.environ["TEMPLATEFLOW_HOME"] = str(Path(tempfile.gettempdir()) / f"haca3-templateflow-{os.getuid()}")
+        os.environ["TEMPLATEFLOW_HOME"] = str(_temporary_home())
+
+
+def _temporary_home() -> Path:
+    return private_folder(Path(tempfile.gettempdir()) / f"haca3-templateflow-{os.getuid()}")
 
 
 def _builtin() -> Template:

@@ -1,4 +1,4 @@
-"""Transforms as 4 x 4 matrices in RAS millimetres, and ITK's text files.
+"""Transforms as 4 x 4 matrices in RAS millimetres, and ITK's files.
 
 A matrix *pulls*: it maps a point of the fixed image (the grid that is filled) to the point of the moving image whose
 intensity belongs there. ITK's files hold the same map, in LPS; `antsApplyTransforms -t FILE` accepts them as they are.
@@ -6,12 +6,15 @@ intensity belongs there. ITK's files hold the same map, in LPS; `antsApplyTransf
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.io import loadmat, whosmat
+from scipy.io.matlab import MatReadError
 from scipy.spatial.transform import Rotation
 
 from haca3_bids.errors import BadInput
@@ -89,26 +92,56 @@ def write_itk(matrix: Matrix, path: str | os.PathLike[str]) -> None:
 
 
 def read_itk(path: str | os.PathLike[str]) -> Matrix:
-    """The matrix in an ITK text file of one linear transform; raises BadInput for any other."""
+    """The matrix in an ITK file of one linear transform, as text or as MATLAB's; raises BadInput for any other."""
     path = Path(path)
-    fields: dict[str, str] = {}
     try:
-        for line in path.read_text().splitlines():
-            key, separator, value = line.partition(":")
-            if separator and fields.setdefault(key.strip(), value) != value:
-                raise ValueError(f"two lines {key}")
-        numbers = np.array([float(number) for number in fields["Parameters"].split()])
-        centre = np.array([float(number) for number in fields["FixedParameters"].split()][:3])
-        linear, translation = _linear_part(fields["Transform"].strip(), numbers)
-    except (OSError, UnicodeDecodeError, KeyError, ValueError) as error:
-        raise BadInput(
-            f"{path.name} is not an ITK text file of one linear transform ({error}).",
-            "Give a file that antsRegistration, fMRIPrep or this program wrote.",
-        ) from error
+        content = path.read_bytes()
+        is_text = path.suffix != ".mat" or b"Transform:" in content
+        kind, numbers, fixed = (_fields_of_text if is_text else _fields_of_matlab)(content)
+        centre = fixed[:3]
+        linear, translation = _linear_part(kind, numbers)
+    except (OSError, LookupError, TypeError, ValueError, MatReadError, NotImplementedError) as error:
+        found, hint = str(error), "Give a file that antsRegistration, fMRIPrep or this program wrote."
+        if _is_table(path):
+            found, hint = "a table of numbers, as FSL writes it", "Convert it with c3d_affine_tool -fsl2ras -oitk."
+        raise BadInput(f"{path.name} is not an ITK file of one linear transform ({found}).", hint) from error
     lps = np.eye(4)
     lps[:3, :3] = linear
     lps[:3, 3] = translation + centre - linear @ centre
     return np.asarray(RAS_TO_LPS @ lps @ RAS_TO_LPS, np.float64)
+
+
+def _fields_of_text(content: bytes) -> tuple[str, NDArray[np.float64], NDArray[np.float64]]:
+    """Kind, parameters and fixed parameters."""
+    fields: dict[str, str] = {}
+    for line in content.decode().splitlines():
+        key, separator, value = line.partition(":")
+        if separator and fields.setdefault(key.strip(), value) != value:
+            raise ValueError(f"two lines {key}")
+    numbers = np.array([float(number) for number in fields["Parameters"].split()])
+    return (
+        fields["Transform"].strip(),
+        numbers,
+        np.array([float(number) for number in fields["FixedParameters"].split()]),
+    )
+
+
+def _fields_of_matlab(content: bytes) -> tuple[str, NDArray[np.float64], NDArray[np.float64]]:
+    """The same from the binary files ``*.mat`` of ANTs: one variable is named for its kind, the other "fixed"."""
+    names = [name for name, _, _ in whosmat(io.BytesIO(content))]
+    if len(names) != 2 or names.count("fixed") != 1:
+        raise ValueError(f"it holds {', '.join(names) or 'nothing'}")
+    kind = next(name for name in names if name != "fixed")
+    values = loadmat(io.BytesIO(content))
+    return kind, np.asarray(values[kind], np.float64).ravel(), np.asarray(values["fixed"], np.float64).ravel()
+
+
+def _is_table(path: Path) -> bool:
+    """Whether a file holds four lines of four numbers."""
+    try:
+        return [len([float(word) for word in line.split()]) for line in path.read_text().split("\n")[:4]] == [4] * 4
+    except (OSError, ValueError):
+        return False
 
 
 def _linear_part(kind: str, numbers: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -69,7 +69,7 @@ def read_cohort(
     output_dir: Path, bids_dir: Path, subjects: Sequence[str] = (), sessions: Sequence[str] = ()
 ) -> list[Member]:
     """Every session that has a record, by name."""
-    records = {path: _record(path) for path in sorted(output_dir.glob("sub-*/**/anat/*_desc-haca3_qc.json"))}
+    records = {path: _record(path) for path in sorted(output_dir.glob("sub-*/**/anat/sub-*_desc-haca3_qc.json"))}
     names = {f"sub-{str(record.get('subject', '')).removeprefix('sub-')}" for record in records.values()}
     people = read_participants(bids_dir / PARTICIPANTS, names).rows
     members = []

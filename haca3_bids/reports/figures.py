@@ -14,6 +14,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from haca3_bids.partial import partial_file
 from haca3_bids.reports.planes import Picture, cut, white_end, white_of_brain
 from haca3_bids.volumes.volume import Volume
 
@@ -117,7 +118,5 @@ def _save(figure: Figure, path: str | os.PathLike[str]) -> None:
     """Write the same bytes for the same figure; the file appears whole."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{os.getpid()}-{path.name}")
-    with mpl.rc_context({"svg.hashsalt": "haca3_bids", "svg.image_inline": True}):
+    with partial_file(path) as partial, mpl.rc_context({"svg.hashsalt": "haca3_bids", "svg.image_inline": True}):
         FigureCanvasSVG(figure).print_svg(partial, metadata={"Date": None, "Creator": None})
-    os.replace(partial, path)

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from haca3_bids.partial import partial_file
+
 CITATION = re.compile(r"\[@([a-z0-9]+)\]")
 PREAMBLE = "This text may be copied into manuscripts as it is (CC0)."
 
@@ -158,9 +160,13 @@ def write_methods(folder: Path, sentences: Sequence[str]) -> None:
     """CITATION.md, CITATION.html and CITATION.bib in ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     page = f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>Methods</title>\n<p>{PREAMBLE}</p>\n'
-    (folder / "CITATION.md").write_text(methods_markdown(sentences), encoding="utf-8")
-    (folder / "CITATION.html").write_text(page + methods_html(sentences) + "</html>\n", encoding="utf-8")
-    (folder / "CITATION.bib").write_text(methods_bibtex(sentences), encoding="utf-8")
+    for kind, text in (
+        ("md", methods_markdown(sentences)),
+        ("html", page + methods_html(sentences) + "</html>\n"),
+        ("bib", methods_bibtex(sentences)),
+    ):
+        with partial_file(folder / f"CITATION.{kind}") as partial:
+            partial.write_text(text, encoding="utf-8")
 
 
 def _numbers(sentences: Sequence[str]) -> dict[str, int]:

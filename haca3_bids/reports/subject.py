@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 import haca3_bids
+from haca3_bids.partial import partial_file
 from haca3_bids.reports.methods import methods_bibtex, methods_html, methods_markdown
 from haca3_bids.reports.pixels import SLICES, data_uri
 from haca3_bids.reports.rendering import render
@@ -35,9 +35,8 @@ def write_subject_page(output_dir: Path, subject: str, *, show_targets: bool = F
         methods=methods_html(sentences) if sentences else "",
         downloads=_downloads(sentences) if sentences else {},
     )
-    partial = page.with_name(f".{os.getpid()}-{page.name}")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, page)
+    with partial_file(page) as partial:
+        partial.write_text(text, encoding="utf-8")
     return page
 
 

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from haca3_bids.networks.mixture import Mixture
+from haca3_bids.networks.mixture import Mixture, MixtureConfig
 from haca3_bids.physics.anatomy import Anatomy
+from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.training.loop import Batch, Losses, Plan, fit
 from haca3_bids.training.machine import ALONE, Machine
 from haca3_bids.training.mixture_batches import MixtureBatch, MixtureData
@@ -27,6 +28,12 @@ FADED = 6000  # steps
 SOFT = 1e-3  # of the Charbonnier loss: |x| for errors much larger than this
 WORST = 3.0  # severity above which artifacts are not told apart
 OUTSIDE = 0.1  # weight of pixels outside the head
+
+
+def untrained(seed: int = 0) -> Mixture:
+    """The model of the simulator's tissues, its weights drawn from ``seed``."""
+    torch.manual_seed(seed)
+    return Mixture(MixtureConfig(TISSUES))
 
 
 def mixture_losses(model: Mixture, batch: MixtureBatch, step: int) -> Losses:

@@ -14,6 +14,7 @@ from nibabel.orientations import axcodes2ornt, inv_ornt_aff, io_orientation, orn
 from numpy.typing import NDArray
 
 from haca3_bids.errors import BadInput
+from haca3_bids.partial import partial_file
 from haca3_bids.volumes.header import check_numbers, check_shape, open_image, unreadable
 from haca3_bids.volumes.placement import Placement, placement
 
@@ -120,12 +121,8 @@ def save_volume(
     image.header.set_xyzt_units("mm")
     image.set_sform(volume.affine, code=4 if in_template else 1)
     image.set_qform(volume.affine, code=4 if in_template else 1)
-    partial = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
+    with partial_file(path) as partial:
         nib.save(image, partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def reorient(volume: Volume, axes: Sequence[str] = ("L", "P", "S")) -> Volume:

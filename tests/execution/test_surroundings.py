@@ -1,17 +1,27 @@
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
+from traceback import format_exception
 
 import pytest
 
-from haca3_bids.errors import BadInput, CannotCreate, Haca3Error, InputOutputFailure, TemporaryFailure, UsageError
+from haca3_bids.errors import (
+    BadInput,
+    CannotCreate,
+    Haca3Error,
+    InputOutputFailure,
+    TemporaryFailure,
+    UsageError,
+    from_traceback,
+)
 from haca3_bids.execution.crash import error_from, read_crashes
 from haca3_bids.execution.environment import child_environment, prepare_environment
 from haca3_bids.execution.outcome import DONE, FAILED, FINISHED, SKIPPED, Outcome, exit_code, summary
-from haca3_bids.execution.places import check_places, shareable_command, work_folder
+from haca3_bids.execution.places import check_places, shareable_command
 from haca3_bids.execution.resources import allowed_memory_gb, allowed_processors, plan_resources
 from haca3_bids.settings import ExecutionSettings, Settings
 
@@ -125,13 +135,6 @@ def test_a_missing_input_is_a_usage_error_and_a_file_as_output_cannot_be_created
         check_places(places(tmp_path, "file"))
 
 
-def test_the_scratch_folder_holds_the_version_and_is_one_an_output(tmp_path: Path) -> None:
-    one, other = (work_folder(places(tmp_path, out)) for out in ("a", "b"))
-    assert one != other
-    assert "haca3_bids-" in one.name
-    assert work_folder(places(tmp_path, "a", "w")).parent == tmp_path / "w"
-
-
 def test_a_shareable_command_holds_no_path_of_the_machine(tmp_path: Path) -> None:
     settings = places(tmp_path, "out", "w")
     words = [str(tmp_path / "bids"), str(tmp_path / "out"), "participant", "-w", str(tmp_path / "w")]
@@ -157,30 +160,50 @@ def test_the_current_folder_makes_no_path_of_a_word(tmp_path: Path, monkeypatch:
     assert said == "haca3-bids BIDS_DIR OUTPUT_DIR x=BIDS_DIR/sub-01/a.nii a"
 
 
-TRACEBACK = """Node: haca3_wf.sub_01_ses_1_wf.preprocess_wf.n4_T1w
-Traceback (most recent call last):
-\tTraceback (most recent call last):
-\t  File "x.py", line 1, in f
-\t    raise BadInput(...)
-\thaca3_bids.errors.BadInput: sub-01_T1w.nii.gz is 4D (3 volumes); one 3D volume is needed. Leave it out.
-"""
+def printed(error: Exception) -> str:
+    """As Nipype leaves it in a crash file: the traceback of the step, indented within its own."""
+    inner = "".join(f"\t{line}\n" for line in "".join(format_exception(error)).splitlines())
+    node = "Node: haca3_wf.sub_01_ses_1_wf.preprocess_wf.n4_T1w\nTraceback (most recent call last):\n"
+    return f"{node}nipype.NodeExecutionError: Exception raised while executing Node n4_T1w.\n\nTraceback:\n{inner}\n"
+
+
+SENTENCE = "sub-01_T1w.nii.gz is 4D (3 volumes). One 3D volume is needed; this is\nthe wrong file."
 
 
 def test_a_crash_file_gives_session_step_cause_and_hint(tmp_path: Path) -> None:
-    (tmp_path / "crash-1.txt").write_text(TRACEBACK)
+    (tmp_path / "crash-1.txt").write_text(printed(BadInput(SENTENCE, "Leave it out.")))
     (crash,) = read_crashes(tmp_path)
     assert crash.concerns("sub_01_ses_1_wf")
     assert not crash.concerns("sub_01_wf")
     assert crash.step == "correcting the bias field (T1w)"
     assert isinstance(crash.error, BadInput)
-    assert crash.error.sentence == "sub-01_T1w.nii.gz is 4D (3 volumes); one 3D volume is needed."
-    assert crash.error.hint == "Leave it out."
+    assert (crash.error.sentence, crash.error.hint) == (SENTENCE, "Leave it out.")
+
+
+def test_an_expected_error_on_the_way_to_an_unexpected_one_is_not_its_cause() -> None:
+    try:
+        try:
+            raise BadInput("It is 4D.")
+        except BadInput:
+            {}["missing"]
+    except KeyError as error:
+        found = error_from(printed(error))
+    assert found.sentence == "Unexpected: KeyError: 'missing'"
+
+
+def test_an_error_comes_back_from_another_process_as_it_was() -> None:
+    error = pickle.loads(pickle.dumps(InputOutputFailure("A. B", "C. D")))
+    assert (error.sentence, error.hint, len(error.__notes__)) == ("A. B", "C. D", 1)
+    assert from_traceback("".join(format_exception(error))).sentence == "A. B"
+    assert from_traceback("haca3-error: {") is None
+    assert from_traceback("") is None
 
 
 @pytest.mark.parametrize(
     ("line", "kind"),
     [
         ("OSError: [Errno 28] No space left on device: '/x'", InputOutputFailure),
+        ("PermissionError: [Errno 13] Permission denied: '/x'", CannotCreate),
         ("MemoryError", TemporaryFailure),
         ("numpy._core._exceptions._ArrayMemoryError: Unable to allocate 3 GiB", TemporaryFailure),
         ("KeyError: 'x'", Haca3Error),

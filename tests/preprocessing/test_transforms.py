@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.io import savemat
 from scipy.spatial.transform import Rotation
 
 from haca3_bids.errors import BadInput
@@ -54,13 +55,58 @@ def test_euler_and_versor_files_are_read(tmp_path: Path) -> None:
         np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["AffineTransform_double_3_3", "AffineTransform_float_3_3", "Euler3DTransform"])
+def test_the_binary_files_of_ants_are_read_as_ants_reads_them(tmp_path: Path, kind: str) -> None:
+    import ants
+
+    path = tmp_path / "0GenericAffine.mat"
+    numbers = np.array([0.9, 0.1, -0.2, -0.1, 1.05, 0.3, 0.2, -0.3, 0.95, 3.0, -5.0, 7.0])
+    if kind.startswith("Euler"):
+        text = "Euler3DTransform_double_3_3\nParameters: 0.2 -0.1 0.4 3 -5 7\nFixedParameters: 4 -9 2\n"
+        (tmp_path / "euler.tfm").write_text(f"#Insight Transform File V1.0\n#Transform 0\nTransform: {text}")
+        transform = ants.read_transform(str(tmp_path / "euler.tfm"))
+    else:
+        transform = ants.new_ants_transform(precision=kind.split("_")[1], parameters=numbers)
+        transform.set_fixed_parameters(np.array([4.0, -9.0, 2.0]))
+    ants.write_transform(transform, str(path))
+    expected = np.array(transform.apply_to_point((10.0, 20.0, 30.0)))
+    found = apply(read_itk(path), np.array([[-10.0, -20.0, 30.0]]))[0] * [-1, -1, 1]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+FSL = "1 0 0 4\n0 1 0 2\n0 0 1 3\n0 0 0 1\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (FSL.encode(), "as FSL writes.*c3d_affine_tool"),
+        (b"", "is not an ITK file"),
+        (b"no transform", "is not an ITK file"),
+        (bytes(200), "is not an ITK file"),
+        (bytes(range(256)) * 4, "is not an ITK file"),
+    ],
+)
+def test_a_mat_file_of_another_program_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
+    path = tmp_path / "x.mat"
+    path.write_bytes(content)
+    with pytest.raises(BadInput, match=words):
+        read_itk(path)
+
+
+def test_a_mat_file_of_other_variables_is_refused(tmp_path: Path) -> None:
+    savemat(tmp_path / "x.mat", {"a": np.eye(3), "b": np.eye(3), "fixed": np.zeros(3)}, format="4")
+    with pytest.raises(BadInput, match="it holds a, b, fixed"):
+        read_itk(tmp_path / "x.mat")
+
+
 @pytest.mark.parametrize(
     "content", ["", "no transform", "Transform: BSplineTransform\nParameters: 1 2\nFixedParameters: 0"]
 )
 def test_any_other_file_is_refused_with_its_name(tmp_path: Path, content: str) -> None:
     path = tmp_path / "warp.txt"
     path.write_text(content)
-    with pytest.raises(BadInput, match=r"warp\.txt is not an ITK text file"):
+    with pytest.raises(BadInput, match=r"warp\.txt is not an ITK file"):
         read_itk(path)
 
 

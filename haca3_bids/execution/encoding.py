@@ -1,0 +1,107 @@
+"""The values of a run's targets: images are preprocessed and encoded, once for all runs on an output."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from haca3_bids.bids.atomic import locked, write_copy
+from haca3_bids.bids.describe import claim_targets, known_targets, target_picture
+from haca3_bids.errors import Haca3Error, TemporaryFailure
+from haca3_bids.execution.crash import Crash
+from haca3_bids.execution.graph import run_graph
+from haca3_bids.execution.targets import Target, TargetRequest, image_fingerprint, take_over
+from haca3_bids.execution.task import Run, engine_needs
+
+LOGGER = logging.getLogger("haca3_bids")
+PATIENCE_S = 24 * 3600.0  # for another run that encodes the same target, perhaps with ECLARE: nothing else can be done
+Values = dict[str, Sequence[Target]]  # by what was typed
+
+
+def encode_targets(run: Run) -> list[Target]:
+    """The values of all targets that were asked for; images are preprocessed and encoded, unless known already."""
+    values: Values = {request.typed: request.values for request in run.requests if request.values}
+    values |= _known(run, [request for request in run.requests if not request.values])
+    missing = _missing(run, values)
+    if missing:
+        with _alone_with(run, missing):
+            values |= _known(run, missing)  # another run may have encoded them while this one waited
+            missing = _missing(run, values)
+            if missing:
+                encoded = _encode(run, missing)
+                claim_targets(run.settings.output_dir, [one for own in encoded.values() for one in own])
+                values |= encoded
+    return [dict(value) for request in run.requests for value in values[request.typed]]
+
+
+def _missing(run: Run, values: Values) -> list[TargetRequest]:
+    return [request for request in run.requests if request.typed not in values]
+
+
+def _known(run: Run, requests: Sequence[TargetRequest]) -> Values:
+    """The values that the dataset holds already."""
+    known = known_targets(run.settings.output_dir)
+    found: Values = {}
+    for request in requests:
+        taken = take_over(request, known, image_fingerprint(request, run.settings, run.weights))
+        if taken and not _lacks_picture(run, request):
+            found[request.typed] = taken
+    return found
+
+
+def _lacks_picture(run: Run, request: TargetRequest) -> bool:
+    targets = [{"name": request.name, "contrast": contrast} for contrast in request.images]
+    pictures = [target_picture(run.settings.output_dir, target) for target in targets]
+    return run.settings.quality.show_targets and not all(picture.is_file() for picture in pictures)
+
+
+@contextmanager
+def _alone_with(run: Run, requests: Sequence[TargetRequest]) -> Iterator[None]:
+    """Hold the targets' locks, in the order of their names, so that two runs never wait for each other."""
+    with ExitStack() as stack:
+        for name in sorted({request.name for request in requests}):
+            try:
+                stack.enter_context(locked(run.settings.output_dir, f"target-{name}", patience_s=0))
+            except TemporaryFailure:
+                LOGGER.info("Another run encodes the target %s; waiting for it.", name)
+                stack.enter_context(locked(run.settings.output_dir, f"target-{name}", patience_s=PATIENCE_S))
+        yield
+
+
+def _encode(run: Run, requests: Sequence[TargetRequest]) -> Values:
+    from haca3_bids.workflows.targets import TargetImages, init_targets_wf
+
+    LOGGER.info("Encoding %s", ", ".join(request.typed for request in requests))
+    images = [TargetImages(request.name, request.images) for request in requests]
+    workflow = init_targets_wf(images, run.settings, engine_needs(run))
+    workflow.base_dir = str(run.work)
+    if run.settings.execution.clean_workdir:
+        for request in requests:
+            shutil.rmtree(_scratch(run, request), ignore_errors=True)
+    crashes = run_graph(workflow, run.settings, run.resources, run.logs)
+    if crashes:
+        raise _target_error(crashes[0])
+    values: Values = {}
+    for request in requests:
+        made = image_fingerprint(request, run.settings, run.weights)
+        found = json.loads((_scratch(run, request) / "encode" / "targets.json").read_text())
+        values[request.typed] = [one | {"fingerprint": made} for one in found]
+        for one in found if run.settings.quality.show_targets else ():
+            drawn = _scratch(run, request) / "draw" / f"{one['contrast']}.jpg"
+            write_copy(drawn, target_picture(run.settings.output_dir, one))
+    return values
+
+
+def _scratch(run: Run, request: TargetRequest) -> Path:
+    from haca3_bids.workflows.targets import target_workflow_name
+
+    return run.work / "targets_wf" / target_workflow_name(request.name)
+
+
+def _target_error(crash: Crash) -> Haca3Error:
+    sentence = f"A target could not be made, while {crash.step}: {crash.error.sentence}"
+    return type(crash.error)(sentence, crash.error.hint)

@@ -1,0 +1,138 @@
+"""A run that is started again: what is finished is neither read nor made anew, but judged by the run's own limits."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_parts import fake_weights, head, make_dataset
+
+from haca3_bids.execution.targets import TargetRequest, image_fingerprint
+from haca3_bids.settings import HarmonizationSettings, Settings
+from haca3_bids.volumes.volume import save_volume
+
+App = Callable[..., int]
+Record = Callable[[str], dict[str, Any]]
+
+
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the files that are hashed by the process that runs the test."""
+    from haca3_bids.bids import record as module
+
+    names: list[str] = []
+    real = module.sha256
+
+    def watched(path: Path) -> str:
+        names.append(path.name)
+        return real(path)
+
+    monkeypatch.setattr(module, "sha256", watched)
+    module._hashed.cache_clear()
+    return names
+
+
+@pytest.mark.parametrize("options", [(), ("--longitudinal",)])
+def test_a_finished_input_of_the_same_size_and_time_is_not_hashed_again(
+    app: App, tmp_path: Path, hashed: list[str], capsys: pytest.CaptureFixture[str], options: tuple[str, ...]
+) -> None:
+    bids = make_dataset(tmp_path / "visits", {"sub-01_ses-1": ("T1w",), "sub-01_ses-2": ("T1w",)})
+    assert app(*options, bids=bids) == 0
+    hashed.clear()
+    assert app(*options, bids=bids) == 0
+    assert "0 done, 2 skipped" in capsys.readouterr().out
+    assert hashed == []
+
+
+def test_an_input_of_another_time_is_hashed_once_and_then_known(app: App, dataset: Path, hashed: list[str]) -> None:
+    assert app("--participant-label", "02") == 0
+    hashed.clear()
+    os.utime(dataset / "sub-02/anat/sub-02_T1w.nii.gz", (1, 1))
+    for _ in range(2):
+        assert app("--participant-label", "02") == 0
+        assert hashed == ["sub-02_T1w.nii.gz"]
+
+
+def test_an_input_of_other_content_is_found_whatever_its_size(
+    app: App, dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = dataset / "sub-02/anat/sub-02_T1w.nii.gz"
+    assert app("--participant-label", "02") == 0
+    content = path.stat()
+    save_volume(head(7), path)
+    os.utime(path, ns=(content.st_mtime_ns, content.st_mtime_ns + 1))
+    assert app("--participant-label", "02") == 0
+    assert capsys.readouterr().out.count("1 done, 0 skipped") == 2
+
+
+def test_a_record_says_neither_size_nor_time_of_an_input(app: App, dataset: Path, record: Record) -> None:
+    assert app("--participant-label", "02") == 0
+    found = (dataset / "sub-02/anat/sub-02_T1w.nii.gz").stat()
+    assert str(found.st_mtime_ns) not in str(record("sub-02"))
+    assert len(record("sub-02")["completion"]["stamps"]["T1w"]) == 16
+
+
+def test_the_limits_of_a_run_reach_sessions_that_were_finished_before(
+    app: App, out: Path, record: Record, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app("--participant-label", "02") == 0
+    usual = record("sub-02")["quality"]["verdict"]
+    before = sorted(path for path in out.rglob("*.nii.gz"))
+    times = [path.stat().st_mtime_ns for path in before]
+    assert app("--participant-label", "02", "--qc-thresholds", "csf_floor=0.001:0.002") == 0
+    assert "0 done, 1 skipped" in capsys.readouterr().out
+    assert record("sub-02")["quality"]["verdict"] == "fail" != usual
+    assert record("sub-02")["quality"]["thresholds_changed"] == [["csf_floor", 0.001, 0.002]]
+    assert "csf floor" in (out / "sub-02.html").read_text()
+    assert app("--participant-label", "02") == 0
+    assert record("sub-02")["quality"]["verdict"] == usual
+    assert [path.stat().st_mtime_ns for path in before] == times
+
+
+SHAPING = {
+    "preprocessing": {"template": "builtin", "sloppy": True, "seed": 1, "super_resolution": "builtin", "force": ("x",)},
+    "harmonization": {"background": "none", "precision": "bf16", "like_authors": True},
+}
+NOT_SHAPING = {
+    "preprocessing": {"threads": 4, "device": "cuda", "longitudinal": True},
+    "harmonization": {"residual": 0.5, "consistency": 0.5, "beta": "soft", "samples": 3, "device": "cpu", "threads": 2},
+}
+
+
+def target_fingerprints(tmp_path: Path, changes: dict[str, dict[str, Any]]) -> list[str]:
+    """Of one image, with each setting changed by itself; the first with none."""
+    save_volume(head(), tmp_path / "a_T1w.nii.gz")
+    request = TargetRequest("x", "x", images={"T1w": tmp_path / "a_T1w.nii.gz"})
+    settings, weights = Settings(tmp_path, tmp_path / "out"), fake_weights(HarmonizationSettings())
+    changed = [settings] + [
+        dataclasses.replace(settings, **{group: dataclasses.replace(getattr(settings, group), **{key: value})})
+        for group, own in changes.items()
+        for key, value in own.items()
+    ]
+    return [image_fingerprint(request, one, weights) for one in changed]
+
+
+def test_the_fingerprint_of_a_target_holds_all_that_shaped_it(tmp_path: Path) -> None:
+    found = target_fingerprints(tmp_path, SHAPING)
+    assert len(set(found)) == len(found)
+    weights = fake_weights(HarmonizationSettings(variant="haca3plus"))
+    request = TargetRequest("x", "x", images={"T1w": tmp_path / "a_T1w.nii.gz"})
+    assert image_fingerprint(request, Settings(tmp_path, tmp_path / "out"), weights) not in found
+
+
+def test_the_fingerprint_of_a_target_holds_nothing_that_did_not_shape_it(tmp_path: Path) -> None:
+    assert len(set(target_fingerprints(tmp_path, NOT_SHAPING))) == 1
+
+
+def test_a_target_that_comes_out_the_same_under_other_settings_is_known_by_them(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("--target", "x=sub-01", "--participant-label", "02")
+    assert app(*words) == 0
+    assert app(*words, "--seed", "3") == 0  # encoded again: the stand-in gives the same numbers
+    monkeypatch.setattr("haca3_bids.execution.encoding._encode", None)
+    assert app(*words, "--seed", "3") == 0

@@ -1,0 +1,70 @@
+"""Several runs at once on one output and one scratch folder: as an array of jobs does, and people who share a study."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_parts import make_dataset
+
+from haca3_bids.bids.validate import run_validator
+from haca3_bids.cli.app import main
+
+SUBJECTS = ("01", "02", "03", "04", "05", "06")
+EACH = 3  # subjects of one run: every subject is asked for by four of the eight runs
+RUNS = 8
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork.*:DeprecationWarning")
+
+
+def run_at_once(commands: Sequence[Sequence[str]]) -> list[int]:
+    """The exit codes of the App for each command line, all started in the same moment."""
+    context = multiprocessing.get_context("fork")
+    barrier = context.Barrier(len(commands))
+    processes = [context.Process(target=_start, args=(barrier, list(words))) for words in commands]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    return [int(process.exitcode if process.exitcode is not None else -1) for process in processes]
+
+
+def _start(barrier: Any, words: list[str]) -> None:
+    barrier.wait()
+    sys.exit(main(words))
+
+
+def how_they_ended(out: Path) -> list[dict[str, Any]]:
+    """Every session of every run, as the logs say."""
+    return [one for path in out.glob("logs/*/run.json") for one in json.loads(path.read_text())["sessions"]]
+
+
+@pytest.mark.parametrize("attempt", [0, *(pytest.param(number, marks=pytest.mark.slow) for number in range(1, 5))])
+def test_eight_runs_do_every_session_once_and_lose_none(fakes: None, tmp_path: Path, attempt: int) -> None:
+    bids = make_dataset(tmp_path / "raw", {f"sub-{label}": ("T1w",) for label in SUBJECTS})
+    out, work = tmp_path / "out", tmp_path / "work"
+    common = [str(bids), str(out), "participant", "--skip-bids-validation", "--nprocs", "1", "--work-dir", str(work)]
+    common += ["--target", f"site=T1w:{attempt},1", f"image={bids}/sub-01/anat/sub-01_T1w.nii.gz"]
+    asked = [[SUBJECTS[(run + n) % len(SUBJECTS)] for n in range(EACH)] for run in range(RUNS)]
+    codes = run_at_once([[*common, "--participant-label", *labels] for labels in asked])
+    ended = how_they_ended(out)
+    assert Counter(one["name"] for one in ended if one["status"] == "done") == {f"sub-{one}": 1 for one in SUBJECTS}
+    lost = [one for one in ended if one["status"] == "failed" and "Another process" not in one["error"]]
+    assert lost == []
+    assert set(codes) <= {0, 1, 75}
+    logs = [path.read_text() for path in out.glob("logs/*/log.txt")]
+    assert len(logs) == RUNS
+    assert sum("Encoding image=" in text for text in logs) == 1
+    for label in SUBJECTS:
+        record = json.loads((out / f"sub-{label}/anat/sub-{label}_desc-haca3_qc.json").read_text())
+        assert record["status"] == "done"
+        assert len(record["harmonization"]["images"]) == 2
+        assert (out / f"sub-{label}.html").is_file()
+    issues = run_validator(out)
+    assert [issue for issue in issues or () if issue["severity"] == "error"] == []
+    assert not [path.name for path in out.rglob(".*") if path.name != ".bidsignore"]
