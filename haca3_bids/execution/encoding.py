@@ -14,7 +14,7 @@ from haca3_bids.bids.describe import claim_targets, known_targets, target_pictur
 from haca3_bids.errors import Haca3Error, TemporaryFailure
 from haca3_bids.execution.crash import Crash
 from haca3_bids.execution.graph import run_graph
-from haca3_bids.execution.targets import Target, TargetRequest, image_fingerprint, take_over
+from haca3_bids.execution.targets import Target, TargetRequest, image_fingerprint, mean_target, take_over
 from haca3_bids.execution.task import Run, engine_needs
 
 LOGGER = logging.getLogger("haca3_bids")
@@ -54,7 +54,7 @@ def _known(run: Run, requests: Sequence[TargetRequest]) -> Values:
 
 
 def _lacks_picture(run: Run, request: TargetRequest) -> bool:
-    targets = [{"name": request.name, "contrast": contrast} for contrast in request.images]
+    targets = [{"name": request.name, "contrast": contrast} for contrast in request.images]  # a mean has none
     pictures = [target_picture(run.settings.output_dir, target) for target in targets]
     return run.settings.quality.show_targets and not all(picture.is_file() for picture in pictures)
 
@@ -76,21 +76,23 @@ def _encode(run: Run, requests: Sequence[TargetRequest]) -> Values:
     from haca3_bids.workflows.targets import TargetImages, init_targets_wf
 
     LOGGER.info("Encoding %s", ", ".join(request.typed for request in requests))
-    images = [TargetImages(request.name, request.images) for request in requests]
+    parts = [part for request in requests for part in request.parts]
+    images = [TargetImages(part.name, part.images) for part in parts]
     workflow = init_targets_wf(images, run.settings, engine_needs(run))
     workflow.base_dir = str(run.work)
     if run.settings.execution.clean_workdir:
-        for request in requests:
-            shutil.rmtree(_scratch(run, request), ignore_errors=True)
+        for part in parts:
+            shutil.rmtree(_scratch(run, part), ignore_errors=True)
     crashes = run_graph(workflow, run.settings, run.resources, run.logs)
     if crashes:
         raise _target_error(crashes[0])
     values: Values = {}
     for request in requests:
         made = image_fingerprint(request, run.settings, run.weights)
-        found = json.loads((_scratch(run, request) / "encode" / "targets.json").read_text())
+        encoded = [json.loads((_scratch(run, part) / "encode" / "targets.json").read_text()) for part in request.parts]
+        found = mean_target(request, encoded) if request.members else encoded[0]
         values[request.typed] = [one | {"fingerprint": made} for one in found]
-        for one in found if run.settings.quality.show_targets else ():
+        for one in found if run.settings.quality.show_targets and request.images else ():
             drawn = _scratch(run, request) / "draw" / f"{one['contrast']}.jpg"
             write_copy(drawn, target_picture(run.settings.output_dir, one))
     return values

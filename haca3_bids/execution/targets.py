@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import json
 import re
@@ -9,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from haca3_bids import __version__
 from haca3_bids.bids.describe import target_key
@@ -38,6 +41,18 @@ class TargetRequest:
     typed: str
     values: tuple[Target, ...] = ()
     images: Mapping[str, Path] = field(default_factory=dict)  # by contrast
+    members: tuple[TargetRequest, ...] = ()  # sessions of which the target is the mean
+
+    @property
+    def parts(self) -> tuple[TargetRequest, ...]:
+        """What is encoded for it."""
+        return self.members or (self,)
+
+    @property
+    def contrasts(self) -> list[str]:
+        """The contrasts of its values."""
+        known = [str(value["contrast"]) for value in self.values] or list(self.images)
+        return known or [c for c in CONTRASTS if any(c in member.images for member in self.members)]
 
 
 def parse_targets(settings: Settings, weights: Weights) -> list[TargetRequest]:
@@ -45,7 +60,7 @@ def parse_targets(settings: Settings, weights: Weights) -> list[TargetRequest]:
     requests = [_parse(typed, settings, weights) for typed in settings.targets]
     names: dict[str, str] = {}
     for request in requests:
-        for contrast in _contrasts(request):
+        for contrast in request.contrasts:
             key = f"{request.name}_{contrast}"
             if key in names:
                 raise UsageError(
@@ -81,10 +96,6 @@ def reference_target(contrast: str, weights: Weights) -> Target:
     }
 
 
-def _contrasts(request: TargetRequest) -> list[str]:
-    return [str(value["contrast"]) for value in request.values] or list(request.images)
-
-
 def _parse(typed: str, settings: Settings, weights: Weights) -> TargetRequest:
     described = re.match(DESCRIBED, typed)
     if described:
@@ -100,6 +111,8 @@ def _parse(typed: str, settings: Settings, weights: Weights) -> TargetRequest:
         return TargetRequest(name or NUMBERS_NAME, typed, (from_numbers(name or NUMBERS_NAME, value, typed, weights),))
     if re.fullmatch(r"sub-[A-Za-z0-9+]+(_ses-[A-Za-z0-9+]+)?", value) and not Path(value).is_file():
         return _subject(name, value, typed, settings)
+    if names_sessions(value):
+        return mean_of(name, value, typed, settings)
     return _image(name, value, typed)
 
 
@@ -128,6 +141,40 @@ def _subject(name: str, value: str, typed: str, settings: Settings) -> TargetReq
     check_session(sessions[0], settings.preprocessing.force)
     images = {contrast: image.path for contrast, image in sessions[0].images.items()}
     return TargetRequest(name or check_target_name(as_label(value)), typed, images=images)
+
+
+def names_sessions(value: str) -> bool:
+    """Whether a value names several sessions: a pattern of names, or a text file of them."""
+    return (value.startswith("sub-") and any(sign in value for sign in "*?[")) or value.endswith(".txt")
+
+
+def mean_of(name: str, value: str, typed: str, settings: Settings) -> TargetRequest:
+    """The mean of several sessions; BadInput or UsageError when there is none, or one has no image."""
+    if value.endswith(".txt"):
+        try:
+            words = Path(value).expanduser().read_text(encoding="utf-8-sig").split()
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadInput(f"--target {typed}: {Path(value).name} cannot be read ({error}).") from error
+    else:
+        folders = [*settings.bids_dir.glob("sub-*"), *settings.bids_dir.glob("sub-*/ses-*")]
+        found = ["_".join(folder.relative_to(settings.bids_dir).parts) for folder in folders if folder.is_dir()]
+        words = sorted(fnmatch.filter(found, value))
+    if not words:
+        raise NothingSelected(f"--target {typed} names no session of {settings.bids_dir.name}.")
+    label = name or check_target_name(as_label(Path(value).name.removesuffix(".txt")))
+    members = [_subject(f"{label}{number + 1}", word, typed, settings) for number, word in enumerate(words)]
+    return TargetRequest(label, typed, members=tuple(members))
+
+
+def mean_target(request: TargetRequest, found: Sequence[Sequence[Target]]) -> list[Target]:
+    """For each contrast the mean of the members' values (``found``: those of each member)."""
+    means = []
+    for contrast in request.contrasts:
+        own = [one for values in found for one in values if one["contrast"] == contrast]
+        numbers = {key: np.mean([one[key] for one in own], axis=0).tolist() for key in ("theta", "eta", "scale")}
+        origin = f"mean of {len(own)} sessions ({request.typed})"
+        means.append({"name": request.name, "contrast": contrast, **numbers, "origin": origin})
+    return means
 
 
 def _image(name: str, value: str, typed: str) -> TargetRequest:
@@ -160,13 +207,13 @@ def image_fingerprint(request: TargetRequest, settings: Settings, weights: Weigh
         for group in (settings.preprocessing, settings.harmonization)
     ]
     made_by = [__version__, weights.sha256, weights.variant, parts]
-    files = {contrast: sha256(path) for contrast, path in request.images.items()}
+    files = [{contrast: sha256(path) for contrast, path in part.images.items()} for part in request.parts]
     return hashlib.sha256(json.dumps([made_by, files], sort_keys=True).encode()).hexdigest()[:16]
 
 
 def take_over(request: TargetRequest, known: Mapping[str, Mapping[str, Any]], fingerprint: str) -> tuple[Target, ...]:
     """The values of a request's images where the dataset already holds them; empty when any is missing."""
-    keys = [target_key({"name": request.name, "contrast": contrast}) for contrast in request.images]
+    keys = [target_key({"name": request.name, "contrast": contrast}) for contrast in request.contrasts]
     found = [dict(known[key]) for key in keys if known.get(key, {}).get("fingerprint") == fingerprint]
     return tuple(found) if len(found) == len(keys) else ()
 

@@ -118,3 +118,29 @@ def test_a_target_is_seen_in_the_reports_of_others_only_when_that_is_asked_for(
     assert (out / "sub-02.html").read_text().count("<figcaption>target</figcaption>") == 2
     assert app("--reports-only") == 0
     assert "<figcaption>target</figcaption>" not in (out / "sub-02.html").read_text()
+
+
+def test_several_sessions_are_averaged(app: App, dataset: Path, out: Path) -> None:
+    one, both = ["--target", "sub-02"], ["--target", "all=sub-*"]
+    assert app(*one, *both, "--target", "sub-01", "--participant-label", "02") == 0
+
+    def theta(name: str, contrast: str) -> list[float]:
+        sidecar = json.loads((out / f"sub-02/anat/sub-02_{SPACE}_desc-haca3{name}_{contrast}.json").read_text())
+        return [float(value) for value in sidecar["Target"]["Theta"]]
+
+    mean = [(a + b) / 2 for a, b in zip(theta("sub01", "T1w"), theta("sub02", "T1w"), strict=True)]
+    assert theta("all", "T1w") == pytest.approx(mean)
+    assert theta("all", "T2w") == pytest.approx(theta("sub01", "T2w"))  # only one of them has a T2w
+
+
+def test_sessions_are_named_by_a_pattern_or_a_file(tmp_path: Path) -> None:
+    sessions = {"sub-01_ses-1": ("T1w",), "sub-01_ses-2": ("T2w",), "sub-02_ses-2": ("T1w",)}
+    bids = make_dataset(tmp_path / "two", sessions)
+    listed = tmp_path / "sites.txt"
+    listed.write_text("sub-01_ses-1\nsub-02_ses-2\n")
+    settings = Settings(bids, bids / "out", targets=("sub-*_ses-2", str(listed)))
+    pattern, file = parse_targets(settings, WEIGHTS)
+    assert (pattern.name, pattern.contrasts) == ("subses2", ["T1w", "T2w"])
+    assert (file.name, file.contrasts) == ("sites", ["T1w"])
+    with pytest.raises(NothingSelected, match="names no session"):
+        parsed(bids, "sub-*_ses-9")
