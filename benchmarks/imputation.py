@@ -1,50 +1,78 @@
-"""Imputation: every contrast of the target site from each of the 15 subsets of source contrasts.
+"""Imputation: every contrast of the target site from the three others, and from each single other one.
 
-``python benchmarks/imputation.py --labels LABELS --cache HEADS --out imputation.jsonl [--every 8]`` prints PSNR and
-SSIM against the noise-free truth, means over people.
+``python benchmarks/imputation.py --labels LABELS --cache HEADS --out imputation.jsonl`` prints PSNR in the brain, after
+one best scale factor, against the noise-free truth: means over people.
 """
 
 from __future__ import annotations
 
-from itertools import combinations
+from typing import Any
 
 import numpy as np
-from stage import head_of, keep, kept, made, parser, stage
+from stage import Someone, Stage, head_of, keep, kept, parser, stage
 
+from haca3_bids.evaluation.similarity import scaled_psnr_db
 from haca3_bids.settings import CONTRASTS
 
-SUBSETS = [names for size in range(1, 5) for names in combinations(CONTRASTS, size)]
+OTHERS = "the three others"
+WANTED_DB = 21.0  # from the three others, on the mean of contrasts
+
+
+def asked(done: set[tuple[str, str]]) -> list[tuple[tuple[str, ...], list[str]]]:
+    """Sets of sources and the contrasts wanted of each, less the pairs (from, to) that are ``done``."""
+    three = [(tuple(c for c in CONTRASTS if c != wanted), [wanted]) for wanted in CONTRASTS]
+    single = [((one,), [c for c in CONTRASTS if c != one]) for one in CONTRASTS]
+    left = [(names, [to for to in wanted if (said(names), to) not in done]) for names, wanted in three + single]
+    return [(names, wanted) for names, wanted in left if wanted]
+
+
+def said(names: tuple[str, ...]) -> str:
+    """What a set of sources is called in the table."""
+    return names[0] if len(names) == 1 else OTHERS
+
+
+def measured(number: int, person: Someone, other: Someone, on: Stage, done: set[tuple[str, str]]) -> None:
+    """Keep one row for each target contrast and set of sources."""
+    missing = asked(done)
+    if not missing:
+        return
+    here, there = on.pair(number)
+    scans = {contrast: person.scan(here[contrast], "source") for contrast in CONTRASTS}
+    targets = {contrast: on.target(other, there[contrast]) for contrast in CONTRASTS}
+    truths = {contrast: person.truth(there[contrast]) for contrast in CONTRASTS}
+    brain = person.anatomy.brain
+    for names, wanted in missing:
+        images = on.harmonized({name: scans[name] for name in names}, [targets[to] for to in wanted])
+        for to, image in zip(wanted, images, strict=True):
+            head = head_of(truths[to])
+            found = scaled_psnr_db(image.image.data, truths[to].data, brain & head, head)
+            keep(on.out, [{"person": person.name, "sources": said(names), "contrast": to, "brain": found}])
+            print(person.name, f"{to} from {' '.join(names)}: {found:.1f} dB", flush=True)
+
+
+def table(rows: list[dict[str, Any]]) -> None:
+    """Print means over people."""
+    people = len({row["person"] for row in rows})
+    print(f"\nPSNR (dB) in the brain, mean over {people} people; wanted of {OTHERS}: {WANTED_DB:g} on the mean\n")
+    print(f"| from | {' | '.join(f'to {c}' for c in CONTRASTS)} | mean |\n|---|{'---|' * (len(CONTRASTS) + 1)}")
+    for sources in (OTHERS, *CONTRASTS):
+        means = [_mean(rows, sources, contrast) for contrast in CONTRASTS]
+        cells = ["" if np.isnan(value) else f"{value:.1f}" for value in (*means, np.nanmean(means))]
+        print(f"| {sources} | {' | '.join(cells)} |")
+
+
+def _mean(rows: list[dict[str, Any]], sources: str, contrast: str) -> float:
+    """The mean over people; not a number where a contrast would be made from itself."""
+    mine = [row["brain"] for row in rows if (row["sources"], row["contrast"]) == (sources, contrast)]
+    return float(np.mean(mine)) if mine else float("nan")
 
 
 def main() -> None:
     on = stage(parser(__doc__).parse_args())
-    done = {(row["person"], row["sources"]) for row in kept(on.out)}
     for number, person, other in on.people():
-        missing = [names for names in SUBSETS if (person.name, "+".join(names)) not in done]
-        if not missing:
-            continue
-        here, there = on.pair(number)
-        scans = {contrast: person.scan(here[contrast], "source") for contrast in CONTRASTS}
-        targets = [on.target(other, there[contrast]) for contrast in CONTRASTS]
-        truths = [person.truth(there[contrast]) for contrast in CONTRASTS]
-        masks = [head_of(truth) for truth in truths]
-        for names in missing:
-            images = made({name: scans[name] for name in names}, targets, on)
-            found = [
-                image.against(*right) for image, right in zip(images, zip(truths, masks, strict=True), strict=True)
-            ]
-            rows = [{"contrast": c} | vars(f) for c, f in zip(CONTRASTS, found, strict=True)]
-            keep(on.out, [{"person": person.name, "sources": "+".join(names)} | row for row in rows])
-            print(person.name, "+".join(names), *(f"{f.psnr_db:.1f}" for f in found), flush=True)
-    rows = kept(on.out)
-    print(f"\nPSNR (dB) / SSIM, mean over {len({row['person'] for row in rows})} people\n")
-    print(f"| sources | {' | '.join(f'to {c}' for c in CONTRASTS)} |\n|---|{'---|' * len(CONTRASTS)}")
-    for names in ("+".join(subset) for subset in SUBSETS):
-        cells = []
-        for contrast in CONTRASTS:
-            mine = [(r["psnr_db"], r["ssim"]) for r in rows if (r["sources"], r["contrast"]) == (names, contrast)]
-            cells.append("{:.1f} / {:.3f}".format(*np.mean(mine, axis=0)))
-        print(f"| {names} | {' | '.join(cells)} |")
+        done = {(row["sources"], row["contrast"]) for row in kept(on.out) if row["person"] == person.name}
+        measured(number, person, other, on, done)
+    table(kept(on.out))
 
 
 if __name__ == "__main__":

@@ -1,26 +1,27 @@
 """Lesions: how much of their contrast to the white matter around them is left in the harmonized image.
 
-``python benchmarks/lesions.py --labels LABELS --cache HEADS --out lesions.jsonl [--every 8]`` gives every head lesions
-as in multiple sclerosis, scans it at one site and harmonizes it to the next. It prints, for each contrast, (lesion -
-white matter) / white matter in the scan, in the harmonized image and in the noise-free truth at the target's site.
+``python benchmarks/lesions.py --labels LABELS --cache HEADS --out lesions.jsonl`` gives every head lesions as in
+multiple sclerosis, scans it at one site and harmonizes it to the next, whose contrast a scan of a healthy person sets.
+It prints (lesion - white matter) / white matter in the scan, in the harmonized image and in the noise-free truth at the
+target's site, and the share of the truth's contrast that the harmonized image has.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from stage import Made, keep, kept, made, parser, stage
+from stage import Someone, Stage, keep, kept, parser, stage
 
 from haca3_bids.physics.anatomy import Anatomy
 from haca3_bids.physics.lesions import draw_lesions, with_lesions
 from haca3_bids.settings import CONTRASTS
-from haca3_bids.volumes.slices import cut
-from haca3_bids.volumes.volume import Volume
 
 NEAR, FAR = 2, 6  # voxels from a lesion to the white matter that it is compared with
+LOOKED_AT, WANTED = ("T2w", "FLAIR"), 0.85  # contrasts in which lesions are read, and the share to be kept
 Mask = NDArray[np.bool_]
 
 
@@ -36,43 +37,50 @@ def contrast_in(image: NDArray[np.float32], lesion: Mask, white: Mask) -> float:
     return float(image[lesion].mean() / image[white].mean() - 1)
 
 
-def harmonized_contrast(image: Made, grid: Volume, lesion: Mask, white: Mask) -> float:
-    """The same of a harmonized volume, or of the slices that were made of it."""
-    if image.volume is not None:
-        return contrast_in(image.volume, lesion, white)
-    assert image.canvas is not None
-    placed = [image.canvas.place_mask(grid.with_data(mask)) for mask in (lesion, white)]
-    parts = [
-        (found.ravel(), *(cut(mask, where)[image.indices[where]].ravel() for mask in placed))
-        for where, found in image.slices.items()
-    ]
-    return contrast_in(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+def measured(number: int, person: Someone, other: Someone, on: Stage) -> list[dict[str, Any]]:
+    """One row for each contrast in which lesions are read, made from all four."""
+    lesions = draw_lesions(person.anatomy, person.chance("lesions"))
+    ill = replace(person, anatomy=with_lesions(person.anatomy, lesions))
+    here, there = on.pair(number)
+    where = regions(ill.anatomy)
+    sources = {contrast: ill.scan(here[contrast], "source") for contrast in CONTRASTS}
+    targets = [on.target(other, there[contrast]) for contrast in LOOKED_AT]
+    rows = []
+    for contrast, image in zip(LOOKED_AT, on.harmonized(sources, targets), strict=True):
+        found = {
+            "scan": contrast_in(sources[contrast].data, *where),
+            "harmonized": contrast_in(image.image.data, *where),
+            "truth": contrast_in(ill.truth(there[contrast]).data, *where),
+        }
+        rows.append({"person": person.name, "ml": float(where[0].sum() / 1000), "contrast": contrast} | found)
+    return rows
+
+
+def table(rows: list[dict[str, Any]]) -> None:
+    """Print what is left, person by person, and the means."""
+    print("\n| | contrast | lesions (ml) | scan | harmonized | truth at the target's site | kept |")
+    print("|---|---|---|---|---|---|---|")
+    for row in rows:
+        values = " | ".join(f"{row[key]:+.2f}" for key in ("scan", "harmonized", "truth"))
+        print(f"| {row['person']} | {row['contrast']} | {row['ml']:.1f} | {values} | {_kept(row):.0%} |")
+    for contrast in LOOKED_AT:
+        shares = [_kept(row) for row in rows if row["contrast"] == contrast]
+        print(f"{contrast}: {np.mean(shares):.0%} on the mean, {min(shares):.0%} at least (wanted: {WANTED:.0%})")
+
+
+def _kept(row: dict[str, Any]) -> float:
+    share: float = row["harmonized"] / row["truth"]
+    return share
 
 
 def main() -> None:
     on = stage(parser(__doc__).parse_args())
     done = {row["person"] for row in kept(on.out)}
     for number, person, other in on.people():
-        if person.name in done:
-            continue
-        lesions = draw_lesions(person.anatomy, person.chance("lesions"))
-        ill = replace(person, anatomy=with_lesions(person.anatomy, lesions))
-        here, there = on.pair(number)
-        where = regions(ill.anatomy)
-        sources = {contrast: ill.scan(here[contrast], "source") for contrast in CONTRASTS}
-        targets = [on.target(other, there[contrast]) for contrast in CONTRASTS]
-        for contrast, image in zip(CONTRASTS, made(sources, targets, on), strict=True):
-            truth = ill.truth(there[contrast])
-            row = {
-                "scan": contrast_in(sources[contrast].data, *where),
-                "harmonized": harmonized_contrast(image, truth, *where),
-                "truth": contrast_in(truth.data, *where),
-            }
-            keep(on.out, [{"person": person.name, "ml": float(where[0].sum() / 1000), "contrast": contrast} | row])
-    print("| | contrast | lesions (ml) | scan | harmonized | truth at the target's site |\n|---|---|---|---|---|---|")
-    for row in kept(on.out):
-        values = " | ".join(f"{row[key]:+.2f}" for key in ("scan", "harmonized", "truth"))
-        print(f"| {row['person']} | {row['contrast']} | {row['ml']:.1f} | {values} |")
+        if person.name not in done:
+            keep(on.out, measured(number, person, other, on))
+            print(f"{person.name} is measured", flush=True)
+    table(kept(on.out))
 
 
 if __name__ == "__main__":

@@ -1,63 +1,82 @@
 """Travelling subjects: each head scanned at one site and harmonized to another, against the truth there.
 
 ``python benchmarks/travelling.py --labels LABELS --cache HEADS --out travelling.jsonl`` harmonizes all contrasts of
-every head to those of its target site, which a scan of another person sets, and prints one table a contrast:
-unharmonized, histogram matching with the same reference, harmonized; gains over people with Wilcoxon's p; and Dice of
-tissues segmented from the original and from the harmonized image.
+every head to those of its target site, which a scan of another person sets. For each contrast it prints PSNR in the
+brain and in the head after one best scale factor, and SSIM: as scanned, matched to the other person's histogram,
+harmonized, and what can be known (the exact anatomy under the other person's true table). Then the gains over people
+with Wilcoxon's p, and Dice of tissues segmented from the original and from the harmonized image.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from stage import Someone, Stage, head_of, keep, kept, made, parser, stage
+from stage import Someone, Stage, head_of, keep, kept, parser, stage
 
 from haca3_bids.evaluation.histogram import matched
 from haca3_bids.evaluation.overlap import dice
 from haca3_bids.evaluation.segmentation import CSF, GREY, WHITE, segmented
-from haca3_bids.evaluation.similarity import SSIM_SETTINGS, Similarity, compared
-from haca3_bids.evaluation.travelling import Result, by_person, gain
+from haca3_bids.evaluation.similarity import SSIM_SETTINGS, Similarity, compared, scaled_psnr_db
+from haca3_bids.evaluation.travelling import Result, by_person, gain, paired_p
 from haca3_bids.physics.anatomy import Anatomy
 from haca3_bids.settings import CONTRASTS
 from haca3_bids.volumes.volume import Volume
 
-METHODS = ("unharmonized", "histogram", "harmonized")
+Rows = list[dict[str, Any]]
+Array = NDArray[np.float32]
+
+SCANNED, HISTOGRAM, HARMONIZED, BOUND = "as scanned", "histogram matching", "harmonized", "what can be known"
+METHODS = (SCANNED, HISTOGRAM, HARMONIZED, BOUND)
+PLACES = ("brain", "head")
 CLASSES = {CSF: ("csf",), GREY: ("grey", "deep_grey"), WHITE: ("white", "lesion")}
 SEGMENTED = ("T1w", "T2w")
+WANTED_GAIN_DB = {"T1w": 4.5, "T2w": 2.8, "PDw": 6.0, "FLAIR": 1.0}  # in the brain
+WANTED_SHARES = (0.65, 0.40)  # of the distance to what can be known: on the mean of contrasts, in each contrast
+WANTED_HEAD_DB = 3.0  # on the mean of contrasts
 
 
-def measured(number: int, person: Someone, other: Someone, on: Stage) -> list[dict[str, Any]]:
+def measured(number: int, person: Someone, other: Someone, on: Stage) -> Rows:
     """One row a contrast and method for a person between the sites of pair ``number``."""
     here, there = on.pair(number)
     sources = {contrast: person.scan(here[contrast], "source") for contrast in CONTRASTS}
-    targets = [on.target(other, there[contrast]) for contrast in CONTRASTS]
-    rows = []
-    for contrast, image in zip(CONTRASTS, made(sources, targets, on), strict=True):
-        truth = person.truth(there[contrast])
-        mask, original = head_of(truth), sources[contrast]
-        reference = other.scan(there[contrast], "reference")
-        simple = matched(original.data, head_of(original), reference.data, head_of(reference))
-        found = {
-            "unharmonized": compared(original.data, truth.data, mask),
-            "histogram": compared(simple, truth.data, mask),
-            "harmonized": image.against(truth, mask),
+    references = {contrast: other.scan(there[contrast], "reference") for contrast in CONTRASTS}
+    targets = [on.encoded(scan, contrast) for contrast, scan in references.items()]
+    rows: Rows = []
+    for contrast, image in zip(CONTRASTS, on.harmonized(sources, targets), strict=True):
+        original, reference = sources[contrast], references[contrast]
+        images = {
+            SCANNED: original.data,
+            HISTOGRAM: matched(original.data, head_of(original), reference.data, head_of(reference)),
+            HARMONIZED: image.image.data,
+            BOUND: person.bound(there[contrast], other).data,
         }
-        rows += [{"person": person.name, "contrast": contrast, "method": m} | vars(s) for m, s in found.items()]
-        if image.volume is not None and contrast in SEGMENTED:
-            rows += _tissues(person, contrast, original, truth.with_data(image.volume))
+        about = {"person": person.name, "contrast": contrast}
+        rows += [about | row for row in against(person.truth(there[contrast]), person.anatomy.brain, images)]
+        if contrast in SEGMENTED:
+            rows += [about | row for row in _tissues(person.anatomy, contrast, original, image.image)]
     return rows
 
 
-def _tissues(person: Someone, contrast: str, original: Volume, harmonized: Volume) -> list[dict[str, Any]]:
+def against(truth: Volume, brain: NDArray[np.bool_], images: dict[str, Array]) -> Rows:
+    """PSNR after one best scale factor, dB, in brain and head, and SSIM in the head, for the image of each method."""
+    head = head_of(truth)
+    masks = dict(zip(PLACES, (brain & head, head), strict=True))
+    return [
+        {"method": method, "ssim": compared(image, truth.data, head).ssim}
+        | {place: scaled_psnr_db(image, truth.data, mask, head) for place, mask in masks.items()}
+        for method, image in images.items()
+    ]
+
+
+def _tissues(anatomy: Anatomy, contrast: str, original: Volume, harmonized: Volume) -> Rows:
     """Dice of the tissues segmented from either image with the true ones, inside the brain."""
-    brain, right = person.anatomy.brain, true_tissues(person.anatomy)
-    rows = []
-    for method, image in (("unharmonized", original), ("harmonized", harmonized)):
-        labels = segmented(image.data, brain, contrast)
-        agreement = {str(kind): dice(labels == kind, right == kind) for kind in CLASSES}
-        rows.append({"person": person.name, "contrast": contrast, "method": method, "dice": agreement})
+    right, rows = true_tissues(anatomy), []
+    for method, image in ((SCANNED, original), (HARMONIZED, harmonized)):
+        labels = segmented(image.data, anatomy.brain, contrast)
+        rows.append({"method": method, "dice": {str(kind): dice(labels == kind, right == kind) for kind in CLASSES}})
     return rows
 
 
@@ -68,37 +87,88 @@ def true_tissues(anatomy: Anatomy) -> NDArray[np.uint8]:
     return np.where(anatomy.brain, largest, 0).astype(np.uint8)
 
 
-def table(rows: list[dict[str, Any]]) -> None:
+def results(rows: Rows, place: str) -> list[Result]:
+    """PSNR in the brain or the head, and SSIM, of all rows that have them."""
+    alike = [row for row in rows if "dice" not in row]
+    return [Result(r["person"], r["contrast"], r["method"], Similarity(r[place], r["ssim"])) for r in alike]
+
+
+def means(found: Sequence[Result], contrast: str, method: str) -> NDArray[np.float64]:
+    """The means over people of PSNR and SSIM."""
+    people = by_person(found, contrast, method).values()
+    mean: NDArray[np.float64] = np.array([(one.psnr_db, one.ssim) for one in people]).mean(axis=0)
+    return mean
+
+
+def share(scanned: float, harmonized: float, bound: float) -> float:
+    """How much of the distance from the scan to what can be known has been covered."""
+    return (harmonized - scanned) / (bound - scanned)
+
+
+def differences(found: Sequence[Result]) -> NDArray[np.float64]:
+    """Harmonized less scanned, dB, one number for each person and contrast."""
+    gains = []
+    for contrast in CONTRASTS:
+        after, before = (by_person(found, contrast, method) for method in (HARMONIZED, SCANNED))
+        gains += [after[person].psnr_db - before[person].psnr_db for person in before]
+    return np.array(gains)
+
+
+def table(rows: Rows) -> None:
     """Print what was found."""
-    alike = [r for r in rows if "dice" not in r]
-    results = [Result(r["person"], r["contrast"], r["method"], Similarity(r["psnr_db"], r["ssim"])) for r in alike]
-    print(f"SSIM: {SSIM_SETTINGS}\n\n| contrast | method | PSNR (dB) | SSIM | people |\n|---|---|---|---|---|")
+    people = {row["person"] for row in rows}
+    print(f"\n{len(people)} people; PSNR in dB after one best scale factor; SSIM in the head: {SSIM_SETTINGS}")
+    for place in PLACES:
+        _similarity(results(rows, place), place)
+    _gains(results(rows, "brain"))
+    _dice_table([row for row in rows if "dice" in row])
+
+
+def _similarity(found: Sequence[Result], place: str) -> None:
+    """PSNR of every method in one place, its share of the distance and, with the brain, SSIM."""
+    columns = (*METHODS, "gain", "share of the distance")
+    print(f"\n| {place}, PSNR | {' | '.join(columns)} |\n|---|{'---|' * len(columns)}")
+    psnr = {contrast: [means(found, contrast, method)[0] for method in METHODS] for contrast in CONTRASTS}
+    for contrast, values in [*psnr.items(), ("mean", np.mean(list(psnr.values()), axis=0))]:
+        _line(contrast, values, 1, _ends(values, "{:+.2f}"))
+    if place == "head":
+        print(f"Wanted in the head: {WANTED_HEAD_DB:+.1f} dB on the mean.")
+        return
+    shares = [share(v[0], v[2], v[3]) for v in psnr.values()]
+    print(f"Mean of the contrasts' shares: {np.mean(shares):.0%}; the row above has the share of the mean distance.")
+    gains = ", ".join(f"{contrast} {value:+.1f}" for contrast, value in WANTED_GAIN_DB.items())
+    print(f"Wanted: {gains} dB; {WANTED_SHARES[0]:.0%} on the mean, {WANTED_SHARES[1]:.0%} in each.")
+    print(f"\n| SSIM | {' | '.join(METHODS)} |\n|---|{'---|' * len(METHODS)}")
     for contrast in CONTRASTS:
-        for method in METHODS:
-            people = by_person(results, contrast, method).values()
-            psnr, ssim = (np.array([getattr(p, key) for p in people]) for key in ("psnr_db", "ssim"))
-            print(f"| {contrast} | {method} | {_spread(psnr, 1)} | {_spread(ssim, 3)} | {len(psnr)} |")
-    print("\n| contrast | harmonized against | PSNR (dB) | p | SSIM | p |\n|---|---|---|---|---|---|")
+        _line(contrast, [means(found, contrast, method)[1] for method in METHODS], 3, [])
+
+
+def _ends(values: Sequence[float], form: str) -> list[str]:
+    scanned, _, harmonized, bound = values
+    return [form.format(harmonized - scanned), f"{share(scanned, harmonized, bound):.0%}"]
+
+
+def _line(name: str, values: Sequence[float], digits: int, ends: Sequence[str]) -> None:
+    print(f"| {' | '.join([name, *(f'{value:.{digits}f}' for value in values), *ends])} |")
+
+
+def _gains(found: Sequence[Result]) -> None:
+    print("\n| brain | harmonized against | PSNR (dB) | p | SSIM | p |\n|---|---|---|---|---|---|")
     for contrast in CONTRASTS:
-        for baseline in METHODS[:2]:
-            g = gain(results, contrast, "harmonized", baseline)
+        for baseline in (SCANNED, HISTOGRAM):
+            g = gain(found, contrast, HARMONIZED, baseline)
             print(f"| {contrast} | {baseline} | {g.psnr_db:+.2f} | {g.p_psnr:.4f} | {g.ssim:+.3f} | {g.p_ssim:.4f} |")
-    _dice_table([r for r in rows if "dice" in r])
+    gains = differences(found)
+    better = int((gains > 0).sum())
+    print(f"\nAll people and contrasts: {better} of {len(gains)} gain, Wilcoxon's p = {paired_p(gains):.2g}")
 
 
-def _dice_table(rows: list[dict[str, Any]]) -> None:
-    if rows:
-        print("\n| segmented from | Dice CSF | grey | white |\n|---|---|---|---|")
+def _dice_table(rows: Rows) -> None:
+    print("\n| segmented from | Dice CSF | grey | white |\n|---|---|---|---|")
     for contrast in SEGMENTED:
-        for method in ("unharmonized", "harmonized"):
+        for method in (SCANNED, HARMONIZED):
             mine = [r["dice"] for r in rows if (r["contrast"], r["method"]) == (contrast, method)]
-            if mine:
-                means = (f"{np.mean([one[str(kind)] for one in mine]):.3f}" for kind in CLASSES)
-                print(f"| {method} {contrast} | {' | '.join(means)} |")
-
-
-def _spread(values: NDArray[np.float64], digits: int) -> str:
-    return f"{values.mean():.{digits}f} ± {values.std(ddof=1) if len(values) > 1 else 0:.{digits}f}"
+            _line(f"{contrast} {method}", [float(np.mean([one[str(kind)] for one in mine])) for kind in CLASSES], 3, [])
 
 
 def main() -> None:
