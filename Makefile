@@ -19,7 +19,7 @@ $(VENV)/.installed-test: setup.cfg pyproject.toml constraints.txt | $(BIN)/pytho
 	touch $@
 
 # One simulated person scanned at two sites; the first site's session is given the second site's contrast.
-# The head is made of the tissue maps the built-in weights were trained on, and the page says so.
+# The head is made of tissue maps that the built-in weights were not trained on.
 demo: $(VENV)/.installed
 	rm -rf demo
 	$(BIN)/haca3 simulate demo/bids --sites 2 --subjects 1 --travelling --builtin-head --ages 30 30

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 HELP = "make a BIDS dataset of simulated people at simulated sites"
 BUILTIN_NOTE = (
     "Simulated from the built-in head (ICBM 2009a brain with skull and scalp added), which the built-in weights "
-    "were trained on: a demonstration, not a measure of quality."
+    "were not trained on: a demonstration, not a measure of quality."
 )
 LIFE_STREAM, BAD_STREAM = 1, 2  # generators of their own: ages, lesions and artifacts leave everything else as it was
 

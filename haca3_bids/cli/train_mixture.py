@@ -37,7 +37,8 @@ def train(args: argparse.Namespace, heads: list[Anatomy], kept: list[Anatomy], s
     )
     with setting.machine.leader_first():
         sessions = _sessions(args) if args.data else ()
-    train_mixture(_beginning(args), heads, kept, args.out / FOLDER, plan, setting.machine, sessions)
+    own = heads[1:] or heads  # the built-in head is kept for demonstrations, where label maps are given
+    train_mixture(_beginning(args), own, kept, args.out / FOLDER, plan, setting.machine, sessions)
 
 
 def export(heads: Sequence[Anatomy], out: Path) -> None:
