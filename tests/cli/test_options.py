@@ -38,8 +38,6 @@ GIVEN: dict[str, tuple[list[str], Any]] = {  # option: what is typed, what must 
     "background": (["none"], "none"),
     "precision": (["bf16"], "bf16"),
     "beta": (["sample"], "sample"),
-    "residual": (["0.25"], 0.25),
-    "consistency": (["0.75"], 0.75),
     "samples": (["3"], 3),
     "seed": (["9"], 9),
     "output-spaces": (["native"], ("template", "native")),

@@ -99,7 +99,7 @@ SHAPING = {
 }
 NOT_SHAPING = {
     "preprocessing": {"threads": 4, "device": "cuda", "longitudinal": True},
-    "harmonization": {"residual": 0.5, "consistency": 0.5, "beta": "soft", "samples": 3, "device": "cpu", "threads": 2},
+    "harmonization": {"beta": "sample", "samples": 3, "device": "cpu", "threads": 2},
 }
 
 
