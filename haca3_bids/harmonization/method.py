@@ -93,8 +93,8 @@ class Method(ABC):
         """Theta, eta and scale of a whole image, as a target or a report wants them."""
 
     @abstractmethod
-    def run(self, session: Session, targets: Sequence[Target], extras: Collection[str]) -> list[Made]:
-        """One image for each target; ``extras`` may name "attention" and "beta"."""
+    def run(self, session: Session, targets: Sequence[Target], extras: Collection[str]) -> Iterable[Made]:
+        """One image for each target, in their order; ``extras`` may name "attention" and "beta"."""
 
 
 def union(masks: Iterable[Mask]) -> Mask:

@@ -7,7 +7,7 @@ carry work voxel by voxel on these, so that a further target costs next to nothi
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,8 +76,8 @@ class Voxelwise(Method):
             tried = [self._measured(image, one) for one in self.priors]
             return min(tried, key=lambda codes: codes.residual or 0.0)
 
-    def run(self, session: Session, targets: Sequence[Target], extras: Collection[str]) -> list[Made]:
-        """One image for each target."""
+    def run(self, session: Session, targets: Sequence[Target], extras: Collection[str]) -> Iterator[Made]:
+        """One image for each target, one at a time."""
         codes = {contrast: self.codes(source, contrast) for contrast, source in session.sources.items()}
         with inference(self.settings.precision, self.settings.threads), reused_memory():
             numbers = _numbered(session.mask)
@@ -85,7 +85,11 @@ class Voxelwise(Method):
                 contrast: self._encoded(source, codes[contrast], session.mask, numbers)
                 for contrast, source in session.sources.items()
             }
-            return [self._made(target, session, sources, codes, extras) for target in targets]
+            del numbers
+        for target in targets:
+            with inference(self.settings.precision, self.settings.threads):
+                made = self._made(target, session, sources, codes, extras)
+            yield made
 
     def _measured(self, image: Prepared, contrast: str) -> Codes:
         prior = self.priors[contrast]
