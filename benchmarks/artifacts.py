@@ -61,7 +61,7 @@ def curves(contrast: str, number: int, person: Someone, other: Someone, on: Stag
 
 def etas(number: int, person: Someone, on: Stage) -> Rows:
     """How bad eta finds an ordinary and degraded volumes at every site, of one contrast each: people take turns."""
-    rows = []
+    rows: Rows = []
     for place, site in enumerate(on.sites):
         contrast = CONTRASTS[(number + place) % len(CONTRASTS)]
         chance = person.chance(f"{contrast} {place}")

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -174,7 +175,7 @@ def report(what: str, found: float, baseline: float) -> float:
 
 def test_two_targets_of_haca3_share_one_encoding(haca3: Checkpoint, small: dict[str, Volume]) -> None:
     settings = HarmonizationSettings(device="cpu")
-    twice = sum(seconds(lambda n=n: harmonize(small, [target(n)], haca3, None, settings)) for n in (1, 2))
+    twice = sum(seconds(partial(harmonize, small, [target(n)], haca3, None, settings)) for n in (1, 2))
     together = seconds(lambda: harmonize(small, [target(1), target(2)], haca3, None, settings))
     assert report("two targets in one run, against two runs", together, twice) < FASTER
 

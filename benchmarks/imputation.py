@@ -57,7 +57,7 @@ def table(rows: list[dict[str, Any]]) -> None:
     print(f"| from | {' | '.join(f'to {c}' for c in CONTRASTS)} | mean |\n|---|{'---|' * (len(CONTRASTS) + 1)}")
     for sources in (OTHERS, *CONTRASTS):
         means = [_mean(rows, sources, contrast) for contrast in CONTRASTS]
-        cells = ["" if np.isnan(value) else f"{value:.1f}" for value in (*means, np.nanmean(means))]
+        cells = ["" if np.isnan(value) else f"{value:.1f}" for value in (*means, float(np.nanmean(means)))]
         print(f"| {sources} | {' | '.join(cells)} |")
 
 

@@ -23,6 +23,7 @@ from haca3_bids.harmonization.engine import Harmonized, encode_target, harmonize
 from haca3_bids.harmonization.job import load_networks
 from haca3_bids.harmonization.target import Target
 from haca3_bids.intensity.background import head_mask
+from haca3_bids.intensity.white_matter import white_matter_peak
 from haca3_bids.networks.fusion import FusionNet
 from haca3_bids.physics.anatomy import AFFINE, SHAPE, Anatomy
 from haca3_bids.physics.cohort import rendered
@@ -31,7 +32,7 @@ from haca3_bids.physics.render import texture, tissue_weights
 from haca3_bids.physics.scanner import Imperfections, acquire, draw_acquisition
 from haca3_bids.physics.signal import Protocol
 from haca3_bids.physics.tissues import person_deviations
-from haca3_bids.settings import HarmonizationSettings
+from haca3_bids.settings import WHITE_MATTER_PEAK, HarmonizationSettings
 from haca3_bids.training.heads import find_label_maps, load_heads
 from haca3_bids.volumes.volume import Volume
 
@@ -41,6 +42,7 @@ TEST_HEADS = (
     "training_seg_13", "training_seg_14", "training_seg_16", "training_seg_17",
 )  # fmt: skip
 VALIDATION_SITES_SEED, SITES = 4711, 8
+WHITE_CORE = 0.95  # share of white matter in the voxels where its peak is sought, as preprocessing does
 Array = NDArray[np.float32]
 Site = dict[str, Protocol]
 T = TypeVar("T")
@@ -65,9 +67,14 @@ class Someone:
         return Volume(rendered(self.anatomy, tissue_weights(protocol, other.deviations), smooth), AFFINE)
 
     def scan(self, protocol: Protocol, tag: str, how: Imperfections | None = None) -> Volume:
-        """An ordinary scan drawn from person, contrast and ``tag``, or one with given imperfections."""
+        """An ordinary scan drawn from person, contrast and ``tag``, or one with given imperfections.
+
+        White-matter peak at 1000, as preprocessing brings it.
+        """
         rng = self.chance(f"{protocol.contrast} {tag}")
-        return Volume(acquire(self.truth(protocol).data, how or draw_acquisition(rng)), AFFINE)
+        image = acquire(self.truth(protocol).data, how or draw_acquisition(rng))
+        peak = white_matter_peak(image, self.anatomy.share_of("white") > WHITE_CORE)
+        return Volume(image * np.float32(WHITE_MATTER_PEAK / peak), AFFINE)
 
     def chance(self, tag: str) -> np.random.Generator:
         """A generator that belongs to this person and ``tag``."""
@@ -116,14 +123,16 @@ class Stage:
 
     def encoded(self, scan: Volume, contrast: str) -> Target:
         """The target that a scan sets: its theta and eta, as the engine measures them."""
-        return encode_target(scan, contrast, self.checkpoint, self.settings, name=contrast)
+        return encode_target(scan, contrast, self.checkpoint, self.settings, name=contrast, white=WHITE_MATTER_PEAK)
 
     def harmonized(
         self, sources: Mapping[str, Volume], targets: Sequence[Target], brain: NDArray[np.bool_] | None = None
     ) -> list[Harmonized]:
         """Whole volumes through the engine; attention is told of the ``brain``, where it is given."""
         where = None if brain is None else Volume(brain.astype(np.float32), AFFINE)
-        return harmonize(sources, targets, self.checkpoint, self.fusion, self.settings, brain=where)
+        return harmonize(
+            sources, targets, self.checkpoint, self.fusion, self.settings, brain=where, white=WHITE_MATTER_PEAK
+        )
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:

@@ -13,7 +13,7 @@ from haca3_bids.networks.mixture import Mixture, MixtureConfig
 from haca3_bids.physics.anatomy import AFFINE, FULL, Anatomy
 from haca3_bids.physics.protocols import REFERENCE_PROTOCOLS
 from haca3_bids.physics.tissues import TISSUES
-from haca3_bids.settings import HarmonizationSettings
+from haca3_bids.settings import WHITE_MATTER_PEAK, HarmonizationSettings
 from haca3_bids.training.mixture_export import priors, references
 from haca3_bids.training.tables import draw_tables
 from haca3_bids.volumes.volume import Volume
@@ -78,7 +78,8 @@ def small():
     x, y, z = np.meshgrid(*[np.linspace(-1, 1, 32)] * 3, indexing="ij")
     radius = np.sqrt(x**2 + y**2 + z**2)
     fluid = {"T1w": 0.2, "T2w": 3.0}
-    scans = {c: np.where(radius < 0.6, 1, np.where(radius < 0.9, v, 0)).astype(np.float32) for c, v in fluid.items()}
+    shells = {c: np.where(radius < 0.6, 1, np.where(radius < 0.9, v, 0)) for c, v in fluid.items()}
+    scans = {c: (WHITE_MATTER_PEAK * image).astype(np.float32) for c, image in shells.items()}
     return on, {contrast: Volume(image, AFFINE) for contrast, image in scans.items()}
 
 
