@@ -100,7 +100,8 @@ def load_checkpoint(path: str | os.PathLike[str], variant: str | None = None) ->
         if chosen not in VARIANTS:
             raise Unavailable(f"There is no variant {chosen}.", f"Choose one of {', '.join(VARIANTS)}.")
         model = Haca3(replace(config, variant=chosen))
-    _fill(model, contents.state, path, "HACA3 weights", "fusion" if _is_fusion(contents.state) else "")
+    wanted = "weights of this version's mixture model" if isinstance(model, Mixture) else "HACA3 weights"
+    _fill(model, contents.state, path, wanted, "fusion" if _is_fusion(contents.state) else "")
     references = {key: Reference(**value) for key, value in contents.header.get("references", {}).items()}
     card = {str(key): str(value) for key, value in contents.header.get("card", {}).items()}
     priors = {contrast: Prior.from_json(fields) for contrast, fields in contents.header.get("priors", {}).items()}

@@ -83,7 +83,7 @@ class Mixture(nn.Module):
         self.key = _reader(tissues, config.hidden, config.keys)
         self.free_classes = _reader(tissues, config.hidden, config.free)
         self.slopes = _reader(tissues, config.hidden, config.deviations * config.classes)
-        self.carry_scale = _reader(2 * tissues, config.hidden, 1)
+        self.carry_scale = _reader(2 * tissues, config.hidden, config.classes)
         nn.init.zeros_(self.carry_scale[-1].weight)  # type: ignore[arg-type]
         nn.init.zeros_(self.carry_scale[-1].bias)  # type: ignore[arg-type]
 
@@ -130,11 +130,13 @@ class Mixture(nn.Module):
     ) -> Tensor:
         """Image + sigmoid(g) s (x - D(beta, delta, theta_x)): the detail of a source x of the target's contrast.
 
-        ``image``, ``source`` and ``trust`` (g, the maps' channel -2 of that source) are (batch, ...).
+        The scale s = exp(sum_k beta_k MLP_k(theta_x, theta_t)) is a tissue's own: what is wrong with fluid that is dim
+        in x is more wrong where fluid shall be bright. ``image``, ``source`` and ``trust`` (g, the maps' channel -2 of
+        that source) are (batch, ...).
         """
-        scale = self.carry_scale(torch.cat([_log(theta), _log(target)], dim=1)).exp()
-        residual = source - self.decode(anatomy, theta)
-        return image + trust.sigmoid() * _over_places(scale[:, 0], residual) * residual
+        growth: Tensor = self.carry_scale(torch.cat([_log(theta), _log(target)], dim=1))
+        scale: Tensor = (growth[:, None] @ anatomy.beta.flatten(2)).exp().reshape(image.shape)
+        return image + trust.sigmoid() * scale * (source - self.decode(anatomy, theta))
 
 
 class AnatomyEncoder(nn.Module):

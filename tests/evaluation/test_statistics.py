@@ -1,6 +1,5 @@
 """Overlap, reliability, travellers, change and separation, against closed forms, brute force and published examples."""
 
-import math
 
 import numpy as np
 import pytest
@@ -8,7 +7,7 @@ import pytest
 from haca3_bids.evaluation.longitudinal import change, rates_agree
 from haca3_bids.evaluation.overlap import dice, dice_by_label
 from haca3_bids.evaluation.reliability import reliability
-from haca3_bids.evaluation.separation import auc, falls, silhouette
+from haca3_bids.evaluation.separation import falls
 from haca3_bids.evaluation.similarity import Similarity
 from haca3_bids.evaluation.travelling import Result, between_sessions, by_person, gain, paired_p
 
@@ -116,40 +115,6 @@ def test_rates_are_compared_over_the_people_that_both_have():
     assert found.correlation == pytest.approx(1)
     with pytest.raises(ValueError, match="at least two"):
         rates_agree({"a": true["a"]}, true)
-
-
-def test_auc_counts_pairs_in_the_right_order():
-    low, high = [1.0, 3.0, 3.0, 5.0], [2.0, 3.0, 6.0]
-    pairs = [1.0 if h > v else 0.5 if h == v else 0.0 for h in high for v in low]
-    assert auc(low, high) == pytest.approx(np.mean(pairs))
-    assert auc([0, 1], [2, 3]) == 1
-    with pytest.raises(ValueError, match="at least one"):
-        auc([], [1])
-
-
-def brute_silhouette(points, groups):
-    values = []
-    for i, p in enumerate(points):
-        mean = {}
-        for group in set(groups):
-            others = [q for j, q in enumerate(points) if groups[j] == group and j != i]
-            if others:
-                mean[group] = np.mean([math.dist(p, q) for q in others])
-        if groups[i] not in mean:
-            values.append(0.0)
-            continue
-        within, nearest = mean.pop(groups[i]), min(mean.values())
-        values.append((nearest - within) / max(within, nearest))
-    return np.mean(values)
-
-
-def test_the_silhouette_is_its_definition():
-    rng = np.random.default_rng(0)
-    points = np.concatenate([rng.normal(0, 1, (6, 2)), rng.normal(3, 1, (5, 2)), [[9, 9]]])
-    groups = ["a"] * 6 + ["b"] * 5 + ["c"]
-    assert silhouette(points, groups) == pytest.approx(brute_silhouette(points, groups))
-    with pytest.raises(ValueError, match="two groups"):
-        silhouette(points, ["a"] * 12)
 
 
 def test_a_curve_falls_when_it_never_rises_and_ends_lower():
