@@ -25,6 +25,7 @@ NEEDS = {  # and where the commands are run instead
     "apptainer": "make test-container",
     "a GPU": "make test-gpu",
     "a network": "make test-network",
+    "the package index": "make test-network, by the test below",
     "slurm": "nowhere in the tests",
     "images": "the same commands with images of their own, in the tests of the program that is called",
     "minutes": "smaller, in the tests of the program that is called",
@@ -52,6 +53,7 @@ def blocks() -> dict[str, tuple[str | None, str]]:
 
 ONCE = {code: name for name, (needs, code) in blocks().items() if needs is None}  # what two pages say is run once
 HERE = {name: code for code, name in ONCE.items()}
+FROM_INDEX = {name: code for name, (needs, code) in blocks().items() if needs == "the package index"}
 
 
 @pytest.fixture
@@ -73,9 +75,19 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("place", HERE)
 def test_a_block_of_commands_runs(place: str, folder: Path) -> None:
     before = "haca3-bids BIDS_DIR OUTPUT_DIR participant\n" if " group" in HERE[place] else ""
-    (folder / "commands.sh").write_text(before + HERE[place])
+    _run(place, before + HERE[place], folder)
+
+
+@pytest.mark.network
+@pytest.mark.parametrize("place", FROM_INDEX)
+def test_a_block_that_installs_a_package_runs(place: str, folder: Path) -> None:
+    _run(place, FROM_INDEX[place], folder)
+
+
+def _run(place: str, commands: str, folder: Path) -> None:
+    (folder / "commands.sh").write_text(commands)
     done = subprocess.run(["bash", "-eu", "commands.sh"], cwd=folder, capture_output=True, text=True, timeout=LONGEST_S)
-    assert done.returncode == 0, f"{place}:\n{HERE[place]}\n{done.stdout}\n{done.stderr}"
+    assert done.returncode == 0, f"{place}:\n{commands}\n{done.stdout}\n{done.stderr}"
 
 
 def test_a_block_that_is_not_run_says_what_it_needs() -> None:
