@@ -88,7 +88,8 @@ def test_the_best_checkpoint_is_that_of_the_highest_validation(tmp_path):
     net = torch.nn.Linear(3, 1)
     seen = {}
 
-    def validate(step):
+    def validate(judged, step):
+        assert judged is net
         seen[step] = net.weight.detach().clone()
         return {"psnr": -abs(step - 4.0)}
 
@@ -96,6 +97,25 @@ def test_the_best_checkpoint_is_that_of_the_highest_validation(tmp_path):
     fit(net, lambda b, _: {"total": net(b["x"]).mean()}, lambda first: batches(first, 6), plan, tmp_path, validate)
     assert torch.equal(torch.load(tmp_path / "best.pt")["networks"]["weight"], seen[4])
     assert len((tmp_path / "validation.jsonl").read_text().splitlines()) == 6
+
+
+def test_a_moving_average_is_judged_kept_and_taken_up_again(tmp_path):
+    net, judged = torch.nn.Linear(3, 1), []
+
+    def run(steps):
+        plan = Plan(steps=steps, lowest_rate=0.1, highest_rate=0.1, average=0.5, validate_every=1, save_every=1)
+        fit(
+            net, lambda b, _: {"total": net(b["x"]).mean()}, lambda first: batches(first, steps), plan, tmp_path,
+            lambda network, _: (judged.append(network.weight.detach().clone()), {"psnr": 0.0})[1],
+        )  # fmt: skip
+
+    run(3)
+    assert not torch.equal(judged[-1], net.weight)
+    assert (judged[-1] - judged[-2]).abs().max() > 0
+    run(4)
+    kept = torch.load(tmp_path / "last.pt")["average"]["module.weight"]
+    torch.testing.assert_close(kept, judged[-1])
+    torch.testing.assert_close(judged[3], (judged[2] + net.weight.detach()) / 2)
 
 
 def test_half_precision_is_used_inside_a_step(tmp_path):
