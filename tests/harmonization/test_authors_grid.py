@@ -70,9 +70,9 @@ def test_the_percentile_is_that_of_the_whole_grid_of_the_authors():
 
 
 def test_on_the_templates_grid_the_authors_arithmetic_gives_what_it_gives_on_theirs(tiny):
-    block = np.random.default_rng(0).random((150, 150, 24), dtype=np.float32) + 0.5  # more than 5 % of the grid
+    block = np.random.default_rng(0).random((76, 76, 76), dtype=np.float32) + 0.5  # more than 5 % of the grid
     data = np.zeros(AUTHORS[0], np.float32)
-    data[20:170, 30:180, 90:114] = block
+    data[60:136, 70:146, 50:126] = block
     own = Volume(data, AUTHORS[1])
     shape, first = GRIDS["ICBM 2009c"]
     affine = np.eye(4)
