@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.ndimage import binary_fill_holes, label
@@ -15,14 +15,18 @@ from haca3_bids.settings import HarmonizationSettings
 from haca3_bids.volumes.canvas import (
     AUTHORS_GRID,
     CANVAS,
+    LPS,
     SIZE_TOLERANCE,
     Canvas,
     authors_window,
+    fit_authors,
     fit_canvas,
     needs_content,
 )
 from haca3_bids.volumes.volume import Volume, reorient
 
+TILT = 0.02  # radians, about a degree: 2 mm at the rim of a head
+OVERLAP = 0.5  # of the smaller grid: with less, the grid lies elsewhere than the authors'
 DARK = 1e-6  # scaled intensity from which everything inside the head counts as seen, dark fluid too
 
 
@@ -47,10 +51,13 @@ class Rim:
 
 
 def fit_images(images: Mapping[str, Volume], rim: Rim, settings: HarmonizationSettings) -> Canvas:
-    """The canvas for images of one grid; BadInput when ``like_authors`` is asked of any but the authors' grid."""
+    """The canvas for images of one grid; with ``like_authors`` the authors' grid, to which it is cut and padded.
+
+    BadInput when ``like_authors`` is asked of a grid that is not 1 mm, upright and in MNI position.
+    """
     grid = next(iter(images.values()))
     if settings.like_authors:
-        _require_authors_grid(grid)
+        return _fit_authors(grid)
     if not needs_content(grid):
         return fit_canvas(grid)
     given = rim.content or rim.head
@@ -79,7 +86,7 @@ def prepare(
 def _covered(values: Array, canvas: Canvas, coverage: Volume | None, settings: HarmonizationSettings) -> Mask:
     covered = np.zeros(values.shape, bool)
     if settings.like_authors:
-        covered[canvas.box] = True
+        covered[canvas.window] = True
     elif coverage is None:
         covered[canvas.box] = estimated_coverage(values[canvas.box])
     else:
@@ -117,14 +124,26 @@ def _whole_head(images: Mapping[str, Volume]) -> Mask:
     return np.asarray(pieces == sizes.argmax())
 
 
-def _require_authors_grid(grid: Volume) -> None:
-    upright = np.allclose(reorient(grid).affine, grid.affine)
-    if grid.shape == AUTHORS_GRID and upright and np.allclose(grid.zooms_mm, 1, atol=SIZE_TOLERANCE):
-        return
-    wanted = " x ".join(map(str, AUTHORS_GRID))
-    raise BadInput(
-        f"The grid is {' x '.join(map(str, grid.shape))}; the authors' arithmetic needs {wanted} voxels of 1 mm, LPS+.",
-        "Leave --like-authors out: the default mode takes any grid.",
+def _fit_authors(grid: Volume) -> Canvas:
+    """An image of the authors' own shape as it is stored, as their program takes it; any other by its position."""
+    upright = reorient(grid)
+    if not np.allclose(grid.zooms_mm, 1, atol=SIZE_TOLERANCE):
+        raise _not_for_authors(f"has voxels of {' x '.join(f'{size:.3g}' for size in grid.zooms_mm)} mm")
+    if grid.shape == AUTHORS_GRID and np.allclose(upright.affine, grid.affine):
+        return replace(fit_canvas(grid), window=authors_window())
+    if np.abs(upright.affine[:3, :3] / upright.zooms_mm - np.diag(LPS)).max() > TILT:
+        raise _not_for_authors("is not upright")
+    canvas = fit_authors(grid)
+    shared = np.prod([part.stop - part.start for part in canvas.box])
+    if shared < OVERLAP * min(np.prod(grid.shape), np.prod(AUTHORS_GRID)):
+        raise _not_for_authors("lies elsewhere")
+    return canvas
+
+
+def _not_for_authors(found: str) -> BadInput:
+    return BadInput(
+        f"The grid {found}; the authors' arithmetic needs an upright grid of 1 mm in MNI position.",
+        "Leave --like-authors (--engine authors) out: the default mode takes any grid.",
     )
 
 

@@ -11,9 +11,13 @@ from scipy.ndimage import affine_transform
 from haca3_bids.volumes.volume import Affine, Array, Volume, reorient, reorient_like
 
 Mask = NDArray[np.bool_]
+Box = tuple[slice, slice, slice]
 
 CANVAS = 224  # voxels a side: the field of view of the released networks
+WHOLE: Box = (slice(0, CANVAS), slice(0, CANVAS), slice(0, CANVAS))
 AUTHORS_GRID = (192, 224, 192)  # voxels of the grid on which the released networks were trained
+AUTHORS_ORIGIN_MM = (96, 96, -78)  # RAS+ millimetres of its first voxel in MNI space; it is stored LPS+
+LPS = (-1, -1, 1)  # signs of RAS+ millimetres along the axes of an LPS+ array
 SUPERIOR = 2  # the canvas axis that points upwards
 SIZE_TOLERANCE = 0.02  # voxels within 2 % of 1 mm count as 1 mm: a head varies by more
 SPLINE = 3  # order of interpolation where voxels are not 1 mm
@@ -30,6 +34,7 @@ class Canvas:
     zooms_mm: tuple[float, float, float]  # of the caller's grid once stored LPS+; (1, 1, 1) means: no interpolation
     upright_shape: Triple  # voxels of 1 mm along L, P, S
     start: Triple  # canvas index of the first upright voxel; negative where an axis is cropped
+    window: Box = WHOLE  # the part of the canvas that may be used
 
     @property
     def resamples(self) -> bool:
@@ -37,11 +42,11 @@ class Canvas:
         return self.zooms_mm != (1.0, 1.0, 1.0)
 
     @property
-    def box(self) -> tuple[slice, slice, slice]:
+    def box(self) -> Box:
         """The part of the canvas that the grid occupies."""
         x, y, z = (
-            slice(max(0, start), min(CANVAS, start + n))
-            for start, n in zip(self.start, self.upright_shape, strict=True)
+            slice(min(max(part.start, start), part.stop), max(part.start, min(part.stop, start + n)))
+            for part, start, n in zip(self.window, self.start, self.upright_shape, strict=True)
         )
         return x, y, z
 
@@ -87,7 +92,7 @@ class Canvas:
         return Volume(labels, self.affine)
 
     @property
-    def _seen(self) -> tuple[slice, slice, slice]:
+    def _seen(self) -> Box:
         x, y, z = (
             slice(part.start - start, part.stop - start) for part, start in zip(self.box, self.start, strict=True)
         )
@@ -120,7 +125,20 @@ def needs_content(grid: Volume) -> bool:
     return max(fit_canvas(grid).upright_shape) > CANVAS
 
 
-def authors_window() -> tuple[slice, slice, slice]:
+def fit_authors(grid: Volume) -> Canvas:
+    """The place of a 1 mm grid in MNI space on the authors' grid: whole voxels are moved, nothing is interpolated.
+
+    What lies beyond the authors' grid is cut; a middle between two voxels moves by half a millimetre.
+    """
+    upright = reorient(grid)
+    middle = upright.affine[:3, :3] @ ((np.array(upright.shape) - 1) / 2) + upright.affine[:3, 3]
+    index = (middle - AUTHORS_ORIGIN_MM) * LPS  # of the grid's middle on the authors' grid
+    first = np.floor(index - (np.array(upright.shape) - 1) / 2 + 0.5)
+    x, y, z = (part.start + int(shift) for part, shift in zip(authors_window(), first, strict=True))
+    return Canvas(grid.affine, grid.shape, (1.0, 1.0, 1.0), upright.shape, (x, y, z), authors_window())
+
+
+def authors_window() -> Box:
     """The part of the canvas that the authors' 192 x 224 x 192 grid occupies: percentiles are taken there."""
     x, y, z = (slice(CANVAS // 2 - n // 2, CANVAS // 2 - n // 2 + n) for n in AUTHORS_GRID)
     return x, y, z

@@ -11,7 +11,7 @@ from haca3_bids.harmonization import engine, slicewise
 from haca3_bids.harmonization.engine import harmonize
 from haca3_bids.harmonization.prepare import Rim, fit_images, prepare
 from haca3_bids.harmonization.target import Target
-from haca3_bids.volumes.volume import reorient, reorient_like
+from haca3_bids.volumes.volume import Volume, reorient, reorient_like
 
 TARGET = Target("", "T2w", (-0.4, -0.8), (-1.8, 1.7), 900.0, "numbers")
 OTHER = Target("siteB", "T1w", (2.0, 1.0), (0.3, 0.5), 1000.0, "numbers")
@@ -231,9 +231,16 @@ def test_nonsense_is_a_usage_error(pair, tiny, settings):
         harmonize(pair, [TARGET], tiny, None, dataclasses.replace(settings, beta="mean"))
 
 
-def test_the_authors_arithmetic_refuses_any_other_grid(pair, tiny, settings):
-    with pytest.raises(BadInput, match="--like-authors"):
-        harmonize(pair, [TARGET], tiny, None, dataclasses.replace(settings, like_authors=True))
+TURN = [[np.cos(0.1), -np.sin(0.1), 0, 0], [np.sin(0.1), np.cos(0.1), 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
+SHIFT = [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 300], [0, 0, 0, 1]]
+REFUSED = {"voxels of 0.8 x 1 x 1 mm": np.diag([0.8, 1, 1, 1]), "not upright": TURN, "lies elsewhere": SHIFT}
+
+
+@pytest.mark.parametrize("found", REFUSED)
+def test_the_authors_arithmetic_refuses_what_is_not_1_mm_in_mni_position(pair, tiny, settings, found):
+    moved = {name: Volume(volume.data, volume.affine @ REFUSED[found]) for name, volume in pair.items()}
+    with pytest.raises(BadInput, match=f"The grid .*{found}"):
+        harmonize(moved, [TARGET], tiny, None, dataclasses.replace(settings, like_authors=True))
 
 
 def test_like_the_authors_the_first_source_given_sets_the_mask(phantoms, tiny, tiny_plus, settings):

@@ -50,6 +50,7 @@ def test_an_image_without_signal_in_its_field_of_view_is_refused(small_heads, ch
         encode_target(empty, "T2w", checkpoint, settings)
 
 
-def test_the_authors_arithmetic_refuses_other_grids(small_heads, checkpoint, settings):
-    with pytest.raises(BadInput, match="needs 192 x 224 x 192"):
-        encode_target(small_heads["T2w"], "T2w", checkpoint, dataclasses.replace(settings, like_authors=True))
+def test_the_authors_arithmetic_refuses_voxels_that_are_not_1_mm(small_heads, checkpoint, settings):
+    coarse = Volume(small_heads["T2w"].data, small_heads["T2w"].affine @ np.diag([1.2, 1.2, 1.2, 1]))
+    with pytest.raises(BadInput, match="grid of 1 mm in MNI position"):
+        encode_target(coarse, "T2w", checkpoint, dataclasses.replace(settings, like_authors=True))
