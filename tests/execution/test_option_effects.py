@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_parts import head, make_dataset
+from fake_parts import fake_weights, head, make_dataset
 
-from haca3_bids.execution.weights import find_weights
 from haca3_bids.volumes.volume import save_volume
 
 App = Callable[..., int]
@@ -118,7 +117,7 @@ def test_the_device_found_for_the_networks_is_that_of_the_separate_program_too(
 ) -> None:
     monkeypatch.setattr(
         "haca3_bids.execution.run.find_weights",
-        lambda settings: dataclasses.replace(find_weights(settings), device="cuda:1"),
+        lambda settings: dataclasses.replace(fake_weights(settings), device="cuda:1"),
     )
     assert app() == 0
     assert record("sub-01")["preprocessing"]["settings"]["device"] == "cuda:1"
