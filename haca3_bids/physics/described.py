@@ -118,7 +118,7 @@ def _completed(contrast: str, sequence: str, numbers: Mapping[str, float]) -> Pr
         protocol = replace(protocol, ti_ms=nulling_ti_ms(protocol.field_t, protocol.tr_ms - protocol.train_ms))
     if not protocol.possible:
         raise UsageError(
-            f"A {sequence} of {_said(protocol)} has no time for all its parts.",
+            f"The protocol {sequence} with {_said(protocol)} has no time for all its parts.",
             "Check TR, TI and TE (ms); for an MPRAGE, TR is from one inversion to the next.",
         )
     return protocol
