@@ -113,7 +113,7 @@ OPTIONS: Mapping[str, tuple[Option, ...]] = {
             ("--target",),
             "targets",
             "the contrast wanted: a contrast (its built-in reference), an image, sub-X[_ses-Y] of the dataset, several "
-            "sessions (sub-*_ses-2, or a text file of names: their mean), a protocol (T1w=MPRAGE:field=3,tr=2300,ti=900 "
+            "sessions (sub-*_ses-2 or a text file of names: their mean), a protocol (T1w=MPRAGE:field=3,tr=2300,ti=900 "
             "or T1w=SIDECAR.json), intensities of tissues (T1w:grey=0.75,csf=0.2), or theta of HACA3 weights "
             "(T1w:theta0,theta1[,eta0,eta1]); default: the built-in reference of every contrast a session has",
             many=True,
