@@ -1,6 +1,5 @@
 """Overlap, reliability, travellers, change and separation, against closed forms, brute force and published examples."""
 
-
 import numpy as np
 import pytest
 
