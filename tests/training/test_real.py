@@ -232,6 +232,7 @@ def test_what_cannot_be_trained_is_a_sentence(datasets, tmp_path, words, sentenc
     assert sentence in capsys.readouterr().err
 
 
+@pytest.mark.slow  # clean scans of every contrast are encoded for the table of eta: minutes
 @pytest.mark.usefixtures("weights")
 def test_two_steps_from_given_weights_give_weights_again_and_no_fusion_network(datasets, tmp_path, monkeypatch):
     monkeypatch.chdir(datasets)
