@@ -21,7 +21,7 @@ from haca3_bids.harmonization.method import Codes, Made, Method, Session, Source
 from haca3_bids.harmonization.prepare import Prepared, nonempty
 from haca3_bids.harmonization.target import Target
 from haca3_bids.intensity.percentile import Array, Mask
-from haca3_bids.networks.mixture import Anatomy, Mixture, Step
+from haca3_bids.networks.mixture import ARTIFACT, CARRY, Anatomy, Mixture, Step
 from haca3_bids.networks.table import Prior, likeliest, measure
 from haca3_bids.settings import HarmonizationSettings
 from haca3_bids.volumes.slices import ORIENTATIONS, cut
@@ -32,7 +32,6 @@ MEASURED = {"axial": 7, "coronal": 6}  # slices of each orientation from which t
 MIDDLE = 0.7  # of the slices with a head: those beyond have too little brain
 MULTIPLE = 16  # pixels: the encoder halves its pictures four times
 CHUNK = 200_000  # voxels decoded at a time
-ARTIFACT, CARRY = -1, -2  # channels of the encoder's maps
 
 Voxels = NDArray[np.intp]
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 Step = Callable[[Tensor], Tensor]
+RELIABILITY, CARRY, ARTIFACT = -3, -2, -1  # channels of the encoder's maps, behind logits and deviations
 ABSENT = -1e4  # attention score of a source that does not cover a voxel
 DARKEST = 0.05  # added to intensities before their logarithm is taken: less than this is dark, however little it is
 
@@ -102,7 +103,7 @@ class Mixture(nn.Module):
         ``covers`` (batch, sources, ...), bool.
         """
         affinity = (self.key(_log(thetas)) @ self.query(_log(target))[..., None])[..., 0] / self.config.keys**0.5
-        scores = maps[:, :, -3] + _over_places(affinity, maps[:, :, -3])
+        scores = maps[:, :, RELIABILITY] + _over_places(affinity, maps[:, :, RELIABILITY])
         alpha = scores.masked_fill(~covers, ABSENT).softmax(dim=1)
         return alpha * covers
 
@@ -131,7 +132,7 @@ class Mixture(nn.Module):
         """Image + sigmoid(g) s (x - D(beta, delta, theta_x)): the detail of a source x of the target's contrast.
 
         The scale s = exp(sum_k beta_k MLP_k(theta_x, theta_t)) is a tissue's own: what is wrong with fluid that is dim
-        in x is more wrong where fluid shall be bright. ``image``, ``source`` and ``trust`` (g, the maps' channel -2 of
+        in x is more so where fluid shall be bright. ``image``, ``source`` and ``trust`` (g, the maps' channel CARRY of
         that source) are (batch, ...).
         """
         growth: Tensor = self.carry_scale(torch.cat([_log(theta), _log(target)], dim=1))

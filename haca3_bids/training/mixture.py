@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from haca3_bids.networks.mixture import Mixture, MixtureConfig
+from haca3_bids.networks.mixture import ARTIFACT, CARRY, Mixture, MixtureConfig
 from haca3_bids.physics.anatomy import Anatomy
 from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.training.loop import Batch, Losses, Plan, fit
@@ -57,7 +57,7 @@ def mixture_losses(model: Mixture, batch: MixtureBatch, step: int) -> Losses:
         "squared": _mean(error.square(), weight),
         "gradients": _gradients(error, weight),
         "entropy": entropy / batch.truth.shape[1],
-        "artifacts": _severity_loss(maps[:, :, -1], batch.severity),
+        "artifacts": _severity_loss(maps[:, :, ARTIFACT], batch.severity),
     }
     share = min(1.0, step / FADED)
     losses["total"] = (
@@ -77,7 +77,7 @@ def harmonized(model: Mixture, maps: Tensor, batch: MixtureBatch, number: int) -
     if len(rows):
         part = type(anatomy)(anatomy.beta[rows], anatomy.delta[rows])
         source, theta = batch.images[rows, places], batch.thetas[rows, places]
-        carried = model.carry(image[rows], source, maps[rows, places, -2], part, theta, target[rows])
+        carried = model.carry(image[rows], source, maps[rows, places, CARRY], part, theta, target[rows])
         image = image.index_put((rows,), torch.where(covers[rows, places], carried, image[rows]))
     return image, anatomy.beta
 

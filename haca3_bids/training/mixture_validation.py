@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from haca3_bids.evaluation.similarity import scaled_psnr_db
-from haca3_bids.networks.mixture import Mixture
+from haca3_bids.networks.mixture import CARRY, Mixture
 from haca3_bids.physics.anatomy import Anatomy
 from haca3_bids.physics.protocols import draw_site
 from haca3_bids.physics.render import render, tissue_weights
@@ -128,7 +128,7 @@ def _harmonized(model: Mixture, maps: Tensor, batch: MixtureBatch, number: int, 
     image = model.decode(anatomy, target)
     if number in sources:
         theta = batch.thetas[:, number]
-        image = model.carry(image, batch.images[:, number], maps[:, number, -2], anatomy, theta, target)
+        image = model.carry(image, batch.images[:, number], maps[:, number, CARRY], anatomy, theta, target)
     return image[0]
 
 
