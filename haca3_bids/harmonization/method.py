@@ -92,6 +92,10 @@ class Method(ABC):
     def codes(self, image: Prepared, contrast: str) -> Codes:
         """Theta, eta and scale of a whole image, as a target or a report wants them."""
 
+    def session_codes(self, images: Mapping[str, Prepared]) -> dict[str, Codes]:
+        """The codes of the images of one session, which lie on one canvas, by contrast."""
+        return {contrast: self.codes(image, contrast) for contrast, image in images.items()}
+
     @abstractmethod
     def run(self, session: Session, targets: Sequence[Target], extras: Collection[str]) -> Iterable[Made]:
         """One image for each target, in their order; ``extras`` may name "attention" and "beta"."""
