@@ -1,4 +1,4 @@
-"""The page of all sessions: a table to sort and filter, the plane of contrast before and after, the worst images."""
+"""The page of all sessions: a sortable table, the plane of contrast before and after, and the worst sessions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LARGER_IS_WORSE = {"brain_seen": False, "noise": True, "ghosts": True, "ssim": F
 
 
 def group_page(members: Sequence[Member], output_dir: Path, wanted_column: str = "", notes: Sequence[str] = ()) -> str:
-    """The page as HTML; every picture and number is inside. ``notes`` stand at its top."""
+    """The page as self-contained HTML. ``notes`` are shown at its top."""
     columns = group_columns(members)
     if wanted_column and wanted_column not in columns:
         columns = [*columns, wanted_column]
@@ -53,7 +53,7 @@ def group_page(members: Sequence[Member], output_dir: Path, wanted_column: str =
 def page_data(
     members: Sequence[Member], columns: Sequence[str], column: str, distances: Sequence[tuple[float | None, str]]
 ) -> dict[str, Any]:
-    """What the script of the page works on, as compact as can be: one list a session."""
+    """The data for the script of the page, in a compact form: one list per session."""
     rows = []
     for member, (distance, measure) in zip(members, distances, strict=True):
         worst = [_worst(member, name) for name in SHOWN]
@@ -76,7 +76,7 @@ def page_data(
 
 
 def _axes(members: Sequence[Member]) -> tuple[str, str]:
-    """What the axes of the plane are called; all sessions of a dataset are of one family of networks."""
+    """The names of the axes; all sessions of a dataset use one family of networks."""
     known = (own["theta"] for member in members for own in member.sources.values() if own.get("theta"))
     return next(map(axes_of, known), PLAIN_AXES)
 
@@ -106,7 +106,7 @@ def _worst(member: Member, measure: str) -> float | None:
 
 
 def suggested_targets(members: Sequence[Member], column: str) -> list[dict[str, Any]]:
-    """A session that stands for each group, as --target takes it."""
+    """The most central session of each group, in the form that --target accepts."""
     return [
         {"group": group, "name": member.name, "among": among, "page": f"{member.participant}.html"}
         for group, (member, among) in medoids(members, column).items()
@@ -116,7 +116,7 @@ def suggested_targets(members: Sequence[Member], column: str) -> list[dict[str, 
 def worst_images(
     members: Sequence[Member], distances: Sequence[tuple[float | None, str]], output_dir: Path
 ) -> list[dict[str, Any]]:
-    """The sessions with the worst verdicts, then the farthest from the others, each with a picture."""
+    """The sessions with the worst verdicts, then the largest outliers, each with a picture."""
     order = sorted(
         range(len(members)),
         key=lambda index: (-GRADES.index(members[index].verdict), -(distances[index][0] or 0.0), index),
@@ -129,13 +129,13 @@ def worst_images(
         if picture := _picture(member, output_dir):
             why = [str(reason.get("sentence", "")) for reason in member.reasons[:3]]
             if distance is not None and distance > OUTLIER:
-                why.append(f"{measure.replace('_', ' ')}: {distance:.1f} robust standard deviations from the others.")
+                why.append(f"{measure.replace('_', ' ')}: {distance:.1f} robust standard deviations from the median.")
             shown.append({"member": member, "why": why, "picture": picture})
     return shown
 
 
 def _picture(member: Member, output_dir: Path) -> str:
-    """The middle slice of the source that the first reason speaks of, else of the first there is."""
+    """The middle slice of the source that the first reason refers to, else of the first source."""
     slices = [one for one in member.record.get("figures") or () if one.get("kind") == "slices"]
     where = str(member.reasons[0].get("where", "")) if member.reasons else ""
     slices.sort(key=lambda one: (one.get("contrast") != where, not str(one.get("role", "")).startswith("source")))

@@ -1,4 +1,4 @@
-"""Templates of pages: everything escaped, and a value that a record lacks shown as a dash."""
+"""Page templates: everything is escaped, and missing values are shown as a dash."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NOTHING = "–"
 
 
 def render(template: str, *, script: str = "", **values: Any) -> str:
-    """The page that ``template`` makes of ``values``; style sheet, script and the policy that lets no other run."""
+    """The rendered page, with its style sheet, its script and a policy that allows no other script."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -31,13 +31,13 @@ def render(template: str, *, script: str = "", **values: Any) -> str:
 
 
 def _policy(code: str) -> str:
-    """What the page may do: show what it holds and run this very script; nothing is fetched."""
+    """The content security policy: embedded images and this script only; nothing is loaded."""
     digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
     return f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
 
 
 def number(value: float | Undefined | None) -> str:
-    """Three significant digits, and whole numbers from a hundred on."""
+    """Three significant digits; whole numbers from 100."""
     if value is None or isinstance(value, Undefined):
         return NOTHING
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
@@ -51,5 +51,5 @@ def numbers(values: Iterable[float] | Undefined | None) -> str:
 
 
 def percent(value: float | Undefined | None) -> str:
-    """A share in whole percent."""
+    """A fraction as a whole percentage."""
     return NOTHING if value is None or isinstance(value, Undefined) else f"{100 * value:.0f} %"

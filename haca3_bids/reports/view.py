@@ -1,4 +1,4 @@
-"""What the template of a subject's page shows of one session: taken from its record, nothing computed from images."""
+"""The data that a subject's page shows of one session, taken from its record: no image is read for it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KINDS = ("registration", "coregistration", "outline", "bias", "histogram")
 
 @dataclass(frozen=True)
 class Viewer:
-    """Slices of everything that belongs to one harmonized image, moved by one slider."""
+    """The slices that belong to one harmonized image, with one slider."""
 
     title: str
     panes: Sequence[Mapping[str, Any]]
@@ -32,7 +32,7 @@ class Viewer:
 
 @dataclass(frozen=True)
 class TissueTable:
-    """Intensities of all tissues in sources, targets and harmonized images: what theta is to the mixture model."""
+    """Tissue intensities (theta of the mixture model) of sources, targets and harmonized images."""
 
     groups: Sequence[tuple[str, int]]  # heading and how many columns it spans
     columns: Sequence[str]
@@ -41,7 +41,7 @@ class TissueTable:
 
 @dataclass(frozen=True)
 class SessionView:
-    """What the template shows of one session."""
+    """The data that the template shows of one session."""
 
     name: str
     anchor: str
@@ -62,7 +62,7 @@ class SessionView:
 
 
 def view_session(output_dir: Path, record: Record, show_targets: bool = False) -> SessionView:
-    """The view of one session's record; figures are read from the dataset into the page."""
+    """The view of one session's record; figures are embedded in the page."""
     session = record.get("session")
     images = (record.get("harmonization") or {}).get("images") or []
     sources = images[0].get("sources", {}) if images else {}
@@ -144,7 +144,7 @@ def _numbers(quality: Record) -> Iterable[dict[str, Any]]:
 
 
 def _points(record: Record, sources: Record, images: Sequence[Record]) -> list[Point]:
-    """Sources, harmonized images, targets and built-in references that are no targets themselves."""
+    """Sources, harmonized images, targets, and built-in references that are not targets."""
     points = [Point(c, position(own["theta"]), "source", c) for c, own in sources.items() if own.get("theta")]
     wanted: set[tuple[float, ...]] = set()
     for image in images:
@@ -164,13 +164,13 @@ def _points(record: Record, sources: Record, images: Sequence[Record]) -> list[P
 
 
 def _thetas(sources: Record, images: Sequence[Record]) -> Iterable[Sequence[float]]:
-    """Every theta of a session that is known."""
+    """All known thetas of a session."""
     found = [own.get("theta") for own in sources.values()]
     yield from filter(None, [*found, *(image["target"].get("theta") for image in images)])
 
 
 def _tissues(sources: Record, images: Sequence[Record]) -> TissueTable | None:
-    """The tables of a session side by side; None where theta is no table."""
+    """The tables of a session side by side; None if theta is not a table."""
     known = {contrast: own["theta"] for contrast, own in sources.items() if own.get("theta")}
     if not all(is_table(theta) for theta in _thetas(sources, images)) or not (known or images):
         return None
@@ -186,7 +186,7 @@ def _tissues(sources: Record, images: Sequence[Record]) -> TissueTable | None:
 
 
 def _target_pictures(output_dir: Path, images: Sequence[Record], asked_for: bool) -> dict[str, Path]:
-    """Slices of the targets that may be shown, by the targets' keys: the built-in ones, and those asked for."""
+    """Slices of the targets that may be shown, by key: the built-in ones, and all if requested."""
     found = {}
     for target in (image["target"] for image in images):
         builtin = target.get("origin") == BUILTIN_ORIGIN
@@ -212,7 +212,7 @@ def _viewers(output_dir: Path, figures: Iterable[Record], targets: Mapping[str, 
 
 
 def _pane(path: Path, role: str) -> dict[str, Any]:
-    """One column of slices: its picture, and the shape of the window through which one slice is seen."""
+    """One column of slices: its picture, and the aspect ratio of one slice."""
     if not path.is_file():
         return {"role": role, "data": ""}
     width, height = picture_size(path)
