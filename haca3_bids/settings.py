@@ -1,4 +1,4 @@
-"""What a run is asked to do: frozen dataclasses, from which command line, TOML, sidecars and fingerprints are made."""
+"""The settings of a run: frozen dataclasses, the basis of command line, TOML, sidecars and fingerprints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the derivatives dataset says of itself: description, ignore list, descriptions of its labels, readme."""
+"""The description of the derivatives dataset: dataset_description.json, ignore list, labels, readme."""
 
 from __future__ import annotations
 
@@ -57,21 +57,21 @@ def check_dataset(output_dir: Path, weights: Mapping[str, str]) -> None:
         foreign = [one.name for one in output_dir.glob("sub-*")] if output_dir.is_dir() else []
         if foreign:
             raise CannotCreate(
-                f"{output_dir.name} holds {foreign[0]} but no dataset_description.json; haca3-bids did not write it.",
-                "Give an empty or new OUTPUT_DIR.",
+                f"{output_dir.name} has {foreign[0]} but no dataset_description.json; haca3-bids did not write it.",
+                "Choose an empty or a new OUTPUT_DIR.",
             )
         return
     old = read_json(path)
     made_by = [one.get("Name") for one in (old or {}).get("GeneratedBy", []) if isinstance(one, dict)]
     if old is None or APP not in made_by:
-        raise CannotCreate(f"{output_dir.name} is a dataset that haca3-bids did not write.", "Give a new OUTPUT_DIR.")
+        raise CannotCreate(f"{output_dir.name} is a dataset that haca3-bids did not write.", "Choose a new OUTPUT_DIR.")
     before = old.get("Haca3", {}).get("Weights", {})
     for key, word in (("sha256", "weights"), ("fusion_sha256", "fusion weights"), ("variant", "variant")):
         if before.get(key, weights.get(key)) != weights.get(key):
             raise CannotCreate(
                 f"{output_dir.name} was made with other {word} ({before.get('name')}, {str(before.get(key))[:12]}), "
                 f"not with {weights.get('name')} ({str(weights.get(key))[:12]}).",
-                "Images of different weights are not comparable: give another OUTPUT_DIR.",
+                "Images made with different weights are not comparable. Choose another OUTPUT_DIR.",
             )
 
 
@@ -121,7 +121,7 @@ def claim_targets(output_dir: Path, targets: Sequence[Mapping[str, Any]]) -> Non
                 raise CannotCreate(
                     f"{output_dir.name} already has images of another target under the name desc-{target_key(target)} "
                     f"({_difference(before, target)}).",
-                    "Give the target another name (--target NAME=VALUE), or another OUTPUT_DIR.",
+                    "Choose another name for the target (--target NAME=VALUE), or another OUTPUT_DIR.",
                 )
             before |= {key: target[key] for key in ("fingerprint",) if key in target}
         write_json(path, description)

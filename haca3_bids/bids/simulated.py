@@ -1,4 +1,4 @@
-"""A simulated cohort as a BIDS dataset: raw images with their sidecars, and a derivative dataset with the truth."""
+"""A simulated cohort as a BIDS dataset: raw images with sidecars, and a derivative dataset with the ground truth."""
 
 from __future__ import annotations
 

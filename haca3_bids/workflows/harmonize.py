@@ -1,4 +1,4 @@
-"""The graph that applies the networks to the preprocessed scans of one session."""
+"""The graph that harmonizes the preprocessed scans of one session."""
 
 from __future__ import annotations
 

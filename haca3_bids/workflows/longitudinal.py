@@ -1,4 +1,4 @@
-"""The graph that finds one frame for all visits of a person, before any of them is preprocessed."""
+"""The graph that computes the common frame of all visits of a person, before they are preprocessed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The graph that brings the raw scans of one session to the template grid."""
+"""The graph that preprocesses the raw scans of one session onto the template grid."""
 
 from __future__ import annotations
 

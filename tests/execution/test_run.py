@@ -135,7 +135,7 @@ BAD: dict[str, Callable[[Path], object]] = {
     "cannot be read as an image": lambda p: p.write_text("no image at all"),
     "has shape (24, 28, 1)": lambda p: nib.save(nib.Nifti1Image(NOISE[..., 0], AFFINE), p),
     "has an affine with zero determinant": lambda p: flatten_affine(p),
-    "points nowhere": lambda p: (p.unlink(), p.symlink_to("/nowhere/T1w.nii.gz")),
+    "is a broken link": lambda p: (p.unlink(), p.symlink_to("/nowhere/T1w.nii.gz")),
 }
 
 

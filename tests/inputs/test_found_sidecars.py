@@ -122,7 +122,7 @@ def test_a_phase_image_that_only_its_sidecar_knows_is_left_out(image_type: objec
     selected, said = found(root)
     is_phase = isinstance(image_type, list | str)
     assert images(selected) == ({} if is_phase else {"sub-01 T1w": "sub-01_T1w.nii.gz"})
-    assert ("a phase image by its ImageType" in said) == is_phase
+    assert ("a phase image according to its ImageType" in said) == is_phase
 
 
 def test_no_json_that_is_written_holds_what_is_no_number(tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ def test_an_image_of_an_earlier_run_is_not_taken_for_a_new_one(program, tmp_path
 @pytest.mark.parametrize("cut", ["thin[:-1]", "thin[..., :-3]"])
 def test_an_image_that_is_not_of_the_scan_is_refused(program, tmp_path, cut) -> None:
     program(MAKE.format(axis=2).replace("thin.astype", f"{cut}.astype"))
-    with pytest.raises(BadInput, match="not the same place"):
+    with pytest.raises(BadInput, match="which is another region"):
         run_eclare(ramp(2), 2, tmp_path / "out")
 
 
