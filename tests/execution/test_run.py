@@ -196,7 +196,7 @@ def test_a_session_without_usable_image_is_skipped_and_named(
     assert app(bids=bids) == 0
     said = capsys.readouterr().out
     assert "1 done, 1 skipped, 0 failed" in said
-    assert "sub-02_T2starw.nii.gz: T2starw is none of T1w, T2w, PDw, FLAIR" in said
+    assert "sub-02_T2starw.nii.gz: T2starw is not one of T1w, T2w, PDw, FLAIR" in said
 
 
 def test_other_weights_are_refused_for_the_same_output(app: App, out: Path) -> None:

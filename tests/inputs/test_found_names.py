@@ -30,7 +30,7 @@ LEFT_OUT: dict[
     "an image of a task": ("sub-01_task-rest_T1w", "acquired during a task"),
     "a direction": ("sub-01_dir-AP_T1w", "BIDS does not define dir- for weighted images"),
     "an invented entity": ("sub-01_foo-1_T1w", "BIDS does not define foo-"),
-    "one hemisphere": ("sub-01_hemi-L_T1w", "hemi- is nothing"),
+    "one hemisphere": ("sub-01_hemi-L_T1w", "BIDS does not define hemi-"),
     "a name of nobody": ("T1w", "does not say whose it is"),
     "a deprecated suffix": ("sub-01_PD", "PDw"),
 }

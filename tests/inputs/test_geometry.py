@@ -335,7 +335,7 @@ def test_a_constant_background_becomes_zero_and_the_rest_stays(
     path = write(tmp_path / NAME, data=np.asarray(change(head())))
     np.testing.assert_allclose(load_scan(path).image.data, right(head()), atol=1e-3)
     facts = read(path, tmp_path / "read")
-    assert [f"background of {remark};" in one for one in facts["remarks"]] == ([True] if remark else [])
+    assert [f"background of {remark}, which" in one for one in facts["remarks"]] == ([True] if remark else [])
 
 
 def test_a_filter_does_not_bring_back_what_cannot_be_believed(raw: Path, tmp_path: Path) -> None:
