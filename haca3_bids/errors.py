@@ -1,4 +1,4 @@
-"""The expected errors: each class has an exit code, each error a sentence and a hint.
+"""One class for each thing a user can do wrong, or the world can do to us: exit code, sentence, hint.
 
 Exit codes follow fMRIPrep's 16-18 and ``sysexits.h``'s 64-75.
 """

@@ -1,4 +1,4 @@
-"""The settings of a run: frozen dataclasses, the basis of command line, TOML, sidecars and fingerprints."""
+"""What a run is asked to do: frozen dataclasses, from which command line, TOML, sidecars and fingerprints are made."""
 
 from __future__ import annotations
 

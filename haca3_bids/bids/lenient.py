@@ -61,7 +61,7 @@ def is_finite(value: Any) -> bool:
 
 
 def finite(value: Any) -> Any:
-    """A JSON value with None in place of every NaN and infinity."""
+    """A JSON value with None in the place of every NaN and infinity."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):

@@ -134,7 +134,7 @@ def resolve(name_or_file: str | os.PathLike[str], kind: str = "haca3") -> Path:
 def fetch(name: str, entries: Mapping[str, Entry] = RELEASED) -> Path:
     """The released file of this name, downloaded to ``weights_home()`` unless it is there; its hash is checked."""
     if name not in entries:
-        raise Unavailable(f"There are no weights called {name}.", f"The names are {', '.join([BUILTIN, *entries])}.")
+        raise Unavailable(f"No weights are called {name}.", f"The names are {', '.join([BUILTIN, *entries])}.")
     entry = entries[name]
     path = cached_path(entry)
     if path.is_file() and path.stat().st_size == entry.size_bytes and file_sha256(path) == entry.sha256:

@@ -56,7 +56,7 @@ class Codes:
 
 @dataclass(frozen=True)
 class SourceReport:
-    """The results of the networks for one source."""
+    """What the networks said of one source."""
 
     theta: tuple[float, ...]
     eta: tuple[float, ...]

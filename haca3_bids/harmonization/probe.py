@@ -1,4 +1,4 @@
-"""``python -m haca3_bids.harmonization.probe``: checks that weights and device are available before processing.
+"""``python -m haca3_bids.harmonization.probe``: whether weights and device are to be had, before anything is started.
 
 Prints one JSON object: the weights' name, SHA-256, variant and references, and the device, or the error.
 """

@@ -1,4 +1,4 @@
-"""Targets: theta and eta of a built-in reference, of an image, or given as numbers."""
+"""What the harmonized image shall look like: theta and eta of a reference, of an image, or given as numbers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Pair = tuple[float, float]
 
 @dataclass(frozen=True)
 class Target:
-    """One requested contrast."""
+    """One wanted contrast."""
 
     name: str  # "" for a built-in reference; files are called desc-haca3<name>
     contrast: str  # the suffix of the file that is written

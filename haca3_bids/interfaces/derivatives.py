@@ -1,4 +1,4 @@
-"""Nodes at the end of a session: write its files and the page of its subject."""
+"""Nodes at the end of a session: write its files into the dataset, then the page of its subject."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fields of view that end inside the head: the missing length is drawn first, then cut or blanked."""
+"""Fields of view that end inside the head: how much is missing at each end is drawn first, then cut or blanked."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class Threshold:
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a session did not pass."""
+    """Why a session is not passed."""
 
     measure: str
     grade: str
@@ -47,7 +47,7 @@ class Reason:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The verdict on a session: the worst grade of its reasons."""
+    """What is thought of a session: the worst grade of its reasons."""
 
     grade: str
     reasons: tuple[Reason, ...] = ()

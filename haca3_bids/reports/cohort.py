@@ -43,7 +43,7 @@ class Member:
 
     @property
     def reasons(self) -> list[Record]:
-        """Why it did not pass, the worst reason first."""
+        """Why it was not passed, the worst first."""
         return list((self.record.get("quality") or {}).get("reasons") or ())
 
     @property
@@ -84,7 +84,7 @@ def read_cohort(
 
 
 def _record(path: Path) -> Record:
-    """A session's record, or a failure record if it cannot be read."""
+    """A session's record; where it cannot be read, one that says so."""
     content = read_json(path)
     if content is not None:
         return content
@@ -92,7 +92,7 @@ def _record(path: Path) -> Record:
     reason = {
         "measure": "error",
         "grade": "fail",
-        "sentence": f"{path.name} cannot be read. Run the participant level again.",
+        "sentence": f"{path.name} cannot be read: run the participant level again.",
     }
     quality = {"verdict": "fail", "reasons": [reason]}
     return {"subject": entities.get("sub"), "session": entities.get("ses"), "status": "failed", "quality": quality}

@@ -53,7 +53,7 @@ def group_page(members: Sequence[Member], output_dir: Path, wanted_column: str =
 def page_data(
     members: Sequence[Member], columns: Sequence[str], column: str, distances: Sequence[tuple[float | None, str]]
 ) -> dict[str, Any]:
-    """The data for the script of the page, in a compact form: one list per session."""
+    """What the script of the page works on, as compact as can be: one list a session."""
     rows = []
     for member, (distance, measure) in zip(members, distances, strict=True):
         worst = [_worst(member, name) for name in SHOWN]
@@ -76,7 +76,7 @@ def page_data(
 
 
 def _axes(members: Sequence[Member]) -> tuple[str, str]:
-    """The names of the axes; all sessions of a dataset use one family of networks."""
+    """What the axes of the plane are called; all sessions of a dataset are of one family of networks."""
     known = (own["theta"] for member in members for own in member.sources.values() if own.get("theta"))
     return next(map(axes_of, known), PLAIN_AXES)
 
@@ -106,7 +106,7 @@ def _worst(member: Member, measure: str) -> float | None:
 
 
 def suggested_targets(members: Sequence[Member], column: str) -> list[dict[str, Any]]:
-    """The most central session of each group, in the form that --target accepts."""
+    """A session that stands for each group, as --target takes it."""
     return [
         {"group": group, "name": member.name, "among": among, "page": f"{member.participant}.html"}
         for group, (member, among) in medoids(members, column).items()
@@ -116,7 +116,7 @@ def suggested_targets(members: Sequence[Member], column: str) -> list[dict[str, 
 def worst_images(
     members: Sequence[Member], distances: Sequence[tuple[float | None, str]], output_dir: Path
 ) -> list[dict[str, Any]]:
-    """The sessions with the worst verdicts, then the largest outliers, each with a picture."""
+    """The sessions with the worst verdicts, then the farthest from the others, each with a picture."""
     order = sorted(
         range(len(members)),
         key=lambda index: (-GRADES.index(members[index].verdict), -(distances[index][0] or 0.0), index),
@@ -135,7 +135,7 @@ def worst_images(
 
 
 def _picture(member: Member, output_dir: Path) -> str:
-    """The middle slice of the source that the first reason refers to, else of the first source."""
+    """The middle slice of the source that the first reason speaks of, else of the first there is."""
     slices = [one for one in member.record.get("figures") or () if one.get("kind") == "slices"]
     where = str(member.reasons[0].get("where", "")) if member.reasons else ""
     slices.sort(key=lambda one: (one.get("contrast") != where, not str(one.get("role", "")).startswith("source")))

@@ -1,4 +1,4 @@
-"""Page templates: everything is escaped, and missing values are shown as a dash."""
+"""Templates of pages: everything escaped, and a value that a record lacks shown as a dash."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _policy(code: str) -> str:
 
 
 def number(value: float | Undefined | None) -> str:
-    """Three significant digits; whole numbers from 100."""
+    """Three significant digits, and whole numbers from a hundred on."""
     if value is None or isinstance(value, Undefined):
         return NOTHING
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
@@ -51,5 +51,5 @@ def numbers(values: Iterable[float] | Undefined | None) -> str:
 
 
 def percent(value: float | Undefined | None) -> str:
-    """A fraction as a whole percentage."""
+    """A share in whole percent."""
     return NOTHING if value is None or isinstance(value, Undefined) else f"{100 * value:.0f} %"

@@ -41,7 +41,7 @@ def write_subject_page(output_dir: Path, subject: str, *, show_targets: bool = F
 
 
 def read_records(output_dir: Path, subject: str) -> list[dict[str, object]]:
-    """The records of the subject's sessions, sorted by name."""
+    """The records of the subject's sessions in the order of their names."""
     paths = sorted((output_dir / subject).rglob(f"{subject}*_desc-haca3_qc.json"))
     return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 

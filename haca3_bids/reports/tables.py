@@ -129,7 +129,7 @@ def dictionary(columns: Mapping[str, str]) -> dict[str, dict[str, str]]:
 
 
 def text(value: Any) -> str:
-    """The number with six digits, or n/a for anything else."""
+    """A number with six digits; n/a for anything else."""
     return f"{value:.6g}" if isinstance(value, int | float) and not isinstance(value, bool) else NOT_KNOWN
 
 
@@ -146,7 +146,7 @@ def _columns_of(members: Iterable[Member]) -> Mapping[str, str]:
 
 
 def _numbers(name: str, values: Sequence[float] | None, end: str = "") -> dict[str, str]:
-    """Cells of one theta or eta: by tissue, by index, or under its name if it is one number."""
+    """Cells of one theta or eta: by tissue, by index, or under the name alone where it is one number."""
     values = list(values or ())
     if is_table(values):
         return {f"{name}_{tissue}{end}": text(value) for tissue, value in zip(TISSUES, values, strict=True)}

@@ -62,7 +62,7 @@ class SessionView:
 
 
 def view_session(output_dir: Path, record: Record, show_targets: bool = False) -> SessionView:
-    """The view of one session's record; figures are embedded in the page."""
+    """The view of one session's record; figures are read from the dataset into the page."""
     session = record.get("session")
     images = (record.get("harmonization") or {}).get("images") or []
     sources = images[0].get("sources", {}) if images else {}
@@ -144,7 +144,7 @@ def _numbers(quality: Record) -> Iterable[dict[str, Any]]:
 
 
 def _points(record: Record, sources: Record, images: Sequence[Record]) -> list[Point]:
-    """Sources, harmonized images, targets, and built-in references that are not targets."""
+    """Sources, harmonized images, targets and built-in references that are no targets themselves."""
     points = [Point(c, position(own["theta"]), "source", c) for c, own in sources.items() if own.get("theta")]
     wanted: set[tuple[float, ...]] = set()
     for image in images:
@@ -164,13 +164,13 @@ def _points(record: Record, sources: Record, images: Sequence[Record]) -> list[P
 
 
 def _thetas(sources: Record, images: Sequence[Record]) -> Iterable[Sequence[float]]:
-    """All known thetas of a session."""
+    """Every theta of a session that is known."""
     found = [own.get("theta") for own in sources.values()]
     yield from filter(None, [*found, *(image["target"].get("theta") for image in images)])
 
 
 def _tissues(sources: Record, images: Sequence[Record]) -> TissueTable | None:
-    """The tables of a session side by side; None if theta is not a table."""
+    """The tables of a session side by side; None where theta is no table."""
     known = {contrast: own["theta"] for contrast, own in sources.items() if own.get("theta")}
     if not all(is_table(theta) for theta in _thetas(sources, images)) or not (known or images):
         return None
@@ -186,7 +186,7 @@ def _tissues(sources: Record, images: Sequence[Record]) -> TissueTable | None:
 
 
 def _target_pictures(output_dir: Path, images: Sequence[Record], asked_for: bool) -> dict[str, Path]:
-    """Slices of the targets that may be shown, by key: the built-in ones, and all if requested."""
+    """Slices of the targets that may be shown, by the targets' keys: the built-in ones, and those asked for."""
     found = {}
     for target in (image["target"] for image in images):
         builtin = target.get("origin") == BUILTIN_ORIGIN
@@ -212,7 +212,7 @@ def _viewers(output_dir: Path, figures: Iterable[Record], targets: Mapping[str, 
 
 
 def _pane(path: Path, role: str) -> dict[str, Any]:
-    """One column of slices: its picture, and the aspect ratio of one slice."""
+    """One column of slices: its picture, and the shape of the window through which one slice is seen."""
     if not path.is_file():
         return {"role": role, "data": ""}
     width, height = picture_size(path)

@@ -1,4 +1,4 @@
-"""Conversion between volumes and slices in three orientations."""
+"""Slices in three orientations, as the networks see them, and back."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def cut(volume: NDArray[Any], orientation: str) -> NDArray[Any]:
         return volume.transpose(1, 2, 0)[:, ::-1, :]
     if orientation == "sagittal":
         return volume.transpose(0, 2, 1)[:, ::-1, :]
-    raise ValueError(f"{orientation} is not one of {ORIENTATIONS}.")
+    raise ValueError(f"{orientation} is none of {ORIENTATIONS}.")
 
 
 def reassemble(slices: NDArray[Any], orientation: str) -> NDArray[Any]:

@@ -122,7 +122,7 @@ def test_the_authors_fusion_network_goes_with_their_weights_unless_told_otherwis
 
 
 def test_unknown_names_are_refused(home):
-    with pytest.raises(Unavailable, match="There are no weights called haca4"):
+    with pytest.raises(Unavailable, match="No weights are called haca4"):
         fetch("haca4")
 
 
