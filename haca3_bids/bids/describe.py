@@ -22,19 +22,19 @@ BIDSIGNORE = ("*.html", "figures", "log", "logs", "*_xfm.*", "group_*", "*_qc.js
 SAME_TARGET = 1e-3  # thetas of one image differ by less between machines
 README = """# Images harmonized with HACA3
 
-Every session's images, on the template grid:
+The images of each session on the template grid:
 
 * `desc-preproc`: bias-corrected, rigidly registered, white-matter peak at 1000;
 * `desc-haca3`, `desc-haca3NAME`: harmonized to the built-in reference, or to the target NAME (see `descriptions.tsv`).
 
-`space-` names the frame of coordinates; the alignment is rigid (6 parameters): size and shape are the subject's own.
-The sidecar of each image says what it was made from and how. `sub-*.html` show the images; `logs/` hold each run's
-settings, messages and methods text.
+`space-` names the coordinate system. The alignment is rigid (6 parameters), so size and shape are those of the subject.
+The sidecar of each image describes its sources and processing. `sub-*.html` are the reports, and `logs/` contains the
+settings, messages and methods text of each run.
 """
 
 
 def describe_dataset(output_dir: Path, bids_dir: Path, *, version: str, weights: Mapping[str, str]) -> None:
-    """Write what is missing of the dataset's own files; refuse a dataset that is not ours or has other weights.
+    """Write the missing files of the dataset; reject a dataset of another program or with other weights.
 
     ``weights`` maps "name", "sha256", "variant", "fusion_name" and "fusion_sha256".
     """
@@ -51,7 +51,7 @@ def describe_dataset(output_dir: Path, bids_dir: Path, *, version: str, weights:
 
 
 def check_dataset(output_dir: Path, weights: Mapping[str, str]) -> None:
-    """Raise CannotCreate when the folder holds another dataset, or one made with other weights. Writes nothing."""
+    """Raise CannotCreate if the folder has another dataset, or one made with other weights. Writes nothing."""
     path = output_dir / "dataset_description.json"
     if not path.exists():
         foreign = [one.name for one in output_dir.glob("sub-*")] if output_dir.is_dir() else []

@@ -15,7 +15,7 @@ from haca3_bids.settings import PreprocessingSettings
 from haca3_bids.workflows.preprocess import MEMORY_GB, step_interface, step_node
 
 METHODS = (
-    "All visits of a participant were aligned rigidly in a common frame midway between them [@reuter]: from the mean of "
+    "All visits of a participant were aligned rigidly in a frame midway between them [@reuter]: from the mean of "
     "both registrations for two visits, and with a within-subject mean image for more. One transform of this frame to "
     "the template, one head mask and one white-matter mask were used for all visits."
 )
