@@ -124,7 +124,7 @@ def _stage_harmonized(context: Context, products: Products, partial: Path, index
         image["std"] = _place(context, partial, image["std"], common | added | words, suffix, desc=f"{desc}Std")
     place = f"To{suffix}{target['name']}"
     if image.get("beta"):
-        words = {"Description": f"Anatomy (beta), the most likely class or level, as used for desc-{desc} {suffix}"}
+        words = {"Description": f"Anatomy (beta), the likeliest level, as used for desc-{desc} {suffix}"}
         image["beta"] = _place(context, partial, image["beta"], common | words, "dseg", desc=f"beta{place}")
     maps = image.get("attention_maps") or {}
     image["attention_maps"] = {

@@ -137,7 +137,7 @@ def merge_records(new: dict[str, Any], old: Mapping[str, Any] | None, output_dir
         new["completion"]["targets"] = before["targets"] | new["completion"]["targets"]
         new["completion"]["outputs"] = before["outputs"] | new["completion"]["outputs"]
     elif kept:
-        new["notes"].append("Images of earlier targets were made with other settings, which are in their sidecars.")
+        new["notes"].append("Images of earlier targets were made with other settings; their sidecars say which.")
     return new
 
 
