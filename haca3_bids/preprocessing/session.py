@@ -253,8 +253,8 @@ def poor_registration(quality: Quality) -> BadInput | None:
         )
     elif quality.similarity < SIMILARITY_LIMIT or quality.distinctness < DISTINCTNESS_LIMIT:
         wrong = (
-            f"the correlation of edges is {quality.similarity:.2f} (required: {SIMILARITY_LIMIT}), which is "
-            f"{quality.distinctness:.3f} more than in displaced positions (required: {DISTINCTNESS_LIMIT})"
+            f"the correlation of edges is {quality.similarity:.2f} ({SIMILARITY_LIMIT} is required), which is "
+            f"{quality.distinctness:.3f} more than in displaced positions ({DISTINCTNESS_LIMIT} is required)"
         )
     else:
         return None
