@@ -12,7 +12,7 @@ DATA = "haca3-error: "  # begins the line of a traceback that holds the error as
 
 
 class Haca3Error(Exception):
-    """An expected failure: a sentence saying what was found and what is needed, a hint saying what to do."""
+    """An expected failure: a sentence on what was found and what is required, and a hint on what to do."""
 
     exit_code: ClassVar[int] = 1
 
@@ -64,7 +64,7 @@ class NoUsableImage(Haca3Error):
 
 
 class Unavailable(Haca3Error):
-    """Weights, template or GPU are not to be had."""
+    """Weights, template or GPU are unavailable."""
 
     exit_code = 69
 
@@ -88,7 +88,7 @@ class TemporaryFailure(Haca3Error):
 
 
 def from_traceback(text: str) -> Haca3Error | None:
-    """The expected error that a printed traceback ends with; None where it ends with another one."""
+    """The expected error at the end of a printed traceback; None for any other error."""
     _, mark, after = text.rpartition(DATA)
     if not mark or "Traceback (most recent call last)" in after:
         return None

@@ -1,4 +1,4 @@
-"""The record of a session: what its page is made from, and what tells that it is finished."""
+"""The record of a session: the source of its report, and the evidence that it is finished."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The JSON beside each image: what it is, what it was made from and how."""
+"""The JSON sidecars of the images: content, sources and processing."""
 
 from __future__ import annotations
 

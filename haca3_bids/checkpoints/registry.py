@@ -1,4 +1,4 @@
-"""The weights that have a name: where they are, how large, and their SHA-256. Free of torch, for the command line."""
+"""The named weights: address, size and SHA-256. It does not import torch, so that the command line starts quickly."""
 
 from __future__ import annotations
 
@@ -84,9 +84,7 @@ def weights_home() -> Path:
     try:
         return Path.home() / ".cache" / "haca3"
     except RuntimeError:
-        raise Unavailable(
-            "There is no home directory to keep fetched weights in.", "Set HACA3_HOME to a folder."
-        ) from None
+        raise Unavailable("There is no home directory for downloaded weights.", "Set HACA3_HOME to a folder.") from None
 
 
 def builtin_path() -> Path:
@@ -126,7 +124,7 @@ def resolve(name_or_file: str | os.PathLike[str], kind: str = "haca3") -> Path:
             builtin = [BUILTIN] if kind == "haca3" else []
             fitting = [*builtin, *(entry.name for entry in RELEASED.values() if entry.kind == kind)]
             raise Unavailable(
-                f"{name} holds {RELEASED[name].kind} weights, and {kind} weights are needed here.",
+                f"{name} contains {RELEASED[name].kind} weights, but {kind} weights are required.",
                 f"Choose one of {', '.join(fitting)}, or a file.",
             )
         return fetch(name)
@@ -141,7 +139,7 @@ def fetch(name: str, entries: Mapping[str, Entry] = RELEASED) -> Path:
     path = cached_path(entry)
     if path.is_file() and path.stat().st_size == entry.size_bytes and file_sha256(path) == entry.sha256:
         return path
-    logger.info("Fetching %s (%.1f MB) from %s. %s", name, entry.size_bytes / 1e6, entry.url, entry.description)
+    logger.info("Downloading %s (%.1f MB) from %s. %s", name, entry.size_bytes / 1e6, entry.url, entry.description)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial_file(path) as partial:
@@ -162,7 +160,7 @@ def _existing(path: Path, what: str) -> Path:
     if path.is_file():
         return path
     names = ", ".join([BUILTIN, *RELEASED])
-    raise Unavailable(f"{what} cannot be found.", f"Give an existing file, or one of the names {names}.")
+    raise Unavailable(f"{what} cannot be found.", f"Use an existing file, or one of the names {names}.")
 
 
 def _download(entry: Entry, partial: Path) -> None:
@@ -174,12 +172,12 @@ def _download(entry: Entry, partial: Path) -> None:
                 digest.update(chunk)
     except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
         raise Unavailable(
-            f"{entry.name} cannot be fetched from {entry.url} ({getattr(error, 'reason', None) or error}).",
-            f"Without a network, fetch the file elsewhere and copy it to {cached_path(entry)}.",
+            f"{entry.name} cannot be downloaded from {entry.url} ({getattr(error, 'reason', None) or error}).",
+            f"Without a network, download the file on another machine and copy it to {cached_path(entry)}.",
         ) from error
     if (size, digest.hexdigest()) == (entry.size_bytes, entry.sha256):
         return
-    cause = "The download broke off; try again." if size < entry.size_bytes else "The file at that address has changed."
+    cause = "The download was interrupted: try again." if size < entry.size_bytes else "The file there has changed."
     raise Unavailable(
         f"{entry.url} gave {size} bytes with SHA-256 {digest.hexdigest()}; "
         f"expected {entry.size_bytes} bytes with {entry.sha256}.",

@@ -1,4 +1,4 @@
-"""Histogram matching: the simplest harmonization, and what any other has to beat."""
+"""Histogram matching: the simplest harmonization, as a baseline."""
 
 from __future__ import annotations
 

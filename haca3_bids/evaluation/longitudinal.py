@@ -1,4 +1,4 @@
-"""Change over time: how fast a measure changes in each person, and how much it jumps about that line."""
+"""Change over time: the slope of a measure in each person, and the scatter about the regression line."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""How alike two images are: PSNR and SSIM in three dimensions, inside the truth's head mask.
+"""Similarity of two images: PSNR and SSIM in three dimensions, inside the head mask of the ground truth.
 
-Scanners have no unit, so both images are first divided by their own 95th percentile inside the mask; the data range is
-one. Outside the mask both are set to zero, so that air is nobody's merit.
+MR intensities have no unit, so both images are first divided by their own 95th percentile inside the mask; the data
+range is one. Outside the mask both are set to zero, so that air does not improve the score.
 """
 
 from __future__ import annotations

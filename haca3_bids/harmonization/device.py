@@ -1,4 +1,4 @@
-"""Where the networks run, in which precision, and what happens when memory runs out."""
+"""The device and the precision of the networks, and the handling of exhausted memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One job of the process of the networks: what it reads from JOB.json, and the result.json that it leaves."""
+"""One job of the process that runs the networks: from JOB.json to result.json."""
 
 from __future__ import annotations
 

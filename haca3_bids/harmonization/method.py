@@ -1,7 +1,7 @@
-"""How a family of networks is applied to a session: what the engine asks of each family.
+"""The interface between the engine and a family of networks.
 
-``slicewise`` applies HACA3, ``voxelwise`` the mixture model. Another engine (another runtime, another family) is one
-more file with a subclass of ``Method``, and a line in ``engine.method_for``.
+``slicewise`` applies HACA3, ``voxelwise`` the mixture model. Another engine (for another runtime or
+family) is a file with a subclass of ``Method``, and a line in ``engine.method_for``.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Session:
 
 @dataclass(frozen=True)
 class Codes:
-    """What a family says of an image."""
+    """Contrast, artifact level and scale of an image."""
 
     theta: tuple[float, ...]  # contrast
     eta: tuple[float, ...]  # artifact level

@@ -1,4 +1,4 @@
-"""HACA3 applied to a session: every slice of three orientations harmonized, the three stacks fused into one volume."""
+"""HACA3 for a session: the slices of three orientations are harmonized, and the three stacks fused into one volume."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""How noisy and how restless an image is, told from the image alone: no reference, no network.
+"""Noise, motion and ghosts, measured from the image alone, without a reference or a network.
 
 Images are arrays (nx, ny, nz) of about 1 mm whose white matter has its peak at ``peak``; masks are boolean on the
-same grid. What cannot be measured (no air left, too small a mask) is None. The measures follow those of MRIQC
-(Esteban et al., PLoS ONE 12:e0184661, 2017), made to need no segmentation.
+same grid. A measure that is undefined (no air, a mask too small) is None. The measures follow those of
+MRIQC (Esteban et al., PLoS ONE 12:e0184661, 2017), but need no segmentation.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which voxels are head and which are air: Otsu's threshold, then a closing with a ball."""
+"""Separation of head and air: Otsu's threshold, then a morphological closing with a ball."""
 
 from __future__ import annotations
 

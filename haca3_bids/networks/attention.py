@@ -1,4 +1,4 @@
-"""Attention over the source contrasts, as one weight a source (HACA3) or as a map (HACA3+)."""
+"""Attention to the sources: one weight per source (HACA3) or a map (HACA3+)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Anatomies: what share of each voxel is which tissue; and the built-in head."""
+"""Anatomies as tissue fractions per voxel, and the built-in head."""
 
 from __future__ import annotations
 

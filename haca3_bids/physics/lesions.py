@@ -1,4 +1,4 @@
-"""Lesions as in multiple sclerosis: drawn first, with the places where radiologists find them, then painted.
+"""Lesions as in multiple sclerosis: their typical locations are drawn at random first, then rendered.
 
 Kinds and shapes: Filippi et al., Brain 142:1858 (2019): ovoid and upright on the ventricles' wall (periventricular),
 touching the cortex (juxtacortical), and anywhere in deep white matter.

@@ -1,4 +1,4 @@
-"""How a head lies in a scanner."""
+"""The position of a head in the scanner."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the lateral and third ventricles of an upright head are: fluid, near where everybody's ventricles lie."""
+"""The lateral and third ventricles of an upright head: fluid near their usual position."""
 
 from __future__ import annotations
 

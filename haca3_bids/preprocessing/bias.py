@@ -1,7 +1,6 @@
-"""N4: the slow drift of brightness is estimated on a coarse copy of the head and divided out of the full image.
+"""N4 bias correction: the field is estimated on a coarse copy of the head, and the full image is divided by it.
 
-Tustison et al. 2010. The field has no detail finer than 50 mm, so that 4 mm voxels hold all of it, at a hundredth
-of the time.
+Tustison et al. 2010. The field has no detail finer than 50 mm, so 4 mm voxels suffice, at a hundredth of the time.
 """
 
 from __future__ import annotations

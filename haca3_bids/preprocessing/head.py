@@ -1,4 +1,4 @@
-"""The head in an image of any contrast: what is brighter than the air, without holes."""
+"""The head in an image of any contrast: everything brighter than air, with holes filled."""
 
 from __future__ import annotations
 

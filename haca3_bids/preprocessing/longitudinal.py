@@ -1,7 +1,7 @@
-"""One frame for all visits of a person, in the middle of where they lay: no visit is another one's reference.
+"""One frame for all visits of a person, midway between them: no visit is the reference of another.
 
-Reuter et al. 2012: what is done to one time point only, such as being interpolated, looks like change. Two visits meet
-half-way between them; of more a mean image is made, to which each is registered anew.
+Reuter et al. 2012: processing only one time point, such as interpolating it, looks like a change. Two visits are
+aligned halfway between them. More visits are registered to their mean image.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is measured of a harmonized image: structure kept, target reached, sound voxels."""
+"""Quality numbers of a harmonized image: structural similarity, distance to the target, invalid voxels."""
 
 from __future__ import annotations
 

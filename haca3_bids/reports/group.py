@@ -1,4 +1,4 @@
-"""The page of all sessions: a table to sort and filter, the plane of contrast before and after, the worst images."""
+"""The page of all sessions: a sortable table, the plane of contrast before and after, and the worst sessions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LARGER_IS_WORSE = {"brain_seen": False, "noise": True, "ghosts": True, "ssim": F
 
 
 def group_page(members: Sequence[Member], output_dir: Path, wanted_column: str = "", notes: Sequence[str] = ()) -> str:
-    """The page as HTML; every picture and number is inside. ``notes`` stand at its top."""
+    """The page as self-contained HTML. ``notes`` are shown at its top."""
     columns = group_columns(members)
     if wanted_column and wanted_column not in columns:
         columns = [*columns, wanted_column]
@@ -129,7 +129,7 @@ def worst_images(
         if picture := _picture(member, output_dir):
             why = [str(reason.get("sentence", "")) for reason in member.reasons[:3]]
             if distance is not None and distance > OUTLIER:
-                why.append(f"{measure.replace('_', ' ')}: {distance:.1f} robust standard deviations from the others.")
+                why.append(f"{measure.replace('_', ' ')}: {distance:.1f} robust standard deviations from the median.")
             shown.append({"member": member, "why": why, "picture": picture})
     return shown
 

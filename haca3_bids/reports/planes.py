@@ -1,4 +1,4 @@
-"""What a reader sees of a volume: planes through a point, upright, the patient's left on the left."""
+"""Planes of a volume for display: upright, with the patient's left on the left."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WINDOW_PERCENTILE = 99.5  # of the positive voxels: the white end of the grey sc
 
 @dataclass(frozen=True)
 class Picture:
-    """One plane: ``pixels`` (up, right), first row at the bottom; its size in mm; where it was cut."""
+    """One plane: ``pixels`` (up, right), first row at the bottom; its size in mm; its position."""
 
     pixels: NDArray[np.float32]
     width_mm: float
@@ -26,7 +26,7 @@ class Picture:
 
 
 def cut(volume: Volume, plane: str, position_mm: float) -> Picture:
-    """The plane of ``volume`` at ``position_mm`` along its axis, the nearest one that exists."""
+    """The plane of ``volume`` nearest to ``position_mm`` along its axis."""
     upright = reorient(volume, ("R", "A", "S"))
     axis = PLANES.index(plane)
     zooms = upright.zooms_mm
@@ -49,13 +49,13 @@ def head_centre_mm(volume: Volume) -> NDArray[np.float64]:
 
 
 def white_end(volume: Volume) -> float:
-    """The intensity that is shown white; 1 for an image without positive voxels."""
+    """The intensity shown as white; 1 for an image without positive voxels."""
     positive = volume.data[volume.data > 0]
     return float(np.percentile(positive, WINDOW_PERCENTILE)) if positive.size else 1.0
 
 
 def white_of_brain(volume: Volume, brain: Volume | None) -> float:
-    """The same for a brain: fat is often brighter and would leave the rest dark."""
+    """The intensity shown as white, from the brain only: fat is often brighter and would darken the rest."""
     if brain is None or not volume.has_grid_of(brain) or not (brain.data > 0.5).any():
         return white_end(volume)
     top = float(np.percentile(np.nan_to_num(volume.data[brain.data > 0.5]), WINDOW_PERCENTILE))

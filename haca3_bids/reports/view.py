@@ -1,4 +1,4 @@
-"""What the template of a subject's page shows of one session: taken from its record, nothing computed from images."""
+"""The data that a subject's page shows of one session, taken from its record: no image is read for it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KINDS = ("registration", "coregistration", "outline", "bias", "histogram")
 
 @dataclass(frozen=True)
 class Viewer:
-    """Slices of everything that belongs to one harmonized image, moved by one slider."""
+    """The slices that belong to one harmonized image, with one slider."""
 
     title: str
     panes: Sequence[Mapping[str, Any]]
@@ -32,7 +32,7 @@ class Viewer:
 
 @dataclass(frozen=True)
 class TissueTable:
-    """Intensities of all tissues in sources, targets and harmonized images: what theta is to the mixture model."""
+    """Tissue intensities (theta of the mixture model) of sources, targets and harmonized images."""
 
     groups: Sequence[tuple[str, int]]  # heading and how many columns it spans
     columns: Sequence[str]
@@ -41,7 +41,7 @@ class TissueTable:
 
 @dataclass(frozen=True)
 class SessionView:
-    """What the template shows of one session."""
+    """The data that the template shows of one session."""
 
     name: str
     anchor: str

@@ -1,4 +1,4 @@
-"""Heads for the simulator: anatomies made from label maps once, then kept in a cache and read slice by slice."""
+"""Heads for the simulator: anatomies computed once from label maps, then cached and read slice by slice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The training loop; it knows no model: a step returns losses, the loop steps the optimiser, writes and resumes."""
+"""The training loop, independent of the model: a step returns losses; the loop optimises, saves and resumes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a run computes: the device, the arithmetic, and this process's place among those that ``torchrun`` started."""
+"""The device and the precision of a run, and the rank of this process under ``torchrun``."""
 
 from __future__ import annotations
 

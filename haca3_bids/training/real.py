@@ -2,7 +2,7 @@
 
 Within a session the target is one of its own images, and the truth is known; theta is taken from another slice of the
 same volume, so that it cannot carry anatomy. Between sites only theta and eta of the target are known (the cycle
-losses); these targets are scans of truly other sites.
+losses); these targets are scans of other real sites.
 """
 
 from __future__ import annotations

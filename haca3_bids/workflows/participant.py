@@ -1,4 +1,4 @@
-"""The graph of one session, and that of all sessions of a run."""
+"""The graphs of one session and of all sessions of a run."""
 
 from __future__ import annotations
 

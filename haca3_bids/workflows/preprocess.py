@@ -1,4 +1,4 @@
-"""The graph that brings the raw scans of one session to the template grid."""
+"""The graph that preprocesses the raw scans of one session onto the template grid."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ METHODS = (
 )
 THIN_SLICES = {
     "builtin": (
-        "Scans in thick slices were first brought to thin ones by a network that was trained on the very scan, in the "
-        "spirit of SMORE [@smore]; registration and bias correction used the scan as it was."
+        "Thin slices were reconstructed from scans in thick slices by a network trained on the scan itself, following "
+        "SMORE [@smore]; registration and bias correction used the original scan."
     ),
     "eclare": (
-        "Scans in thick slices were first brought to thin ones by ECLARE [@eclare]; registration and bias correction "
-        "used the scan as it was."
+        "Thin slices were reconstructed from scans in thick slices by ECLARE [@eclare]; registration and bias "
+        "correction used the original scan."
     ),
 }
 MEMORY_GB = {  # measured on a scan of 40 million voxels, rounded up

@@ -30,6 +30,7 @@ NEEDS = {  # and where the commands are run instead
     "images": "the same commands with images of their own, in the tests of the program that is called",
     "minutes": "smaller, in the tests of the program that is called",
     "hours": "nowhere in the tests",
+    "other software": "nowhere in the tests",
     "an installation": "continuous integration: .ci/run, and the job demo",
 }
 SHIMS = {

@@ -24,13 +24,13 @@ LEFT_OUT: dict[
     str, tuple[str, str]
 ] = {  # a file beside a good T1w that looks better by the rule, and why it is not used
     "an older copy": ("old/sub-01_T1w", "in a folder within anat"),
-    "a phase image": ("sub-01_rec-phase_T1w", "not a magnitude image by its name (rec-phase)"),
-    "a phase image as acquisition": ("sub-01_acq-mpragePhase_T1w", "not a magnitude image by its name"),
-    "a real part": ("sub-01_rec-real_T1w", "not a magnitude image by its name"),
-    "an image of a task": ("sub-01_task-rest_T1w", "taken during a task"),
-    "a direction": ("sub-01_dir-AP_T1w", "dir- is nothing that BIDS says of a weighted image"),
-    "an invented entity": ("sub-01_foo-1_T1w", "foo- is nothing that BIDS says"),
-    "one hemisphere": ("sub-01_hemi-L_T1w", "hemi- is nothing"),
+    "a phase image": ("sub-01_rec-phase_T1w", "not a magnitude image according to its name (rec-phase)"),
+    "a phase image as acquisition": ("sub-01_acq-mpragePhase_T1w", "not a magnitude image according to its name"),
+    "a real part": ("sub-01_rec-real_T1w", "not a magnitude image according to its name"),
+    "an image of a task": ("sub-01_task-rest_T1w", "acquired during a task"),
+    "a direction": ("sub-01_dir-AP_T1w", "BIDS does not define dir- for weighted images"),
+    "an invented entity": ("sub-01_foo-1_T1w", "BIDS does not define foo-"),
+    "one hemisphere": ("sub-01_hemi-L_T1w", "BIDS does not define hemi-"),
     "a name of nobody": ("T1w", "does not say whose it is"),
     "a deprecated suffix": ("sub-01_PD", "PDw"),
 }
@@ -133,31 +133,31 @@ REFUSED: dict[str, tuple[Recipe, dict[str, str]]] = {  # what is written, and a 
     "a blank": (lambda root: write_scan(root / "sub-0 1/anat/sub-0 1_T1w.nii.gz"), {"sub-0 1": "label '0 1'"}),
     "a name of another session": (
         lambda root: write_scan(root / "sub-01/ses-a/anat/sub-01_ses-b_T1w.nii.gz"),
-        {"sub-01_ses-a": "the name says ses-b, the folder ses-a"},
+        {"sub-01_ses-a": "the file name states ses-b, the folder ses-a"},
     ),
     "a name of no session": (
         lambda root: write_scan(root / "sub-01/ses-a/anat/sub-01_T1w.nii.gz"),
-        {"sub-01_ses-a": "the name says no session, the folder ses-a"},
+        {"sub-01_ses-a": "the file name states no session, the folder ses-a"},
     ),
     "a session without folder": (
         lambda root: write_scan(root / "sub-01/anat/sub-01_ses-a_T1w.nii.gz"),
-        {"sub-01": "the name says ses-a, the folder no session"},
+        {"sub-01": "the file name states ses-a, the folder no session"},
     ),
     "a scan of somebody else": (
         lambda root: (write_scan(root / SCAN), write_scan(root / "sub-01/anat/sub-03_T2w.nii.gz")),
-        {"sub-01": "the name says sub-03, the folder sub-01"},
+        {"sub-01": "the file name states sub-03, the folder sub-01"},
     ),
     "a folder that points nowhere": (
         lambda root: (root / "sub-01").symlink_to("/nowhere"),
-        {"sub-01": "points nowhere"},
+        {"sub-01": "is a broken link"},
     ),
     "anat points nowhere": (
         lambda root: ((root / "sub-01").mkdir(), (root / "sub-01/anat").symlink_to("/nowhere")),
-        {"sub-01": "sub-01/anat is a link that points nowhere"},
+        {"sub-01": "sub-01/anat is a broken link"},
     ),
     "a scan that points nowhere": (
         lambda root: ((root / "sub-01/anat").mkdir(parents=True), (root / SCAN).symlink_to("/nowhere/x.nii.gz")),
-        {"sub-01": "points nowhere"},
+        {"sub-01": "is a broken link"},
     ),
     "a folder with the name of a scan": (
         lambda root: (root / SCAN).mkdir(parents=True),
@@ -245,7 +245,7 @@ UNEXPECTED: dict[str, tuple[Exception, type[Exception], str]] = {
     "value": (ValueError("not enough values\nto unpack"), BadInput, "(ValueError: not enough values to unpack)"),
     "key": (KeyError("dim"), BadInput, "KeyError"),
     "recursion": (RecursionError("too deep"), BadInput, "RecursionError"),
-    "usage": (UsageError("'x' is no BIDS label."), UsageError, "is no BIDS label"),
+    "usage": (UsageError("'x' is not a valid BIDS label."), UsageError, "is not a valid BIDS label"),
     "rights": (
         PermissionError(errno.EACCES, "Permission denied", "/data/x.nii.gz"),
         BadInput,
