@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from haca3_bids.physics.scanner import acquire, draw_artifacts, thick_slices
 
-BIAS, STRONG_BIAS, STRONGLY_BIASED = 0.10, 0.30, 0.15  # largest standard deviations of the logarithm; fraction of scans
+BIAS, STRONG_BIAS, STRONGLY_BIASED = 0.10, 0.30, 0.1  # largest standard deviations of the logarithm; fraction of scans
 BIAS_CELL = 56  # pixels between the knots of the field
 NOISE, STRONG_NOISE = (0.005, 0.05), (0.05, 0.25)  # standard deviation a channel
 BAD = 0.15  # fraction of the scans with an artifact

@@ -28,7 +28,7 @@ TARGETS = 2
 SAME_SITE = 0.2  # fraction of the samples whose target site is the site that they were scanned at
 JITTER, ROUGH_JITTER = 0.04, 0.20  # standard deviations of the logarithm of what theta errs by, in the end and at first
 GUESSED, ROUGH = 0.15, 0.25  # fractions of the sources whose theta is their contrast's mean, or measured roughly
-BEYOND, BEYOND_BRAIN, BEYOND_OUTSIDE = 0.3, 0.12, 0.35  # fraction of the sources beyond physics; deviations there
+BEYOND, BEYOND_BRAIN, BEYOND_OUTSIDE = 0.2, 0.12, 0.35  # fraction of the sources beyond physics; deviations there
 FAT_SUPPRESSED, FAT_LEFT = 0.3, (0.03, 0.4)  # fraction of the sources, and of fat's signal that is left in them
 
 
