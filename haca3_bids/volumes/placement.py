@@ -24,7 +24,7 @@ SIZE_TOLERANCE = 0.01  # of a voxel's edge: rounding in float32 is far below, a 
 FLAT = 1e-4  # of a voxel's volume, were its angles right: less is rounding of none
 ANGLE_DEG = 1.0  # of a rotation, or of a right angle
 SCANNER = 1  # the code of scanner coordinates; a form of another code may lead to a template, and stretch
-FORCE = "--force orientation"
+FORCE = "--force orientation (haca3-bids, haca3 harmonize)"
 
 
 @dataclass(frozen=True)
@@ -119,15 +119,15 @@ def _of_both(sform: Affine, qform: Affine, codes: tuple[int, int], wrong: str, n
 def _contradiction(name: str, wrong: str) -> BadInput:
     return BadInput(
         f"{name} contradicts itself: {wrong}.",
-        f"Correct the header (compare it with the DICOM files), or let {FORCE} go by qform and pixdim.",
+        f"Correct the header (compare it with the DICOM files), or use qform and pixdim with {FORCE}.",
     )
 
 
 def _says_nothing(name: str) -> BadInput:
     return BadInput(
         f"{name} says nothing about left and right: qform_code and sform_code are both 0 in its header.",
-        f"Convert the scan again from DICOM, or set a code where you know that the form is right; {FORCE} goes on with "
-        "the voxel sizes alone and takes the first axis to run from right to left, as FSL and SPM do.",
+        f"Convert the scan again from DICOM, or set a code if you know that the form is right. {FORCE} uses the voxel "
+        "sizes alone and assumes that the first axis runs from right to left, as FSL and SPM do.",
     )
 
 
