@@ -16,12 +16,12 @@ from haca3_bids.errors import UsageError
 from haca3_bids.parse import path, positive
 
 Shaped = Literal["images", "targets"]
-PARSERS: Mapping[Any, Callable[[str], Any] | None] = {bool: None, int: int, Path: path}
+PARSERS: Mapping[Any, Callable[[str], Any] | None] = {bool: None, int: int, float: float, Path: path}
 
 
 def as_typed(value: Any) -> Any:
     """A value as it is typed: numbers as they are, all else as text."""
-    return value if isinstance(value, int) else str(value)
+    return value if isinstance(value, int | float) else str(value)
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def _completed(declared: Option, name: str, hint: Any, group: str) -> Option:
         many=many,
         allowed=allowed,
         choices=declared.choices or tuple(declared.meanings or ()) or allowed,
-        metavar=declared.metavar or ("N" if kind is int else None),
+        metavar=declared.metavar or {int: "N", float: "X"}.get(kind),
     )
 
 

@@ -149,7 +149,7 @@ def _option_input(option: Option) -> dict[str, Any]:
     if option.choices:
         described["value-choices"] = list(option.choices)
     if described["type"] == "Number":
-        described["integer"] = True
+        described["integer"] = option.kind is not float
     if option.least is not None:
         described["minimum"] = option.least
     return described
@@ -158,7 +158,7 @@ def _option_input(option: Option) -> dict[str, Any]:
 def _type(option: Option) -> str:
     if option.kind is None:
         return "Flag"
-    if option.kind in (int, positive):
+    if option.kind in (int, float, positive):
         return "Number"
     return "File" if option.exists else "String"
 
