@@ -13,7 +13,7 @@ from haca3_bids.cli.configure import check_samples
 from haca3_bids.cli.options import add_options, typed
 from haca3_bids.errors import CannotCreate, UsageError
 from haca3_bids.option import options_of
-from haca3_bids.settings import CONTRASTS, HarmonizationSettings
+from haca3_bids.settings import CONTRASTS, HarmonizationSettings, OutputSettings
 
 if TYPE_CHECKING:
     from haca3_bids.checkpoints.formats import Checkpoint
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from haca3_bids.volumes.volume import Volume
 
 OPTIONS = options_of(HarmonizationSettings)  # those of haca3-bids
+EXTRAS = tuple(option for option in options_of(OutputSettings) if option.field == "extras")
 IMAGE_SUFFIXES = (".nii.gz", ".nii")
 
 
@@ -40,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     images.add_argument(
         "--out", type=Path, required=True, metavar="FILE", help="output image (.nii or .nii.gz), with a .json sidecar"
     )
+    add_options(images, EXTRAS)
     images.add_argument(
         "--coverage",
         action="append",
@@ -142,6 +144,7 @@ def _harmonized(
         coverage={contrast: mask(path) for contrast, path in options.coverage},
         white_matter=mask(options.white_matter) if options.white_matter else None,
         head_mask=mask(options.head_mask) if options.head_mask else None,
+        extras=options.extra_outputs or (),
     )
     return image
 
@@ -153,15 +156,17 @@ def _load(path: Path, options: argparse.Namespace, *, may_be_constant: bool = Fa
 
 
 def _write(image: Harmonized, sidecar: dict[str, Any], out: Path) -> None:
-    """The image, its sidecar and, where there is one, the map of deviations: each appears whole or not at all."""
+    """The image, its sidecar and the additional images that there are."""
     from haca3_bids.harmonization.job import write_json
     from haca3_bids.volumes.volume import save_volume
 
     suffix = next(suffix for suffix in IMAGE_SUFFIXES if out.name.endswith(suffix))
     stem = out.name.removesuffix(suffix)
     try:
-        if image.std is not None:
-            save_volume(image.std, out.with_name(f"{stem}_std{suffix}"))
+        maps = {f"attention{contrast}": weights for contrast, weights in image.attention_maps.items()}
+        for part, extra in ({"std": image.std, "beta": image.beta} | maps).items():
+            if extra is not None:
+                save_volume(extra, out.with_name(f"{stem}_{part}{suffix}"))
         save_volume(image.image, out)
         write_json(sidecar, out.with_name(f"{stem}.json"))
     except OSError as error:

@@ -37,8 +37,11 @@ def seen(monkeypatch):
         calls.update(sources=sources, target=targets[0], settings=settings, **more)
         image = next(iter(sources.values()))
         std = image if settings.beta == "sample" else None
+        maps = sources if "attention" in more["extras"] else {}
         reports = {name: SourceReport((0.0, 0.0), (0.0, 0.0), 1.0, 1.0) for name in sources}
-        return [Harmonized(targets[0], image, std, reports, 1.0, None, 0.0, 1.0, "cpu", settings.precision, "soft")]
+        return [
+            Harmonized(targets[0], image, std, reports, 1.0, None, 0.0, 1.0, "cpu", settings.precision, "soft", maps)
+        ]
 
     monkeypatch.setattr(engine, "harmonize", harmonize)
     weights = {"weights": {"name": "tiny"}}
@@ -76,6 +79,12 @@ def test_the_options_of_the_networks_are_those_of_the_app(capsys):
     rows = options_of(HarmonizationSettings)
     assert rows
     assert all(f"--{row.name} " in printed for row in rows)
+
+
+def test_additional_images_are_written_beside_the_output(head, seen, tmp_path):
+    words = ["--source", f"T1w={head}", "--theta", 1, 2, "--out", tmp_path / "out.nii", "--extra-outputs", "attention"]
+    assert run(*words) == 0
+    assert {path.name for path in tmp_path.glob("out*")} == {"out.nii", "out_attentionT1w.nii", "out.json"}
 
 
 @pytest.mark.parametrize(("words", "like_authors"), [([], False), (["--engine", "authors"], True)])
