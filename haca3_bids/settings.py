@@ -70,7 +70,7 @@ class PreprocessingSettings(Checked):
 
     template: str = setting(
         "MNI152NLin2009cSym",
-        "template to register to: MNI152NLin2009cSym (from TemplateFlow) or builtin (skull-stripped, works offline)",
+        "template space: MNI152NLin2009cSym from TemplateFlow, or builtin, skull-stripped and without download",
         choices=tuple(TEMPLATE_SPACES),
         metavar="NAME",
     )
@@ -87,8 +87,8 @@ class PreprocessingSettings(Checked):
     device: str = setting("cpu", shapes=())  # of ECLARE
     super_resolution: Literal["none", "builtin", "eclare"] = setting(
         "none",
-        "how to upsample thick slices: none (spline interpolation), builtin (a network trained on the scan itself) or "
-        "eclare (requires the ECLARE program)",
+        "upsampling of thick slices: none for spline interpolation, builtin for a network trained on the scan itself, "
+        "eclare for the ECLARE program",
     )
     longitudinal: bool = setting(
         False,
@@ -121,7 +121,7 @@ class HarmonizationSettings(Checked):
     )
     like_authors: bool = setting(
         False,
-        "haca3, or authors to reproduce the arithmetic of the authors' released program",
+        "arithmetic of the networks: haca3, or authors to reproduce the authors' released program",
         "--engine",
         meanings={"haca3": False, "authors": True},
     )
@@ -130,7 +130,7 @@ class HarmonizationSettings(Checked):
     )
     device: str = setting(
         "auto",
-        "auto, cpu, cuda or cuda:N; requesting a GPU that is not available is an error",
+        "where the networks run: auto, cpu, cuda or cuda:N; requesting an unavailable GPU is an error",
         group="execution",
         metavar="DEVICE",
         shapes=(),
@@ -139,7 +139,7 @@ class HarmonizationSettings(Checked):
     batch_size: int = setting(8, "slices processed at once by the networks", group="execution", least=1, shapes=())
     precision: Precision = setting(
         "fp32",
-        "arithmetic of the networks; bf16 is faster on GPUs and CPUs that support it (AVX512-BF16, AMX)",
+        "numerical precision of the networks; bf16 is faster on GPUs, and on CPUs with AVX512-BF16 or AMX",
         label="Precision",
     )
     beta: Literal["argmax", "sample"] = setting(
@@ -166,6 +166,7 @@ class OutputSettings(Checked):
         "scan",
         "--output-spaces",
         choices=("template", "native", *TEMPLATE_SPACES.values()),
+        metavar="SPACE",
     )
     extras: tuple[Literal["beta", "attention", "std"], ...] = setting(
         (),
@@ -262,7 +263,7 @@ class Settings:
         "contrast to harmonize to: a contrast (its built-in reference), an image, sub-X[_ses-Y] of the dataset, "
         "several sessions (sub-*_ses-2 or a text file of names; their mean is used), a protocol "
         "(T1w=MPRAGE:field=3,tr=2300,ti=900 or T1w=SIDECAR.json), tissue intensities (T1w:grey=0.75,csf=0.2), or "
-        "theta of HACA3 weights (T1w:theta0,theta1[,eta0,eta1]) (default: the built-in reference of each contrast that "
+        "theta of HACA3 weights, T1w:theta0,theta1[,eta0,eta1] (default: the built-in reference of each contrast that "
         "a session has)",
         "--target",
         group="harmonization",

@@ -131,11 +131,9 @@ def to_toml(settings: Settings) -> str:
 
 def _checked(settings: Settings) -> Settings:
     """The settings with the template's own label replaced by 'template'; UsageError if options contradict."""
-    harmonization, outputs = settings.harmonization, settings.outputs
+    outputs = settings.outputs
     with_changes(settings.quality.thresholds)
-    check_samples(harmonization)
-    if "std" in outputs.extras and harmonization.samples < 2:
-        raise UsageError("--extra-outputs std needs --beta sample and --samples 2 or more.")
+    check_samples(settings.harmonization, outputs.extras)
     space = TEMPLATE_SPACES[settings.preprocessing.template]
     spaces = tuple("template" if word == space else word for word in outputs.spaces)
     for word in spaces:
@@ -148,7 +146,9 @@ def _checked(settings: Settings) -> Settings:
     return dataclasses.replace(settings, outputs=dataclasses.replace(outputs, spaces=ordered))
 
 
-def check_samples(settings: HarmonizationSettings) -> None:
-    """UsageError for several samples of what is not drawn."""
+def check_samples(settings: HarmonizationSettings, extras: Iterable[str]) -> None:
+    """UsageError where several samples are impossible, or needed."""
     if settings.samples > 1 and settings.beta != "sample":
         raise UsageError("--samples needs --beta sample.", "Without sampling, all images would be the same.")
+    if "std" in extras and settings.samples < 2:
+        raise UsageError("--extra-outputs std needs --beta sample and --samples 2 or more.")

@@ -97,7 +97,7 @@ def main(options: argparse.Namespace) -> int:
 
     start = time.monotonic()
     settings = HarmonizationSettings(**typed(OPTIONS, options), threads=options.threads)
-    check_samples(settings)
+    check_samples(settings, options.extra_outputs or ())
     choose_device(settings.device)
     checkpoint, fusion, weights = job.load_networks(settings)
     target = _target(options, checkpoint, settings)

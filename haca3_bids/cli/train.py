@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run = parser.add_argument_group("run")
     run.add_argument("--out", type=Path, required=True, help="output folder; an earlier run in it is resumed")
     steps = ", ".join(f"{name} {number}" for name, number in STEPS.items())
-    run.add_argument("--steps", type=int, metavar="N", help=f"optimizer steps (default: {steps})")
+    run.add_argument("--steps", type=int, metavar="N", help=f"optimiser steps (default: {steps})")
     run.add_argument(
         "--start-from",
         metavar="WEIGHTS",
@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run.add_argument("--striped", action="store_true", help="train fusion on volumes with simulated stripes")
     machine = parser.add_argument_group("machine")
     machine.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
-    machine.add_argument("--precision", choices=PRECISIONS, default="fp32", help="arithmetic (default: fp32)")
+    machine.add_argument("--precision", choices=PRECISIONS, default="fp32", help="numerical precision (default: fp32)")
     machine.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads (default: PyTorch's choice)")
     machine.add_argument("--workers", type=int, default=1, metavar="N", help="data processes (default: 1)")
 
