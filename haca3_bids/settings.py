@@ -70,7 +70,7 @@ class PreprocessingSettings(Checked):
 
     template: str = setting(
         "MNI152NLin2009cSym",
-        "template space: MNI152NLin2009cSym from TemplateFlow, or builtin, skull-stripped and without download",
+        "template space: MNI152NLin2009cSym from TemplateFlow, or the skull-stripped builtin, which needs no download",
         choices=tuple(TEMPLATE_SPACES),
         metavar="NAME",
     )
