@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -212,9 +212,11 @@ def test_help_and_version_come_at_once_without_heavy_imports() -> None:
     code = "import sys; from haca3_bids.cli.app import build_parser; build_parser().format_help(); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"torch", "nipype", "bids", "numpy", "ants", "nilearn"} & set(done.stdout.split())
-    started = time.perf_counter()
+    before = os.times()
     subprocess.run([sys.executable, "-m", "haca3_bids.cli.app", "--version"], capture_output=True, check=True)
-    assert time.perf_counter() - started < 3  # 0.2 s on an idle machine
+    after = os.times()
+    used_s = after.children_user + after.children_system - before.children_user - before.children_system
+    assert used_s < 1  # of the processor, which other programs may keep busy; 0.15 s
 
 
 def test_the_boutiques_descriptor_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
