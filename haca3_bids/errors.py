@@ -1,4 +1,4 @@
-"""One class for each thing a user can do wrong, or the world can do to us: exit code, sentence, hint.
+"""Expected failures, one class per cause: exit code, sentence, hint.
 
 Exit codes follow fMRIPrep's 16-18 and ``sysexits.h``'s 64-75.
 """
@@ -85,6 +85,13 @@ class TemporaryFailure(Haca3Error):
     """Trying again may help: a lock is held, the GPU is out of memory."""
 
     exit_code = 75
+
+
+def exit_codes() -> dict[int, str]:
+    """Every exit code with its meaning."""
+    kinds = sorted(Haca3Error.__subclasses__(), key=lambda kind: kind.exit_code)
+    own = {0: "Everything is done.", 1: "At least one session failed; the others are done."}
+    return own | {kind.exit_code: str(kind.__doc__) for kind in kinds}
 
 
 def from_traceback(text: str) -> Haca3Error | None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from haca3_bids.option import labels
 from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.quality.contrast import is_table
-from haca3_bids.settings import WHITE_MATTER_PEAK
+from haca3_bids.settings import WHITE_MATTER_PEAK, HarmonizationSettings
 
 COPIED_KEYS: Mapping[str, tuple[type, ...]] = {  # of the raw sidecar: physics, nothing of the person, place or time
     "Manufacturer": (str,),
@@ -131,10 +132,7 @@ def harmonized_sidecar(image: Mapping[str, Any], result: Mapping[str, Any], vers
         "CutShareOfGrid": image.get("cut_share"),
         "CoveredShareOfGrid": image.get("covered_share"),
         "BrainWithoutSourcePercent": _percent(image.get("brain_without_source")),
-        "Device": result.get("device"),
-        "Precision": result.get("precision"),
-        "Anatomy": result.get("beta"),
-        "Seed": result.get("seed"),
+        **{label: result.get(name) for name, label in labels(HarmonizationSettings).items()},
         "SoftwareVersion": version,
     }
 

@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,15 @@ from haca3_bids.bids.record import sha256
 from haca3_bids.errors import BadInput, NothingSelected, UsageError
 from haca3_bids.execution.described_targets import from_numbers, from_protocol
 from haca3_bids.execution.weights import Weights
+from haca3_bids.option import shaping
 from haca3_bids.physics.signal import SEQUENCES
-from haca3_bids.settings import CONTRASTS, NOT_IN_FINGERPRINT, SelectionSettings, Settings
+from haca3_bids.settings import CONTRASTS, SelectionSettings, Settings
 
 NUMBERS_NAME = "custom"
 DESCRIBED = (  # T1w=MPRAGE:field=3,tr=2300 or siteB=T1w=sidecar.json
     rf"(?:(?P<name>\w+)=)?(?P<contrast>{'|'.join(CONTRASTS)})="
     rf"(?P<protocol>(?:{'|'.join(SEQUENCES)})(?::.*)?|.*\.json)$"
 )
-SHAPES_NO_TARGET = NOT_IN_FINGERPRINT | {"longitudinal", "variant", "beta", "samples"}
 Target = dict[str, Any]
 
 
@@ -202,10 +202,7 @@ def _image(name: str, value: str, typed: str) -> TargetRequest:
 
 def image_fingerprint(request: TargetRequest, settings: Settings, weights: Weights) -> str:
     """What must be equal for encoded values to be taken over from an earlier run."""
-    parts = [
-        {key: value for key, value in asdict(group).items() if key not in SHAPES_NO_TARGET}
-        for group in (settings.preprocessing, settings.harmonization)
-    ]
+    parts = [shaping(group, "targets") for group in (settings.preprocessing, settings.harmonization)]
     made_by = [__version__, weights.sha256, weights.variant, parts]
     files = [{contrast: sha256(path) for contrast, path in part.images.items()} for part in request.parts]
     return hashlib.sha256(json.dumps([made_by, files], sort_keys=True).encode()).hexdigest()[:16]

@@ -19,7 +19,7 @@ from haca3_bids.harmonization.target import Target
 from haca3_bids.harmonization.voxelwise import Voxelwise
 from haca3_bids.networks.fusion import FusionNet
 from haca3_bids.networks.haca3 import Haca3
-from haca3_bids.settings import BETAS, CONTRASTS, WHITE_MATTER_PEAK, HarmonizationSettings
+from haca3_bids.settings import CONTRASTS, WHITE_MATTER_PEAK, HarmonizationSettings
 from haca3_bids.volumes.canvas import Canvas
 from haca3_bids.volumes.volume import Volume
 
@@ -90,7 +90,7 @@ def harmonize(
     "attention" and "beta".
     """
     masks = {"white matter": white_matter, "head mask": head_mask, "content": content, "brain": brain}
-    _check(sources, targets, settings, {**(coverage or {}), **masks})
+    _check(sources, targets, {**(coverage or {}), **masks})
     _check_targets(targets, checkpoint)
     ordered = sources if settings.like_authors else {c: sources[c] for c in sorted(sources, key=_rank)}
     rim = Rim(coverage or {}, head_mask, content, brain)
@@ -177,16 +177,10 @@ def encode_target(
 def _check(
     sources: Mapping[str, Volume],
     targets: Sequence[Target],
-    settings: HarmonizationSettings,
     masks: Mapping[str, Volume | None],
 ) -> None:
     if not sources or not targets:
         raise UsageError("At least one source and one target are needed.")
-    if settings.beta not in BETAS or settings.samples < 1:
-        raise UsageError(
-            f"beta {settings.beta} with {settings.samples} samples is not possible.",
-            f"Choose one of {', '.join(BETAS)}, with one sample or more.",
-        )
     _check_grids(sources, masks)
 
 

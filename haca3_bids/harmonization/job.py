@@ -24,6 +24,7 @@ from haca3_bids.harmonization.super_resolution import SLOPPY_STEPS, STEPS, super
 from haca3_bids.harmonization.target import Target
 from haca3_bids.networks.fusion import FusionNet
 from haca3_bids.networks.mixture import Mixture
+from haca3_bids.option import labels
 from haca3_bids.partial import partial_file
 from haca3_bids.settings import WHITE_MATTER_PEAK, HarmonizationSettings
 from haca3_bids.volumes.volume import Volume, load_volume, save_volume
@@ -182,13 +183,12 @@ def described(image: Harmonized) -> Json:
 
 
 def facts(image: Harmonized, settings: HarmonizationSettings, start: float) -> Json:
-    """How the result came about: device, precision, seed, time and memory."""
-    return {
+    """How the result came about: the settings that are reported, what was used of them, time and memory."""
+    return {name: getattr(settings, name) for name in labels(HarmonizationSettings)} | {
         "device": image.device,
         "precision": image.precision,
         "beta": image.anatomy,
         "samples": settings.samples if settings.beta == "sample" else 1,
-        "seed": settings.seed,
         "like_authors": settings.like_authors,
         "background": settings.background,
         "seconds": round(time.monotonic() - start, 1),

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from haca3_bids.bids.describe import target_key, target_picture
+from haca3_bids.option import labels
 from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.quality.contrast import is_table
 from haca3_bids.quality.thresholds import with_changes
 from haca3_bids.quality.verdict import quality_block
 from haca3_bids.reports.pixels import SLICES, data_uri, picture_size
 from haca3_bids.reports.theta import PLAIN_AXES, TISSUE_WORDS, Point, axes_of, position, theta_plane
+from haca3_bids.settings import HarmonizationSettings
 
 Record = Mapping[str, Any]
 MIME = {".svg": "image/svg+xml", ".png": "image/png", ".jpg": "image/jpeg"}
@@ -113,10 +115,7 @@ def _software(record: Record) -> list[tuple[str, str]]:
         "Weights": _weights(weights),
         "Fusion weights": _weights(fusion),
         "Variant": weights.get("variant"),
-        "Device": after.get("device"),
-        "Precision": after.get("precision"),
-        "Anatomy": after.get("beta"),
-        "Seed": after.get("seed"),
+        **{label: after.get(name) for name, label in labels(HarmonizationSettings).items()},
         "Peak memory of the networks": f"{memory / 1e9:.2f} GB" if memory else None,
         **(record.get("software") or {}),
     }

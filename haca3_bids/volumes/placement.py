@@ -24,7 +24,7 @@ SIZE_TOLERANCE = 0.01  # of a voxel's edge: rounding in float32 is far below, a 
 FLAT = 1e-4  # of a voxel's volume, were its angles right: less is rounding of none
 ANGLE_DEG = 1.0  # of a rotation, or of a right angle
 SCANNER = 1  # the code of scanner coordinates; a form of another code may lead to a template, and stretch
-FORCE = "--force orientation"
+FORCE = "--force orientation (haca3-bids, haca3 harmonize)"
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,13 @@ def test_the_limits_of_a_run_reach_sessions_that_were_finished_before(
 
 
 SHAPING = {
-    "preprocessing": {"template": "builtin", "sloppy": True, "seed": 1, "super_resolution": "builtin", "force": ("x",)},
+    "preprocessing": {
+        "template": "builtin",
+        "sloppy": True,
+        "seed": 1,
+        "super_resolution": "builtin",
+        "force": ("registration",),
+    },
     "harmonization": {"background": "none", "precision": "bf16", "like_authors": True},
 }
 NOT_SHAPING = {
