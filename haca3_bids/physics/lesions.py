@@ -29,7 +29,7 @@ NEW_SHARE, NEW_YEARS = 0.25, (0.2, 6.0)  # one in four appears later, in so many
 NEAR_MM = {"periventricular": 3.5, "juxtacortical": 2.0}  # of the wall, of the cortex
 LOWEST_MM = -25.0  # z in MNI space: none below the tentorium
 WOBBLE = 0.25  # of the radius: how uneven the rim is
-WHITE, GREY, DEEP, LESION = (TISSUES.index(name) for name in ("white", "grey", "deep_grey", "lesion"))
+WHITE, GREY, LESION = (TISSUES.index(name) for name in ("white", "grey", "lesion"))
 
 
 @dataclass(frozen=True)
