@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from haca3_bids.volumes.box import cropped as in_box
 from haca3_bids.volumes.volume import Volume
 
 Pair = tuple[int, int]
@@ -40,6 +41,4 @@ def cropped(volume: Volume, view: FieldOfView) -> Volume:
     for length, zoom, (low, high) in zip(volume.shape, volume.zooms_mm, view.missing_mm, strict=True):
         first, last = round(low / zoom), length - round(high / zoom)
         parts.append(slice(first, max(last, first + 2)))
-    affine = volume.affine.copy()
-    affine[:3, 3] += affine[:3, :3] @ [part.start for part in parts]
-    return Volume(np.ascontiguousarray(volume.data[parts[0], parts[1], parts[2]]), affine)
+    return in_box(volume, tuple(parts))

@@ -83,8 +83,8 @@ def _draw_one(kind: str, voxel: NDArray[np.int_], outward: Array, rng: np.random
 def lesion_places(anatomy: Anatomy) -> dict[str, tuple[NDArray[np.int_], Array]]:
     """For each kind the voxels (n, 3) where a lesion may begin, and the unit vectors (n, 3) along which it lies."""
     box = brain_box(anatomy)
-    corner = np.array([part.start or 0 for part in box])
-    white = anatomy.shares[(WHITE, *box)] > 0.8 * FULL
+    corner = np.array([part.start for part in box])
+    white = anatomy.shares[WHITE][box] > 0.8 * FULL
     height_mm = AFFINE[2, 2] * (np.arange(white.shape[2]) + corner[2]) + AFFINE[2, 3]
     white &= height_mm > LOWEST_MM
     to_wall, along_wall = _distance(ventricles(anatomy)[box])
