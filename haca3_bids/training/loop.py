@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from haca3_bids.errors import BadInput
+from haca3_bids.partial import partial_file
 from haca3_bids.training.machine import ALONE, Machine
 from haca3_bids.training.record import Record
 
@@ -45,7 +45,10 @@ class Plan:
     minutes: float = float("inf")  # stop (to be resumed) after this long
 
     def rate(self, step: int) -> float:
-        """The learning rate of a step (triangular cycle, Smith 2017)."""
+        """The learning rate of a step: PyTorch's CyclicLR (triangular, Smith 2017), fading out.
+
+        A function of the step alone: a resumed run needs no state of a scheduler.
+        """
         position = abs((step % self.cycle) / self.cycle * 2 - 1)
         cycling = self.highest_rate + (self.lowest_rate - self.highest_rate) * position
         left = (self.steps - step) / (self.fade * self.steps)
@@ -72,7 +75,7 @@ def fit(
     optimizer = torch.optim.Adam(trained, lr=plan.lowest_rate, betas=(0.9, 0.99))
     average = _moving_average(networks, plan.average)
     done, best = _resume(folder / CHECKPOINT, networks, average, optimizer, machine)
-    machine.share_parameters(networks)
+    losses_of = machine.shared(_Losses(networks, step_losses))
     judged = average.module if average else networks
     start, stream = time.monotonic(), batches(done)
     with Record(folder, done, plan.steps, machine.leads) as record:
@@ -80,10 +83,10 @@ def fit(
             for group in optimizer.param_groups:
                 group["lr"] = plan.rate(done)
             torch.manual_seed(((plan.seed << 32) + done) * machine.world + machine.rank)
-            losses = _losses_of_step(step_losses, stream, done, plan.accumulate, optimizer, machine)
+            losses = _losses_of_step(losses_of, stream, done, plan.accumulate, optimizer, machine)
             if losses is None:
                 break  # the data have come to their end
-            _step(optimizer, trained, machine, plan.largest_gradient, done)
+            _step(optimizer, trained, plan.largest_gradient, done)
             done += 1
             if average:
                 average.update_parameters(networks)
@@ -102,8 +105,19 @@ def fit(
     return done
 
 
+class _Losses(nn.Module):
+    """A step's losses as a forward pass, after which gradients can be shared between processes."""
+
+    def __init__(self, networks: nn.Module, step_losses: Callable[[Batch, int], Losses]) -> None:
+        super().__init__()
+        self.networks, self.step_losses = networks, step_losses
+
+    def forward(self, batch: Batch, step: int) -> Losses:
+        return self.step_losses(batch, step)
+
+
 def _losses_of_step(
-    step_losses: Callable[[Batch, int], Losses],
+    losses_of: nn.Module,
     stream: Iterator[Batch],
     step: int,
     count: int,
@@ -118,7 +132,7 @@ def _losses_of_step(
         if batch is None:
             return None
         with machine.arithmetic():
-            losses = step_losses(machine.moved(batch), step)
+            losses: Losses = losses_of(machine.moved(batch), step)
         (losses["total"] / count).backward()
         for name, value in losses.items():
             mean[name] = mean.get(name, 0.0) + value.item() / count
@@ -129,10 +143,7 @@ def _moving_average(networks: nn.Module, decay: float) -> AveragedModel | None:
     return AveragedModel(networks, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True) if decay else None
 
 
-def _step(
-    optimizer: torch.optim.Optimizer, trained: list[nn.Parameter], machine: Machine, largest: float, step: int
-) -> None:
-    machine.share_gradients(trained)
+def _step(optimizer: torch.optim.Optimizer, trained: list[nn.Parameter], largest: float, step: int) -> None:
     norm = nn.utils.clip_grad_norm_(trained, largest)
     if torch.isfinite(norm):  # one bad batch must not undo the run
         optimizer.step()
@@ -153,9 +164,8 @@ def _state(
 
 
 def _write(state: Mapping[str, Any], path: Path) -> None:
-    partial = path.with_suffix(".part")
-    torch.save(dict(state), partial)
-    os.replace(partial, path)
+    with partial_file(path) as partial:
+        torch.save(dict(state), partial)
 
 
 def _resume(
