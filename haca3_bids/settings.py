@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from haca3_bids.digest import short_digest
 
 CONTRASTS = ("T1w", "T2w", "PDw", "FLAIR")  # the order in which sources and outputs are listed everywhere
 BETAS = ("argmax", "sample")  # how HACA3 takes anatomy from its probabilities
@@ -135,5 +136,4 @@ def fingerprint(settings: Settings, *, weights_sha256: str, fusion_sha256: str, 
             ("outputs", settings.outputs),
         )
     }
-    text = json.dumps([version, weights_sha256, fusion_sha256, parts], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return short_digest(json.dumps([version, weights_sha256, fusion_sha256, parts], sort_keys=True))
