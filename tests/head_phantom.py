@@ -1,10 +1,10 @@
+"""A head of ellipsoids that ANTs can register: as a scan of any contrast, and as a template."""
+
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -58,8 +58,11 @@ class Phantom:
         )
 
 
-@pytest.fixture(scope="session")
-def phantom() -> Phantom:
+def head_phantom(voxel_mm: float = VOXEL_MM) -> Phantom:
+    """A head with scalp, skull, fluid, folded grey and white matter, nuclei, eyes, neck and cerebellum.
+
+    With smaller voxels it is a smaller head, which takes the networks less time.
+    """
     affine = np.diag([VOXEL_MM] * 3 + [1.0])
     affine[:3, 3] = (-VOXEL_MM * (SHAPE[0] - 1) / 2, -118.0, -90.0)
     x, y, z = np.indices(SHAPE) * VOXEL_MM + affine[:3, 3].reshape(3, 1, 1, 1)
@@ -86,14 +89,4 @@ def phantom() -> Phantom:
     labels[(np.abs(x) < 2) & (brain < 1) & (z > 30)] = 3
     labels[ball((0, -62, -38), (40, 24, 20)) < 1] = 4
     labels[ball((0, -62, -38), (26, 14, 11)) < 1] = 5
-    return Phantom(labels, affine)
-
-
-@pytest.fixture
-def biased() -> Callable[[Volume, float], Volume]:
-    def multiply(volume: Volume, strength: float) -> Volume:
-        axes = [np.linspace(-1, 1, size) for size in volume.shape]
-        slope = axes[0][:, None, None] + 0.6 * axes[1][None, :, None] ** 2 - 0.8 * axes[2][None, None, :]
-        return volume.with_data(volume.data * np.exp(strength * slope))
-
-    return multiply
+    return Phantom(labels, np.diag([voxel_mm / VOXEL_MM] * 3 + [1.0]) @ affine)
