@@ -80,24 +80,19 @@ def fit(
     start, stream = time.monotonic(), batches(done)
     with Record(folder, done, plan.steps, machine.leads) as record:
         while done < plan.steps:
-            for group in optimizer.param_groups:
-                group["lr"] = plan.rate(done)
             torch.manual_seed(((plan.seed << 32) + done) * machine.world + machine.rank)
             losses = _losses_of_step(losses_of, stream, done, plan.accumulate, optimizer, machine)
             if losses is None:
                 break  # the data have come to their end
-            _step(optimizer, trained, plan.largest_gradient, done)
+            _step(optimizer, trained, plan, done)
             done += 1
             if average:
                 average.update_parameters(networks)
             record.losses(done, losses)
             over = machine.agreed(time.monotonic() - start > 60 * plan.minutes)
             if validate and (done % plan.validate_every == 0 or done == plan.steps) and machine.leads:
-                scores = validate(judged, done)
-                record.validation(done, scores)
-                if scores.get(SCORE, 0.0) > best:
-                    best = scores[SCORE]
-                    _write({"networks": judged.state_dict()}, folder / BEST)
+                record.validation(done, scores := validate(judged, done))
+                best = _best_kept(judged, scores, best, folder)
             if (done % plan.save_every == 0 or done == plan.steps or over) and machine.leads:
                 _write(_state(networks, average, optimizer, done, best), folder / CHECKPOINT)
             if over:
@@ -139,12 +134,22 @@ def _losses_of_step(
     return mean
 
 
+def _best_kept(networks: nn.Module, scores: Mapping[str, float], best: float, folder: Path) -> float:
+    """The best score so far; the networks are written where it is theirs."""
+    if scores.get(SCORE, 0.0) <= best:
+        return best
+    _write({"networks": networks.state_dict()}, folder / BEST)
+    return scores[SCORE]
+
+
 def _moving_average(networks: nn.Module, decay: float) -> AveragedModel | None:
     return AveragedModel(networks, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True) if decay else None
 
 
-def _step(optimizer: torch.optim.Optimizer, trained: list[nn.Parameter], largest: float, step: int) -> None:
-    norm = nn.utils.clip_grad_norm_(trained, largest)
+def _step(optimizer: torch.optim.Optimizer, trained: list[nn.Parameter], plan: Plan, step: int) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = plan.rate(step)
+    norm = nn.utils.clip_grad_norm_(trained, plan.largest_gradient)
     if torch.isfinite(norm):  # one bad batch must not undo the run
         optimizer.step()
     else:
