@@ -38,7 +38,9 @@ def make_dataset(root: Path) -> Path:
     (root / "dataset_description.json").write_text(json.dumps({"Name": "ellipsoids", "BIDSVersion": "1.9.0"}))
     (root / "README").write_text("A head of ellipsoids, for a test that runs everything on a dataset of its own.\n")
     for seed, contrast in enumerate(("T1w", "T2w")):
-        save_volume(PHANTOM.scan(contrast, HEAD_AT, seed=seed), anat / f"sub-01_{contrast}.nii.gz")
+        scan, head = (PHANTOM.scan(contrast, HEAD_AT, noise, seed) for noise in (0.02, 0.0))
+        zeroed = scan.with_data(scan.data * (head.data > 3))  # air is nothing that the networks look at
+        save_volume(zeroed, anat / f"sub-01_{contrast}.nii.gz")
     return root
 
 
