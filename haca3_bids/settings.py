@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from haca3_bids.digest import short_digest
 from haca3_bids.option import Checked, setting, shaping
 from haca3_bids.parse import memory_gb, named_folder, show_memory, show_named_folder, show_threshold, threshold
 
@@ -284,5 +284,4 @@ def fingerprint(settings: Settings, *, weights_sha256: str, fusion_sha256: str, 
     """
     groups = ("preprocessing", "harmonization", "outputs")
     parts = {group: shaping(getattr(settings, group), "images") for group in groups}
-    text = json.dumps([version, weights_sha256, fusion_sha256, parts], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return short_digest(json.dumps([version, weights_sha256, fusion_sha256, parts], sort_keys=True))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -12,9 +11,8 @@ from haca3_bids.bids.atomic import make_folder, read_json, write_json
 from haca3_bids.bids.describe import same_target, target_key
 from haca3_bids.bids.discover import Session
 from haca3_bids.bids.names import record_name
+from haca3_bids.digest import file_sha256, short_digest
 from haca3_bids.errors import Haca3Error
-
-CHUNK = 2**20
 
 
 def record_path(output_dir: Path, session: Session) -> Path:
@@ -22,20 +20,11 @@ def record_path(output_dir: Path, session: Session) -> Path:
     return output_dir / session.folder / record_name(session.subject, session.session)
 
 
-def sha256(path: Path) -> str:
-    """SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
 def stamp(path: Path) -> str:
     """A word that changes with name, size or time of a file; it says none of them, for records are shared."""
     found = path.stat()
     text = f"{path.name} {found.st_size} {found.st_mtime_ns}"
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return short_digest(text)
 
 
 def input_sha256(output_dir: Path, session: Session, contrast: str) -> str:
@@ -53,7 +42,7 @@ def _as_recorded(path: Path, contrast: str, done: Mapping[str, Any]) -> str:
 
 @lru_cache(maxsize=4096)
 def _hashed(path: Path, as_of: str) -> str:  # noqa: ARG001
-    return sha256(path)
+    return file_sha256(path)
 
 
 def images_found(session: Session, bids_dir: Path) -> dict[str, Any]:
@@ -79,7 +68,7 @@ def completion(
     return {
         "fingerprint": fingerprint,
         "stamps": stamps(session),
-        "inputs": {contrast: sha256(image.path) for contrast, image in session.images.items()},
+        "inputs": {contrast: file_sha256(image.path) for contrast, image in session.images.items()},
         "targets": {target_key(target): dict(target) for target in targets},
         "outputs": dict(sorted(outputs.items())),
     }

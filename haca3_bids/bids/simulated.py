@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from haca3_bids import __version__
+from haca3_bids.bids.atomic import write_json
 from haca3_bids.bids.describe import BIDS_VERSION
 from haca3_bids.physics.anatomy import AFFINE
 from haca3_bids.physics.cohort import Scan, Session
@@ -157,8 +157,3 @@ def _truth_sidecar(session: Session, scan: Scan) -> dict[str, Any]:
     protocol = session.site.protocols[scan.contrast].to_dict()
     scale = {"WhiteMatterScale": session.site.scale}
     return {"SkullStripped": False, "Resolution": "1 mm", "Protocol": protocol, "Acquisition": wrong} | scale
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON with an indent."""
-    path.write_text(json.dumps(content, indent=2) + "\n")

@@ -16,7 +16,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from haca3_bids.checkpoints.registry import BUILTIN, builtin_path, file_sha256, find_by_hash
+from haca3_bids.checkpoints.registry import BUILTIN, builtin_path, find_by_hash
+from haca3_bids.digest import file_sha256
 from haca3_bids.errors import CannotCreate, Unavailable, UsageError
 from haca3_bids.networks.fusion import FusionNet
 from haca3_bids.networks.haca3 import VARIANTS, Haca3, Haca3Config

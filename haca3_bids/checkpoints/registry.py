@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
+import shutil
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 
+from haca3_bids.digest import file_sha256
 from haca3_bids.errors import CannotCreate, Unavailable
 from haca3_bids.partial import partial_file
 
@@ -22,7 +23,6 @@ MEDIAN = "median"  # of the three orientations, in place of the fusion network
 AUTO = "auto"
 BUILTIN_DIR = Path(__file__).parent / "builtin"
 KINDS = ("haca3", "fusion")  # the harmonization networks, or the network that fuses three orientations
-CHUNK = 1 << 20  # bytes read at a time
 TIMEOUT_S = 60.0
 
 
@@ -131,11 +131,11 @@ def resolve(name_or_file: str | os.PathLike[str], kind: str = "haca3") -> Path:
     return _existing(Path(name), f"The weights file {name}")
 
 
-def fetch(name: str, entries: Mapping[str, Entry] = RELEASED) -> Path:
+def fetch(name: str) -> Path:
     """The released file of this name, downloaded to ``weights_home()`` unless it is there; its hash is checked."""
-    if name not in entries:
-        raise Unavailable(f"No weights are called {name}.", f"The names are {', '.join([BUILTIN, *entries])}.")
-    entry = entries[name]
+    if name not in RELEASED:
+        raise Unavailable(f"No weights are called {name}.", f"The names are {', '.join([BUILTIN, *RELEASED])}.")
+    entry = RELEASED[name]
     path = cached_path(entry)
     if path.is_file() and path.stat().st_size == entry.size_bytes and file_sha256(path) == entry.sha256:
         return path
@@ -150,12 +150,6 @@ def fetch(name: str, entries: Mapping[str, Entry] = RELEASED) -> Path:
     return path
 
 
-def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _existing(path: Path, what: str) -> Path:
     if path.is_file():
         return path
@@ -164,22 +158,20 @@ def _existing(path: Path, what: str) -> Path:
 
 
 def _download(entry: Entry, partial: Path) -> None:
-    digest, size = hashlib.sha256(), 0
+    """Fetch and check; not by pooch 1.9, whose files only their owner may read (mode 600), shared folders or not."""
     try:
         with urllib.request.urlopen(entry.url, timeout=TIMEOUT_S) as answer, partial.open("wb") as file:
-            while chunk := answer.read(CHUNK):
-                size += file.write(chunk)
-                digest.update(chunk)
+            shutil.copyfileobj(answer, file)
     except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
         raise Unavailable(
             f"{entry.name} cannot be downloaded from {entry.url} ({getattr(error, 'reason', None) or error}).",
             f"Without a network, download the file on another machine and copy it to {cached_path(entry)}.",
         ) from error
-    if (size, digest.hexdigest()) == (entry.size_bytes, entry.sha256):
+    size, sha256 = partial.stat().st_size, file_sha256(partial)
+    if (size, sha256) == (entry.size_bytes, entry.sha256):
         return
     cause = "The download was interrupted: try again." if size < entry.size_bytes else "The file there has changed."
     raise Unavailable(
-        f"{entry.url} gave {size} bytes with SHA-256 {digest.hexdigest()}; "
-        f"expected {entry.size_bytes} bytes with {entry.sha256}.",
+        f"{entry.url} gave {size} bytes with SHA-256 {sha256}; expected {entry.size_bytes} bytes with {entry.sha256}.",
         cause,
     )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from haca3_bids.bids.discover import Session
 from haca3_bids.bids.record import input_sha256
+from haca3_bids.digest import short_digest
 from haca3_bids.settings import Settings
 
 Visits = Mapping[str, tuple[Session, ...]]  # by subject, in the order of their names
@@ -28,7 +28,7 @@ def with_visits(fingerprint: str, visits: Sequence[Session], output_dir: Path) -
     if not visits:
         return fingerprint
     files = {visit.name: input_sha256(output_dir, visit, visit.reference) for visit in visits}
-    return hashlib.sha256(json.dumps([fingerprint, files], sort_keys=True).encode()).hexdigest()[:16]
+    return short_digest(json.dumps([fingerprint, files], sort_keys=True))
 
 
 def _visits_of(subject: str, sessions: Sequence[Session]) -> tuple[Session, ...]:

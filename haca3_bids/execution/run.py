@@ -30,9 +30,10 @@ from haca3_bids.execution.select import Selection, select_sessions, table
 from haca3_bids.execution.sessions import process
 from haca3_bids.execution.targets import TargetRequest, default_targets, parse_targets
 from haca3_bids.execution.task import Run
-from haca3_bids.execution.weights import Weights, find_weights
+from haca3_bids.execution.weights import Weights, find_weights, with_weights
 from haca3_bids.preprocessing.eclare import find_eclare
 from haca3_bids.preprocessing.template import check_template
+from haca3_bids.reports.methods import write_methods
 from haca3_bids.settings import Settings
 
 LOGGER = logging.getLogger("haca3_bids")
@@ -70,6 +71,9 @@ def run_participant(settings: Settings, words: list[str], config: str) -> int:
     logs = log_folder(settings)
     with ExitStack() as stack:
         stack.enter_context(log_file(logs / "log.txt", settings.execution.verbosity))
+        in_force = dataclasses.replace(settings, harmonization=with_weights(settings.harmonization, weights))
+        methods = methods_sentences(in_force)
+        write_methods(logs, methods)
         _write_beginning(settings, words, config, logs, selection)
         task = Run(
             settings=settings,
@@ -79,7 +83,7 @@ def run_participant(settings: Settings, words: list[str], config: str) -> int:
             logs=logs,
             work=stack.enter_context(scratch_folder(settings)),
             command=shareable_command(words, settings),
-            methods=tuple(methods_sentences(settings)),
+            methods=tuple(methods),
         )
         outcomes = [*selection.outcomes, *process(task, selection)]
         seconds = time.monotonic() - started
@@ -149,10 +153,7 @@ def _plan(settings: Settings, selection: Selection, requests: Sequence[TargetReq
 
 
 def _write_beginning(settings: Settings, words: list[str], config: str, logs: Path, selection: Selection) -> None:
-    from haca3_bids.reports.methods import write_methods
-
     write_text(logs / "config.toml", config)
-    write_methods(logs, methods_sentences(settings))
     about = {"command": ["haca3-bids", *words], "version": __version__, "python": platform.python_version()}
     write_json(logs / "run.json", about | {"machine": platform.platform(), "started": time.strftime("%FT%T%z")})
     LOGGER.info("haca3-bids %s, logs in %s", __version__, logs)

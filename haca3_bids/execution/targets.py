@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ from haca3_bids import __version__
 from haca3_bids.bids.describe import target_key
 from haca3_bids.bids.discover import IMAGE_EXTENSIONS, Session, check_session, discover_subject
 from haca3_bids.bids.names import as_label, check_target_name, parse_entities
-from haca3_bids.bids.record import sha256
+from haca3_bids.digest import file_sha256, short_digest
 from haca3_bids.errors import BadInput, NothingSelected, UsageError
 from haca3_bids.execution.described_targets import from_numbers, from_protocol
 from haca3_bids.execution.weights import Weights
@@ -204,8 +203,8 @@ def image_fingerprint(request: TargetRequest, settings: Settings, weights: Weigh
     """What must be equal for encoded values to be taken over from an earlier run."""
     parts = [shaping(group, "targets") for group in (settings.preprocessing, settings.harmonization)]
     made_by = [__version__, weights.sha256, weights.variant, parts]
-    files = [{contrast: sha256(path) for contrast, path in part.images.items()} for part in request.parts]
-    return hashlib.sha256(json.dumps([made_by, files], sort_keys=True).encode()).hexdigest()[:16]
+    files = [{contrast: file_sha256(path) for contrast, path in part.images.items()} for part in request.parts]
+    return short_digest(json.dumps([made_by, files], sort_keys=True))
 
 
 def take_over(request: TargetRequest, known: Mapping[str, Mapping[str, Any]], fingerprint: str) -> tuple[Target, ...]:
@@ -213,8 +212,3 @@ def take_over(request: TargetRequest, known: Mapping[str, Mapping[str, Any]], fi
     keys = [target_key({"name": request.name, "contrast": contrast}) for contrast in request.contrasts]
     found = [dict(known[key]) for key in keys if known.get(key, {}).get("fingerprint") == fingerprint]
     return tuple(found) if len(found) == len(keys) else ()
-
-
-def all_targets(requests: Sequence[TargetRequest]) -> list[Target]:
-    """The values of all requests, in the order typed."""
-    return [dict(value) for request in requests for value in request.values]

@@ -17,7 +17,8 @@ import numpy as np
 import torch
 
 from haca3_bids.checkpoints.formats import Checkpoint, load_checkpoint, load_fusion
-from haca3_bids.checkpoints.registry import MEDIAN, file_sha256, fusion_for, resolve
+from haca3_bids.checkpoints.registry import MEDIAN, fusion_for, resolve
+from haca3_bids.digest import file_sha256
 from haca3_bids.errors import BadInput, Haca3Error, InputOutputFailure, UsageError
 from haca3_bids.harmonization.engine import EXTRAS, Harmonized, encode_target, harmonize
 from haca3_bids.harmonization.super_resolution import SLOPPY_STEPS, STEPS, super_resolved

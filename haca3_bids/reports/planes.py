@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from haca3_bids.volumes.volume import Volume, reorient
 
 PLANES = ("sagittal", "coronal", "axial")  # across x, y and z; the order in which figures show them
-BRIGHT = 0.1  # of the 99th percentile: above it a voxel counts as head when the head is looked for
 WINDOW_PERCENTILE = 99.5  # of the positive voxels: the white end of the grey scale
 
 
@@ -36,16 +35,6 @@ def cut(volume: Volume, plane: str, position_mm: float) -> Picture:
     across, up = (n for n in range(3) if n != axis)
     width, height = upright.shape[across] * zooms[across], upright.shape[up] * zooms[up]
     return Picture(np.ascontiguousarray(pixels), float(width), float(height), plane, position_mm)
-
-
-def head_centre_mm(volume: Volume) -> NDArray[np.float64]:
-    """The middle of the bright voxels' extent in RAS mm, shape (3,)."""
-    bright = volume.data > BRIGHT * np.percentile(volume.data, 99)
-    indices = np.argwhere(bright)
-    if not len(indices):
-        return _centre_mm(volume)
-    low, high = np.percentile(indices, [2, 98], axis=0)
-    return _to_mm(volume, (low + high) / 2)
 
 
 def white_end(volume: Volume) -> float:

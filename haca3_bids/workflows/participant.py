@@ -37,6 +37,7 @@ FROM_PREPROCESS = (
     "record",
     "to_template",
 )
+METHODS = "Images were read and written as BIDS datasets [@bids] by haca3_bids, whose steps run under Nipype [@nipype]."
 TO_WRITE = ("contrasts", "preproc", "to_reference", "to_template", "from_template", "record")
 TO_JUDGE = ("contrasts", "preproc", "brain_mask", "record")
 TO_DRAW = ("contrasts", "preproc", "to_reference", "to_template", "brain_mask", "white_matter", "record")
@@ -134,4 +135,5 @@ def known_protocols(session: Session) -> dict[str, tuple[float, ...]]:
 def methods(settings: Settings) -> list[str]:
     """The methods sentences of all steps that these settings ask for."""
     visits = [longitudinal.METHODS] if settings.preprocessing.longitudinal else []
-    return [preprocessing.methods(settings.preprocessing), *visits, harmonization.methods(settings.harmonization)]
+    steps = [preprocessing.methods(settings.preprocessing), *visits, harmonization.methods(settings.harmonization)]
+    return [*steps, METHODS]

@@ -25,13 +25,13 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     from haca3_bids.bids import record as module
 
     names: list[str] = []
-    real = module.sha256
+    real = module.file_sha256
 
     def watched(path: Path) -> str:
         names.append(path.name)
         return real(path)
 
-    monkeypatch.setattr(module, "sha256", watched)
+    monkeypatch.setattr(module, "file_sha256", watched)
     module._hashed.cache_clear()
     return names
 
