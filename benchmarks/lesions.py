@@ -1,7 +1,7 @@
 """Lesions: how much of their contrast to the white matter around them is left in the harmonized image.
 
 ``python benchmarks/lesions.py --labels LABELS --cache HEADS --out lesions.jsonl`` gives every head lesions as in
-multiple sclerosis, scans it at one site and harmonizes it to the next, whose contrast a scan of a healthy person sets.
+multiple sclerosis, scans it at one site and harmonizes it to the next, whose contrast a session of a healthy person sets.
 It prints (lesion - white matter) / white matter in the scan, in the harmonized image and in the noise-free truth at the
 target's site, and the share of the truth's contrast that the harmonized image has.
 """
@@ -44,7 +44,8 @@ def measured(number: int, person: Someone, other: Someone, on: Stage) -> list[di
     here, there = on.pair(number)
     where = regions(ill.anatomy)
     sources = {contrast: ill.scan(here[contrast], "source") for contrast in CONTRASTS}
-    targets = [on.target(other, there[contrast]) for contrast in LOOKED_AT]
+    asked = on.session_targets(other, there)
+    targets = [asked[contrast] for contrast in LOOKED_AT]
     rows = []
     for contrast, image in zip(LOOKED_AT, on.harmonized(sources, targets), strict=True):
         found = {

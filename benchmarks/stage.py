@@ -32,7 +32,7 @@ from haca3_bids.physics.render import texture, tissue_weights
 from haca3_bids.physics.scanner import Imperfections, acquire, draw_acquisition
 from haca3_bids.physics.signal import Protocol
 from haca3_bids.physics.tissues import person_deviations
-from haca3_bids.settings import WHITE_MATTER_PEAK, HarmonizationSettings
+from haca3_bids.settings import CONTRASTS, WHITE_MATTER_PEAK, HarmonizationSettings
 from haca3_bids.training.heads import find_label_maps, load_heads
 from haca3_bids.volumes.volume import Volume
 
@@ -125,9 +125,12 @@ class Stage:
         """The target that a scan sets: its theta and eta, as the engine measures them."""
         return encode_target(scan, contrast, self.checkpoint, self.settings, name=contrast, white=WHITE_MATTER_PEAK)
 
-    def encoded_together(self, scans: Mapping[str, Volume]) -> list[Target]:
-        """The targets that the scans of one session set, measured together."""
-        return encode_targets(scans, self.checkpoint, self.settings, white=WHITE_MATTER_PEAK)
+    def session_targets(self, other: Someone, site: Site) -> dict[str, Target]:
+        """What a session of another person asks for: all contrasts scanned ordinarily, their thetas measured together."""
+        scans = {contrast: other.scan(site[contrast], "reference") for contrast in CONTRASTS}
+        return {
+            one.contrast: one for one in encode_targets(scans, self.checkpoint, self.settings, white=WHITE_MATTER_PEAK)
+        }
 
     def harmonized(
         self, sources: Mapping[str, Volume], targets: Sequence[Target], brain: NDArray[np.bool_] | None = None

@@ -43,7 +43,8 @@ def measured(number: int, person: Someone, other: Someone, on: Stage) -> Rows:
     here, there = on.pair(number)
     sources = {contrast: person.scan(here[contrast], "source") for contrast in CONTRASTS}
     references = {contrast: other.scan(there[contrast], "reference") for contrast in CONTRASTS}
-    targets = on.encoded_together(references)
+    asked = on.session_targets(other, there)
+    targets = [asked[contrast] for contrast in CONTRASTS]
     rows: Rows = []
     for contrast, image in zip(CONTRASTS, on.harmonized(sources, targets), strict=True):
         original, reference = sources[contrast], references[contrast]
