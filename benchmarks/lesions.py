@@ -1,7 +1,7 @@
 """Lesions: how much of their contrast to the white matter around them is left in the harmonized image.
 
 ``python benchmarks/lesions.py --labels LABELS --cache HEADS --out lesions.jsonl`` gives every head lesions as in
-multiple sclerosis, scans it at one site and harmonizes it to the next, whose contrast a session of a healthy person sets.
+multiple sclerosis, scans it at one site and harmonizes it to the next, whose contrast a healthy person sets.
 It prints (lesion - white matter) / white matter in the scan, in the harmonized image and in the noise-free truth at the
 target's site, and the share of the truth's contrast that the harmonized image has.
 """

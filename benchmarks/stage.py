@@ -126,7 +126,7 @@ class Stage:
         return encode_target(scan, contrast, self.checkpoint, self.settings, name=contrast, white=WHITE_MATTER_PEAK)
 
     def session_targets(self, other: Someone, site: Site) -> dict[str, Target]:
-        """What a session of another person asks for: all contrasts scanned ordinarily, their thetas measured together."""
+        """What a session of another person asks for: all contrasts, scanned ordinarily and measured together."""
         scans = {contrast: other.scan(site[contrast], "reference") for contrast in CONTRASTS}
         return {
             one.contrast: one for one in encode_targets(scans, self.checkpoint, self.settings, white=WHITE_MATTER_PEAK)
