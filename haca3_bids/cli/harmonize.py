@@ -7,6 +7,7 @@ import dataclasses
 import logging
 import re
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,11 +62,12 @@ def main(options: argparse.Namespace) -> int:
     start = time.monotonic()
     settings = _settings(options)
     choose_device(settings.device)
-    checkpoint, fusion, weights = job.load_networks(settings)
-    target = _target(options, checkpoint, settings)
-    image = _harmonized(options, target, checkpoint, fusion, settings)
-    facts = job.described(image) | weights | job.facts(image, settings, start)
-    _write(image, facts | {"source_files": {contrast: path.name for contrast, path in options.source}}, options.out)
+    networks = job.load_networks(settings)
+    target = _target(options, networks.checkpoint, settings)
+    image = _harmonized(options, target, networks.checkpoint, networks.fusion, settings)
+    facts = dataclasses.asdict(job.facts(image, networks, settings, start)) | dataclasses.asdict(job.described(image))
+    said = {key: value for key, value in facts.items() if value not in (None, "", (), {})}
+    _write(image, said | {"source_files": {contrast: path.name for contrast, path in options.source}}, options.out)
     return 0
 
 
@@ -109,9 +111,9 @@ def _harmonized(
     return image
 
 
-def _write(image: Harmonized, sidecar: dict[str, Any], out: Path) -> None:
+def _write(image: Harmonized, sidecar: Mapping[str, object], out: Path) -> None:
     """The image, its sidecar and, where there is one, the map of deviations: each appears whole or not at all."""
-    from haca3_bids.harmonization.job import write_json
+    from haca3_bids.bids.atomic import write_json
     from haca3_bids.volumes.volume import save_volume
 
     suffix = next(suffix for suffix in IMAGE_SUFFIXES if out.name.endswith(suffix))
@@ -120,7 +122,7 @@ def _write(image: Harmonized, sidecar: dict[str, Any], out: Path) -> None:
         if image.std is not None:
             save_volume(image.std, out.with_name(f"{stem}_std{suffix}"))
         save_volume(image.image, out)
-        write_json(sidecar, out.with_name(f"{stem}.json"))
+        write_json(out.with_name(f"{stem}.json"), sidecar)
     except OSError as error:
         raise CannotCreate(f"{out} cannot be written ({error.strerror}).", "Is the disk full?") from error
 

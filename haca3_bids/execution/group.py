@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from haca3_bids.bids.atomic import write_json, write_text
 from haca3_bids.errors import NothingSelected, UsageError
-from haca3_bids.quality.verdict import rejudged
+from haca3_bids.quality.verdict import record_judged_again
 from haca3_bids.reports.cohort import Member, cohort_notes, read_cohort
 from haca3_bids.reports.group import group_page
 from haca3_bids.reports.tables import CONTRAST_COLUMNS, QC_COLUMNS, contrast_rows, dictionary, qc_rows, to_tsv
@@ -46,14 +46,7 @@ def judged_again(members: Sequence[Member], settings: Settings) -> list[Member]:
     changes = settings.quality.thresholds
     if not changes:
         return list(members)
-    return [
-        dataclasses.replace(
-            one, record=dict(one.record) | {"quality": rejudged(one.record.get("quality") or {}, changes)}
-        )
-        if one.record.get("status") == "done"
-        else one
-        for one in members
-    ]
+    return [dataclasses.replace(one, record=record_judged_again(one.record, changes)) for one in members]
 
 
 def check_column(members: Sequence[Member], column: str) -> None:

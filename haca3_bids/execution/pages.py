@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from haca3_bids.bids.atomic import make_folder, read_json, write_json
+from haca3_bids.bids.atomic import make_folder, write_json
 from haca3_bids.errors import NothingSelected
 from haca3_bids.settings import Settings
 
@@ -39,13 +39,12 @@ def rewrite_pages(settings: Settings) -> int:
 
 def judge_again(path: Path, settings: Settings) -> None:
     """The verdict in a session's record by the limits of this run, where they differ from those it was made with."""
-    from haca3_bids.quality.verdict import rejudged
+    from haca3_bids.bids.record import read_session
+    from haca3_bids.quality.verdict import record_judged_again
 
-    record = read_json(path) or {}
-    changes = [list(change) for change in settings.quality.thresholds]
-    quality = record.get("quality") or {}
-    if record.get("status") == "done" and quality and changes != quality.get("thresholds_changed"):
-        write_json(path, record | {"quality": rejudged(quality, settings.quality.thresholds)})
+    record = read_session(path)
+    if record and record.quality and record.quality.thresholds_changed != settings.quality.thresholds:
+        write_json(path, record_judged_again(record, settings.quality.thresholds))
 
 
 def write_boilerplate(settings: Settings) -> int:

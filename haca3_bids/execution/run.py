@@ -30,9 +30,10 @@ from haca3_bids.execution.select import Selection, select_sessions, table
 from haca3_bids.execution.sessions import process
 from haca3_bids.execution.targets import TargetRequest, default_targets, parse_targets
 from haca3_bids.execution.task import Run
-from haca3_bids.execution.weights import Weights, find_weights
+from haca3_bids.execution.weights import find_weights
 from haca3_bids.preprocessing.eclare import find_eclare
 from haca3_bids.preprocessing.template import check_template
+from haca3_bids.records.engine import Weights
 from haca3_bids.settings import Settings
 
 LOGGER = logging.getLogger("haca3_bids")
@@ -141,7 +142,7 @@ def _plan(settings: Settings, selection: Selection, requests: Sequence[TargetReq
         if requests:
             names = [request.typed for request in requests]
         else:
-            names = [str(target["contrast"]) for target in default_targets(session, weights)]
+            names = [target.contrast for target in default_targets(session, weights)]
         lines.append(f"  {session.name}: from {', '.join(session.images)} to {', '.join(names)}")
     template = settings.preprocessing.template
     lines.append(f"  template {template}, weights {weights.name}, device {weights.device}; nothing was written")

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from haca3_bids import __version__
-from haca3_bids.bids.derivatives import Context
 from haca3_bids.bids.describe import claim_targets
 from haca3_bids.bids.discover import Session
 from haca3_bids.bids.given import find_given
-from haca3_bids.bids.record import is_finished, keep_stamps, record_path, write_failure
+from haca3_bids.bids.record import Context, is_finished, keep_stamps, record_path, write_failure
 from haca3_bids.errors import BadInput, Haca3Error
 from haca3_bids.execution.crash import Crash
 from haca3_bids.execution.encoding import encode_targets
@@ -25,8 +24,9 @@ from haca3_bids.execution.outcome import DONE, FAILED, FINISHED, Outcome
 from haca3_bids.execution.pages import judge_again, write_pages
 from haca3_bids.execution.rounds import Part, in_rounds, parts_of, subjects_at_once
 from haca3_bids.execution.select import Selection
-from haca3_bids.execution.targets import Target, default_targets
+from haca3_bids.execution.targets import default_targets
 from haca3_bids.execution.task import Run, engine_needs, node_names, session_scratch
+from haca3_bids.records.target import Target
 
 if TYPE_CHECKING:
     from haca3_bids.workflows.participant import SessionPlan
@@ -46,7 +46,7 @@ def process(run: Run, selection: Selection) -> list[Outcome]:
         run.work,
     )
     set_threads(resources.threads)
-    run = dataclasses.replace(run.as_planned(), visits=shared_frames(selection.sessions, run.settings))
+    run = replace(run.as_planned(), visits=shared_frames(selection.sessions, run.settings))
     configure_nipype(run.settings, run.logs)
     targets = encode_targets(run)
     claim_targets(run.settings.output_dir, targets or _defaults(selection, run))
@@ -69,9 +69,7 @@ def process(run: Run, selection: Selection) -> list[Outcome]:
 
 def _defaults(selection: Selection, run: Run) -> list[Target]:
     found = {
-        str(target["contrast"]): target
-        for session in selection.sessions
-        for target in default_targets(session, run.weights)
+        target.contrast: target for session in selection.sessions for target in default_targets(session, run.weights)
     }
     return list(found.values())
 
@@ -135,16 +133,7 @@ def _is_finished(run: Run, session: Session, targets: Sequence[Target]) -> bool:
 def _plan(run: Run, session: Session, targets: Sequence[Target]) -> SessionPlan:
     from haca3_bids.workflows.participant import SessionPlan
 
-    context = Context(
-        session=session,
-        bids_dir=run.settings.bids_dir,
-        output_dir=run.settings.output_dir,
-        space=run.space,
-        version=__version__,
-        fingerprint=run.fingerprint(session),
-        command=run.command,
-        methods=run.methods,
-    )
+    context = replace(_context(run, session), fingerprint=run.fingerprint(session))
     visits = run.visits.get(session.subject, ())
     given = find_given(run.settings.selection.derivatives, session, run.space)
     if visits and "to_template" in given:
@@ -152,12 +141,15 @@ def _plan(run: Run, session: Session, targets: Sequence[Target]) -> SessionPlan:
         LOGGER.info("%s: its transform to the template is not taken over, for it shares a frame", session.name)
     for kind, path in given.items():
         LOGGER.info("%s: %s is taken from %s", session.name, kind, path)
-    wanted = [_engine_target(target) for target in targets or default_targets(session, run.weights)]
+    wanted = [replace(target, fingerprint="") for target in targets or default_targets(session, run.weights)]
     return SessionPlan(context, wanted, given, {visit.name: visit.images[visit.reference].path for visit in visits})
 
 
-def _engine_target(target: Mapping[str, Any]) -> Target:
-    return {key: value for key, value in target.items() if key != "fingerprint"}
+def _context(run: Run, session: Session) -> Context:
+    settings = run.settings
+    return Context(
+        session, settings.bids_dir, settings.output_dir, run.space, __version__, run.command, methods=run.methods
+    )
 
 
 def _written(run: Run, session: Session) -> int:
@@ -193,12 +185,4 @@ def _leave_failures(run: Run, sessions: Sequence[Session], outcomes: Sequence[Ou
     by_name = {session.name: session for session in sessions}
     for outcome in outcomes:
         if outcome.status == FAILED and outcome.error is not None:
-            write_failure(
-                run.settings.output_dir,
-                run.settings.bids_dir,
-                by_name[outcome.name],
-                error=outcome.error,
-                step=outcome.step,
-                version=__version__,
-                command=run.command,
-            )
+            write_failure(_context(run, by_name[outcome.name]), outcome.error.failure(outcome.step))

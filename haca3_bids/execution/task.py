@@ -14,8 +14,9 @@ from haca3_bids.bids.discover import Session
 from haca3_bids.execution.frames import Visits, with_visits
 from haca3_bids.execution.resources import Resources
 from haca3_bids.execution.targets import TargetRequest
-from haca3_bids.execution.weights import Weights, with_weights
+from haca3_bids.execution.weights import with_weights
 from haca3_bids.preprocessing.template import SPACES
+from haca3_bids.records.engine import Weights
 from haca3_bids.settings import Settings, fingerprint
 
 if TYPE_CHECKING:

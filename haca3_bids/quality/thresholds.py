@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from haca3_bids.errors import UsageError
+from haca3_bids.records.session import Change
+from haca3_bids.records.session import Reason as Reason
 
 PASS, LOOK, FAIL = "pass", "look", "fail"
 GRADES = (PASS, LOOK, FAIL)  # from good to bad
@@ -31,18 +33,6 @@ class Threshold:
             if limit is not None and (value > limit if self.above else value < limit):
                 return grade, limit
         return PASS, None
-
-
-@dataclass(frozen=True)
-class Reason:
-    """Why a session is not passed."""
-
-    measure: str
-    grade: str
-    sentence: str
-    where: str = ""  # contrast, or target of a harmonized image
-    value: float | None = None
-    limit: float | None = None
 
 
 @dataclass(frozen=True)
@@ -141,7 +131,7 @@ THRESHOLDS: Mapping[str, Threshold] = {
 }  # fmt: skip
 
 
-def with_changes(changes: Iterable[tuple[str, float | None, float | None]]) -> dict[str, Threshold]:
+def with_changes(changes: Iterable[Change]) -> dict[str, Threshold]:
     """The table with other limits: (measure, look, fail); UsageError for a measure that does not exist."""
     table = dict(THRESHOLDS)
     for measure, look, fail in changes:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import haca3_bids
-from haca3_bids.bids.lenient import finite
 from haca3_bids.quality.thresholds import GRADES
+from haca3_bids.records.files import to_json
 from haca3_bids.reports.cohort import NOT_KNOWN, Member, chosen_column, group_columns
 from haca3_bids.reports.outliers import OUTLIER, medoids, robust_distances
 from haca3_bids.reports.pixels import SLICES, data_uri, middle_slice
@@ -35,7 +34,7 @@ def group_page(members: Sequence[Member], output_dir: Path, wanted_column: str =
         "group.html.j2",
         script="group.js",
         version=haca3_bids.__version__,
-        data=json.dumps(finite(data), separators=(",", ":")).replace("<", "\\u003c"),
+        data=to_json(data).replace("<", "\\u003c"),
         notes=notes,
         members=len(members),
         people=len({member.participant for member in members}),
@@ -57,7 +56,7 @@ def page_data(
     rows = []
     for member, (distance, measure) in zip(members, distances, strict=True):
         worst = [_worst(member, name) for name in SHOWN]
-        why = str(member.reasons[0].get("sentence", "")) if member.reasons else ""
+        why = member.reasons[0].sentence if member.reasons else ""
         if len(member.reasons) > 1:
             why += f" (and {len(member.reasons) - 1} more)"
         groups = [member.groups.get(name, NOT_KNOWN) for name in columns if name != "session"]
@@ -77,7 +76,7 @@ def page_data(
 
 def _axes(members: Sequence[Member]) -> tuple[str, str]:
     """What the axes of the plane are called; all sessions of a dataset are of one family of networks."""
-    known = (own["theta"] for member in members for own in member.sources.values() if own.get("theta"))
+    known = (own.theta for member in members for own in member.sources.values())
     return next(map(axes_of, known), PLAIN_AXES)
 
 
@@ -85,12 +84,10 @@ def _points(members: Sequence[Member]) -> dict[str, list[list[Any]]]:
     """For each contrast: index of the session, its place in the plane before and after (null where unknown)."""
     points: dict[str, list[list[Any]]] = {}
     for index, member in enumerate(members):
-        after = {image["target"]["contrast"]: image.get("theta_after") for image in member.images}
+        after = {image.target.contrast: image.theta_after for image in member.images}
         for contrast, own in member.sources.items():
-            if own.get("theta"):
-                reached = after.get(contrast)
-                pair = [_short(own["theta"]), _short(reached) if reached else None]
-                points.setdefault(contrast, []).append([index, *pair])
+            reached = after.get(contrast)
+            points.setdefault(contrast, []).append([index, _short(own.theta), _short(reached) if reached else None])
     return points
 
 
@@ -99,7 +96,8 @@ def _short(theta: Sequence[float]) -> list[float]:
 
 
 def _worst(member: Member, measure: str) -> float | None:
-    values = [own[measure] for _, _, own in member.numbers() if isinstance(own.get(measure), int | float)]
+    known = (own.get(measure) for _, _, own in member.numbers())
+    values = [value for value in known if isinstance(value, int | float)]
     if not values:
         return None
     return float(f"{max(values) if LARGER_IS_WORSE[measure] else min(values):.4g}")
@@ -127,7 +125,7 @@ def worst_images(
         if len(shown) == WORST or (member.verdict == "pass" and (distance or 0) <= OUTLIER):
             break
         if picture := _picture(member, output_dir):
-            why = [str(reason.get("sentence", "")) for reason in member.reasons[:3]]
+            why = [reason.sentence for reason in member.reasons[:3]]
             if distance is not None and distance > OUTLIER:
                 why.append(f"{measure.replace('_', ' ')}: {distance:.1f} robust standard deviations from the others.")
             shown.append({"member": member, "why": why, "picture": picture})
@@ -136,11 +134,11 @@ def worst_images(
 
 def _picture(member: Member, output_dir: Path) -> str:
     """The middle slice of the source that the first reason speaks of, else of the first there is."""
-    slices = [one for one in member.record.get("figures") or () if one.get("kind") == "slices"]
-    where = str(member.reasons[0].get("where", "")) if member.reasons else ""
-    slices.sort(key=lambda one: (one.get("contrast") != where, not str(one.get("role", "")).startswith("source")))
+    slices = [one for one in member.record.figures if one.kind == "slices"]
+    where = member.reasons[0].where if member.reasons else ""
+    slices.sort(key=lambda one: (one.contrast != where, not one.role.startswith("source")))
     for one in slices:
-        path = output_dir / one["file"]
+        path = output_dir / one.file
         if path.is_file():
             file = io.BytesIO()
             middle_slice(path, SLICES).save(file, "JPEG", quality=80)

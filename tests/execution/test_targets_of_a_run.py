@@ -19,7 +19,7 @@ WEIGHTS = fake_weights(HarmonizationSettings())
 
 def parsed(bids: Path, *targets: str) -> list[tuple[str, list[str]]]:
     requests = parse_targets(Settings(bids, bids / "out", targets=targets), WEIGHTS)
-    return [(one.name, [str(v["contrast"]) for v in one.values] or list(one.images)) for one in requests]
+    return [(one.name, [v.contrast for v in one.values] or list(one.images)) for one in requests]
 
 
 def test_each_form_of_a_target_is_understood(dataset: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from haca3_bids.errors import BadInput
 from haca3_bids.execution.select import Selection, select_sessions
 from haca3_bids.interfaces.read import Read
 from haca3_bids.quality.verdict import judge
+from haca3_bids.records.files import from_json
+from haca3_bids.records.preprocessing import Preprocessing, ScanFacts
 from haca3_bids.settings import PreprocessingSettings, SelectionSettings, Settings
 from haca3_bids.volumes.scan import load_scan
 from haca3_bids.volumes.volume import load_volume
@@ -109,12 +111,11 @@ def chosen(raw: Path) -> Path:
     return found["sub-01"].images["T1w"].path
 
 
-def read(path: Path, folder: Path, *force: str) -> Mapping[str, Any]:
+def read(path: Path, folder: Path, *force: str) -> ScanFacts:
     """What the first step of the App says of a scan."""
     folder.mkdir(exist_ok=True)
     done = Read(in_file=str(path), contrast="T1w", force=list(force)).run(cwd=str(folder))
-    facts: dict[str, Any] = json.loads(done.outputs.facts)
-    return facts
+    return from_json(done.outputs.facts, Preprocessing).contrasts["T1w"]
 
 
 LARGE_CODES = {"sform_code": 0, "qform_code": 0}
@@ -202,8 +203,8 @@ def test_what_is_believed_is_the_same_for_choosing_and_reading_and_is_said(
     scan = load_scan(chosen(raw), forced=False)
     np.testing.assert_allclose(scan.image.affine, affine, atol=1e-4)
     facts = read(chosen(raw), tmp_path / "read")
-    assert facts["acquisition"]["spacing_mm"] == pytest.approx(np.linalg.norm(affine[:3, :3], axis=0).max(), abs=1e-3)
-    assert [remark in one for one in facts["remarks"]] == ([True] if remark else [])
+    assert facts.acquisition.spacing_mm == pytest.approx(np.linalg.norm(affine[:3, :3], axis=0).max(), abs=1e-3)
+    assert [remark in one for one in facts.remarks] == ([True] if remark else [])
 
 
 @pytest.mark.parametrize(("unit", "factor"), [(MICRON, 1000.0), (METRE, 0.001), (MILLI, 1.0)])
@@ -224,8 +225,8 @@ def test_an_unknown_orientation_is_taken_where_the_user_insists_and_page_and_sid
     assert [session.name for session in select(raw, "orientation").sessions] == ["sub-01", "sub-02"]
     assert "sub-01" not in [session.name for session in select(raw, "registration").sessions]
     facts = read(path, tmp_path / "read", "orientation")
-    assert facts["orientation_assumed"]
-    record = {"contrasts": {"T1w": facts}}
+    assert facts.orientation_assumed
+    record = Preprocessing(contrasts={"T1w": facts})
     assert "left and right" in preproc_sidecar("T1w", record, {})["InputRemarks"][0]
     verdict = judge(record)
     assert verdict.grade == "look"
@@ -335,7 +336,7 @@ def test_a_constant_background_becomes_zero_and_the_rest_stays(
     path = write(tmp_path / NAME, data=np.asarray(change(head())))
     np.testing.assert_allclose(load_scan(path).image.data, right(head()), atol=1e-3)
     facts = read(path, tmp_path / "read")
-    assert [f"background of {remark};" in one for one in facts["remarks"]] == ([True] if remark else [])
+    assert [f"background of {remark};" in one for one in facts.remarks] == ([True] if remark else [])
 
 
 def test_a_filter_does_not_bring_back_what_cannot_be_believed(raw: Path, tmp_path: Path) -> None:

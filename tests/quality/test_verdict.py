@@ -7,15 +7,17 @@ import pytest
 
 from haca3_bids.errors import UsageError
 from haca3_bids.quality.thresholds import THRESHOLDS, with_changes
-from haca3_bids.quality.verdict import judge, quality_block, rejudged
+from haca3_bids.quality.verdict import judge, judged, judged_again
+from haca3_bids.records.files import to_json
+from haca3_bids.records.preprocessing import Preprocessing, Registration, ScanFacts, ScanQuality
 
 GOOD_SCAN = {"brain_seen": 0.99, "noise": 0.02, "ghosts": 0.002, "name_margin": 1.0, "likely_contrast": "T1w"}
 REGISTRATION = {"similarity": 0.7, "distinctness": 0.3, "brain_in_head": 1.0, "brain_covered": 1.0}
 
 
-def record(**changes: Any) -> dict[str, Any]:
-    scans = {"T1w": {"registration_similarity": 1.0, "quality": GOOD_SCAN | changes}}
-    return {"reference": "T1w", "registration": REGISTRATION, "contrasts": scans}
+def record(**changes: Any) -> Preprocessing:
+    scans = {"T1w": ScanFacts(coregistration_similarity=1.0, quality=ScanQuality(**(GOOD_SCAN | changes)))}
+    return Preprocessing("T1w", registration=Registration(**REGISTRATION), contrasts=scans)
 
 
 def test_a_good_session_passes_without_a_reason() -> None:
@@ -47,16 +49,16 @@ def test_a_swapped_name_says_what_the_image_looks_like() -> None:
 
 
 def test_the_reference_is_not_judged_by_its_registration_to_itself() -> None:
-    block = quality_block(record(), {})
-    assert "coregistration_similarity" not in block["scans"]["T1w"]
+    block = judged(record(), {})
+    assert "coregistration_similarity" not in block.scans["T1w"]
 
 
 def test_other_limits_change_the_verdict_and_are_noted() -> None:
-    block = quality_block(record(), {})
-    strict = rejudged(block, [("noise", 0.01, None)])
-    assert (block["verdict"], strict["verdict"]) == ("pass", "look")
-    assert strict["thresholds_changed"] == [["noise", 0.01, None]]
-    assert strict["scans"] == block["scans"]
+    block = judged(record(), {})
+    strict = judged_again(block, [("noise", 0.01, None)])
+    assert (block.verdict, strict.verdict) == ("pass", "look")
+    assert strict.thresholds_changed == (("noise", 0.01, None),)
+    assert strict.scans == block.scans
 
 
 def test_a_limit_can_be_taken_away() -> None:
@@ -69,7 +71,7 @@ def test_a_measure_that_does_not_exist_is_an_error_of_usage() -> None:
 
 
 def test_a_record_without_numbers_still_gets_a_verdict() -> None:
-    assert json.loads(json.dumps(quality_block({}, {})))["verdict"] == "pass"
+    assert json.loads(to_json(judged(Preprocessing(), {})))["verdict"] == "pass"
 
 
 def test_a_voxel_that_is_no_number_fails_the_session() -> None:
