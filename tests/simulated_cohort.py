@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from haca3_bids.quality.verdict import judged
+from haca3_bids.quality.verdict import judge
 from haca3_bids.records.files import from_values
 from haca3_bids.records.preprocessing import Preprocessing
 
@@ -94,7 +94,7 @@ def record(
         "left_out": [],
         "preprocessing": preprocessing,
         "harmonization": {"images": images, "weights": {"name": "builtin", "sha256": "ab" * 32}},
-        "quality": asdict(judged(from_values(preprocessing, Preprocessing), measured)),
+        "quality": asdict(judge(from_values(preprocessing, Preprocessing), measured)),
         "figures": [],
         "seconds": {"register": 14.5, "harmonization": 300.0},
         "memory_mb": {"register": 420, "harmonization": 1760},

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from haca3_bids.errors import UsageError
 
 ENTITY_ORDER = ("sub", "ses", "acq", "rec", "run", "space", "res", "desc")
-RESERVED = ("preproc", "beta", "attention")
 LABEL_RULE = "Labels have letters, digits and '+' only."
 
 

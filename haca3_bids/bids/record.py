@@ -117,10 +117,11 @@ def completion(context: Context, targets: Sequence[Target], outputs: Mapping[str
     )
 
 
-def is_finished(output_dir: Path, session: Session, fingerprint: str, targets: Sequence[Target]) -> bool:
+def is_finished(context: Context, targets: Sequence[Target]) -> bool:
     """Whether an earlier run made all of this from the same inputs, and its files are all there at their sizes."""
+    session, output_dir = context.session, context.output_dir
     done = _completed(output_dir, session)
-    if done is None or done.fingerprint != fingerprint or set(done.inputs) != set(session.images):
+    if done is None or done.fingerprint != context.fingerprint or set(done.inputs) != set(session.images):
         return False
     for target in targets:
         before = done.targets.get(target.key)
@@ -133,14 +134,6 @@ def is_finished(output_dir: Path, session: Session, fingerprint: str, targets: S
     )
 
 
-def keep_stamps(output_dir: Path, session: Session) -> None:
-    """Enter the stamps of a finished session's inputs where they changed, so that they are hashed only once more."""
-    path = record_path(output_dir, session)
-    record, now = read_session(path), stamps(session)
-    if record is not None and record.completion is not None and record.completion.stamps != now:
-        write_json(path, replace(record, completion=replace(record.completion, stamps=now)))
-
-
 def _has_size(path: Path, size: int) -> bool:
     return path.is_file() and path.stat().st_size == size
 
@@ -150,14 +143,16 @@ def merged(new: SessionRecord, old: SessionRecord | None, output_dir: Path) -> S
     done = old.completion if old is not None and old.is_done else None
     if old is None or done is None or new.completion is None:
         return new
-    made = {image.target.key for image in new.result.images}
+    made = {image.target.key for image in new.harmonization.images}
     kept = [
-        image for image in old.result.images if image.target.key not in made and (output_dir / image.file).is_file()
+        image
+        for image in old.harmonization.images
+        if image.target.key not in made and (output_dir / image.file).is_file()
     ]
     keys = {image.target.key for image in kept}
     whole = replace(
         new,
-        harmonization=replace(new.result, images=(*new.result.images, *kept)),
+        harmonization=replace(new.harmonization, images=(*new.harmonization.images, *kept)),
         figures=(*new.figures, *(figure for figure in old.figures if figure.target in keys)),
     )
     if (done.fingerprint, done.inputs) == (new.completion.fingerprint, new.completion.inputs):

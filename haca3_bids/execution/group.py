@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 from haca3_bids.bids.atomic import write_json, write_text
 from haca3_bids.errors import NothingSelected, UsageError
@@ -25,7 +25,9 @@ def run_group(settings: Settings) -> int:
         raise NothingSelected(
             f"There is no session to report on in {output_dir.name}.", "Run the participant level first."
         )
-    members = judged_again(members, settings)
+    if settings.quality.thresholds:
+        changed = settings.quality.thresholds
+        members = [replace(one, record=record_judged_again(one.record, changed)) for one in members]
     check_column(members, settings.quality.group_by)
     for name, rows, columns in (
         ("group_contrast", contrast_rows(members), CONTRAST_COLUMNS),
@@ -39,14 +41,6 @@ def run_group(settings: Settings) -> int:
     write_text(output_dir / "group.html", group_page(members, output_dir, settings.quality.group_by, notes))
     LOGGER.info("%d sessions: %s", len(members), output_dir / "group.html")
     return 0
-
-
-def judged_again(members: Sequence[Member], settings: Settings) -> list[Member]:
-    """The sessions judged by the limits of this run, where it has any of its own."""
-    changes = settings.quality.thresholds
-    if not changes:
-        return list(members)
-    return [dataclasses.replace(one, record=record_judged_again(one.record, changes)) for one in members]
 
 
 def check_column(members: Sequence[Member], column: str) -> None:

@@ -24,7 +24,6 @@ from haca3_bids.harmonization.super_resolution import SLOPPY_STEPS, STEPS, super
 from haca3_bids.networks.fusion import FusionNet
 from haca3_bids.networks.mixture import Mixture
 from haca3_bids.records.engine import (
-    Codes,
     EncodeJob,
     EncodeResult,
     EngineResult,
@@ -109,8 +108,7 @@ def harmonize_job(job: HarmonizeJob, out_dir: Path) -> EngineResult:
         reached(write_image(image, out_dir, name, job.extras), image, checkpoint, settings)
         for image, name in zip(images, names, strict=True)
     )
-    references = {name: Codes(one.theta, one.eta, one.clean_eta) for name, one in checkpoint.references.items()}
-    return replace(facts(images[0], networks, settings, start), images=written, references=references)
+    return replace(facts(images[0], networks, settings, start), images=written, references=checkpoint.references)
 
 
 def encode_job(job: EncodeJob, out_dir: Path) -> EncodeResult:  # noqa: ARG001

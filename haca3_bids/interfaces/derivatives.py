@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from nipype.interfaces.base import BaseInterface, BaseInterfaceInputSpec, File, TraitedSpec, isdefined, traits
+from nipype.interfaces.base import BaseInterfaceInputSpec, File, SimpleInterface, TraitedSpec, isdefined, traits
 
 from haca3_bids.bids.derivatives import Products, write_session
 from haca3_bids.bids.record import Context
@@ -37,7 +37,7 @@ class WriteSessionOutputSpec(TraitedSpec):  # type: ignore[misc]
     record = File(desc="record of the session in the dataset")
 
 
-class WriteSession(BaseInterface):  # type: ignore[misc]
+class WriteSession(SimpleInterface):  # type: ignore[misc]
     """Write the files of one session into the dataset, all at once. Never cached."""
 
     input_spec = WriteSessionInputSpec
@@ -58,11 +58,8 @@ class WriteSession(BaseInterface):  # type: ignore[misc]
             figures=from_json(Path(inputs.figures).read_bytes(), tuple[Figure, ...]),
             quality=from_json(Path(inputs.quality).read_bytes(), Quality),
         )
-        self._record = write_session(context, products)
+        self._results["record"] = str(write_session(context, products))
         return runtime
-
-    def _list_outputs(self) -> dict[str, Any]:
-        return {"record": str(self._record)}
 
 
 def _paths(contrasts: list[str], files: list[str]) -> dict[str, Path]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from nipype.interfaces.base import BaseInterface, BaseInterfaceInputSpec, File, TraitedSpec, isdefined, traits
+from nipype.interfaces.base import BaseInterfaceInputSpec, File, SimpleInterface, TraitedSpec, isdefined, traits
 
 from haca3_bids.preprocessing.resampling import resample
 from haca3_bids.preprocessing.template import load_template
@@ -49,7 +49,7 @@ class DrawOutputSpec(TraitedSpec):  # type: ignore[misc]
     figures = File(exists=True, desc="list of figures as JSON, files absolute")
 
 
-class DrawFigures(BaseInterface):  # type: ignore[misc]
+class DrawFigures(SimpleInterface):  # type: ignore[misc]
     """Registration and bias flickers, histograms, and slices of sources, results and maps of one session."""
 
     input_spec = DrawInputSpec
@@ -58,7 +58,9 @@ class DrawFigures(BaseInterface):  # type: ignore[misc]
     def _run_interface(self, runtime: Any) -> Any:
         folder = Path(runtime.cwd)
         figures = [*self._preprocessing(folder), *self._harmonization(folder)]
-        Path(folder, "figures.json").write_text(to_json(figures))
+        path = folder / "figures.json"
+        path.write_text(to_json(figures))
+        self._results["figures"] = str(path)
         return runtime
 
     def _preprocessing(self, folder: Path) -> Iterator[Figure]:
@@ -128,9 +130,6 @@ class DrawFigures(BaseInterface):  # type: ignore[misc]
                 weights = load_volume(path, may_be_constant=True)
                 yield _slices(folder, target, f"attention {name}", weights, "coloured", 1.0)
 
-    def _list_outputs(self) -> dict[str, Any]:
-        return {"figures": str(Path.cwd() / "figures.json")}
-
 
 class DrawTargetInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
     """Inputs of ``DrawTarget``."""
@@ -146,7 +145,7 @@ class DrawTargetOutputSpec(TraitedSpec):  # type: ignore[misc]
     pictures = traits.List(File(exists=True), desc="slices of each image, in the same order")
 
 
-class DrawTarget(BaseInterface):  # type: ignore[misc]
+class DrawTarget(SimpleInterface):  # type: ignore[misc]
     """Slices of the images that are made targets, ``CONTRAST.jpg`` each, for the reports of others."""
 
     input_spec = DrawTargetInputSpec
@@ -155,16 +154,12 @@ class DrawTarget(BaseInterface):  # type: ignore[misc]
     def _run_interface(self, runtime: Any) -> Any:
         mask = self.inputs.brain_mask
         brain = load_volume(mask, may_be_constant=True) if isdefined(mask) else None
-        for path, picture in zip(self.inputs.preproc, self._pictures(Path(runtime.cwd)), strict=True):
+        pictures = [Path(runtime.cwd) / f"{contrast}.jpg" for contrast in self.inputs.contrasts]
+        for path, picture in zip(self.inputs.preproc, pictures, strict=True):
             image = load_volume(path)
             save_jpeg(slice_rows(image, "grey", white_of_brain(image, brain)), picture)
+        self._results["pictures"] = [str(picture) for picture in pictures]
         return runtime
-
-    def _pictures(self, folder: Path) -> list[Path]:
-        return [folder / f"{contrast}.jpg" for contrast in self.inputs.contrasts]
-
-    def _list_outputs(self) -> dict[str, Any]:
-        return {"pictures": [str(path) for path in self._pictures(Path.cwd())]}
 
 
 def template_head(name: str, grid: Volume) -> Volume:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from nipype.interfaces.base import BaseInterface, BaseInterfaceInputSpec, File, TraitedSpec, isdefined, traits
+from nipype.interfaces.base import BaseInterfaceInputSpec, File, SimpleInterface, TraitedSpec, isdefined, traits
 
 from haca3_bids.errors import TemporaryFailure
 from haca3_bids.execution.environment import child_environment
@@ -59,7 +59,7 @@ class HarmonizeOutputSpec(TraitedSpec):  # type: ignore[misc]
     others = traits.List(File(exists=True), desc="further images that the result names")
 
 
-class Harmonize(BaseInterface):  # type: ignore[misc]
+class Harmonize(SimpleInterface):  # type: ignore[misc]
     """Harmonize the sources of one session to all targets."""
 
     input_spec = HarmonizeInputSpec
@@ -83,14 +83,12 @@ class Harmonize(BaseInterface):  # type: ignore[misc]
         )
         result = run_process(job, EngineResult, folder, inputs.threads)
         images = tuple(image.moved(lambda path: str(folder / "engine" / path)) for image in result.images)
-        (folder / "harmonization.json").write_text(to_json(replace(result, images=images)))
+        path = folder / "harmonization.json"
+        path.write_text(to_json(replace(result, images=images)))
+        self._results["result"] = str(path)
+        self._results["images"] = [image.file for image in images]
+        self._results["others"] = [other for image in images for other in image.others]
         return runtime
-
-    def _list_outputs(self) -> dict[str, Any]:
-        path = Path.cwd() / "harmonization.json"
-        images = from_json(path.read_text(), EngineResult).images
-        others = [other for image in images for other in image.others]
-        return {"result": str(path), "images": [image.file for image in images], "others": others}
 
 
 class EncodeInputSpec(EngineInputSpec):
@@ -109,7 +107,7 @@ class EncodeOutputSpec(TraitedSpec):  # type: ignore[misc]
     targets = File(exists=True, desc="list of targets as JSON")
 
 
-class Encode(BaseInterface):  # type: ignore[misc]
+class Encode(SimpleInterface):  # type: ignore[misc]
     """Targets from the images of one session: one a contrast."""
 
     input_spec = EncodeInputSpec
@@ -127,11 +125,10 @@ class Encode(BaseInterface):  # type: ignore[misc]
             white=WHITE_MATTER_PEAK,
         )
         result = run_process(job, EncodeResult, folder, inputs.threads)
-        (folder / "targets.json").write_text(to_json(result.targets))
+        path = folder / "targets.json"
+        path.write_text(to_json(result.targets))
+        self._results["targets"] = str(path)
         return runtime
-
-    def _list_outputs(self) -> dict[str, Any]:
-        return {"targets": str(Path.cwd() / "targets.json")}
 
 
 def engine_settings(inputs: Any) -> HarmonizationSettings:

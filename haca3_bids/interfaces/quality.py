@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nipype.interfaces.base import BaseInterface, BaseInterfaceInputSpec, File, TraitedSpec, isdefined, traits
+from nipype.interfaces.base import BaseInterfaceInputSpec, File, SimpleInterface, TraitedSpec, isdefined, traits
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -23,7 +23,7 @@ from haca3_bids.preprocessing.template import load_template
 from haca3_bids.preprocessing.transforms import Matrix, inverse, read_itk
 from haca3_bids.quality.result import measure_result
 from haca3_bids.quality.scan import AsScanned, Regions, air_above, measure_scan, measured_air
-from haca3_bids.quality.verdict import judged
+from haca3_bids.quality.verdict import judge
 from haca3_bids.records.engine import EngineResult
 from haca3_bids.records.files import from_json, to_json
 from haca3_bids.records.preprocessing import Preprocessing, ScanFacts
@@ -110,7 +110,7 @@ class JudgeOutputSpec(TraitedSpec):  # type: ignore[misc]
     quality = File(exists=True, desc="quality numbers and verdict as JSON")
 
 
-class Judge(BaseInterface):  # type: ignore[misc]
+class Judge(SimpleInterface):  # type: ignore[misc]
     """The quality numbers of a session's harmonized images, and the verdict on the session."""
 
     input_spec = JudgeInputSpec
@@ -129,11 +129,10 @@ class Judge(BaseInterface):  # type: ignore[misc]
             images[image.target.key] = asdict(measure_result(image, result, harmonized.data, compared, brain))
         preprocessing = from_json(Path(inputs.record).read_bytes(), Preprocessing)
         changes = [(measure, look, fail) for measure, look, fail in inputs.thresholds]
-        Path(runtime.cwd, "quality.json").write_text(to_json(judged(preprocessing, images, changes)))
+        path = Path(runtime.cwd) / "quality.json"
+        path.write_text(to_json(judge(preprocessing, images, changes)))
+        self._results["quality"] = str(path)
         return runtime
-
-    def _list_outputs(self) -> dict[str, Any]:
-        return {"quality": str(Path.cwd() / "quality.json")}
 
 
 def _mask(path: str) -> NDArray[np.bool_]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 from haca3_bids.errors import UsageError
 from haca3_bids.records.session import Change
-from haca3_bids.records.session import Reason as Reason
 
 PASS, LOOK, FAIL = "pass", "look", "fail"
 GRADES = (PASS, LOOK, FAIL)  # from good to bad
@@ -33,25 +32,6 @@ class Threshold:
             if limit is not None and (value > limit if self.above else value < limit):
                 return grade, limit
         return PASS, None
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What is thought of a session: the worst grade of its reasons."""
-
-    grade: str
-    reasons: tuple[Reason, ...] = ()
-
-    @classmethod
-    def of(cls, reasons: Iterable[Reason]) -> Verdict:
-        """The verdict that these reasons make, the worst first."""
-        ordered = sorted(reasons, key=lambda reason: -GRADES.index(reason.grade))
-        return cls(ordered[0].grade if ordered else PASS, tuple(ordered))
-
-    @classmethod
-    def failed(cls, sentence: str) -> Verdict:
-        """The verdict on a session that ended with an error."""
-        return cls(FAIL, (Reason("error", FAIL, sentence),))
 
 
 BELOW, ABOVE = False, True

@@ -5,35 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 
-from haca3_bids.quality.thresholds import Reason, Threshold, Verdict, with_changes
+from haca3_bids.quality.thresholds import GRADES, PASS, Threshold, with_changes
 from haca3_bids.records.preprocessing import Preprocessing, ScanFacts
-from haca3_bids.records.session import Change, Numbers, Quality, SessionRecord
+from haca3_bids.records.session import Change, Numbers, Quality, Reason, SessionRecord
 
 
-def judge(
-    preprocessing: Preprocessing, images: Mapping[str, Numbers] | None = None, changes: Iterable[Change] = ()
-) -> Verdict:
-    """The verdict on a session from what preprocessing found and the numbers of its harmonized images."""
-    return Verdict.of(_reasons(_numbers(preprocessing, images or {}), with_changes(changes)))
-
-
-def judged(preprocessing: Preprocessing, images: Mapping[str, Numbers], changes: Iterable[Change] = ()) -> Quality:
-    """All numbers of a session, by target those of its images, and the verdict on them."""
+def judge(preprocessing: Preprocessing, images: Mapping[str, Numbers], changes: Iterable[Change] = ()) -> Quality:
+    """The verdict on a session, with all numbers; ``images`` holds those of its harmonized images by target."""
     return judged_again(_numbers(preprocessing, images), changes)
 
 
 def judged_again(quality: Quality, changes: Iterable[Change]) -> Quality:
     """The same numbers judged by other limits."""
     changes = tuple(changes)
-    verdict = Verdict.of(_reasons(quality, with_changes(changes)))
-    return replace(quality, verdict=verdict.grade, reasons=verdict.reasons, thresholds_changed=changes)
+    reasons = sorted(_reasons(quality, with_changes(changes)), key=lambda reason: -GRADES.index(reason.grade))
+    verdict = reasons[0].grade if reasons else PASS
+    return replace(quality, verdict=verdict, reasons=tuple(reasons), thresholds_changed=changes)
 
 
 def record_judged_again(record: SessionRecord, changes: Iterable[Change]) -> SessionRecord:
     """The record with its numbers judged by other limits; one of a failure stays as it is."""
-    if not record.is_done or record.quality is None:
-        return record
-    return replace(record, quality=judged_again(record.quality, changes))
+    return replace(record, quality=judged_again(record.quality, changes)) if record.is_done else record
 
 
 def _numbers(preprocessing: Preprocessing, images: Mapping[str, Numbers]) -> Quality:

@@ -104,9 +104,9 @@ class SessionRecord:
     error: Failure | None = None
     images: tuple[ImageUsed, ...] = ()
     left_out: tuple[ImageLeftOut, ...] = ()
-    preprocessing: Preprocessing | None = None
-    harmonization: EngineResult | None = None
-    quality: Quality | None = None
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    harmonization: EngineResult = field(default_factory=EngineResult)
+    quality: Quality = field(default_factory=Quality)
     figures: tuple[Figure, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)  # by step
     memory_mb: Mapping[str, float] = field(default_factory=dict)
@@ -121,6 +121,6 @@ class SessionRecord:
         return self.status == DONE
 
     @property
-    def result(self) -> EngineResult:
-        """What the networks made of it; nothing, where it failed."""
-        return self.harmonization or EngineResult()
+    def verdict(self) -> str:
+        """Pass, look or fail."""
+        return self.quality.verdict if self.is_done else "fail"

@@ -11,9 +11,8 @@ from haca3_bids.bids.names import parse_entities
 from haca3_bids.bids.participants import read_participants
 from haca3_bids.bids.record import read_session
 from haca3_bids.errors import Failure
-from haca3_bids.records.engine import HarmonizedImage, SourceReport
-from haca3_bids.records.preprocessing import ScanFacts
-from haca3_bids.records.session import Numbers, Quality, Reason, SessionRecord
+from haca3_bids.records.engine import SourceReport
+from haca3_bids.records.session import Numbers, Quality, SessionRecord
 
 RECORDS = "sub-*_desc-haca3_qc.json"
 SIDECAR_GROUPS = {"manufacturer": "Manufacturer", "model": "ManufacturersModelName", "field": "MagneticFieldStrength"}
@@ -38,38 +37,13 @@ class Member:
         return "_".join(filter(None, (self.participant, self.session)))
 
     @property
-    def quality(self) -> Quality:
-        """Its numbers, as far as there are any."""
-        return self.record.quality or Quality()
-
-    @property
-    def verdict(self) -> str:
-        """Pass, look or fail."""
-        return self.quality.verdict if self.record.is_done else "fail"
-
-    @property
-    def reasons(self) -> Sequence[Reason]:
-        """Why it was not passed, the worst first."""
-        return self.quality.reasons
-
-    @property
-    def images(self) -> Sequence[HarmonizedImage]:
-        """The harmonized images."""
-        return self.record.result.images
-
-    @property
-    def scans(self) -> Mapping[str, ScanFacts]:
-        """What preprocessing found of each scan."""
-        return self.record.preprocessing.contrasts if self.record.preprocessing else {}
-
-    @property
     def sources(self) -> Mapping[str, SourceReport]:
         """Theta, eta and attention of each source."""
-        return self.record.result.sources
+        return self.record.harmonization.sources
 
     def numbers(self) -> Iterator[tuple[str, str, Numbers]]:
         """Kind ("session", "scan", "image"), where, and the quality numbers there."""
-        return ((kind, where or "session", own) for kind, where, own in self.quality.places())
+        return ((kind, where or "session", own) for kind, where, own in self.record.quality.places())
 
 
 def read_cohort(

@@ -18,12 +18,10 @@ from haca3_bids.partial import partial_file
 from haca3_bids.reports.planes import Picture, cut, white_end, white_of_brain
 from haca3_bids.volumes.volume import Volume
 
-MNI_POINT_MM = (-6.0, -18.0, 12.0)  # beside the midline, through thalamus and ventricles
-BESIDE_MIDLINE_MM = np.array([-6.0, 0.0, 0.0])  # a cut between the hemispheres would show little of a brain
 REGISTRATION_CUTS_MM = {"sagittal": (-36, -12, 12, 36), "coronal": (-60, -30, 0, 30), "axial": (-20, 4, 28, 52)}
 INCH_PER_MM = 0.0115  # of a picture in a figure
 LABEL_INCH = 0.3  # the strip above a row in which its name stands
-INK, PAPER, ACCENT, SECOND = "#1f2933", "#ffffff", "#0b7285", "#d9480f"
+PAPER, ACCENT, SECOND = "#ffffff", "#0b7285", "#d9480f"
 CONTOUR = "#ffd43b"
 
 

@@ -82,7 +82,7 @@ def medoids(members: Sequence[Member], column: str) -> dict[str, tuple[Member, i
             groups.setdefault(member.groups.get(column, "all") if column else "all", []).append(member)
     found = {}
     for group, own in sorted(groups.items()):
-        candidates = [member for member in own if member.verdict == "pass"] or own
+        candidates = [member for member in own if member.record.verdict == "pass"] or own
         commonest = max({tuple(sorted(m.sources)) for m in candidates}, key=lambda s: _count(candidates, s))
         alike = [member for member in candidates if tuple(sorted(member.sources)) == commonest]
         points = np.array([_thetas(member.sources, commonest) for member in alike])

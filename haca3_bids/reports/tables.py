@@ -71,14 +71,16 @@ def contrast_rows(members: Iterable[Member]) -> list[dict[str, str]]:
     columns = _columns_of(members)
     rows = []
     for member in members:
-        for image in member.images:
+        for image in member.record.harmonization.images:
             target = image.target
             row = _named(member, columns) | {"desc": target.desc, "contrast": target.contrast}
             row |= _numbers("theta", target.theta) | _numbers("eta", target.eta)
             row |= _numbers("theta", image.theta_after or (), "_after")
             row |= {f"attention_{contrast}": text(own.attention) for contrast, own in image.sources.items()}
             rows.append(row | {"white_matter_peak": text(image.white_matter_peak), "scale": text(image.scale)})
-        rows += [_scan_row(member, columns, contrast, own) for contrast, own in member.scans.items()]
+        rows += [
+            _scan_row(member, columns, contrast, own) for contrast, own in member.record.preprocessing.contrasts.items()
+        ]
     return rows
 
 
@@ -101,9 +103,9 @@ def qc_rows(members: Iterable[Member]) -> list[dict[str, str]]:
     rows: list[dict[str, str]] = []
     distances: list[float] = []
     for member in members:
-        reasons = " ".join(reason.sentence for reason in member.reasons) or NOT_KNOWN
+        reasons = " ".join(reason.sentence for reason in member.record.quality.reasons) or NOT_KNOWN
         for kind, where, own in member.numbers():
-            row = _named(member, QC_COLUMNS) | {"kind": kind, "where": where, "verdict": member.verdict}
+            row = _named(member, QC_COLUMNS) | {"kind": kind, "where": where, "verdict": member.record.verdict}
             rows.append(row | {"reasons": reasons} | {name: text(own.get(name)) for name in THRESHOLDS})
             distance = own.get("eta_distance")
             distances.append(distance if isinstance(distance, int | float) else np.nan)
@@ -146,7 +148,7 @@ def _named(member: Member, columns: Iterable[str]) -> dict[str, str]:
 
 def _columns_of(members: Iterable[Member]) -> Mapping[str, str]:
     """The columns of the family of networks that harmonized these sessions."""
-    thetas = [image.target.theta for member in members for image in member.images]
+    thetas = [image.target.theta for member in members for image in member.record.harmonization.images]
     others = HACA3_COLUMNS if any(map(is_table, thetas)) else MIXTURE_COLUMNS
     return {name: meaning for name, meaning in CONTRAST_COLUMNS.items() if name not in others}
 

@@ -10,9 +10,7 @@ from haca3_bids.bids.describe import target_picture
 from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.quality.contrast import is_table
 from haca3_bids.quality.thresholds import Threshold, with_changes
-from haca3_bids.quality.verdict import judged
-from haca3_bids.records.engine import EngineResult, HarmonizedImage, SourceReport, WeightsUsed
-from haca3_bids.records.preprocessing import Preprocessing
+from haca3_bids.records.engine import EngineResult, HarmonizedImage, WeightsUsed
 from haca3_bids.records.session import Figure, Quality, SessionRecord
 from haca3_bids.records.target import Target
 from haca3_bids.reports.pixels import SLICES, data_uri, picture_size
@@ -66,14 +64,10 @@ class SessionView:
 
     name: str
     anchor: str
-    failed: bool
     record: SessionRecord
-    quality: Quality
-    verdict: str
     facts: Sequence[tuple[str, str]]
     software: Sequence[tuple[str, str]]
     costs: Sequence[tuple[str, float | None, float | None]]
-    sources: Mapping[str, SourceReport]
     numbers: Sequence[NumberRow]
     theta: str
     axes: tuple[str, str]
@@ -84,21 +78,16 @@ class SessionView:
 
 def view_session(output_dir: Path, record: SessionRecord, show_targets: bool = False) -> SessionView:
     """The view of one session's record; figures are read from the dataset into the page."""
-    session, result = record.session, record.result
-    quality = record.quality or judged(record.preprocessing or Preprocessing(), {})
+    session, result = record.session, record.harmonization
     axes = next((axes_of(theta) for theta in _thetas(result)), PLAIN_AXES)
     return SessionView(
         name=f"ses-{session}" if session else "Session",
         anchor=f"ses-{session or 'only'}",
-        failed=not record.is_done,
         record=record,
-        quality=quality,
-        verdict=quality.verdict if record.is_done else "fail",
         facts=_facts(record),
         software=_software(record),
         costs=_costs(record),
-        sources=result.sources,
-        numbers=list(_numbers(quality)),
+        numbers=list(_numbers(record.quality)),
         theta=theta_plane(_points(result), axes),
         axes=axes,
         tissues=_tissues(result),
@@ -108,7 +97,7 @@ def view_session(output_dir: Path, record: SessionRecord, show_targets: bool = F
 
 
 def _facts(record: SessionRecord) -> list[tuple[str, str]]:
-    before, after = record.preprocessing or Preprocessing(), record.result
+    before, after = record.preprocessing, record.harmonization
     facts = {
         "Sources": ", ".join(image.contrast for image in record.images),
         "Reference": before.reference,
@@ -121,7 +110,7 @@ def _facts(record: SessionRecord) -> list[tuple[str, str]]:
 
 
 def _software(record: SessionRecord) -> list[tuple[str, str]]:
-    after = record.result
+    after = record.harmonization
     memory = after.peak_memory_bytes
     facts = {
         "haca3_bids": record.version,

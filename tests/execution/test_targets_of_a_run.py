@@ -82,7 +82,7 @@ def test_an_image_is_preprocessed_and_encoded_before_it_is_a_target(app: App, da
 
 def test_an_encoded_target_is_taken_over_by_later_runs(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     assert app("--target", "sub-01", "--participant-label", "02") == 0
-    monkeypatch.setattr("haca3_bids.execution.encoding._encode", None)
+    monkeypatch.setattr("haca3_bids.execution.encode._encode", None)
     assert app("--target", "sub-01", "--participant-label", "01") == 0
 
 

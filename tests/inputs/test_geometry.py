@@ -228,8 +228,8 @@ def test_an_unknown_orientation_is_taken_where_the_user_insists_and_page_and_sid
     assert facts.orientation_assumed
     record = Preprocessing(contrasts={"T1w": facts})
     assert "left and right" in preproc_sidecar("T1w", record, {})["InputRemarks"][0]
-    verdict = judge(record)
-    assert verdict.grade == "look"
+    verdict = judge(record, {})
+    assert verdict.verdict == "look"
     assert "left and right" in verdict.reasons[0].sentence
     np.testing.assert_allclose(load_scan(path).image.affine[:3, :3], np.diag([-VOXEL_MM, VOXEL_MM, VOXEL_MM]))
 

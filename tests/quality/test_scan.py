@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest

@@ -92,6 +92,7 @@ RECORD: dict[str, Any] = {
         "seed": 0,
         "peak_memory_bytes": 1_700_000_000,
     },
+    "quality": {"verdict": "pass"},
     "figures": [],
     "seconds": {"bias field": 31.2, "harmonization": 140.0},
     "notes": [],

@@ -58,7 +58,7 @@ def page_rows(page: str) -> dict[str, list[object]]:
 def test_every_session_is_a_row_with_its_verdict(cohort: list[Member], tmp_path: Path) -> None:
     rows = page_rows(group_page(cohort, tmp_path / "out"))
     assert len(rows) == 40
-    assert {name: row[2] for name, row in rows.items()} == {member.name: member.verdict for member in cohort}
+    assert {name: row[2] for name, row in rows.items()} == {member.name: member.record.verdict for member in cohort}
 
 
 def test_sessions_are_grouped_by_participants_tsv_sidecars_or_a_named_column(cohort: list[Member]) -> None:
@@ -70,11 +70,13 @@ def test_sessions_are_grouped_by_participants_tsv_sidecars_or_a_named_column(coh
 
 
 def test_a_session_unlike_the_others_has_a_large_distance_and_the_measure_that_says_so(cohort: list[Member]) -> None:
-    odd = next(index for index, member in enumerate(cohort) if member.verdict == "pass")
+    odd = next(index for index, member in enumerate(cohort) if member.record.verdict == "pass")
     cohort[odd].record.quality.scans["T2w"]["ghosts"] = 0.5
     distances = robust_distances(cohort)
     assert distances[odd] == (20.0, "T2w: ghosts")
-    usual = [distance for (distance, _), member in zip(distances, cohort, strict=True) if member.verdict == "pass"]
+    usual = [
+        distance for (distance, _), member in zip(distances, cohort, strict=True) if member.record.verdict == "pass"
+    ]
     assert np.median([value or 0.0 for value in usual]) < 4
 
 
@@ -100,7 +102,7 @@ def test_the_medoid_has_the_smallest_sum_of_distances_by_brute_force() -> None:
 def test_one_target_is_suggested_for_each_site_and_it_passes(cohort: list[Member], tmp_path: Path) -> None:
     found = medoids(cohort, "site")
     assert list(found) == ["Aarhus", "Basel", "Cardiff", "Delft"]
-    assert all(member.verdict == "pass" and member.groups["site"] == site for site, (member, _) in found.items())
+    assert all(member.record.verdict == "pass" and member.groups["site"] == site for site, (member, _) in found.items())
     assert f"--target {found['Basel'][0].name}" in group_page(cohort, tmp_path / "out")
 
 
@@ -117,7 +119,7 @@ def test_tables_have_a_dictionary_that_explains_every_column(cohort: list[Member
 
 def test_theta_of_a_scan_and_theta_that_its_harmonized_image_reached_are_in_the_table(cohort: list[Member]) -> None:
     rows = {(row["desc"], row["contrast"]): row for row in contrast_rows(cohort[:1])}
-    own = cohort[0].images[0]
+    own = cohort[0].record.harmonization.images[0]
     assert float(rows["preproc", "T1w"]["theta0"]) == pytest.approx(own.sources["T1w"].theta[0], rel=1e-4)
     assert float(rows["haca3", "T1w"]["theta0_after"]) == pytest.approx(own.theta_after[0], rel=1e-4)
 
@@ -136,7 +138,7 @@ def test_the_tissues_of_scans_targets_and_results_are_in_the_table(mixed: list[M
     assert float(rows["preproc", "T2w"]["theta_csf"]) == pytest.approx(own.theta[0], rel=1e-4)
     assert [rows["preproc", "T2w"][name] for name in ("eta", "residual", "looks_like")] == ["0.11", "0.043", "T2w"]
     assert float(rows["haca3", "T2w"]["theta_grey"]) == TABLES["T2w"][1]
-    reached = mixed[0].images[1].theta_after
+    reached = mixed[0].record.harmonization.images[1].theta_after
     assert float(rows["haca3", "T2w"]["theta_grey_after"]) == pytest.approx(reached[1], rel=1e-4)
     assert rows["haca3", "T2w"]["looks_like"] == "n/a"
 
@@ -153,7 +155,7 @@ def test_the_plane_of_the_group_shows_grey_matter_and_fluid_of_tables(
 
 def test_a_target_is_suggested_among_tables_and_is_not_the_odd_one(mixed: list[Member]) -> None:
     odd = medoids(mixed, "site")["Basel"][0]
-    for image in odd.images:
+    for image in odd.record.harmonization.images:
         for contrast, own in image.sources.items():
             fat = tuple(9.0 if name == "fat" else value for name, value in zip(TISSUES, own.theta, strict=True))
             image.sources[contrast] = dataclasses.replace(own, theta=fat)

@@ -1,4 +1,4 @@
-"""The values of a run's targets: images are preprocessed and encoded, once for all runs on an output."""
+"""The targets of a run's sessions: images are preprocessed and encoded, once for all runs on an output."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from haca3_bids.bids.describe import claim_targets, known_targets, target_pictur
 from haca3_bids.errors import Haca3Error, TemporaryFailure
 from haca3_bids.execution.crash import Crash
 from haca3_bids.execution.graph import run_graph
+from haca3_bids.execution.select import Selection
 from haca3_bids.execution.targets import TargetRequest, image_fingerprint, mean_target, take_over
 from haca3_bids.execution.task import Run, engine_needs
 from haca3_bids.records.files import from_json
@@ -22,6 +23,15 @@ from haca3_bids.records.target import Target, target_key
 LOGGER = logging.getLogger("haca3_bids")
 PATIENCE_S = 24 * 3600.0  # for another run that encodes the same target, perhaps with ECLARE: nothing else can be done
 Values = dict[str, Sequence[Target]]  # by what was typed
+
+
+def with_targets(run: Run, selection: Selection) -> Run:
+    """The run with the targets of its sessions, which the dataset's description names from now on."""
+    encoded = encode_targets(run)
+    targets = {one.name: encoded or selection.references[one.name] for one in selection.sessions}
+    claim_targets(run.settings.output_dir, encoded or [one for own in targets.values() for one in own])
+    plain = {name: [replace(one, fingerprint="") for one in own] for name, own in targets.items()}
+    return replace(run, targets=plain)
 
 
 def encode_targets(run: Run) -> list[Target]:
