@@ -23,7 +23,6 @@ from haca3_bids.networks.haca3 import VARIANTS, Haca3, Haca3Config
 from haca3_bids.networks.mixture import Mixture, MixtureConfig
 from haca3_bids.networks.table import Prior
 from haca3_bids.partial import partial_file
-from haca3_bids.records.target import Reference as Reference
 
 PARTS = ("beta_encoder", "decoder", "theta_encoder", "eta_encoder", "attention_module", "patchifier")
 FUSION_KEY = "fusion_net"
@@ -33,6 +32,22 @@ BROKEN = (pickle.UnpicklingError, RuntimeError, EOFError, zipfile.BadZipFile, Va
 
 State = dict[str, Tensor]
 Networks = Haca3 | Mixture
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A built-in target: the contrast that comes with the weights."""
+
+    contrast: str
+    theta: tuple[float, ...]  # two numbers (HACA3), or the intensities of the tissues (mixture model)
+    eta: tuple[float, ...]
+    scale: float  # intensity that is 1 to the networks
+    description: str
+    clean_eta: tuple[float, ...] = ()  # quantiles, 0 to 1 in equal steps, of the distance to eta in clean scans
+
+    def __post_init__(self) -> None:
+        for name in ("theta", "eta", "clean_eta"):
+            object.__setattr__(self, name, tuple(float(value) for value in getattr(self, name)))
 
 
 @dataclass(frozen=True)

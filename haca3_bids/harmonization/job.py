@@ -29,6 +29,7 @@ from haca3_bids.records.engine import (
     EngineResult,
     HarmonizedImage,
     HarmonizeJob,
+    ReferenceCodes,
     SuperResolveJob,
     SuperResolveResult,
     WeightsUsed,
@@ -108,7 +109,8 @@ def harmonize_job(job: HarmonizeJob, out_dir: Path) -> EngineResult:
         reached(write_image(image, out_dir, name, job.extras), image, checkpoint, settings)
         for image, name in zip(images, names, strict=True)
     )
-    return replace(facts(images[0], networks, settings, start), images=written, references=checkpoint.references)
+    known = {name: ReferenceCodes(one.theta, one.eta, one.clean_eta) for name, one in checkpoint.references.items()}
+    return replace(facts(images[0], networks, settings, start), images=written, references=known)
 
 
 def encode_job(job: EncodeJob, out_dir: Path) -> EncodeResult:  # noqa: ARG001

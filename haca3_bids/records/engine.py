@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from haca3_bids.records.target import Reference, Target
+from haca3_bids.records.target import Target
 from haca3_bids.settings import HarmonizationSettings
 
 
@@ -116,11 +116,20 @@ class WeightsUsed:
 
 
 @dataclass(frozen=True)
+class ReferenceCodes:
+    """Theta and eta of a built-in reference."""
+
+    theta: tuple[float, ...]
+    eta: tuple[float, ...]
+    clean_eta: tuple[float, ...] = ()  # quantiles, 0 to 1 in equal steps, of the distance to eta in clean scans
+
+
+@dataclass(frozen=True)
 class EngineResult:
     """The images of a session, and how they came about."""
 
     images: tuple[HarmonizedImage, ...] = ()
-    references: Mapping[str, Reference] = field(default_factory=dict)
+    references: Mapping[str, ReferenceCodes] = field(default_factory=dict)
     weights: WeightsUsed = WeightsUsed()
     fusion: WeightsUsed | None = None
     device: str | None = None

@@ -85,11 +85,11 @@ class Figure:
 class Completion:
     """What must match for a session to count as finished."""
 
-    fingerprint: str
-    stamps: Mapping[str, str]  # of the inputs, by contrast: they change with size and time of a file
-    inputs: Mapping[str, str]  # SHA-256 by contrast
-    targets: Mapping[str, Target]  # by key
-    outputs: Mapping[str, int]  # bytes, by path in the dataset
+    fingerprint: str = ""
+    stamps: Mapping[str, str] = field(default_factory=dict)  # of the inputs: they change with size and time of a file
+    inputs: Mapping[str, str] = field(default_factory=dict)  # SHA-256 by contrast
+    targets: Mapping[str, Target] = field(default_factory=dict)  # by key
+    outputs: Mapping[str, int] = field(default_factory=dict)  # bytes, by path in the dataset
 
 
 @dataclass(frozen=True)

@@ -11,22 +11,6 @@ from haca3_bids.errors import UsageError
 SAME_TARGET = 1e-3  # thetas of one image differ by less between machines
 
 
-@dataclass(frozen=True)
-class Reference:
-    """A built-in target: the contrast that comes with the weights."""
-
-    contrast: str
-    theta: tuple[float, ...]  # two numbers (HACA3), or the intensities of the tissues (mixture model)
-    eta: tuple[float, ...]
-    scale: float  # intensity that is 1 to the networks
-    description: str
-    clean_eta: tuple[float, ...] = ()  # quantiles, 0 to 1 in equal steps, of the distance to eta in clean scans
-
-    def __post_init__(self) -> None:
-        for name in ("theta", "eta", "clean_eta"):
-            object.__setattr__(self, name, tuple(float(value) for value in getattr(self, name)))
-
-
 def target_key(name: str, contrast: str) -> str:
     """``haca3site2_T2w``, of the target ``site2``."""
     return f"haca3{name}_{contrast}"

@@ -10,9 +10,9 @@ from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.quality.contrast import LOG_FLOOR
 from haca3_bids.quality.result import ImageQuality, measure_result, theta_distance
 from haca3_bids.quality.verdict import judge
-from haca3_bids.records.engine import EngineResult, HarmonizedImage, SourceReport
+from haca3_bids.records.engine import EngineResult, HarmonizedImage, ReferenceCodes, SourceReport
 from haca3_bids.records.preprocessing import Preprocessing
-from haca3_bids.records.target import Reference, Target
+from haca3_bids.records.target import Target
 
 GRID = np.stack(np.meshgrid(*[np.linspace(-1, 1, n) for n in (40, 44, 40)], indexing="ij"))
 BRAIN = (GRID**2).sum(axis=0) < 0.7
@@ -23,7 +23,7 @@ T1W, T2W = (
     tuple(known.get(tissue, 0.5) for tissue in TISSUES)
     for known in ({"csf": 0.28, "grey": 0.77, "white": 1.0}, {"csf": 3.4, "grey": 1.5, "white": 1.0})
 )
-RESULT = EngineResult(references={"T1w": Reference("T1w", (0, 0), (0, 0), 1000.0, "x", (0, 0.5, 1.5))})
+RESULT = EngineResult(references={"T1w": ReferenceCodes((0, 0), (0, 0), (0, 0.5, 1.5))})
 
 
 def test_an_image_that_did_not_change_kept_its_structure_and_another_did_not() -> None:
@@ -66,9 +66,7 @@ def test_without_a_source_of_that_contrast_nothing_is_invented() -> None:
 def measured_table(table: tuple[float, ...], looks_like: str) -> ImageQuality:
     source = SourceReport(table, (0.2,), residual=0.05, looks_like=looks_like)
     image = HarmonizedImage(replace(TARGET, theta=T1W, eta=(0.0,)), {"T1w": source}, theta_after=T1W)
-    return measure_result(
-        image, EngineResult(references={"T1w": Reference("T1w", T1W, (0.0,), 1000.0, "x")}), SOURCE, None, BRAIN
-    )
+    return measure_result(image, EngineResult(references={"T1w": ReferenceCodes(T1W, (0.0,))}), SOURCE, None, BRAIN)
 
 
 def test_tables_are_compared_by_the_ratios_of_their_intensities() -> None:

@@ -22,10 +22,7 @@ def as_mixture(record: dict[str, Any]) -> dict[str, Any]:
     after = record["harmonization"]
     after["weights"] |= {"name": "builtin", "variant": "mixture"}
     after |= {"fusion": None, "anatomy": "soft"}
-    after["references"] = {
-        name: {"contrast": name, "theta": list(table), "eta": [0.0], "scale": 1000.0, "description": "x"}
-        for name, table in TABLES.items()
-    }
+    after["references"] = {name: {"theta": list(table), "eta": [0.0]} for name, table in TABLES.items()}
     for image in after["images"]:
         contrast = image["target"]["contrast"]
         image["target"] |= {"theta": list(TABLES[contrast]), "eta": [0.0]}
