@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from haca3_bids.errors import UsageError
-from haca3_bids.records.session import Change
+
+if TYPE_CHECKING:  # the command line reads this table, and is to answer at once
+    from haca3_bids.records.session import Change
 
 PASS, LOOK, FAIL = "pass", "look", "fail"
 GRADES = (PASS, LOOK, FAIL)  # from good to bad
