@@ -23,20 +23,10 @@ from haca3_bids.settings import Settings
 from haca3_bids.workflows import harmonize as harmonization
 from haca3_bids.workflows import longitudinal
 from haca3_bids.workflows import preprocess as preprocessing
-from haca3_bids.workflows.harmonize import EngineNeeds, init_harmonize_wf
+from haca3_bids.workflows.harmonize import FROM_PREPROCESS, EngineNeeds, init_harmonize_wf
 from haca3_bids.workflows.longitudinal import init_frame_wf
 from haca3_bids.workflows.preprocess import init_preprocess_wf
 
-FROM_PREPROCESS = (
-    "contrasts",
-    "preproc",
-    "coverage",
-    "white_matter",
-    "head_mask",
-    "brain_mask",
-    "record",
-    "to_template",
-)
 TO_WRITE = ("contrasts", "preproc", "to_reference", "to_template", "from_template", "record")
 TO_JUDGE = ("contrasts", "preproc", "brain_mask", "record")
 TO_DRAW = ("contrasts", "preproc", "to_reference", "to_template", "brain_mask", "white_matter", "record")
