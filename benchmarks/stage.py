@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from haca3_bids.checkpoints.formats import Checkpoint
 from haca3_bids.harmonization.device import PRECISIONS
-from haca3_bids.harmonization.engine import Harmonized, encode_target, harmonize
+from haca3_bids.harmonization.engine import Harmonized, encode_target, encode_targets, harmonize
 from haca3_bids.harmonization.job import load_networks
 from haca3_bids.harmonization.target import Target
 from haca3_bids.intensity.background import head_mask
@@ -124,6 +124,10 @@ class Stage:
     def encoded(self, scan: Volume, contrast: str) -> Target:
         """The target that a scan sets: its theta and eta, as the engine measures them."""
         return encode_target(scan, contrast, self.checkpoint, self.settings, name=contrast, white=WHITE_MATTER_PEAK)
+
+    def encoded_together(self, scans: Mapping[str, Volume]) -> list[Target]:
+        """The targets that the scans of one session set, measured together."""
+        return encode_targets(scans, self.checkpoint, self.settings, white=WHITE_MATTER_PEAK)
 
     def harmonized(
         self, sources: Mapping[str, Volume], targets: Sequence[Target], brain: NDArray[np.bool_] | None = None

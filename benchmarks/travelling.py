@@ -1,7 +1,7 @@
 """Travelling subjects: each head scanned at one site and harmonized to another, against the truth there.
 
 ``python benchmarks/travelling.py --labels LABELS --cache HEADS --out travelling.jsonl`` harmonizes all contrasts of
-every head to those of its target site, which a scan of another person sets. For each contrast it prints PSNR in the
+every head to those of its target site, which a session of another person sets. For each contrast it prints PSNR in the
 brain and in the head after one best scale factor, and SSIM: as scanned, matched to the other person's histogram,
 harmonized, and what can be known (the exact anatomy under the other person's true table). Then the gains over people
 with Wilcoxon's p, and Dice of tissues segmented from the original and from the harmonized image.
@@ -43,7 +43,7 @@ def measured(number: int, person: Someone, other: Someone, on: Stage) -> Rows:
     here, there = on.pair(number)
     sources = {contrast: person.scan(here[contrast], "source") for contrast in CONTRASTS}
     references = {contrast: other.scan(there[contrast], "reference") for contrast in CONTRASTS}
-    targets = [on.encoded(scan, contrast) for contrast, scan in references.items()]
+    targets = on.encoded_together(references)
     rows: Rows = []
     for contrast, image in zip(CONTRASTS, on.harmonized(sources, targets), strict=True):
         original, reference = sources[contrast], references[contrast]

@@ -1,4 +1,4 @@
-"""One class for each thing a user can do wrong, or the world can do to us: exit code, sentence, hint.
+"""Expected failures, one class per cause: exit code, sentence, hint.
 
 Exit codes follow fMRIPrep's 16-18 and ``sysexits.h``'s 64-75.
 """
@@ -13,7 +13,7 @@ DATA = "haca3-error: "  # begins the line of a traceback that holds the error as
 
 
 class Haca3Error(Exception):
-    """An expected failure: a sentence saying what was found and what is needed, a hint saying what to do."""
+    """An expected failure: a sentence on what was found and what is required, and a hint on what to do."""
 
     exit_code: ClassVar[int] = 1
 
@@ -68,7 +68,7 @@ class NoUsableImage(Haca3Error):
 
 
 class Unavailable(Haca3Error):
-    """Weights, template or GPU are not to be had."""
+    """Weights, template or GPU are unavailable."""
 
     exit_code = 69
 
@@ -107,8 +107,15 @@ class Failure:
         return known(self.sentence, self.hint)
 
 
+def exit_codes() -> dict[int, str]:
+    """Every exit code with its meaning."""
+    kinds = sorted(Haca3Error.__subclasses__(), key=lambda kind: kind.exit_code)
+    own = {0: "Everything is done.", 1: "At least one session failed; the others are done."}
+    return own | {kind.exit_code: str(kind.__doc__) for kind in kinds}
+
+
 def from_traceback(text: str) -> Haca3Error | None:
-    """The expected error that a printed traceback ends with; None where it ends with another one."""
+    """The expected error at the end of a printed traceback; None for any other error."""
     _, mark, after = text.rpartition(DATA)
     if not mark or "Traceback (most recent call last)" in after:
         return None

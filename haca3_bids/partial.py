@@ -1,4 +1,4 @@
-"""A file that other processes see whole or not at all."""
+"""Atomic writing: other processes see a file only when it is complete."""
 
 from __future__ import annotations
 

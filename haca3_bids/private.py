@@ -1,4 +1,4 @@
-"""Folders that nobody else may write to: what is kept in them is trusted, and some of it is unpickled."""
+"""Folders that only their owner can write to, because their content is trusted and partly unpickled."""
 
 from __future__ import annotations
 

@@ -1,70 +1,178 @@
-"""What a run is asked to do: frozen dataclasses, from which command line, TOML, sidecars and fingerprints are made."""
+"""What a run is asked to do: frozen dataclasses whose fields declare every option once (see ``option``)."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
-CONTRASTS = ("T1w", "T2w", "PDw", "FLAIR")  # the order in which sources and outputs are listed everywhere
-BETAS = ("argmax", "sample")  # how HACA3 takes anatomy from its probabilities
+from haca3_bids.digest import short_digest
+from haca3_bids.option import Checked, setting, shaping
+from haca3_bids.parse import memory_gb, named_folder, show_memory, show_named_folder, show_threshold, threshold
+
+Contrast = Literal["T1w", "T2w", "PDw", "FLAIR"]
+Precision = Literal["fp32", "bf16"]
+PRECISIONS: tuple[str, ...] = get_args(Precision)
+CONTRASTS: tuple[str, ...] = get_args(Contrast)  # the order in which sources and outputs are listed everywhere
 REFERENCE_ORDER = ("T1w", "T2w", "FLAIR", "PDw")  # the first one present is the session's reference
 WHITE_MATTER_PEAK = 1000.0  # intensity of the white-matter peak in every image that is written
+TEMPLATE_SPACES = {"MNI152NLin2009cSym": "MNI152NLin2009cSym", "builtin": "MNI152NLin2009aSym"}
 
 
 @dataclass(frozen=True)
-class PreprocessingSettings:
-    """How a raw scan is brought to the template grid."""
-
-    template: str = "MNI152NLin2009cSym"  # or "builtin"
-    sloppy: bool = False  # coarse and fast, for tests and demonstrations
-    force: tuple[str, ...] = ()  # "registration": a poor one is a warning, not a failure
-    # "orientation": so is a header that does not say how the voxels lie
-    seed: int = 0  # of ITK's samplers
-    threads: int = 1
-    device: str = "cpu"  # of ECLARE
-    super_resolution: str = "none"  # or "builtin", "eclare": of scans in thick slices
-    longitudinal: bool = False  # all sessions of a subject in one frame
-
-
-@dataclass(frozen=True)
-class HarmonizationSettings:
-    """How the networks are applied."""
-
-    weights: str = "builtin"  # a registered name or a file
-    fusion_weights: str = "auto"  # of HACA3: a registered name, a file, "median"; auto: the authors' with their weights
-    variant: str | None = None  # "haca3" or "haca3plus"; None: the variant the weights were made for
-    background: str = "otsu"  # or "none"
-    precision: str = "fp32"  # or "bf16"
-    device: str = "auto"  # "auto", "cpu", "cuda", "cuda:N"
-    batch_size: int = 8  # slices
-    beta: str = "argmax"  # one of BETAS
-    samples: int = 1  # drawn images when beta is "sample"
-    seed: int = 0
-    like_authors: bool = False  # the released program's arithmetic instead of the default mode's
-    threads: int = 0  # 0: as PyTorch chooses
-
-
-@dataclass(frozen=True)
-class SelectionSettings:
+class SelectionSettings(Checked):
     """Which sessions and images of the dataset are taken, and what is known of them already."""
 
-    participants: tuple[str, ...] = ()  # labels without prefix; empty: all
-    sessions: tuple[str, ...] = ()
-    modalities: tuple[str, ...] = CONTRASTS  # contrasts that serve as sources
-    filter_file: Path | None = None
-    database_dir: Path | None = None
-    skip_validation: bool = False
-    derivatives: tuple[tuple[str, Path], ...] = ()  # name and folder of earlier derivatives
+    participants: tuple[str, ...] = setting(
+        (),
+        "participants to process: labels with or without 'sub-', or a text file with one label per line",
+        "--participant-label --participant_label",
+        metavar="LABEL",
+    )
+    sessions: tuple[str, ...] = setting(
+        (),
+        "sessions to process: labels with or without 'ses-', or a text file with one label per line",
+        "--session-label --session-id",
+        metavar="LABEL",
+    )
+    modalities: tuple[Contrast, ...] = setting(CONTRASTS, "contrasts to use as sources")
+    filter_file: Path | None = setting(
+        None,
+        "JSON file that selects scans by their BIDS entities: keys t1w, t2w, pdw and flair, each with an object of "
+        "entities and values; null means that an entity must be absent, '*' accepts any value",
+        "--bids-filter-file",
+        metavar="FILE",
+        exists=True,
+    )
+    database_dir: Path | None = setting(
+        None,
+        "folder with a pybids database of the dataset, for use by other tools; created if missing and updated if out "
+        "of date (haca3-bids itself always reads the dataset)",
+        "--bids-database-dir",
+        metavar="DIR",
+        exists=True,
+    )
+    skip_validation: bool = setting(False, "do not run the BIDS validator on the input", "--skip-bids-validation")
+    derivatives: tuple[tuple[str, Path], ...] = setting(
+        (),
+        "earlier derivatives whose brain masks, head masks and rigid transforms are reused instead of computed",
+        "-d --derivatives",
+        metavar="NAME=PATH",
+        kind=named_folder,
+        show=show_named_folder,
+    )
 
 
 @dataclass(frozen=True)
-class OutputSettings:
+class PreprocessingSettings(Checked):
+    """How a raw scan is brought to the template grid."""
+
+    template: str = setting(
+        "MNI152NLin2009cSym",
+        "template space: MNI152NLin2009cSym from TemplateFlow, or the skull-stripped builtin, which needs no download",
+        choices=tuple(TEMPLATE_SPACES),
+        metavar="NAME",
+    )
+    sloppy: bool = setting(False, "coarse and fast preprocessing; for testing only")
+    force: tuple[Literal["registration", "orientation"], ...] = setting(
+        (),
+        "turn an error into a warning: registration accepts a poor alignment, orientation accepts a header that does "
+        "not define left and right",
+    )
+    seed: int = setting(
+        0, "random seed; --seed overrides it for the networks", "--random-seed", also="harmonization.seed"
+    )
+    threads: int = setting(1, shapes=())
+    device: str = setting("cpu", shapes=())  # of ECLARE
+    super_resolution: Literal["none", "builtin", "eclare"] = setting(
+        "none",
+        "upsampling of thick slices: none for spline interpolation, builtin for a network trained on the scan itself, "
+        "eclare for the ECLARE program",
+    )
+    longitudinal: bool = setting(
+        False,
+        "register all sessions of a subject to one unbiased frame, with the same crop and masks",
+        shapes=("images",),
+    )
+
+
+@dataclass(frozen=True)
+class HarmonizationSettings(Checked):
+    """How the networks are applied."""
+
+    weights: str = setting(  # fingerprints hold the SHA-256 of both weights
+        "builtin", "weights of the networks: builtin, haca3, haca3plus, or a file", metavar="NAME|FILE", shapes=()
+    )
+    fusion_weights: str = setting(
+        "auto",
+        "fusion of the three slice orientations with HACA3 weights: fusion (the authors' network), a file, or median; "
+        "auto uses the authors' network with the authors' weights and the median otherwise",
+        metavar="NAME|FILE",
+        shapes=(),
+    )
+    variant: str | None = (
+        setting(  # a checkpoint may also be of the "mixture"; an encoded target depends on the variant
+            None,
+            "architecture of the attention (default: the one the weights were trained with)",
+            choices=("haca3", "haca3plus"),
+            shapes=("images",),
+        )
+    )
+    like_authors: bool = setting(
+        False,
+        "arithmetic of the networks: haca3, or authors to reproduce the authors' released program",
+        "--engine",
+        meanings={"haca3": False, "authors": True},
+    )
+    background: Literal["otsu", "none"] = setting(
+        "otsu", "how to remove the background before the networks are applied"
+    )
+    device: str = setting(
+        "auto",
+        "where the networks run: auto, cpu, cuda or cuda:N; requesting an unavailable GPU is an error",
+        group="execution",
+        metavar="DEVICE",
+        shapes=(),
+        label="Device",
+    )
+    batch_size: int = setting(8, "slices processed at once by the networks", group="execution", least=1, shapes=())
+    precision: Precision = setting(
+        "fp32",
+        "numerical precision of the networks; bf16 is faster on GPUs, and on CPUs with AVX512-BF16 or AMX",
+        label="Precision",
+    )
+    beta: Literal["argmax", "sample"] = setting(
+        "argmax",
+        "anatomy with HACA3 weights: argmax takes the most likely level, sample draws it from the probabilities as the "
+        "authors do",
+        shapes=("images",),
+        label="Anatomy",
+    )
+    samples: int = setting(
+        1, "images to draw with --beta sample; the output is their mean", metavar="K", least=1, shapes=("images",)
+    )
+    seed: int = setting(0, "random seed of --beta sample", label="Seed")
+    threads: int = setting(0, shapes=())  # 0: as PyTorch chooses
+
+
+@dataclass(frozen=True)
+class OutputSettings(Checked):
     """What is written beside the harmonized images on the template grid."""
 
-    spaces: tuple[str, ...] = ("template",)  # "template", "native"
-    extras: tuple[str, ...] = ()  # "beta", "attention", "std"
+    spaces: tuple[str, ...] = setting(
+        ("template",),
+        "grids of the harmonized images: template (always written) and native, the grid of the session's reference "
+        "scan",
+        "--output-spaces",
+        choices=("template", "native", *TEMPLATE_SPACES.values()),
+        metavar="SPACE",
+    )
+    extras: tuple[Literal["beta", "attention", "std"], ...] = setting(
+        (),
+        "additional images: beta (anatomy), attention (weight of each source), std (standard deviation of --samples)",
+        "--extra-outputs",
+    )
 
     @property
     def native(self) -> bool:
@@ -73,34 +181,74 @@ class OutputSettings:
 
 
 @dataclass(frozen=True)
-class QualitySettings:
+class QualitySettings(Checked):
     """What is thought of quality numbers, and what reports show; nothing here changes a voxel."""
 
-    thresholds: tuple[tuple[str, float | None, float | None], ...] = ()  # measure, look, fail: other than usual
-    group_by: str = ""  # column by which the group level colours and chooses targets; "": site, else scanner
-    show_targets: bool = False  # slices of target images in everyone\'s report
+    thresholds: tuple[tuple[str, float | None, float | None], ...] = setting(
+        (),
+        "limits beyond which a quality measure flags a session for review (LOOK) or as failed (FAIL); 'none' removes "
+        "a limit",
+        "--qc-thresholds",
+        metavar="MEASURE=LOOK[:FAIL]",
+        kind=threshold,
+        show=show_threshold,
+    )
+    group_by: str = setting(
+        "",
+        "variable that colours sessions and suggests targets in the group report: a column of participants.tsv, or "
+        "scanner, manufacturer, model, field or session (default: site, else scanner, else session)",
+        metavar="COLUMN",
+    )
+    show_targets: bool = setting(
+        False,
+        "show slices of target images in the reports of all participants; off by default because a target image may "
+        "belong to another person",
+    )
 
 
 @dataclass(frozen=True)
-class ExecutionSettings:
+class ExecutionSettings(Checked):
     """How the run is carried out; nothing here changes a voxel."""
 
-    work_dir: Path | None = None  # None: a folder of the system's scratch space
-    clean_workdir: bool = False
-    keep_work: bool = False
-    nprocs: int | None = None  # None: as many as this process may use
-    omp_nthreads: int | None = None
-    mem_gb: float | None = None
-    plugin_file: Path | None = None
-    reprocess: bool = False
-    stop_on_first_crash: bool = False
-    resource_monitor: bool = False
-    write_graph: bool = False
-    debug: bool = False
-    verbosity: int = 0
-    dry_run: bool = False
-    reports_only: bool = False
-    boilerplate_only: bool = False
+    work_dir: Path | None = setting(
+        None,
+        "folder for intermediate files, outside the input dataset (default: below the system's temporary folder)",
+        "-w --work-dir",
+        metavar="DIR",
+    )
+    clean_workdir: bool = setting(False, "empty the work folder before starting", act=True)
+    keep_work: bool = setting(False, "keep the intermediate files of finished sessions")
+    nprocs: int | None = setting(
+        None,
+        "maximum number of processes (default: as allowed by cgroup, Slurm and CPU affinity)",
+        "--nprocs --n-procs",
+        least=1,
+    )
+    omp_nthreads: int | None = setting(None, "maximum number of threads per process", least=1)
+    mem_gb: float | None = setting(
+        None,
+        "memory limit, for example 12GB (default: as allowed by cgroup and Slurm)",
+        "--mem --mem-gb",
+        metavar="SIZE",
+        kind=memory_gb,
+        show=show_memory,
+    )
+    plugin_file: Path | None = setting(
+        None,
+        "YAML file with Nipype's 'plugin' and 'plugin_args', for Slurm and other schedulers",
+        "--nipype-plugin-file",
+        metavar="FILE",
+        exists=True,
+    )
+    reprocess: bool = setting(False, "process finished sessions again", act=True)
+    stop_on_first_crash: bool = setting(False, "stop the run at the first failure")
+    resource_monitor: bool = setting(False, "log memory and CPU use of every step")
+    write_graph: bool = setting(False, "write the graph of the workflow to the logs")
+    debug: bool = setting(False, "keep all intermediate files and log everything, including tracebacks")
+    verbosity: int = setting(0, "increase the verbosity; repeat for more (-vv)", "-v --verbose", kind=None)
+    dry_run: bool = setting(False, "print the images found and the plan, then exit without writing", act=True)
+    reports_only: bool = setting(False, "regenerate the reports of an existing output, then exit", act=True)
+    boilerplate_only: bool = setting(False, "write the methods text (citation boilerplate), then exit", act=True)
 
 
 @dataclass(frozen=True)
@@ -110,7 +258,17 @@ class Settings:
     bids_dir: Path
     output_dir: Path
     level: str = "participant"
-    targets: tuple[str, ...] = ()  # [NAME=]VALUE as typed; empty: the built-in reference of each contrast found
+    targets: tuple[str, ...] = setting(  # as typed
+        (),
+        "contrast to harmonize to: a contrast (its built-in reference), an image, sub-X[_ses-Y] of the dataset, "
+        "several sessions (sub-*_ses-2 or a text file of names; their mean is used), a protocol "
+        "(T1w=MPRAGE:field=3,tr=2300,ti=900 or T1w=SIDECAR.json), tissue intensities (T1w:grey=0.75,csf=0.2), or "
+        "theta of HACA3 weights, T1w:theta0,theta1[,eta0,eta1] (default: the built-in reference of each contrast that "
+        "a session has)",
+        "--target",
+        group="harmonization",
+        metavar="[NAME=]VALUE",
+    )
     selection: SelectionSettings = SelectionSettings()
     preprocessing: PreprocessingSettings = PreprocessingSettings()
     harmonization: HarmonizationSettings = HarmonizationSettings()
@@ -119,21 +277,11 @@ class Settings:
     execution: ExecutionSettings = ExecutionSettings()
 
 
-NOT_IN_FINGERPRINT = frozenset({"device", "batch_size", "threads", "weights", "fusion_weights"})
-
-
 def fingerprint(settings: Settings, *, weights_sha256: str, fusion_sha256: str, version: str) -> str:
     """Sixteen hexadecimal digits that change with every setting, weight or version that can change an output.
 
     Which images, sessions and targets are taken does not enter: each session's record holds those itself.
     """
-    parts = {
-        group: {key: value for key, value in asdict(part).items() if key not in NOT_IN_FINGERPRINT}
-        for group, part in (
-            ("preprocessing", settings.preprocessing),
-            ("harmonization", settings.harmonization),
-            ("outputs", settings.outputs),
-        )
-    }
-    text = json.dumps([version, weights_sha256, fusion_sha256, parts], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    groups = ("preprocessing", "harmonization", "outputs")
+    parts = {group: shaping(getattr(settings, group), "images") for group in groups}
+    return short_digest(json.dumps([version, weights_sha256, fusion_sha256, parts], sort_keys=True))

@@ -14,8 +14,8 @@ from sphinx.util.docutils import SphinxDirective
 
 from haca3_bids import errors
 from haca3_bids.bids.choice import RULE
-from haca3_bids.cli.option import Option
 from haca3_bids.cli.options import OPTIONS
+from haca3_bids.option import Option
 from haca3_bids.quality.thresholds import THRESHOLDS, Threshold
 
 
@@ -24,7 +24,7 @@ def option_lines() -> Iterator[str]:
     for title, options in OPTIONS.items():
         yield f"**{title}**\n"
         for option in options:
-            yield f"`{', '.join(_flags(option))}`\n: {option.help}{_choices(option)}\n"
+            yield f"`{', '.join(_flags(option))}`\n: {option.text}{_choices(option)}{_reported(option)}\n"
 
 
 def _flags(option: Option) -> Iterator[str]:
@@ -36,14 +36,14 @@ def _choices(option: Option) -> str:
     return f"; one of {', '.join(f'`{choice}`' for choice in option.choices)}" if option.choices else ""
 
 
+def _reported(option: Option) -> str:
+    return f"; sidecar key `{option.label}`" if option.label else ""
+
+
 def exit_code_lines() -> Iterator[str]:
     """Exit codes and their meanings."""
     yield "| code | meaning |\n|---|---|"
-    yield "| 0 | everything is done |"
-    yield "| 1 | at least one session failed, the others are done |"
-    found = {kind.exit_code: kind for kind in errors.Haca3Error.__subclasses__()}
-    for code, kind in sorted(found.items()):
-        yield f"| {code} | {(kind.__doc__ or '').strip()} |"
+    yield from (f"| {code} | {text} |" for code, text in errors.exit_codes().items())
 
 
 def rule_lines() -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Writing small files whole or not at all, and locks between processes."""
+"""Atomic writing of small files, and locks between processes."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def make_folder(path: Path) -> Path:
     except OSError as error:
         raise CannotCreate(f"The folder {path} cannot be created ({error.strerror}).") from error
     if not os.access(path, os.W_OK | os.X_OK):
-        raise CannotCreate(f"The folder {path} cannot be written to.", "Check its owner and permissions.")
+        raise CannotCreate(f"The folder {path} is not writable.", "Check its owner and permissions.")
     return path
 
 
@@ -86,12 +86,12 @@ def locked(output_dir: Path, what: str, patience_s: float = LOCK_PATIENCE_S) -> 
         lock.acquire(timeout=patience_s, poll_interval=min(LONGEST_POLL_S, max(patience_s / 1000, SHORTEST_POLL_S)))
     except Timeout:
         raise TemporaryFailure(
-            f"Another process is working on {what} in {output_dir.name}.", "Wait until it is done, then try again."
+            f"Another process is processing {what} in {output_dir.name}.", "Wait until it has finished, then try again."
         ) from None
     except PermissionError as error:
         raise CannotCreate(
             f"The lock logs/locks/{path.name} of {output_dir.name} cannot be opened ({error.strerror}).",
-            f"It belongs to somebody else ({_owner(path)}), who can open the output to the group: chmod -R g+w.",
+            f"Its owner is {_owner(path)}, who can make the output writable for the group: chmod -R g+w.",
         ) from error
     try:
         yield

@@ -1,4 +1,4 @@
-"""Which scan of a session stands for a contrast when there are several: a rule, and its words."""
+"""The choice among several scans of a contrast in a session: the criteria, and their descriptions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STEP_MM = 0.1  # voxel sizes closer than this count as equal
 
 @dataclass(frozen=True)
 class Candidate:
-    """A scan that could stand for its contrast."""
+    """A scan that could be chosen for its contrast."""
 
     path: Path
     entities: Mapping[str, str]
@@ -68,25 +68,25 @@ def _run(scan: Candidate) -> float:
 
 
 RULE: Sequence[tuple[Callable[[Candidate], float], str]] = (
-    (_readable, "it is one 3D volume whose header can be believed"),
+    (_readable, "it is one 3D volume with a consistent header"),
     (_whole_head, "it covers the whole head (100 mm or more along every axis)"),
-    (_thickest, "its voxels are shorter along their longest edge"),
+    (_thickest, "its voxels are smaller along their longest edge"),
     (
         _reconstruction,
         "it is corrected for coil sensitivity (rec-norm, or NORM in ImageType), or a plain reconstruction",
     ),
     (_voxel_volume, "its voxels are smaller"),
-    (_echo, "its echo is the earlier one"),
-    (_run, "it is the later run (a scan is usually repeated because the first one failed)"),
+    (_echo, "its echo is earlier"),
+    (_run, "its run is later (a scan is usually repeated because the first one failed)"),
 )
 
 
 def choose(candidates: Sequence[Candidate]) -> tuple[Candidate, str, dict[Path, str]]:
-    """The scan that stands for a contrast, why, and why not each of the others.
+    """The scan chosen for a contrast, the reason, and the reason against each of the others.
 
-    The rule compares scans by the criteria of ``RULE``, one after the other; the first that tells two scans apart
-    decides. Where none does, the name that comes first in the alphabet wins, so that the choice never depends on
-    the order of a folder's listing.
+    The rule compares scans by the criteria of ``RULE``, one after the other; the first that differs between
+    two scans decides. If none does, the name that comes first in the alphabet wins, so that the choice does not depend
+    on the order of the files in a folder.
     """
     ordered = sorted(candidates, key=lambda scan: (*(criterion(scan) for criterion, _ in RULE), scan.path.name))
     best = ordered[0]
@@ -100,4 +100,4 @@ def _difference(best: Candidate, other: Candidate) -> str:
     for criterion, words in RULE:
         if criterion(best) != criterion(other):
             return words
-    return "nothing tells them apart, and its name comes first"
+    return "they meet the same criteria, and its name comes first in the alphabet"

@@ -1,6 +1,6 @@
-"""The pybids database of a dataset, kept for the tools that read one: made when it is missing, anew when it is stale.
+"""The pybids database of a dataset, for other tools: created if it is missing or outdated.
 
-Nothing here is read from it. The folders are looked at themselves, so that a database of yesterday hides no image.
+The App does not read it but searches the folders themselves, so that an outdated database hides no image.
 """
 
 from __future__ import annotations

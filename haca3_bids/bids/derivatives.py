@@ -1,4 +1,4 @@
-"""The files of one session: made in a folder of their own, then moved into the dataset all at once."""
+"""The files of one session: written to a temporary folder, then moved into the dataset together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the derivatives dataset says of itself: description, ignore list, descriptions of its labels, readme."""
+"""The description of the derivatives dataset: dataset_description.json, ignore list, labels, readme."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ APP = "haca3_bids"
 BIDSIGNORE = ("*.html", "figures", "log", "logs", "*_xfm.*", "group_*", "*_qc.json", ".partial-*")
 README = """# Images harmonized with HACA3
 
-Every session's images, on the template grid:
+The images of each session on the template grid:
 
 * `desc-preproc`: bias-corrected, rigidly registered, white-matter peak at 1000;
 * `desc-haca3`, `desc-haca3NAME`: harmonized to the built-in reference, or to the target NAME (see `descriptions.tsv`).
 
-`space-` names the frame of coordinates; the alignment is rigid (6 parameters): size and shape are the subject's own.
-The sidecar of each image says what it was made from and how. `sub-*.html` show the images; `logs/` hold each run's
-settings, messages and methods text.
+`space-` names the coordinate system. The alignment is rigid (6 parameters), so size and shape are those of the subject.
+The sidecar of each image describes its sources and processing. `sub-*.html` are the reports, and `logs/` contains the
+settings, messages and methods text of each run.
 """
 
 
 def describe_dataset(output_dir: Path, bids_dir: Path, *, version: str, weights: Mapping[str, str]) -> None:
-    """Write what is missing of the dataset's own files; refuse a dataset that is not ours or has other weights.
+    """Write the missing files of the dataset; reject a dataset of another program or with other weights.
 
     ``weights`` maps "name", "sha256", "variant", "fusion_name" and "fusion_sha256".
     """
@@ -52,27 +52,27 @@ def describe_dataset(output_dir: Path, bids_dir: Path, *, version: str, weights:
 
 
 def check_dataset(output_dir: Path, weights: Mapping[str, str]) -> None:
-    """Raise CannotCreate when the folder holds another dataset, or one made with other weights. Writes nothing."""
+    """Raise CannotCreate if the folder has another dataset, or one made with other weights. Writes nothing."""
     path = output_dir / "dataset_description.json"
     if not path.exists():
         foreign = [one.name for one in output_dir.glob("sub-*")] if output_dir.is_dir() else []
         if foreign:
             raise CannotCreate(
-                f"{output_dir.name} holds {foreign[0]} but no dataset_description.json; haca3-bids did not write it.",
-                "Give an empty or new OUTPUT_DIR.",
+                f"{output_dir.name} has {foreign[0]} but no dataset_description.json; haca3-bids did not write it.",
+                "Choose an empty or a new OUTPUT_DIR.",
             )
         return
     old = read_json(path)
     made_by = [one.get("Name") for one in (old or {}).get("GeneratedBy", []) if isinstance(one, dict)]
     if old is None or APP not in made_by:
-        raise CannotCreate(f"{output_dir.name} is a dataset that haca3-bids did not write.", "Give a new OUTPUT_DIR.")
+        raise CannotCreate(f"{output_dir.name} is a dataset that haca3-bids did not write.", "Choose a new OUTPUT_DIR.")
     before = old.get("Haca3", {}).get("Weights", {})
     for key, word in (("sha256", "weights"), ("fusion_sha256", "fusion weights"), ("variant", "variant")):
         if before.get(key, weights.get(key)) != weights.get(key):
             raise CannotCreate(
                 f"{output_dir.name} was made with other {word} ({before.get('name')}, {str(before.get(key))[:12]}), "
                 f"not with {weights.get('name')} ({str(weights.get(key))[:12]}).",
-                "Images of different weights are not comparable: give another OUTPUT_DIR.",
+                "Images made with different weights are not comparable. Choose another OUTPUT_DIR.",
             )
 
 
@@ -116,7 +116,7 @@ def claim_targets(output_dir: Path, targets: Sequence[Target]) -> None:
                 raise CannotCreate(
                     f"{output_dir.name} already has images of another target under the name desc-{target.key} "
                     f"({_difference(before, target)}).",
-                    "Give the target another name (--target NAME=VALUE), or another OUTPUT_DIR.",
+                    "Choose another name for the target (--target NAME=VALUE), or another OUTPUT_DIR.",
                 )
             known[target.key] = replace(before, fingerprint=target.fingerprint or before.fingerprint)
         description = read_json(path) or {}

@@ -90,7 +90,7 @@ def list_subjects(bids_dir: Path, wanted: Sequence[str] = ()) -> list[str]:
     links = {path.name.removeprefix("sub-"): path for path in bids_dir.glob("sub-*")}
     found = sorted(label for label, path in links.items() if path.is_dir() or not path.exists())
     if not found:
-        raise InvalidBids(f"There is no subject (no folder sub-*) in {bids_dir.name}.", "Is this a BIDS dataset?")
+        raise InvalidBids(f"{bids_dir.name} has no subjects (no folders sub-*).", "Is this a BIDS dataset?")
     missing = [label for label in wanted if label not in found]
     if missing:
         some = ", ".join(found[:8]) + (", ..." if len(found) > 8 else "")
@@ -110,10 +110,10 @@ def read_filters(path: Path | None) -> dict[str, dict[str, Any]]:
         raise UsageError(f"The filter file {path.name} cannot be read as JSON ({type(error).__name__}).") from error
     by_key = {contrast.lower(): contrast for contrast in CONTRASTS}
     if not isinstance(filters, dict) or not all(isinstance(value, dict) for value in filters.values()):
-        raise UsageError(f"{path.name} must hold an object of objects.", 'For example {"t1w": {"acquisition": "3D"}}.')
+        raise UsageError(f"{path.name} must be an object of objects.", 'For example {"t1w": {"acquisition": "3D"}}.')
     unknown = sorted(set(filters) - set(by_key))
     if unknown:
-        raise UsageError(f"{path.name} has the key '{unknown[0]}'; known are: {', '.join(by_key)}.")
+        raise UsageError(f"{path.name} has the unknown key '{unknown[0]}'. Known keys: {', '.join(by_key)}.")
     return {by_key[key]: value for key, value in filters.items()}
 
 

@@ -1,4 +1,4 @@
-"""What earlier derivatives already know of a session: brain, head and the rigid way to the template."""
+"""Results of earlier derivatives for a session: brain mask, head mask and rigid transform to the template."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ LINEAR_EXTENSIONS = (
 
 
 def check_derivatives(derivatives: Sequence[tuple[str, Path]]) -> None:
-    """Raise UsageError when a folder of earlier derivatives is not there."""
+    """Raise UsageError if a folder of earlier derivatives does not exist."""
     for name, folder in derivatives:
         if not folder.is_dir():
-            raise UsageError(f"--derivatives {name}={folder}: there is no such folder.")
+            raise UsageError(f"--derivatives {name}={folder}: this folder does not exist.")
 
 
 def find_given(derivatives: Sequence[tuple[str, Path]], session: Session, space: str) -> dict[str, Path]:

@@ -1,4 +1,4 @@
-"""The files that a dataset's ``.bidsignore`` names: patterns as in ``.gitignore``."""
+"""The files that match a dataset's ``.bidsignore``, with patterns as in ``.gitignore``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text and JSON as people and scanners leave them, read as far as their meaning is clear."""
+"""Tolerant reading of text and JSON files: whatever is unambiguous is accepted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 ODD_ENCODINGS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
-KINDS = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+KINDS = {list: "a list", str: "a string", bool: "true or false", type(None): "null"}
 
 
 def read_text(path: Path) -> str:
@@ -35,7 +35,7 @@ def read_object(path: Path) -> tuple[dict[str, Any], str]:
     try:
         text = read_text(path)
     except FileNotFoundError:
-        return {}, f"{path.name} is a link that points nowhere"
+        return {}, f"{path.name} is a broken link"
     except OSError as error:
         return {}, f"{path.name} cannot be read ({error.strerror})"
     if not text.strip("\0 \t\r\n"):
@@ -45,14 +45,14 @@ def read_object(path: Path) -> tuple[dict[str, Any], str]:
     except (ValueError, RecursionError) as error:
         return {}, f"{path.name} is not valid JSON ({error})"
     if not isinstance(content, dict):
-        return {}, f"{path.name} holds no JSON object but {KINDS.get(type(content), 'a number')}"
+        return {}, f"{path.name} contains not a JSON object but {KINDS.get(type(content), 'a number')}"
     kept = {key: value for key, value in content.items() if is_finite(value)}
     lost = ", ".join(sorted(set(content) - set(kept)))
     return kept, f"{lost} of {path.name} is not a finite number" if lost else ""
 
 
 def is_finite(value: Any) -> bool:
-    """Whether a JSON value holds no NaN and no infinity, however deep."""
+    """Whether a JSON value contains no NaN and no infinity at any depth."""
     if isinstance(value, float):
         return math.isfinite(value)
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""The NIfTI files of a subject as they lie in its folders, and what is wrong with the names of the folders."""
+"""The NIfTI files in the folders of a subject, and problems with the names of the folders."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from haca3_bids.bids.names import is_label, parse_entities
 from haca3_bids.errors import BadInput
 
 IMAGE_EXTENSIONS = (".nii", ".nii.gz")
-LABELS = "Labels have letters, digits and '+' only; rename the folder and the files in it."
+LABELS = "Labels consist of letters, digits and '+'. Rename the folder and the files in it."
 
 
 def check_subject_folder(bids_dir: Path, subject: str) -> None:
-    """Raise BadInput where a subject's label is none, or its folder is a link that points nowhere."""
+    """Raise BadInput if the label of a subject is invalid, or its folder is a broken link."""
     folder = bids_dir / f"sub-{subject}"
     if not is_label(subject):
-        raise BadInput(f"The folder {folder.name} has the label '{subject}', which is no BIDS label.", LABELS)
+        raise BadInput(f"The folder {folder.name} has the label '{subject}', which is not valid in BIDS.", LABELS)
     _check_link(folder, bids_dir)
 
 
@@ -35,7 +35,7 @@ def session_places(folder: Path) -> dict[str | None, Path]:
 def anatomical_files(place: Path, bids_dir: Path) -> list[Path]:
     """Every NIfTI file below a session's folder ``anat``, in alphabetical order; hidden ones are none.
 
-    Raises BadInput where one of these folders is a link that points nowhere, OSError where it cannot be read.
+    Raises BadInput if one of these folders is a broken link, OSError if it cannot be read.
     """
     _check_link(place, bids_dir)
     _check_link(place / "anat", bids_dir)
@@ -43,19 +43,19 @@ def anatomical_files(place: Path, bids_dir: Path) -> list[Path]:
 
 
 def unreadable(error: OSError, place: Path, bids_dir: Path) -> BadInput:
-    """What a refused look at a file or folder in ``place`` amounts to."""
+    """The error for a file or folder in ``place`` that cannot be read."""
     found = Path(str(error.filename or place))
     shown = found.relative_to(bids_dir) if found.is_relative_to(bids_dir) else found.name
     return BadInput(
-        f"{shown} cannot be read ({error.strerror}).", "Check its owner and permissions, or leave the subject out."
+        f"{shown} cannot be read ({error.strerror}).", "Check its owner and permissions, or exclude the subject."
     )
 
 
 def _check_link(place: Path, bids_dir: Path) -> None:
     if place.is_symlink() and not place.exists():
         raise BadInput(
-            f"{place.relative_to(bids_dir)} is a link that points nowhere.",
-            "Mount the folder it points to, or get the data.",
+            f"{place.relative_to(bids_dir)} is a broken link.",
+            "Mount the folder that it points to, or get the data.",
         )
 
 
@@ -70,15 +70,15 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def check_session_label(subject: str, session: str | None) -> None:
-    """Raise BadInput where the label of a session's folder is none."""
+    """Raise BadInput if the label of a session is invalid."""
     if session is not None and not is_label(session):
         raise BadInput(
-            f"The folder sub-{subject}/ses-{session} has the label '{session}', which is no BIDS label.", LABELS
+            f"The folder sub-{subject}/ses-{session} has the label '{session}', which is not valid in BIDS.", LABELS
         )
 
 
 def check_name(path: Path, subject: str, session: str | None, bids_dir: Path) -> None:
-    """Raise BadInput where the name of a file belongs to another subject or session than its folder."""
+    """Raise BadInput if a file name states another subject or session than its folder."""
     entities, _, _ = parse_entities(path.name)
     for key, expected, word in (("sub", subject, "subject"), ("ses", session, "session")):
         found = entities.get(key)
@@ -86,6 +86,6 @@ def check_name(path: Path, subject: str, session: str | None, bids_dir: Path) ->
             has = f"{key}-{found}" if found is not None else f"no {word}"
             wanted = f"{key}-{expected}" if expected is not None else f"no {word}"
             raise BadInput(
-                f"{path.relative_to(bids_dir)}: the name says {has}, the folder {wanted}.",
-                "Whose scan is it? Move or rename it, or name it in .bidsignore.",
+                f"{path.relative_to(bids_dir)}: the file name states {has}, the folder {wanted}.",
+                "Move or rename the file, or list it in .bidsignore.",
             )

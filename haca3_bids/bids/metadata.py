@@ -1,4 +1,4 @@
-"""What the sidecars of a raw scan say of it, by BIDS's rule of inheritance; a broken one is a warning, not an end."""
+"""The metadata of a raw scan, with BIDS inheritance. A broken sidecar gives a warning, not an error."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NOT_MAGNITUDE = {"P": "phase", "PHASE": "phase", "PHASE MAP": "phase", "I": "ima
 
 @dataclass(frozen=True)
 class Metadata:
-    """The values of a scan's sidecars, and sentences on what could not be read of them."""
+    """The values of a scan's sidecars, and warnings about what could not be read."""
 
     values: Mapping[str, Any]
     warnings: tuple[str, ...] = ()

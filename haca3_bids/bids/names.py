@@ -1,4 +1,4 @@
-"""BIDS labels and the names of the files that are written."""
+"""BIDS labels and output file names."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def is_label(text: str) -> bool:
 def check_label(label: str) -> str:
     """The label itself; UsageError when BIDS does not allow it."""
     if not is_label(label):
-        raise UsageError(f"'{label}' is no BIDS label.", LABEL_RULE)
+        raise UsageError(f"'{label}' is not a valid BIDS label.", LABEL_RULE)
     return label
 
 
@@ -72,9 +72,9 @@ def record_name(subject: str, session: str | None) -> str:
 def check_target_name(name: str) -> str:
     """The name itself; UsageError when it is no label or would collide with names of our own."""
     if not name.isascii() or not name.isalnum():
-        raise UsageError(f"'{name}' cannot name a target.", "Such a name has letters and digits only.")
+        raise UsageError(f"'{name}' is not a valid name of a target.", "A name consists of letters and digits.")
     if name.lower().endswith("std"):
-        raise UsageError(f"A target cannot be called '{name}': that ending names standard-deviation maps.")
+        raise UsageError(f"A target cannot be called '{name}': 'std' at the end means standard deviation.")
     return name
 
 

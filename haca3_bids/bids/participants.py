@@ -1,4 +1,4 @@
-"""``participants.tsv`` as people write it: what is clear is accepted, the rest is named."""
+"""Tolerant reading of ``participants.tsv``: whatever is unambiguous is accepted, the rest is reported."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHOWN = 3  # names in a warning
 
 @dataclass(frozen=True)
 class Participants:
-    """The columns of each participant (``sub-01``), and sentences on what is odd about the file."""
+    """The columns of each participant (``sub-01``), and warnings about the file."""
 
     rows: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
@@ -39,10 +39,10 @@ def read_participants(path: Path, known: Collection[str] = ()) -> Participants:
         words = error.strerror if isinstance(error, OSError) else error
         return Participants(warnings=(f"{path.name} cannot be read ({words}).",))
     if delimiter is None:
-        return Participants(warnings=(f"{path.name} has no column participant_id, so nothing of it is used.",))
+        return Participants(warnings=(f"{path.name} has no column participant_id and is not used.",))
     warnings = []
     if delimiter != "\t":
-        warnings.append(f"{path.name} has {DELIMITERS[delimiter]} between its columns; BIDS wants tabs.")
+        warnings.append(f"{path.name} has {DELIMITERS[delimiter]} between its columns; BIDS requires tabs.")
     rows, problems = _rows(header, body)
     rows, more = _with_zeros(rows, known)
     warnings += [f"{path.name}: {kind}: {_some(names)}." for kind, names in (problems | more).items() if names]
@@ -68,7 +68,7 @@ def _id_column(rows: Sequence[Sequence[str]]) -> int | None:
 def _rows(
     header: Sequence[str], body: Sequence[Sequence[str]]
 ) -> tuple[dict[str, dict[str, str]], dict[str, list[str]]]:
-    """The columns by participant, and the names or lines that are odd, by what is odd about them."""
+    """The columns by participant, and the problematic names or lines, by problem."""
     at = _id_column([header]) or 0
     rows: dict[str, dict[str, str]] = {}
     unclear: list[str] = []
@@ -84,8 +84,8 @@ def _rows(
         if before != row:
             twice.append(name)
             rows[name] = {key: value for key, value in (before | row).items() if before.get(key, value) == value}
-    unused = "rows that cannot be understood and are not used"
-    return rows, {unused: unclear, "more than one row, of which only what agrees is used": twice}
+    unused = "rows that are invalid and not used"
+    return rows, {unused: unclear, "more than one row, of which only the matching values are used": twice}
 
 
 def _participant(text: str) -> str:
@@ -96,7 +96,7 @@ def _participant(text: str) -> str:
 def _with_zeros(
     rows: Mapping[str, dict[str, str]], known: Collection[str]
 ) -> tuple[dict[str, dict[str, str]], dict[str, list[str]]]:
-    """The rows with ``sub-1`` renamed to ``sub-01`` where nobody else can be meant, and who was renamed."""
+    """The rows with ``sub-1`` renamed to ``sub-01`` where this is unambiguous, and the renamed participants."""
     renamed: dict[str, str] = {}
     for name in rows:
         meant = [one for one in known if one not in rows and _number(one) == _number(name) is not None]
@@ -104,7 +104,7 @@ def _with_zeros(
             renamed[name] = meant[0]
     clear = {name: new for name, new in renamed.items() if list(renamed.values()).count(new) == 1}
     names = [f"{name} for {new}" for name, new in clear.items()]
-    return {clear.get(name, name): row for name, row in rows.items()}, {"zeros are missing and were added": names}
+    return {clear.get(name, name): row for name, row in rows.items()}, {"missing zeros were added": names}
 
 
 def _number(participant: str) -> int | None:

@@ -1,8 +1,7 @@
-"""The record of a session: what its page is made from, and what tells that it is finished."""
+"""The record of a session: the source of its report, and the evidence that it is finished."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -11,12 +10,11 @@ from pathlib import Path
 from haca3_bids.bids.atomic import make_folder, write_json
 from haca3_bids.bids.discover import Session
 from haca3_bids.bids.names import record_name
+from haca3_bids.digest import file_sha256, short_digest
 from haca3_bids.errors import Failure
 from haca3_bids.records.files import read_record
 from haca3_bids.records.session import FORMAT, Completion, ImageLeftOut, ImageUsed, Quality, SessionRecord
 from haca3_bids.records.target import Target
-
-CHUNK = 2**20
 
 
 @dataclass(frozen=True)
@@ -38,20 +36,11 @@ def record_path(output_dir: Path, session: Session) -> Path:
     return output_dir / session.folder / record_name(session.subject, session.session)
 
 
-def sha256(path: Path) -> str:
-    """SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
 def stamp(path: Path) -> str:
     """A word that changes with name, size or time of a file; it says none of them, for records are shared."""
     found = path.stat()
     text = f"{path.name} {found.st_size} {found.st_mtime_ns}"
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return short_digest(text)
 
 
 def read_session(path: Path) -> SessionRecord | None:
@@ -79,7 +68,7 @@ def _as_recorded(path: Path, contrast: str, done: Completion | None) -> str:
 
 @lru_cache(maxsize=4096)
 def _hashed(path: Path, as_of: str) -> str:  # noqa: ARG001
-    return sha256(path)
+    return file_sha256(path)
 
 
 def found(context: Context) -> SessionRecord:
@@ -111,7 +100,7 @@ def completion(context: Context, targets: Sequence[Target], outputs: Mapping[str
     return Completion(
         context.fingerprint,
         stamps(session),
-        {contrast: sha256(image.path) for contrast, image in session.images.items()},
+        {contrast: file_sha256(image.path) for contrast, image in session.images.items()},
         {target.key: target for target in targets},
         dict(sorted(outputs.items())),
     )

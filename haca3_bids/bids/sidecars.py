@@ -1,14 +1,15 @@
-"""The JSON beside each image: what it is, what it was made from and how."""
+"""The JSON sidecars of the images: content, sources and processing."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from haca3_bids.option import labels
 from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.quality.contrast import is_table
 from haca3_bids.records.engine import EngineResult, HarmonizedImage, SourceReport
 from haca3_bids.records.preprocessing import Preprocessing, Registration, ScanFacts
-from haca3_bids.settings import WHITE_MATTER_PEAK
+from haca3_bids.settings import WHITE_MATTER_PEAK, HarmonizationSettings
 
 COPIED_KEYS: Mapping[str, tuple[type, ...]] = {  # of the raw sidecar: physics, nothing of the person, place or time
     "Manufacturer": (str,),
@@ -126,10 +127,7 @@ def harmonized_sidecar(image: HarmonizedImage, result: EngineResult, version: st
         "CutShareOfGrid": image.cut_share,
         "CoveredShareOfGrid": image.covered_share,
         "BrainWithoutSourcePercent": _percent(image.brain_without_source),
-        "Device": result.device,
-        "Precision": result.precision,
-        "Anatomy": result.anatomy,
-        "Seed": result.seed,
+        **{label: getattr(result, name) for name, label in labels(HarmonizationSettings).items()},
         "SoftwareVersion": version,
     }
 

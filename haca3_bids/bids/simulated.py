@@ -1,8 +1,7 @@
-"""A simulated cohort as a BIDS dataset: raw images with their sidecars, and a derivative dataset with the truth."""
+"""A simulated cohort as a BIDS dataset: raw images with sidecars, and a derivative dataset with the ground truth."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from haca3_bids import __version__
+from haca3_bids.bids.atomic import write_json
 from haca3_bids.bids.describe import BIDS_VERSION
 from haca3_bids.physics.anatomy import AFFINE
 from haca3_bids.physics.cohort import Scan, Session
@@ -27,8 +27,8 @@ MADE_BY = [{"Name": "haca3 simulate", "Version": __version__}]
 GRADIENT_ECHO = ("MPRAGE", "MDEFT", "SPGR")
 COLUMNS = {
     "age": {"Description": "Age at the first visit", "Units": "year"},
-    "site": {"Description": "Scanners that were visited"},
-    "lesions": {"Description": "Number of simulated lesions, those included that appear after the first visit"},
+    "site": {"Description": "Scanners visited"},
+    "lesions": {"Description": "Number of simulated lesions, including those that appear after the first visit"},
 }
 SESSION_COLUMNS = {
     "site": {"Description": "Scanner"},
@@ -45,8 +45,8 @@ def describe_dataset(out: Path, acknowledgement: str, command: str) -> None:
     about = {"Name": "Simulated people at simulated sites", "HowToAcknowledge": acknowledgement}
     write_json(out / "dataset_description.json", about | common | {"DatasetType": "raw"})
     write_json(truth / "dataset_description.json", {"Name": "Simulated truth"} | common | {"DatasetType": "derivative"})
-    (out / "README.md").write_text(f"# Simulated MR images\n\nMade by `{command}`. Nobody was scanned.\n\n{WHERE}")
-    (truth / "README.md").write_text(f"# The truth behind simulated MR images\n\n{WHAT}")
+    (out / "README.md").write_text(f"# Simulated MR images\n\nMade by `{command}`. No person was scanned.\n\n{WHERE}")
+    (truth / "README.md").write_text(f"# Ground truth of simulated MR images\n\n{WHAT}")
     (truth / ".bidsignore").write_text("\n".join(IGNORED) + "\n")
     rows = ["index\tname", "0\tair", *(f"{number}\t{name}" for number, name in enumerate(TISSUES, start=1))]
     (truth / "desc-tissues_dseg.tsv").write_text("\n".join(rows) + "\n")
@@ -54,16 +54,16 @@ def describe_dataset(out: Path, acknowledgement: str, command: str) -> None:
     write_json(out / "sessions.json", SESSION_COLUMNS)
 
 
-WHERE = "The truth behind the images (noise-free images, tissue maps, lesions, volumes) is in `derivatives/truth`.\n"
+WHERE = "The ground truth (noise-free images, tissue maps, lesions, volumes) is in `derivatives/truth`.\n"
 WHAT = """\
-All images lie upright in MNI position on one grid of 1 mm.
+All images are upright, in MNI position, on one 1 mm grid.
 
-* `desc-truth_<contrast>`: the noise-free image of a session under its site's protocol, white matter = 1. The sidecar
-  has the protocol and what was wrong with the scan.
-* `label-<tissue>_probseg`: the share of each voxel that is fluid (CSF), grey matter (GM), deep grey matter where the
-  map splits it off (SGM), white matter (WM), lesion (L). `desc-tissues_dseg`: the commonest tissue.
-* `label-L_mask`: voxels of which at least half is lesion.
-* `from-MNI152NLin2009cSym_to-scanner_mode-image_xfm.json`: how the head lay in the scanner, a matrix of millimetres.
+* `desc-truth_<contrast>`: the noise-free image of a session with its site's protocol, white matter = 1. The sidecar
+  lists the protocol and the artifacts of the scan.
+* `label-<tissue>_probseg`: the fraction of fluid (CSF), grey matter (GM), deep grey matter if the map distinguishes it
+  (SGM), white matter (WM) and lesion (L) in each voxel. `desc-tissues_dseg`: the most frequent tissue.
+* `label-L_mask`: voxels that are at least half lesion.
+* `from-MNI152NLin2009cSym_to-scanner_mode-image_xfm.json`: the position of the head in the scanner, a matrix in mm.
 * `volumes.tsv`: true volumes of every session in millilitres, age in years.
 """
 
@@ -157,8 +157,3 @@ def _truth_sidecar(session: Session, scan: Scan) -> dict[str, Any]:
     protocol = session.site.protocols[scan.contrast].to_dict()
     scale = {"WhiteMatterScale": session.site.scale}
     return {"SkullStripped": False, "Resolution": "1 mm", "Protocol": protocol, "Acquisition": wrong} | scale
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON with an indent."""
-    path.write_text(json.dumps(content, indent=2) + "\n")

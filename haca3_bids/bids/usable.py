@@ -1,4 +1,4 @@
-"""Which files of a folder ``anat`` are candidates at all: weighted magnitude images of one of the four contrasts."""
+"""Which files of a folder ``anat`` are candidates: weighted magnitude images of one of the four contrasts."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from haca3_bids.settings import CONTRASTS, SelectionSettings
 
 Filters = Mapping[str, Mapping[str, Any]]  # values wanted of entities, by contrast
 OTHER_CONTRASTS = {
-    "MP2RAGE": "not supported: an inversion image of MP2RAGE is no weighted image of one of the four contrasts",
-    "UNIT1": "not supported: the uniform image of MP2RAGE has noise in the place of air",
+    "MP2RAGE": "not supported: an inversion image of MP2RAGE does not have one of the four contrasts",
+    "UNIT1": "not supported: the uniform image of MP2RAGE has noise in place of air",
     "T1map": "not supported: a map of T1, not a T1-weighted image",
     "R1map": "not supported: a map of R1, not a T1-weighted image",
     "PDT2": "a combined PD and T2 image is two volumes in one file; split it into PDw and T2w",
-    "PD": "the suffix PD is deprecated; name a proton-density weighted image PDw",
+    "PD": "the suffix PD is deprecated; use PDw for a proton-density weighted image",
     "defacemask": "a mask, not an image",
     "mask": "a mask, not an image",
 }
 UNWANTED_ENTITIES = {
-    "ce": "contrast agent was given (ce-); ask for it by name with --bids-filter-file",
+    "ce": "contrast-enhanced (ce-); select it by label with --bids-filter-file",
     "inv": "not supported: an inversion image of a quantitative acquisition (inv-)",
     "mt": "part of a magnetization-transfer pair (mt-)",
     "chunk": "one of several parts of a head (chunk-)",
     "space": "not in its own space (space-): not a raw scan",
     "desc": "processed (desc-): not a raw scan",
-    "task": "taken during a task (task-); ask for it by name with --bids-filter-file",
+    "task": "acquired during a task (task-); select it by label with --bids-filter-file",
 }
 KNOWN_ENTITIES = ("sub", "ses", "acq", "rec", "run", "echo", "part")  # of a plain weighted image
 NOT_MAGNITUDE = re.compile(
@@ -45,16 +45,16 @@ FILTER_KEYS = {
 
 
 def why_unusable(name: str, selection: SelectionSettings, filters: Filters) -> str:
-    """Why the file of that name is not even a candidate; empty when it is one."""
+    """Why the file of that name is not a candidate; empty if it is one."""
     entities, suffix, _ = parse_entities(name)
     if suffix in OTHER_CONTRASTS:
         return OTHER_CONTRASTS[suffix]
     if suffix not in CONTRASTS:
-        return f"{suffix} is none of {', '.join(CONTRASTS)}"
+        return f"{suffix} is not one of {', '.join(CONTRASTS)}"
     wanted = _wanted(suffix, filters)
     for entity in entities:
         if entity not in KNOWN_ENTITIES and wanted.get(entity) is None:
-            unknown = f"{entity}- is nothing that BIDS says of a weighted image; ask for it with --bids-filter-file"
+            unknown = f"BIDS does not define {entity}- for weighted images; select it with --bids-filter-file"
             return UNWANTED_ENTITIES.get(entity, unknown)
     if entities.get("part", "mag") != "mag":
         return f"the {entities['part']} part of a complex image (part-{entities['part']})"
@@ -67,14 +67,14 @@ def why_unusable(name: str, selection: SelectionSettings, filters: Filters) -> s
 
 
 def why_no_magnitude(name: str, part: str, filters: Filters) -> str:
-    """Why a file is no magnitude image, by a label of its name or the ``part`` that its sidecar tells; else empty."""
+    """Why a file is not a magnitude image, from its name or the ``part`` of its sidecar; empty if it is one."""
     entities, suffix, _ = parse_entities(name)
     wanted = _wanted(suffix, filters)
     for entity in ("rec", "acq"):
         if NOT_MAGNITUDE.fullmatch(entities.get(entity, "")) and wanted.get(entity) is None:
             label = f"{entity}-{entities[entity]}"
-            return f"not a magnitude image by its name ({label}); ask for it by name with --bids-filter-file"
-    return f"a {part} image by its ImageType" if part and wanted.get("part") is None else ""
+            return f"not a magnitude image according to its name ({label}); select it by label with --bids-filter-file"
+    return f"a {part} image according to its ImageType" if part and wanted.get("part") is None else ""
 
 
 def _wanted(contrast: str, filters: Filters) -> dict[str, Any]:

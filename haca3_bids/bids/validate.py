@@ -1,4 +1,4 @@
-"""Whether the input is a BIDS dataset: the official validator, and a minimum that never needs it."""
+"""Validation of the input: the official BIDS validator, and a minimal check without it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def check_description(bids_dir: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InvalidBids(
             f"{bids_dir.name} has no dataset_description.json, so it is not a BIDS dataset.",
-            "Give the dataset's top folder; at the least this file needs Name and BIDSVersion.",
+            "BIDS_DIR must be the top folder of the dataset. The file must have at least Name and BIDSVersion.",
         )
     try:
         description = json.loads(read_text(path))
@@ -61,7 +61,7 @@ def validate_bids(bids_dir: Path, folders: Collection[str]) -> None:
         shown = _shown(ours)
         raise InvalidBids(
             f"{bids_dir.name} is not valid BIDS ({len(ours)} errors):\n  {shown}",
-            "Correct the dataset, or go on at your own risk with --skip-bids-validation.",
+            "Correct the dataset, or continue at your own risk with --skip-bids-validation.",
         )
 
 

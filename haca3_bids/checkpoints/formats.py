@@ -1,4 +1,4 @@
-"""Weight files: the authors' HACA3, HACA3+ and fusion checkpoints, and our own safetensors."""
+"""Weight files: the authors' HACA3, HACA3+ and fusion checkpoints, and the safetensors files of this package."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from haca3_bids.checkpoints.registry import BUILTIN, builtin_path, file_sha256, find_by_hash
+from haca3_bids.checkpoints.registry import BUILTIN, builtin_path, find_by_hash
+from haca3_bids.digest import file_sha256
 from haca3_bids.errors import CannotCreate, Unavailable, UsageError
 from haca3_bids.networks.fusion import FusionNet
 from haca3_bids.networks.haca3 import VARIANTS, Haca3, Haca3Config
@@ -162,7 +163,7 @@ def describe_file(path: str | os.PathLike[str], kind: str = "haca3") -> dict[str
 def convert(path: Path, out: Path, kind: str, variant: str | None = None, half: bool = False) -> None:
     """Rewrite a weight file of any format as one of our own."""
     if out.suffix != ".safetensors":
-        raise UsageError(f"{out.name} does not end in .safetensors.", "Our own files do.")
+        raise UsageError(f"{out.name} does not end in .safetensors.", "Converted files require this extension.")
     origin = {"converted_from": path.name, "sha256_of_original": file_sha256(path)}
     if kind == "fusion":
         save_fusion(out, load_fusion(path), card=origin, half=half)
@@ -188,12 +189,12 @@ def _read_own(path: Path) -> _File:
         header = {key: json.loads(metadata[key]) for key in HEADER if key in metadata}
     except (SafetensorError, *BROKEN) as error:
         raise _unusable(
-            path, "cannot be read as safetensors", "It may be truncated; copy or fetch it again."
+            path, "cannot be read as safetensors", "It may be truncated; copy or download it again."
         ) from error
     except OSError as error:
         raise _unusable(path, f"cannot be read ({error.strerror or error})", "") from error
     if metadata.get("format") != OWN_FORMAT:
-        raise _unusable(path, "was not written by haca3-bids", "Is it a file of some other program?")
+        raise _unusable(path, "was not written by haca3-bids", "Is it a file of another program?")
     return _File(state, header)
 
 
@@ -208,7 +209,7 @@ def _read_authors(path: Path) -> _File:
     except OSError as error:
         raise _unusable(path, f"cannot be read ({error.strerror or error})", "") from error
     if not isinstance(contents, Mapping):
-        raise _unusable(path, f"holds a {type(contents).__name__}, not a checkpoint", "")
+        raise _unusable(path, f"contains a {type(contents).__name__}, not a checkpoint", "")
     state = {
         f"{part}.{key}": value.float()
         for part, values in contents.items()
@@ -224,7 +225,7 @@ def _config(fields: Mapping[str, Any], path: Path) -> Haca3Config | MixtureConfi
         return MixtureConfig(**fields) if "tissues" in fields else Haca3Config(**fields)
     except (TypeError, ValueError) as error:
         raise _unusable(
-            path, f"describes networks that are not known here ({error})", "Is it newer than this program?"
+            path, f"describes unknown networks ({error})", "It may require a newer version of this program."
         ) from error
 
 
@@ -233,7 +234,7 @@ def _fill(network: nn.Module, state: State, path: Path, wanted: str, found: str)
     wrong = sorted(key for key in expected if key not in state or state[key].shape != expected[key].shape)
     if wrong:
         what = f"holds {found} weights" if found else f"lacks {len(wrong)} of {len(expected)} tensors ({wrong[0]}, ...)"
-        raise _unusable(path, f"is not {wanted}: it {what}", "Give the file to the option it belongs to.")
+        raise _unusable(path, f"is not {wanted}: it {what}", "Use the option for this kind of file.")
     network.load_state_dict({key: state[key] for key in expected})
     network.eval().requires_grad_(False)
 

@@ -1,10 +1,10 @@
-"""The weights that have a name: where they are, how large, and their SHA-256. Free of torch, for the command line."""
+"""The named weights: address, size and SHA-256. It does not import torch, so that the command line starts quickly."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
+import shutil
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 
+from haca3_bids.digest import file_sha256
 from haca3_bids.errors import CannotCreate, Unavailable
 from haca3_bids.partial import partial_file
 
@@ -22,7 +23,6 @@ MEDIAN = "median"  # of the three orientations, in place of the fusion network
 AUTO = "auto"
 BUILTIN_DIR = Path(__file__).parent / "builtin"
 KINDS = ("haca3", "fusion")  # the harmonization networks, or the network that fuses three orientations
-CHUNK = 1 << 20  # bytes read at a time
 TIMEOUT_S = 60.0
 
 
@@ -84,9 +84,7 @@ def weights_home() -> Path:
     try:
         return Path.home() / ".cache" / "haca3"
     except RuntimeError:
-        raise Unavailable(
-            "There is no home directory to keep fetched weights in.", "Set HACA3_HOME to a folder."
-        ) from None
+        raise Unavailable("There is no home directory for downloaded weights.", "Set HACA3_HOME to a folder.") from None
 
 
 def builtin_path() -> Path:
@@ -126,22 +124,22 @@ def resolve(name_or_file: str | os.PathLike[str], kind: str = "haca3") -> Path:
             builtin = [BUILTIN] if kind == "haca3" else []
             fitting = [*builtin, *(entry.name for entry in RELEASED.values() if entry.kind == kind)]
             raise Unavailable(
-                f"{name} holds {RELEASED[name].kind} weights, and {kind} weights are needed here.",
+                f"{name} contains {RELEASED[name].kind} weights, but {kind} weights are required.",
                 f"Choose one of {', '.join(fitting)}, or a file.",
             )
         return fetch(name)
     return _existing(Path(name), f"The weights file {name}")
 
 
-def fetch(name: str, entries: Mapping[str, Entry] = RELEASED) -> Path:
+def fetch(name: str) -> Path:
     """The released file of this name, downloaded to ``weights_home()`` unless it is there; its hash is checked."""
-    if name not in entries:
-        raise Unavailable(f"No weights are called {name}.", f"The names are {', '.join([BUILTIN, *entries])}.")
-    entry = entries[name]
+    if name not in RELEASED:
+        raise Unavailable(f"No weights are called {name}.", f"The names are {', '.join([BUILTIN, *RELEASED])}.")
+    entry = RELEASED[name]
     path = cached_path(entry)
     if path.is_file() and path.stat().st_size == entry.size_bytes and file_sha256(path) == entry.sha256:
         return path
-    logger.info("Fetching %s (%.1f MB) from %s. %s", name, entry.size_bytes / 1e6, entry.url, entry.description)
+    logger.info("Downloading %s (%.1f MB) from %s. %s", name, entry.size_bytes / 1e6, entry.url, entry.description)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial_file(path) as partial:
@@ -152,36 +150,28 @@ def fetch(name: str, entries: Mapping[str, Entry] = RELEASED) -> Path:
     return path
 
 
-def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _existing(path: Path, what: str) -> Path:
     if path.is_file():
         return path
     names = ", ".join([BUILTIN, *RELEASED])
-    raise Unavailable(f"{what} cannot be found.", f"Give an existing file, or one of the names {names}.")
+    raise Unavailable(f"{what} cannot be found.", f"Use an existing file, or one of the names {names}.")
 
 
 def _download(entry: Entry, partial: Path) -> None:
-    digest, size = hashlib.sha256(), 0
+    """Fetch and check; not by pooch 1.9, whose files only their owner may read (mode 600), shared folders or not."""
     try:
         with urllib.request.urlopen(entry.url, timeout=TIMEOUT_S) as answer, partial.open("wb") as file:
-            while chunk := answer.read(CHUNK):
-                size += file.write(chunk)
-                digest.update(chunk)
+            shutil.copyfileobj(answer, file)
     except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
         raise Unavailable(
-            f"{entry.name} cannot be fetched from {entry.url} ({getattr(error, 'reason', None) or error}).",
-            f"Without a network, fetch the file elsewhere and copy it to {cached_path(entry)}.",
+            f"{entry.name} cannot be downloaded from {entry.url} ({getattr(error, 'reason', None) or error}).",
+            f"Without a network, download the file on another machine and copy it to {cached_path(entry)}.",
         ) from error
-    if (size, digest.hexdigest()) == (entry.size_bytes, entry.sha256):
+    size, sha256 = partial.stat().st_size, file_sha256(partial)
+    if (size, sha256) == (entry.size_bytes, entry.sha256):
         return
-    cause = "The download broke off; try again." if size < entry.size_bytes else "The file at that address has changed."
+    cause = "The download was interrupted: try again." if size < entry.size_bytes else "The file there has changed."
     raise Unavailable(
-        f"{entry.url} gave {size} bytes with SHA-256 {digest.hexdigest()}; "
-        f"expected {entry.size_bytes} bytes with {entry.sha256}.",
+        f"{entry.url} gave {size} bytes with SHA-256 {sha256}; expected {entry.size_bytes} bytes with {entry.sha256}.",
         cause,
     )

@@ -1,4 +1,4 @@
-"""From what was typed, and a TOML file, to Settings; and from Settings back to TOML."""
+"""Settings from a command line and a TOML file, and back to TOML."""
 
 from __future__ import annotations
 
@@ -6,71 +6,59 @@ import argparse
 import dataclasses
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from haca3_bids.bids.lenient import read_text
 from haca3_bids.bids.names import LABEL_RULE, is_label
-from haca3_bids.cli.option import Option
-from haca3_bids.cli.options import LEVELS, OPTIONS, every_option
+from haca3_bids.cli.options import LEVELS, OPTIONS, every_option, typed
 from haca3_bids.errors import UnknownLevel, UsageError
+from haca3_bids.option import Option
 from haca3_bids.quality.thresholds import with_changes
-from haca3_bids.settings import Settings
+from haca3_bids.settings import TEMPLATE_SPACES, HarmonizationSettings, Settings
 
 LABEL_COLUMNS = ("participant_id", "session_id")
-FILE_RULE = "A file of labels is given with a slash or an extension: ./FILE."
-LABELS = {"participants": "sub-", "sessions": "ses-"}
-NOT_KEPT = ("dry-run", "reports-only", "boilerplate-only", "clean-workdir", "reprocess")  # acts, not settings
-TEMPLATE_SPACES = {"MNI152NLin2009cSym": "MNI152NLin2009cSym", "builtin": "MNI152NLin2009aSym"}
+FILE_RULE = "A text file of labels must be given with a slash or an extension: ./FILE."
+LABELS = {"selection.participants": "sub-", "selection.sessions": "ses-"}
 
 
 def settings_from(arguments: argparse.Namespace) -> Settings:
     """Settings of a parsed command line: typed options first, then the file of ``--config-file``, then defaults."""
     if arguments.level not in LEVELS:
-        raise UnknownLevel(
-            f"'{arguments.level}' is no analysis level of haca3-bids.", "The levels are 'participant' and 'group'."
-        )
-    given: dict[str, Any] = {} if arguments.config_file is None else read_config(arguments.config_file)
-    given |= {option.dest: _meant(option, arguments) for option in every_option() if _typed(option, arguments)}
-    settings = Settings(arguments.bids_dir, arguments.output_dir, arguments.level)
+        raise UnknownLevel(f"'{arguments.level}' is not an analysis level.", "Use 'participant' or 'group'.")
+    given = {} if arguments.config_file is None else read_config(arguments.config_file)
+    given |= typed(every_option(), arguments)
+    values: dict[str, Any] = {}
     for option in every_option():
-        if option.dest in given:
-            settings = _with(settings, option.field, given[option.dest])
-            if option.also and not any(other.field == option.also and other.dest in given for other in every_option()):
-                settings = _with(settings, option.also, given[option.dest])
-    return _checked(settings)
+        if option.field in given:
+            values[option.field] = _labels(option, given[option.field])
+            if option.also and option.also not in given:
+                values[option.also] = given[option.field]
+    return _checked(_filled(Settings(arguments.bids_dir, arguments.output_dir, arguments.level), values))
 
 
-def _typed(option: Option, arguments: argparse.Namespace) -> bool:
-    return getattr(arguments, option.dest) is not None
+def _labels(option: Option, value: Any) -> Any:
+    prefix = LABELS.get(option.field)
+    return value if prefix is None else read_labels(value, prefix)
 
 
-def _meant(option: Option, arguments: argparse.Namespace) -> Any:
-    return _frozen(option, getattr(arguments, option.dest))
+def _filled(settings: Settings, values: Mapping[str, Any]) -> Settings:
+    """The settings with values by "group.name" or "name", those of one group at once: they are checked together."""
+    groups: dict[str, dict[str, Any]] = {}
+    for field, value in values.items():
+        group, _, name = field.rpartition(".")
+        groups.setdefault(group, {})[name] = value
+    own = groups.pop("", {})
+    parts = {group: dataclasses.replace(getattr(settings, group), **made) for group, made in groups.items()}
+    return dataclasses.replace(settings, **own, **parts)
 
 
-def _frozen(option: Option, value: Any) -> Any:
-    if option.meanings is not None:
-        return option.meanings[value]
-    if not option.many:
-        return value
-    prefix = LABELS.get(option.field.rpartition(".")[2])
-    return tuple(dict.fromkeys(value)) if prefix is None else read_labels(value, prefix)
+def read_labels(words: Iterable[str], prefix: str) -> tuple[str, ...]:
+    """Labels without prefix, each once, in order; a text file stands for the labels in it, one per line.
 
-
-def _with(settings: Settings, field: str, value: Any) -> Settings:
-    group, _, name = field.rpartition(".")
-    if not group:
-        return dataclasses.replace(settings, **{name: value})
-    part = dataclasses.replace(getattr(settings, group), **{name: value})
-    return dataclasses.replace(settings, **{group: part})
-
-
-def read_labels(words: list[str], prefix: str) -> tuple[str, ...]:
-    """Labels without prefix, each once, in order; a word that is a file stands for the labels in it, one a line.
-
-    Only a word with a slash or an extension is looked for as a file: a file called ``01`` hides no label.
+    Only a word with a slash or an extension can be a file: a file called ``01`` does not hide the label.
     """
     labels: list[str] = []
     for word in words:
@@ -83,23 +71,23 @@ def read_labels(words: list[str], prefix: str) -> tuple[str, ...]:
 
 
 def _lines(word: str) -> list[str]:
-    """The first word of each line of a file of labels; what was typed where there is no such file."""
+    """The first word of each line of a file of labels; the word itself if there is no such file."""
     path = Path(word).expanduser()
     try:
         if not path.is_file():
             return [word]
         lines = [re.split(r"[\t,;]", line)[0].strip() for line in read_text(path).splitlines()]
     except OSError as error:
-        raise UsageError(f"The file of labels {path} cannot be read ({error.strerror}).") from error
+        raise UsageError(f"Cannot read the file of labels {path} ({error.strerror}).") from error
     return [line for line in lines if line and not line.startswith("#") and line.casefold() not in LABEL_COLUMNS]
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Values by option from a TOML file: one table a group, one key an option."""
+    """Values by field from a TOML file with one table per group and one key per option."""
     try:
         tables = tomllib.loads(read_text(path))
     except OSError as error:
-        raise UsageError(f"The configuration file {path} cannot be read ({type(error).__name__}).") from error
+        raise UsageError(f"Cannot read the configuration file {path} ({type(error).__name__}).") from error
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path.name} is not valid TOML: {error}.") from error
     values: dict[str, Any] = {}
@@ -107,65 +95,45 @@ def read_config(path: Path) -> dict[str, Any]:
         known = {option.name: option for option in OPTIONS.get(title, ())}
         for key, value in table.items() if isinstance(table, Mapping) else [("", table)]:
             if key not in known:
-                raise UsageError(f"{path.name} has '{title}.{key}', which is no option of haca3-bids.")
-            values[known[key].dest] = _from_toml(known[key], value, path.name)
+                raise UsageError(f"'{title}.{key}' in {path.name} is not an option of haca3-bids.")
+            values[known[key].field] = _from_toml(known[key], value, path.name)
     return values
 
 
 def _from_toml(option: Option, value: Any, source: str) -> Any:
     if option.kind is None:
         if not isinstance(value, bool | int):
-            raise UsageError(f"{source}: {option.name} is a switch and wants true or false, not {value!r}.")
+            raise UsageError(f"{source}: {option.name} must be true or false, not {value!r}.")
         return value
     words = [str(word) for word in (value if isinstance(value, list) else [value])]
     wrong = [word for word in words if option.choices and word not in option.choices]
     if wrong or (not option.many and len(words) != 1):
-        wanted = ", ".join(option.choices or ("one value",))
-        raise UsageError(f"{source}: {option.name} is {value!r}; possible are: {wanted}.")
+        wanted = f"one of {', '.join(option.choices)}" if option.choices else "a single value"
+        raise UsageError(f"{source}: {option.name} must be {wanted}, not {value!r}.")
     try:
         made = [option.kind(word) for word in words]
     except (argparse.ArgumentTypeError, ValueError) as error:
         raise UsageError(f"{source}: {option.name}: {error}.") from error
-    return _frozen(option, made if option.many else made[0])
+    return option.value(made if option.many else made[0])
 
 
 def to_toml(settings: Settings) -> str:
     """The options that differ from their defaults, as ``--config-file`` reads them."""
     import tomli_w
 
-    default = Settings(settings.bids_dir, settings.output_dir)
     tables: dict[str, dict[str, Any]] = {}
-    for title, options in OPTIONS.items():
-        for option in options:
-            value = _field(settings, option.field)
-            if value != _field(default, option.field) and option.name not in NOT_KEPT:
-                tables.setdefault(title, {})[option.name] = _shown(option, value)
+    for option in every_option():
+        value = attrgetter(option.field)(settings)
+        if value != option.default and not option.act:
+            tables.setdefault(option.group, {})[option.name] = option.shown(value)
     return tomli_w.dumps(tables)
 
 
-def _field(settings: Settings, field: str) -> Any:
-    value: Any = settings
-    for name in field.split("."):
-        value = getattr(value, name)
-    return value
-
-
-def _shown(option: Option, value: Any) -> Any:
-    if option.kind is None:
-        return value
-    if option.meanings is not None:
-        return next(word for word, meaning in option.meanings.items() if meaning == value)
-    return [option.show(one) for one in value] if option.many else option.show(value)
-
-
 def _checked(settings: Settings) -> Settings:
-    """The settings with the template's own label read as 'template'; UsageError where options contradict."""
-    harmonization, outputs = settings.harmonization, settings.outputs
+    """The settings with the template's own label replaced by 'template'; UsageError if options contradict."""
+    outputs = settings.outputs
     with_changes(settings.quality.thresholds)
-    if harmonization.samples > 1 and harmonization.beta != "sample":
-        raise UsageError("--samples needs --beta sample: without drawing, all samples are the same image.")
-    if "std" in outputs.extras and harmonization.samples < 2:
-        raise UsageError("--extra-outputs std needs --beta sample and --samples 2 or more.")
+    check_samples(settings.harmonization, outputs.extras)
     space = TEMPLATE_SPACES[settings.preprocessing.template]
     spaces = tuple("template" if word == space else word for word in outputs.spaces)
     for word in spaces:
@@ -176,3 +144,11 @@ def _checked(settings: Settings) -> Settings:
             )
     ordered = ("template",) + (("native",) if "native" in spaces else ())
     return dataclasses.replace(settings, outputs=dataclasses.replace(outputs, spaces=ordered))
+
+
+def check_samples(settings: HarmonizationSettings, extras: Iterable[str]) -> None:
+    """UsageError where several samples are impossible, or needed."""
+    if settings.samples > 1 and settings.beta != "sample":
+        raise UsageError("--samples needs --beta sample.", "Without sampling, all images would be the same.")
+    if "std" in extras and settings.samples < 2:
+        raise UsageError("--extra-outputs std needs --beta sample and --samples 2 or more.")

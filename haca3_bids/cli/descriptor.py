@@ -1,4 +1,4 @@
-"""The Boutiques descriptor of ``haca3-bids``, made from the table of options.
+"""The Boutiques descriptor of ``haca3-bids``, made from the options of ``Settings``.
 
 ``python -m haca3_bids.cli.descriptor > haca3_bids/boutiques.json`` writes the packaged file, which names the CPU image;
 with ``--cuda`` it describes the image with CUDA. It follows Boutiques 0.5, the rules of ``bosh validate --bids`` and
@@ -12,18 +12,22 @@ import sys
 from typing import Any
 
 from haca3_bids import __version__, errors
-from haca3_bids.cli.kinds import positive
-from haca3_bids.cli.option import Option
 from haca3_bids.cli.options import LEVELS, every_option
 from haca3_bids.errors import NothingSelected
+from haca3_bids.option import Option
+from haca3_bids.parse import positive
 
 EXECUTION_SPECIFICATION = "0.1.0"
 IMAGE = "haca3"  # the tag that the documentation gives the image when it is built
-FILES = ("bids-filter-file", "bids-database-dir", "nipype-plugin-file")  # options whose path must exist
 IMAGE_CUDA = "haca3:cuda"
 # Of one task: the networks take at most 1.8 GB and a session of three contrasts 16 minutes on one core, see
 # docs/how-to/time-and-memory.md; room is left for two processes and for a person of several sessions.
 RESOURCES = {"cpu-cores": 2, "ram": 8, "walltime-estimate": 3600}  # GB and seconds
+
+
+def descriptor(*, cuda: bool = False) -> str:
+    """The descriptor as JSON."""
+    return json.dumps(describe(cuda=cuda), indent=2, ensure_ascii=False) + "\n"
 
 
 def describe(*, cuda: bool = False) -> dict[str, Any]:
@@ -60,7 +64,7 @@ def describe(*, cuda: bool = False) -> dict[str, Any]:
                 "path-template": _key("output-dir"),
             }
         ],
-        "error-codes": _error_codes(),
+        "error-codes": [{"code": code, "description": text} for code, text in errors.exit_codes().items() if code],
         "suggested-resources": RESOURCES,
         "tests": _tests(),
         "tags": {"domain": ["neuroinformatics", "bids", "mri", "harmonization"]},
@@ -134,7 +138,7 @@ def _option_input(option: Option) -> dict[str, Any]:
     described: dict[str, Any] = {
         "id": "".join(word.capitalize() for word in option.name.split("-")),
         "name": option.name.replace("-", " ").capitalize(),
-        "description": option.help,
+        "description": option.text,
         "type": _type(option),
         "value-key": _key(option.name),
         "command-line-flag": f"--{option.name}",
@@ -145,28 +149,22 @@ def _option_input(option: Option) -> dict[str, Any]:
     if option.choices:
         described["value-choices"] = list(option.choices)
     if described["type"] == "Number":
-        described["integer"] = True
-    if option.kind is positive:
-        described["minimum"] = 1
+        described["integer"] = option.kind is not float
+    if option.least is not None:
+        described["minimum"] = option.least
     return described
 
 
 def _type(option: Option) -> str:
     if option.kind is None:
         return "Flag"
-    if option.kind in (int, positive):
+    if option.kind in (int, float, positive):
         return "Number"
-    return "File" if option.name in FILES else "String"
+    return "File" if option.exists else "String"
 
 
 def _key(name: str) -> str:
     return f"[{name.upper().replace('-', '_')}]"
-
-
-def _error_codes() -> list[dict[str, Any]]:
-    kinds = {kind.exit_code: kind for kind in errors.Haca3Error.__subclasses__()}
-    some = {"code": 1, "description": "At least one session failed; the others are done."}
-    return [some, *({"code": code, "description": str(kind.__doc__)} for code, kind in sorted(kinds.items()))]
 
 
 def _custom() -> dict[str, Any]:
@@ -179,4 +177,4 @@ def _custom() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(describe(cuda="--cuda" in sys.argv[1:]), indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(descriptor(cuda="--cuda" in sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""Measure images, label maps and tables: similarity, overlap, travelling subjects, reliability, change over time."""
+"""Evaluate images, label maps and tables: similarity, overlap, travelling subjects, reliability, annual change."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ Row = dict[str, Any]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What to measure; every measure prints a table with tabs between its columns."""
+    """One command per measure; each prints a tab-separated table."""
     parts = parser.add_subparsers(required=True, metavar="MEASURE", dest="measure")
 
-    one = parts.add_parser("similarity", help="PSNR and SSIM in 3D of images that share a grid with the truth")
-    one.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
-    one.add_argument("--truth", type=Path, required=True, metavar="IMAGE")
-    one.add_argument("--mask", type=Path, help="where to compare (default: the head of the truth, by Otsu's threshold)")
+    one = parts.add_parser("similarity", help="PSNR and SSIM of images and a reference on the same grid")
+    one.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="image to evaluate")
+    one.add_argument("--truth", type=Path, required=True, metavar="IMAGE", help="reference image")
+    one.add_argument("--mask", type=Path, help="voxels to compare (default: head of the reference, by Otsu's method)")
 
-    one = parts.add_parser("overlap", help="Dice's coefficient of every label of two maps")
-    one.add_argument("maps", nargs=2, type=Path, metavar="LABEL_MAP")
+    one = parts.add_parser("overlap", help="Dice coefficient of each label in two label maps")
+    one.add_argument("maps", nargs=2, type=Path, metavar="LABEL_MAP", help="label map; both on the same grid")
 
-    one = parts.add_parser("travelling", help="sessions of the same person before and after")
+    one = parts.add_parser("travelling", help="similarity between sessions of a subject, before and after")
     one.add_argument("dataset", type=Path, help="output folder of haca3-bids")
-    one.add_argument("--contrast", choices=CONTRASTS, default="T1w", help="default: T1w")
-    one.add_argument("--before", default="preproc", metavar="DESC", help="images compared with (default: preproc)")
-    one.add_argument("--after", default="haca3", metavar="DESC", help="harmonized images (default: haca3)")
+    one.add_argument("--contrast", choices=CONTRASTS, default="T1w", help="contrast to compare (default: T1w)")
+    one.add_argument("--before", default="preproc", metavar="DESC", help="desc of images before (default: preproc)")
+    one.add_argument("--after", default="haca3", metavar="DESC", help="desc of images after (default: haca3)")
 
-    one = parts.add_parser("reliability", help="intraclass correlations of a table: do measurements tell people apart?")
+    one = parts.add_parser("reliability", help="intraclass correlation coefficients of a measurement")
     _add_table(one)
-    one.add_argument("--site", default="site", metavar="COLUMN", help="default: site")
+    one.add_argument("--site", default="site", metavar="COLUMN", help="column with the site (default: site)")
 
-    one = parts.add_parser("longitudinal", help="change a year of every person in a table")
+    one = parts.add_parser("longitudinal", help="annual change of a measurement in each subject")
     _add_table(one)
-    one.add_argument("--time", default="years", metavar="COLUMN", help="in years (default: years)")
+    one.add_argument("--time", default="years", metavar="COLUMN", help="column with the time in years (default: years)")
 
 
 def _add_table(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("table", type=Path, help="with tabs between its columns, one line a session")
-    parser.add_argument("--value", required=True, metavar="COLUMN", help="what was measured")
+    parser.add_argument("table", type=Path, help="tab-separated table with one row per session")
+    parser.add_argument("--value", required=True, metavar="COLUMN", help="column with the measurement")
     parser.add_argument("--person", default="participant_id", metavar="COLUMN", help="default: participant_id")
 
 

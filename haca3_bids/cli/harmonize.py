@@ -1,4 +1,4 @@
-"""Harmonize images of one person that already share a grid: upright, about 1 mm, registered to each other."""
+"""Harmonize preprocessed images of one session: registered to each other, on one upright grid of about 1 mm."""
 
 from __future__ import annotations
 
@@ -9,47 +9,86 @@ import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from haca3_bids.cli.configure import check_samples
+from haca3_bids.cli.options import add_options, typed
 from haca3_bids.errors import CannotCreate, UsageError
-from haca3_bids.settings import BETAS, CONTRASTS, HarmonizationSettings
+from haca3_bids.option import options_of
+from haca3_bids.settings import CONTRASTS, HarmonizationSettings, OutputSettings
 
 if TYPE_CHECKING:
     from haca3_bids.checkpoints.formats import Checkpoint
     from haca3_bids.harmonization.engine import Harmonized
     from haca3_bids.harmonization.target import Target
     from haca3_bids.networks.fusion import FusionNet
+    from haca3_bids.records.engine import EngineResult, HarmonizedImage
+    from haca3_bids.volumes.volume import Volume
 
-DEFAULTS = HarmonizationSettings()
+OPTIONS = options_of(HarmonizationSettings)  # those of haca3-bids
+EXTRAS = tuple(option for option in options_of(OutputSettings) if option.field == "extras")
 IMAGE_SUFFIXES = (".nii.gz", ".nii")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Sources, one target, one output, and how the networks are applied."""
-    parser.add_argument("--source", action="append", required=True, type=_pair, metavar="CONTRAST=FILE")
-    target = parser.add_mutually_exclusive_group(required=True)
-    target.add_argument("--target-image", type=Path, metavar="FILE", help="an image that has the wanted contrast")
-    target.add_argument("--target", choices=CONTRASTS, help="a built-in reference of the weights")
-    target.add_argument("--theta", type=float, nargs=2, metavar=("A", "B"))
-    parser.add_argument("--eta", type=float, nargs=2, metavar=("C", "D"), help="with --theta; default 0.3 0.5")
-    parser.add_argument("--contrast", help="name of the target's contrast, for the sidecar; default: the file name's")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help=".nii or .nii.gz; a .json beside it")
-    parser.add_argument("--coverage", action="append", default=[], type=_pair, metavar="CONTRAST=MASK")
-    parser.add_argument("--white-matter", type=Path, metavar="MASK", help="its peak becomes 1000 in the output")
-    parser.add_argument("--head-mask", type=Path, metavar="MASK", help="nothing outside is written")
-    parser.add_argument("--weights", default=DEFAULTS.weights, metavar="NAME|FILE")
-    parser.add_argument("--fusion-weights", default=DEFAULTS.fusion_weights, metavar="NAME|FILE|median")
-    parser.add_argument("--variant", choices=("haca3", "haca3plus"))
-    parser.add_argument("--background", choices=("otsu", "none"), default=DEFAULTS.background)
-    parser.add_argument("--precision", choices=("fp32", "bf16"), default=DEFAULTS.precision)
-    parser.add_argument("--device", default=DEFAULTS.device, help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--batch-size", type=_positive, default=DEFAULTS.batch_size, help="slices at once")
-    parser.add_argument("--beta", choices=BETAS, default=DEFAULTS.beta)
-    parser.add_argument("--samples", type=_positive, default=DEFAULTS.samples, help="images drawn with --beta sample")
-    parser.add_argument("--seed", type=int, default=DEFAULTS.seed, help="of --beta sample")
-    parser.add_argument("--threads", type=int, default=DEFAULTS.threads, help="0: as PyTorch chooses")
-    parser.add_argument("--like-authors", action="store_true", help="the released program's arithmetic")
-    parser.add_argument("--verbose", action="store_true")
+    images = parser.add_argument_group("images")
+    images.add_argument(
+        "--source",
+        action="append",
+        required=True,
+        type=_pair,
+        metavar="CONTRAST=FILE",
+        help=f"source image; repeat for each contrast ({', '.join(CONTRASTS)})",
+    )
+    images.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="output image (.nii or .nii.gz), with a .json sidecar"
+    )
+    add_options(images, EXTRAS)
+    images.add_argument(
+        "--coverage",
+        action="append",
+        default=[],
+        type=_pair,
+        metavar="CONTRAST=MASK",
+        help="field of view of a source; repeat for each contrast (default: estimated from the image)",
+    )
+    images.add_argument(
+        "--white-matter", type=Path, metavar="MASK", help="white matter, whose intensity peak is scaled to 1000"
+    )
+    images.add_argument("--head-mask", type=Path, metavar="MASK", help="head; the output is zero outside it")
+    images.add_argument(
+        "--force",
+        choices=("orientation",),
+        help="orientation: accept images whose header does not define left and right",
+    )
+    _add_target(parser.add_argument_group("target", "exactly one of --target, --target-image and --theta is required"))
+    run = parser.add_argument_group("harmonization")
+    add_options(run, OPTIONS)
+    run.add_argument(
+        "--like-authors", dest="engine", action="store_const", const="authors", help="same as --engine authors"
+    )
+    run.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads (default: chosen by PyTorch)")
+    run.add_argument("--verbose", action="store_true", help="report progress")
+
+
+def _add_target(group: argparse._ArgumentGroup) -> None:
+    one = group.add_mutually_exclusive_group(required=True)
+    one.add_argument("--target", choices=CONTRASTS, help="built-in reference of this contrast")
+    one.add_argument("--target-image", type=Path, metavar="FILE", help="image whose contrast to match")
+    one.add_argument(
+        "--theta", type=float, nargs=2, metavar=("THETA0", "THETA1"), help="contrast as numbers (HACA3 weights only)"
+    )
+    group.add_argument(
+        "--eta",
+        type=float,
+        nargs=2,
+        metavar=("ETA0", "ETA1"),
+        help="artifact level that goes with --theta (default: 0.3 0.5)",
+    )
+    group.add_argument(
+        "--contrast", help="name of the target's contrast in the sidecar (default: taken from the target's file name)"
+    )
 
 
 def main(options: argparse.Namespace) -> int:
@@ -60,29 +99,34 @@ def main(options: argparse.Namespace) -> int:
     from haca3_bids.harmonization.device import choose_device
 
     start = time.monotonic()
-    settings = _settings(options)
+    settings = HarmonizationSettings(**typed(OPTIONS, options), threads=options.threads)
+    check_samples(settings, options.extra_outputs or ())
     choose_device(settings.device)
     networks = job.load_networks(settings)
     target = _target(options, networks.checkpoint, settings)
     image = _harmonized(options, target, networks.checkpoint, networks.fusion, settings)
-    facts = dataclasses.asdict(job.facts(image, networks, settings, start)) | dataclasses.asdict(job.described(image))
-    said = {key: value for key, value in facts.items() if value not in (None, "", (), {})}
+    said = _said(job.facts(image, networks, settings, start)) | _said(job.described(image))
     _write(image, said | {"source_files": {contrast: path.name for contrast, path in options.source}}, options.out)
     return 0
 
 
+def _said(record: EngineResult | HarmonizedImage) -> dict[str, object]:
+    """What a record says, without what it leaves open."""
+    return {key: value for key, value in dataclasses.asdict(record).items() if value not in (None, "", (), {})}
+
+
 def _check(options: argparse.Namespace) -> None:
-    """What cannot be is refused before anything is computed."""
+    """Reject impossible combinations before anything is computed."""
     for pairs, option in ((options.source, "--source"), (options.coverage, "--coverage")):
         if len(dict(pairs)) < len(pairs):
-            raise UsageError(f"{option} names one contrast twice.", "A session has one image of a contrast.")
+            raise UsageError(f"{option} names one contrast twice.", "Give one image per contrast.")
     if options.eta and not options.theta:
-        raise UsageError("--eta goes with --theta.", "An image and a built-in reference have an eta of their own.")
+        raise UsageError("--eta goes with --theta.", "Images and built-in references come with their own eta.")
     out: Path = options.out
     if not out.name.endswith(IMAGE_SUFFIXES):
-        raise UsageError(f"--out {out.name} is no name of a NIfTI file.", "Let it end in .nii or .nii.gz.")
+        raise UsageError(f"--out {out.name} is no name of a NIfTI file.", "It must end in .nii or .nii.gz.")
     if not out.parent.is_dir():
-        raise CannotCreate(f"The folder {out.parent} of --out does not exist.", "Make it first.")
+        raise CannotCreate(f"The folder {out.parent} of --out does not exist.", "Create it first.")
     if any(out.exists() and path.exists() and out.samefile(path) for _, path in options.source):
         raise UsageError(f"--out {out.name} is one of the sources.", "Choose another name.")
 
@@ -95,47 +139,51 @@ def _harmonized(
     settings: HarmonizationSettings,
 ) -> Harmonized:
     from haca3_bids.harmonization.engine import harmonize
-    from haca3_bids.harmonization.job import load_mask
-    from haca3_bids.volumes.volume import load_volume
+
+    def mask(path: Path) -> Volume:
+        return _load(path, options, may_be_constant=True)
 
     (image,) = harmonize(
-        {contrast: load_volume(path) for contrast, path in options.source},
+        {contrast: _load(path, options) for contrast, path in options.source},
         [target],
         checkpoint,
         fusion,
         settings,
-        coverage={contrast: load_volume(path, may_be_constant=True) for contrast, path in options.coverage},
-        white_matter=load_mask(options.white_matter),
-        head_mask=load_mask(options.head_mask),
+        coverage={contrast: mask(path) for contrast, path in options.coverage},
+        white_matter=mask(options.white_matter) if options.white_matter else None,
+        head_mask=mask(options.head_mask) if options.head_mask else None,
+        extras=options.extra_outputs or (),
     )
     return image
 
 
+def _load(path: Path, options: argparse.Namespace, *, may_be_constant: bool = False) -> Volume:
+    from haca3_bids.volumes.volume import load_volume
+
+    return load_volume(path, may_be_constant=may_be_constant, forced=options.force == "orientation")
+
+
 def _write(image: Harmonized, sidecar: Mapping[str, object], out: Path) -> None:
-    """The image, its sidecar and, where there is one, the map of deviations: each appears whole or not at all."""
+    """The image, its sidecar and the additional images that there are."""
     from haca3_bids.bids.atomic import write_json
     from haca3_bids.volumes.volume import save_volume
 
     suffix = next(suffix for suffix in IMAGE_SUFFIXES if out.name.endswith(suffix))
     stem = out.name.removesuffix(suffix)
     try:
-        if image.std is not None:
-            save_volume(image.std, out.with_name(f"{stem}_std{suffix}"))
+        maps = {f"attention{contrast}": weights for contrast, weights in image.attention_maps.items()}
+        for part, extra in ({"std": image.std, "beta": image.beta} | maps).items():
+            if extra is not None:
+                save_volume(extra, out.with_name(f"{stem}_{part}{suffix}"))
         save_volume(image.image, out)
         write_json(out.with_name(f"{stem}.json"), sidecar)
     except OSError as error:
         raise CannotCreate(f"{out} cannot be written ({error.strerror}).", "Is the disk full?") from error
 
 
-def _settings(options: argparse.Namespace) -> HarmonizationSettings:
-    given: dict[str, Any] = vars(options)
-    return HarmonizationSettings(**{one.name: given[one.name] for one in dataclasses.fields(HarmonizationSettings)})
-
-
 def _target(options: argparse.Namespace, checkpoint: Checkpoint, settings: HarmonizationSettings) -> Target:
     from haca3_bids.harmonization.engine import encode_target
     from haca3_bids.harmonization.target import target_from_numbers, target_from_reference
-    from haca3_bids.volumes.volume import load_volume
 
     if options.target:
         return target_from_reference(options.target, checkpoint)
@@ -144,7 +192,7 @@ def _target(options: argparse.Namespace, checkpoint: Checkpoint, settings: Harmo
     path: Path = options.target_image
     named = re.search(rf"_({'|'.join(CONTRASTS)})\.", path.name)
     contrast = options.contrast or (named[1] if named else "")
-    return encode_target(load_volume(path), contrast, checkpoint, settings, origin=f"the image {path.name}")
+    return encode_target(_load(path, options), contrast, checkpoint, settings, origin=f"the image {path.name}")
 
 
 def _pair(text: str) -> tuple[str, Path]:
@@ -152,10 +200,3 @@ def _pair(text: str) -> tuple[str, Path]:
     if contrast not in CONTRASTS or not equals or not path:
         raise argparse.ArgumentTypeError(f"{text} is not CONTRAST=FILE; contrasts are {', '.join(CONTRASTS)}")
     return contrast, Path(path)
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number above zero")
-    return number

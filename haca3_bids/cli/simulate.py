@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from haca3_bids.physics.anatomy import Anatomy
     from haca3_bids.physics.cohort import Course
 
-HELP = "make a BIDS dataset of simulated people at simulated sites"
+HELP = "Simulate a BIDS dataset of several subjects and scanners, with the ground truth."
 BUILTIN_NOTE = (
     "Simulated from the built-in head (ICBM 2009a brain with skull and scalp added), which the built-in weights "
     "were not trained on: a demonstration, not a measure of quality."
@@ -23,29 +23,33 @@ LIFE_STREAM, BAD_STREAM = 1, 2  # generators of their own: ages, lesions and art
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``haca3 simulate``."""
-    parser.add_argument("out", type=Path, help="the dataset to make; must not exist or be empty")
-    parser.add_argument("--sites", type=int, default=2, help="number of scanners (default: 2)")
-    parser.add_argument("--subjects", type=int, default=1, help="number of people (default: 1)")
-    parser.add_argument("--contrasts", nargs="+", choices=CONTRASTS, default=["T1w", "T2w"], help="of every session")
-    parser.add_argument("--travelling", action="store_true", help="everybody visits every site (else: one site each)")
-    parser.add_argument("--sessions", type=int, default=1, help="visits of everybody to each of his sites (default: 1)")
-    parser.add_argument("--years", type=float, default=1.0, help="between two visits (default: 1)")
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder to create; must be empty if it exists")
+    parser.add_argument("--sites", type=int, default=2, metavar="N", help="number of sites (default: 2)")
+    parser.add_argument("--subjects", type=int, default=1, metavar="N", help="number of subjects (default: 1)")
+    parser.add_argument("--contrasts", nargs="+", choices=CONTRASTS, default=["T1w", "T2w"], help="default: T1w T2w")
+    parser.add_argument("--travelling", action="store_true", help="scan each subject at every site (default: at one)")
+    parser.add_argument(
+        "--sessions", type=int, default=1, metavar="N", help="sessions per subject and site (default: 1)"
+    )
+    parser.add_argument("--years", type=float, default=1.0, help="time between sessions in years (default: 1)")
     parser.add_argument(
         "--ages",
         type=float,
         nargs=2,
         metavar=("YOUNGEST", "OLDEST"),
         default=(30.0, 80.0),
-        help="at the first visit (default: 30 80); a head of 30 is the label map as it is, an older one is aged",
+        help="range of ages at the first session (default: 30 80); label maps are taken as those of 30-year-olds",
     )
-    parser.add_argument("--lesions", action="store_true", help="everybody has lesions as in multiple sclerosis")
+    parser.add_argument("--lesions", action="store_true", help="add lesions as in multiple sclerosis to every subject")
     parser.add_argument(
-        "--artifacts", action="store_true", help="some scans have strong noise, motion, ghosts or a cut field of view"
+        "--artifacts",
+        action="store_true",
+        help="add strong noise, motion, ghosting or a cropped field of view to some scans",
     )
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--labels", type=Path, help="folder of head label maps (BrainWeb, FreeSurfer or SynthSeg)")
-    source.add_argument("--builtin-head", action="store_true", help="the head made from nilearn's ICBM brain (default)")
-    parser.add_argument("--seed", type=int, default=0, help="of everything that is drawn (default: 0)")
+    source.add_argument("--builtin-head", action="store_true", help="head based on nilearn's ICBM brain (default)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="random seed (default: 0)")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -82,7 +86,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _checked(args: argparse.Namespace) -> Course:
-    """When everybody is scanned; what cannot be is refused before anything is written."""
+    """When each subject is scanned; impossible options are rejected before anything is written."""
     from haca3_bids.physics.ageing import AGE_OF_MAPS
     from haca3_bids.physics.cohort import Course
     from haca3_bids.physics.people import OLDEST
@@ -98,7 +102,7 @@ def _checked(args: argparse.Namespace) -> Course:
     if args.seed < 0:
         raise UsageError(f"--seed {args.seed} is not possible.", "Give 0 or more.")
     if not 0 < args.years < float("inf"):
-        raise UsageError(f"--years {args.years:g} is not above zero.", "Visits follow one another in time.")
+        raise UsageError(f"--years {args.years:g} is not above zero.", "Give the time between two sessions in years.")
     if args.out.exists() and not args.out.is_dir():
         raise CannotCreate(f"{args.out} is a file.", "Name a new folder.")
     if args.out.exists() and any(args.out.iterdir()):

@@ -1,4 +1,4 @@
-"""``haca3``: the parts of the App for files that need no BIDS: harmonize, evaluate, weights, train, simulate."""
+"""Harmonize, evaluate and simulate brain MR images, and train the networks, without a BIDS dataset."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from haca3_bids.cli import evaluate, harmonize, weights
 from haca3_bids.errors import Haca3Error, UsageError
 from haca3_bids.execution.environment import check_current_folder
 
-LATE = {  # commands whose parsers are built only when they are called: they live beside the heavy libraries
-    "train": ("haca3_bids.cli.train", "train the networks on a cohort"),
-    "simulate": ("haca3_bids.cli.simulate", "make images of simulated people and scanners"),
+LATE = {  # commands whose parsers need heavy libraries: built only when they are called
+    "train": ("haca3_bids.cli.train", "train the networks"),
+    "simulate": ("haca3_bids.cli.simulate", "simulate a BIDS dataset of several scanners"),
 }
 EARLY = {
-    "harmonize": (harmonize, "harmonize files that share a grid"),
-    "evaluate": (evaluate, "measure images, label maps and tables"),
-    "weights": (weights, "list, fetch, show and convert weights"),
+    "harmonize": (harmonize, "harmonize coregistered images of one session"),
+    "evaluate": (evaluate, "compute similarity, overlap and reliability"),
+    "weights": (weights, "list, download, inspect and convert weights"),
 }
 
 
@@ -58,6 +58,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
         one = commands.add_parser(name, help=line)
         if name == command:
             late = importlib.import_module(path)
+            one.description = late.HELP
             late.add_arguments(one)
             one.set_defaults(run=late.main)
     return parser

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from haca3_bids.checkpoints.registry import BUILTIN
 from haca3_bids.cli import train_mixture
 from haca3_bids.errors import UsageError
+from haca3_bids.settings import PRECISIONS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,47 +20,53 @@ if TYPE_CHECKING:
     from haca3_bids.training.run import Cohort, Setting
     from haca3_bids.training.scans import PlacedSession
 
-HELP = "train the networks on simulated slices, on preprocessed scans, or on both"
+HELP = "Train the networks on simulated images, on preprocessed scans, or on both; interrupted runs resume."
 VALIDATION_SHARE = 9  # every ninth of the heads, by name, is for validation, at least one; and of each site's people
 STEPS = {"mixture": train_mixture.STEPS, "artifact": 400, "haca3": 4000, "fusion": 120}
 RATES = {"mixture": (train_mixture.RATE,) * 2, **dict.fromkeys(("artifact", "haca3", "fusion"), (4e-4, 7e-4))}
-PRECISIONS = ("fp32", "bf16")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``haca3 train``."""
     parser.add_argument(
-        "what", choices=[*STEPS, "export"], help="what to train: the mixture model; or, in this order, HACA3's parts"
+        "what",
+        choices=[*STEPS, "export"],
+        help="the mixture model; the stages of HACA3 (artifact, then haca3, then fusion); or export of the weights",
     )
     data = parser.add_argument_group("data")
-    data.add_argument("--simulate", type=Path, metavar="LABELS", help="folder of head label maps to simulate with")
+    data.add_argument("--simulate", type=Path, metavar="LABELS", help="folder of head label maps to simulate from")
     data.add_argument(
-        "--data", type=Path, nargs="+", metavar="DERIVATIVES", help="mixture, haca3: output folders of haca3-bids"
+        "--data",
+        type=Path,
+        nargs="+",
+        metavar="DERIVATIVES",
+        help="output folders of haca3-bids with preprocessed scans (mixture and haca3 only)",
     )
     data.add_argument(
         "--sites",
         type=Path,
         metavar="TSV",
-        help="site of each participant_id (and session_id); default: each of --data is a site",
+        help="table with the site of each participant_id (and session_id) (default: one site per --data folder)",
     )
     run = parser.add_argument_group("run")
-    run.add_argument("--out", type=Path, required=True, help="folder of the run; a run found there is resumed")
-    run.add_argument("--steps", type=int, help=f"optimiser steps (default: {', '.join(map(str, STEPS.values()))})")
+    run.add_argument("--out", type=Path, required=True, help="output folder; an earlier run in it is resumed")
+    steps = ", ".join(f"{name} {number}" for name, number in STEPS.items())
+    run.add_argument("--steps", type=int, metavar="N", help=f"optimiser steps (default: {steps})")
     run.add_argument(
         "--start-from",
         metavar="WEIGHTS",
-        help="go on from these weights: a file of the same kind of networks; builtin (mixture); haca3, haca3plus",
+        help="initial weights: a file of the same model family, builtin (mixture), haca3 or haca3plus (haca3)",
     )
-    run.add_argument("--minutes", type=float, default=float("inf"), help="stop after this long, to be resumed")
-    run.add_argument("--seed", type=int, default=0, help="of the data and of the networks (default: 0)")
-    run.add_argument("--accumulate", type=int, default=1, metavar="N", help="batches a step (default: 1)")
-    run.add_argument("--vgg16", type=Path, metavar="FILE", help="weights of VGG16 for the paper's perceptual loss")
-    run.add_argument("--striped", action="store_true", help="train fusion on true volumes with stripes (minutes)")
+    run.add_argument("--minutes", type=float, default=float("inf"), help="stop after this time; run again to resume")
+    run.add_argument("--seed", type=int, default=0, metavar="N", help="random seed (default: 0)")
+    run.add_argument("--accumulate", type=int, default=1, metavar="N", help="batches per step (default: 1)")
+    run.add_argument("--vgg16", type=Path, metavar="FILE", help="VGG16 weights for the perceptual loss of the paper")
+    run.add_argument("--striped", action="store_true", help="train fusion on volumes with simulated stripes")
     machine = parser.add_argument_group("machine")
-    machine.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N; `torchrun` uses several")
-    machine.add_argument("--precision", choices=PRECISIONS, default="fp32", help="bf16: mixed precision")
-    machine.add_argument("--threads", type=int, default=0, help="of PyTorch (default: as PyTorch chooses)")
-    machine.add_argument("--workers", type=int, default=1, help="processes that make the samples (default: 1)")
+    machine.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    machine.add_argument("--precision", choices=PRECISIONS, default="fp32", help="numerical precision (default: fp32)")
+    machine.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads (default: PyTorch's choice)")
+    machine.add_argument("--workers", type=int, default=1, metavar="N", help="data processes (default: 1)")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -95,7 +102,7 @@ def _check(args: argparse.Namespace) -> None:
         if (given := getattr(args, name)) is not None and given < lowest:
             raise UsageError(f"--{name} {given} is not possible.", f"It must be {lowest} or more.")
     if not args.minutes >= 0:
-        raise UsageError(f"--minutes {args.minutes:g} is not possible.", "Give a time to stop after, 0 for one step.")
+        raise UsageError(f"--minutes {args.minutes:g} is not possible.", "Give 0 or more; 0 trains for one step.")
     if not (args.simulate or args.data or args.what == "export"):
         raise UsageError("There is nothing to train on.", "Give --simulate LABELS, --data DERIVATIVES, or both.")
     if args.data and not args.simulate and args.what not in ("haca3", "export"):

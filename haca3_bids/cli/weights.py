@@ -1,4 +1,4 @@
-"""Weights by name: what there is, fetching what the authors released, what a file says of itself, our own format."""
+"""List, download, inspect and convert the weights of the networks."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from haca3_bids.checkpoints import registry
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The four commands on weights."""
+    """One command per action."""
     commands = parser.add_subparsers(required=True, metavar="list|fetch|show|convert")
-    listing = commands.add_parser("list", help="the names, and whether the files are here")
+    listing = commands.add_parser("list", help="list the weights known by name")
     listing.set_defaults(what=_list)
-    fetching = commands.add_parser("fetch", help="fetch a released file and check its SHA-256")
+    fetching = commands.add_parser("fetch", help="download the authors' weights and check their SHA-256")
     fetching.add_argument("name", choices=list(registry.RELEASED))
     fetching.set_defaults(what=_fetch)
-    showing = commands.add_parser("show", help="what a file says of itself, as JSON")
+    showing = commands.add_parser("show", help="print the metadata of a weights file as JSON")
     showing.add_argument("weights", metavar="NAME|FILE")
     showing.add_argument("--kind", choices=registry.KINDS, default="haca3")
     showing.set_defaults(what=_show)
-    converting = commands.add_parser("convert", help="rewrite the authors' file as safetensors")
+    converting = commands.add_parser("convert", help="convert the authors' weights to safetensors")
     converting.add_argument("weights", metavar="NAME|FILE")
     converting.add_argument("out", type=Path, metavar="OUT.safetensors")
     converting.add_argument("--kind", choices=registry.KINDS, default="haca3")
     converting.add_argument("--variant", choices=("haca3", "haca3plus"))
-    converting.add_argument("--half", action="store_true", help="store 16-bit numbers: half the size")
+    converting.add_argument("--half", action="store_true", help="store 16-bit numbers, which halves the size")
     converting.set_defaults(what=_convert)
 
 

@@ -1,8 +1,8 @@
-"""Change over time: how fast a measure changes in each person, and how much it jumps about that line."""
+"""Change over time: the slope of a measure in each person, and the scatter about the regression line."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,25 +26,3 @@ def change(years: Sequence[float], values: Sequence[float]) -> Change:
     slope, start = np.polyfit(t, y, 1)
     squares = ((y - start - slope * t) ** 2).sum()
     return Change(float(slope), float(start), float(np.sqrt(squares / (t.size - 2))) if t.size > 2 else 0.0)
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """How measured rates compare with true ones, over people."""
-
-    people: int
-    bias: float  # mean of measured - true, a year
-    spread: float  # standard deviation of measured - true
-    correlation: float  # not a number with fewer than three people
-
-
-def rates_agree(measured: Mapping[str, Change], true: Mapping[str, Change]) -> Agreement:
-    """Over the people that both have; ValueError with fewer than two."""
-    people = sorted(measured.keys() & true.keys())
-    if len(people) < 2:
-        raise ValueError(f"rates of at least two people are needed, found {len(people)}")
-    one, other = (np.array([rates[person].per_year for person in people]) for rates in (measured, true))
-    difference = one - other
-    varied = len(people) > 2 and min(np.ptp(one), np.ptp(other)) > 0
-    correlation = float(np.corrcoef(one, other)[0, 1]) if varied else float("nan")
-    return Agreement(len(people), float(difference.mean()), float(difference.std(ddof=1)), correlation)

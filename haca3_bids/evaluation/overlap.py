@@ -1,4 +1,4 @@
-"""How much two segmentations agree: Dice's coefficient."""
+"""Overlap of two segmentations: Dice's coefficient."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether measurements tell people apart: intraclass correlations, from the mean squares of a balanced table.
+"""Reliability of measurements: intraclass correlations from the mean squares of a balanced table.
 
 Shrout and Fleiss, Psychol Bull 86:420 (1979); for balanced data these are the estimates of the mixed model too.
 """

@@ -1,7 +1,7 @@
-"""A plain segmentation of fluid, grey and white matter: the same for every image, so that images can be compared.
+"""A simple segmentation of fluid, grey and white matter, the same for every image, to compare images.
 
 A mixture of three normal distributions is fitted to the intensities inside a brain mask by expectation maximization,
-then each voxel asks its neighbours (iterated conditional modes on a Markov field; Zhang et al., IEEE TMI 20:45, 2001).
+then smoothed (iterated conditional modes on a Markov random field; Zhang et al., IEEE TMI 20:45, 2001).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whether a row of numbers falls: attention to a source that gets worse, say."""
+"""Whether a sequence of numbers decreases, such as the attention to an increasingly degraded source."""
 
 from __future__ import annotations
 

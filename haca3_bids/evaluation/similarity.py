@@ -1,7 +1,7 @@
-"""How alike two images are: PSNR and SSIM in three dimensions, inside the truth's head mask.
+"""Similarity of two images: PSNR and SSIM in three dimensions, inside the head mask of the ground truth.
 
-Scanners have no unit, so both images are first divided by their own 95th percentile inside the mask; the data range is
-one. Outside the mask both are set to zero, so that air is nobody's merit.
+MR intensities have no unit, so both images are first divided by their own 95th percentile inside the mask; the data
+range is one. Outside the mask both are set to zero, so that air does not improve the score.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+from skimage.metrics import structural_similarity
+
+from haca3_bids.volumes.box import bounding_box
 
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -18,10 +20,10 @@ Mask = NDArray[np.bool_]
 PERCENTILE = 95.0
 DATA_RANGE = 1.0
 SIGMA_VOXELS, TRUNCATE = 1.5, 3.5  # of SSIM's Gaussian window, 11 voxels a side (Wang et al., IEEE TIP 13:600, 2004)
-K1, K2 = 0.01, 0.03
+RADIUS = 5  # of that window
 LEAST = 1e-12  # of a squared error: equal images have a finite PSNR
 SSIM_SETTINGS = (
-    f"3D, Gaussian window of sigma {SIGMA_VOXELS} voxels cut at {TRUNCATE} sigma, K1 {K1}, K2 {K2}, data range "
+    f"3D, Gaussian window of sigma {SIGMA_VOXELS} voxels cut at {TRUNCATE} sigma, K1 0.01, K2 0.03, data range "
     f"{DATA_RANGE:g}, population covariance, mean over the mask"
 )
 
@@ -38,7 +40,8 @@ def compared(image: Array, truth: Array, mask: Mask) -> Similarity:
     """PSNR and SSIM of ``image`` against ``truth``, arrays of one shape, scaled and masked as this module says."""
     box = bounding_box(mask)
     inside = mask[box]
-    one, other = (np.where(inside, scaled(whole, mask)[box], 0).astype(np.float32) for whole in (image, truth))
+    one, other = (np.pad(np.where(inside, scaled(whole, mask)[box], 0), RADIUS) for whole in (image, truth))
+    inside = np.pad(inside, RADIUS)
     return Similarity(psnr_db(one, other, inside), ssim(one, other, inside))
 
 
@@ -76,27 +79,14 @@ def ssim(image: Array, truth: Array, mask: Mask) -> float:
 
 def ssim_map(image: Array, truth: Array) -> Array:
     """Structural similarity at every voxel, of arrays with any number of axes (Wang et al. 2004, eq. 13)."""
-    x, y = image.astype(np.float64), truth.astype(np.float64)
-    mean_x, mean_y = _smooth(x), _smooth(y)
-    var_x, var_y = _smooth(x * x) - mean_x**2, _smooth(y * y) - mean_y**2
-    covariance = _smooth(x * y) - mean_x * mean_y
-    c1, c2 = (K1 * DATA_RANGE) ** 2, (K2 * DATA_RANGE) ** 2
-    alike = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
-    out: Array = (alike / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))).astype(np.float32)
-    return out
-
-
-def _smooth(field: NDArray[np.float64]) -> NDArray[np.float64]:
-    smooth: NDArray[np.float64] = ndimage.gaussian_filter(field, SIGMA_VOXELS, truncate=TRUNCATE)
-    return smooth
-
-
-def bounding_box(mask: Mask) -> tuple[slice, ...]:
-    """The smallest block that holds the mask; ValueError where it is empty."""
-    if not mask.any():
-        raise ValueError("the mask is empty: there is nothing to compare")
-    box = []
-    for axis in range(mask.ndim):
-        planes = np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
-        box.append(slice(int(planes[0]), int(planes[-1]) + 1))
-    return tuple(box)
+    _, found = structural_similarity(
+        image.astype(np.float64),
+        truth.astype(np.float64),
+        data_range=DATA_RANGE,
+        gaussian_weights=True,
+        sigma=SIGMA_VOXELS,
+        truncate=TRUNCATE,
+        use_sample_covariance=False,
+        full=True,
+    )
+    return np.asarray(found, np.float32)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from haca3_bids import __version__
 from haca3_bids.bids.discover import Session
 from haca3_bids.bids.given import find_given
 from haca3_bids.bids.record import Context, input_sha256, is_finished, record_path
+from haca3_bids.digest import short_digest
 from haca3_bids.errors import BadInput, Haca3Error
 from haca3_bids.execution.judge import judge_again
 from haca3_bids.execution.outcome import FAILED, FINISHED, Outcome
@@ -90,7 +90,7 @@ def session_fingerprint(run: Run, session: Session) -> str:
     if not visits:
         return own
     files = {visit.name: input_sha256(output_dir, visit, visit.reference) for visit in visits}
-    return hashlib.sha256(json.dumps([own, files], sort_keys=True).encode()).hexdigest()[:16]
+    return short_digest(json.dumps([own, files], sort_keys=True))
 
 
 def _as_expected(error: Haca3Error | OSError) -> Haca3Error:

@@ -30,7 +30,10 @@ def plan_resources(wanted: ExecutionSettings) -> Resources:
 
 
 def allowed_processors(environ: Mapping[str, str] = os.environ, root: Path = Path("/")) -> int:
-    """The smallest of affinity, cgroup quota and what Slurm gave."""
+    """The smallest of affinity, cgroup quota and what Slurm gave.
+
+    loky's ``cpu_count`` reads the quota of the outermost control group only, none of Slurm's variables and no memory.
+    """
     limits = [len(os.sched_getaffinity(0)), *_cgroup_processors(root)]
     for variable in ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE"):
         if environ.get(variable, "").isdigit():

@@ -39,6 +39,7 @@ from haca3_bids.preprocessing.eclare import find_eclare
 from haca3_bids.preprocessing.template import check_template
 from haca3_bids.records.engine import Weights
 from haca3_bids.records.target import Target
+from haca3_bids.reports.methods import write_methods
 from haca3_bids.settings import Settings
 
 LOGGER = logging.getLogger("haca3_bids")
@@ -74,19 +75,22 @@ def run_participant(settings: Settings, words: list[str], config: str) -> int:
         keep_database(settings.bids_dir, settings.selection.database_dir)
     describe_dataset(settings.output_dir, settings.bids_dir, version=__version__, weights=weights.described())
     logs, resources = log_folder(settings), plan_resources(settings.execution)
+    planned = as_planned(settings, weights, resources)
     with log_file(logs / "log.txt", settings.execution.verbosity), scratch_folder(settings) as work:
+        methods = methods_sentences(planned)
+        write_methods(logs, methods)
         about = _write_beginning(settings, words, config, logs, selection)
         set_threads(resources.threads)
         configure_nipype(settings, logs)
         task = Run(
-            settings=as_planned(settings, weights, resources),
+            settings=planned,
             weights=weights,
             requests=tuple(requests),
             resources=resources,
             logs=logs,
             work=work,
             command=shareable_command(words, settings),
-            methods=tuple(methods_sentences(settings)),
+            methods=tuple(methods),
             visits=shared_frames(selection.sessions, settings),
         )
         outcomes = [*selection.outcomes, *process(with_targets(task, selection), selection)]
@@ -158,10 +162,7 @@ def _plan(settings: Settings, selection: Selection, weights: Weights) -> str:
 def _write_beginning(
     settings: Settings, words: Sequence[str], config: str, logs: Path, selection: Selection
 ) -> Mapping[str, object]:
-    from haca3_bids.reports.methods import write_methods
-
     write_text(logs / "config.toml", config)
-    write_methods(logs, methods_sentences(settings))
     about: dict[str, object] = {
         "command": ["haca3-bids", *words],
         "version": __version__,

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import fnmatch
-import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,20 +14,20 @@ import numpy as np
 from haca3_bids import __version__
 from haca3_bids.bids.discover import IMAGE_EXTENSIONS, Session, check_session, discover_subject
 from haca3_bids.bids.names import as_label, check_target_name, parse_entities
-from haca3_bids.bids.record import sha256
+from haca3_bids.digest import file_sha256, short_digest
 from haca3_bids.errors import BadInput, NothingSelected, UsageError
 from haca3_bids.execution.described_targets import from_numbers, from_protocol
+from haca3_bids.option import shaping
 from haca3_bids.physics.signal import SEQUENCES
 from haca3_bids.records.engine import Weights
 from haca3_bids.records.target import Target, target_key
-from haca3_bids.settings import CONTRASTS, NOT_IN_FINGERPRINT, SelectionSettings, Settings
+from haca3_bids.settings import CONTRASTS, SelectionSettings, Settings
 
 NUMBERS_NAME = "custom"
 DESCRIBED = (  # T1w=MPRAGE:field=3,tr=2300 or siteB=T1w=sidecar.json
     rf"(?:(?P<name>\w+)=)?(?P<contrast>{'|'.join(CONTRASTS)})="
     rf"(?P<protocol>(?:{'|'.join(SEQUENCES)})(?::.*)?|.*\.json)$"
 )
-SHAPES_NO_TARGET = NOT_IN_FINGERPRINT | {"longitudinal", "variant", "beta", "samples"}
 
 
 @dataclass(frozen=True)
@@ -191,13 +190,10 @@ def _image(name: str, value: str, typed: str) -> TargetRequest:
 
 def image_fingerprint(request: TargetRequest, settings: Settings, weights: Weights) -> str:
     """What must be equal for encoded values to be taken over from an earlier run."""
-    parts = [
-        {key: value for key, value in asdict(group).items() if key not in SHAPES_NO_TARGET}
-        for group in (settings.preprocessing, settings.harmonization)
-    ]
+    parts = [shaping(group, "targets") for group in (settings.preprocessing, settings.harmonization)]
     made_by = [__version__, weights.sha256, weights.variant, parts]
-    files = [{contrast: sha256(path) for contrast, path in part.images.items()} for part in request.parts]
-    return hashlib.sha256(json.dumps([made_by, files], sort_keys=True).encode()).hexdigest()[:16]
+    files = [{contrast: file_sha256(path) for contrast, path in part.images.items()} for part in request.parts]
+    return short_digest(json.dumps([made_by, files], sort_keys=True))
 
 
 def take_over(request: TargetRequest, known: Mapping[str, Target], fingerprint: str) -> tuple[Target, ...]:

@@ -1,1 +1,1 @@
-"""Images of a session and a target go in, harmonized images come out."""
+"""The engine: images of a session and targets in, harmonized images out."""

@@ -1,4 +1,4 @@
-"""``python -m haca3_bids.harmonization JOB.json``: the networks in a process of their own, which the App starts."""
+"""``python -m haca3_bids.harmonization JOB.json``: runs the networks in a separate process, which the App starts."""
 
 from __future__ import annotations
 

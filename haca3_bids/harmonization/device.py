@@ -1,4 +1,4 @@
-"""Where the networks run, in which precision, and what happens when memory runs out."""
+"""The device and the precision of the networks, and the handling of exhausted memory."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from haca3_bids.errors import TemporaryFailure, Unavailable, UsageError
+from haca3_bids.settings import PRECISIONS
 
 logger = logging.getLogger(__name__)
 
-PRECISIONS = ("fp32", "bf16")
 CPU_BATCH = 4  # slices; measured: 4 and 8 take the same time for each slice, 8 takes 300 MB more
 M_MMAP_THRESHOLD, M_TRIM_THRESHOLD = -3, -1  # glibc, malloc.h
 KEEP_BYTES, RETURN_BYTES = 1 << 30, 1 << 22  # larger pieces than these are returned to the system when freed

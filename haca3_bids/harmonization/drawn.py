@@ -1,4 +1,4 @@
-"""One image of those that were drawn: mean and spread, one draw in memory at a time (Welford, Technometrics 4:419)."""
+"""Mean and standard deviation of sampled images, one sample in memory at a time (Welford, Technometrics 4:419)."""
 
 from __future__ import annotations
 

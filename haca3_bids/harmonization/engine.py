@@ -20,7 +20,7 @@ from haca3_bids.harmonization.voxelwise import Voxelwise
 from haca3_bids.networks.fusion import FusionNet
 from haca3_bids.networks.haca3 import Haca3
 from haca3_bids.records.engine import SourceReport
-from haca3_bids.settings import BETAS, CONTRASTS, WHITE_MATTER_PEAK, HarmonizationSettings
+from haca3_bids.settings import CONTRASTS, WHITE_MATTER_PEAK, HarmonizationSettings
 from haca3_bids.volumes.canvas import Canvas
 from haca3_bids.volumes.volume import Volume
 
@@ -91,7 +91,7 @@ def harmonize(
     "attention" and "beta".
     """
     masks = {"white matter": white_matter, "head mask": head_mask, "content": content, "brain": brain}
-    _check(sources, targets, settings, {**(coverage or {}), **masks})
+    _check(sources, targets, {**(coverage or {}), **masks})
     _check_targets(targets, checkpoint)
     ordered = sources if settings.like_authors else {c: sources[c] for c in sorted(sources, key=_rank)}
     rim = Rim(coverage or {}, head_mask, content, brain)
@@ -123,6 +123,31 @@ def method_for(
     return Voxelwise(checkpoint.model, checkpoint.priors, settings, device, white)
 
 
+def encode_targets(
+    images: Mapping[str, Volume],
+    checkpoint: Checkpoint,
+    settings: HarmonizationSettings,
+    *,
+    name: str = "",
+    origin: str = "an image",
+    coverage: Mapping[str, Volume] | None = None,
+    head_mask: Volume | None = None,
+    white: float | None = None,
+) -> list[Target]:
+    """The targets that the images of one session set (contrast -> image): theta, eta and intensity scale of each.
+
+    The images must be upright, about 1 mm, as preprocessed images are, and share one grid, which need not be the
+    sources'; BadInput otherwise. The mixture model measures them together.
+    """
+    _check_grids(images, {**(coverage or {}), "head mask": head_mask})
+    rim = Rim(coverage or {}, head_mask)
+    canvas = fit_images(images, rim, settings)
+    seen_from = checkpoint.model.config.seen_from
+    prepared = {name: prepare(name, volume, canvas, rim, settings, seen_from) for name, volume in images.items()}
+    codes = method_for(checkpoint, None, settings, choose_device(settings.device), white).session_codes(prepared)
+    return [Target(name, contrast, one.theta, one.eta, one.scale, origin) for contrast, one in codes.items()]
+
+
 def encode_target(
     volume: Volume,
     contrast: str,
@@ -135,32 +160,34 @@ def encode_target(
     head_mask: Volume | None = None,
     white: float | None = None,
 ) -> Target:
-    """The target that an image sets: its theta, its eta and its intensity scale.
-
-    The image must be upright and about 1 mm, as preprocessed images are; its grid need not be the sources'.
-    """
-    rim = Rim({contrast: coverage} if coverage is not None else {}, head_mask)
-    canvas = fit_images({contrast: volume}, rim, settings)
-    prepared = prepare(contrast, volume, canvas, rim, settings, checkpoint.model.config.seen_from)
-    codes = method_for(checkpoint, None, settings, choose_device(settings.device), white).codes(prepared, contrast)
-    return Target(name, contrast, codes.theta, codes.eta, codes.scale, origin)
+    """The target that a single image sets; see ``encode_targets``."""
+    covered = {contrast: coverage} if coverage is not None else {}
+    (target,) = encode_targets(
+        {contrast: volume},
+        checkpoint,
+        settings,
+        name=name,
+        origin=origin,
+        coverage=covered,
+        head_mask=head_mask,
+        white=white,
+    )
+    return target
 
 
 def _check(
     sources: Mapping[str, Volume],
     targets: Sequence[Target],
-    settings: HarmonizationSettings,
     masks: Mapping[str, Volume | None],
 ) -> None:
     if not sources or not targets:
         raise UsageError("At least one source and one target are needed.")
-    if settings.beta not in BETAS or settings.samples < 1:
-        raise UsageError(
-            f"beta {settings.beta} with {settings.samples} samples is not possible.",
-            f"Choose one of {', '.join(BETAS)}, with one sample or more.",
-        )
-    first, grid = next(iter(sources.items()))
-    for name, volume in [*sources.items(), *masks.items()]:
+    _check_grids(sources, masks)
+
+
+def _check_grids(images: Mapping[str, Volume], masks: Mapping[str, Volume | None]) -> None:
+    first, grid = next(iter(images.items()))
+    for name, volume in [*images.items(), *masks.items()]:
         if volume is not None and not volume.has_grid_of(grid):
             raise BadInput(
                 f"{name} ({grid_in_words(volume)}) does not share the grid of {first} ({grid_in_words(grid)}).",

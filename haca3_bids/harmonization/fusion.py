@@ -1,4 +1,4 @@
-"""One volume from three orientations: by the fusion network, in slabs, or by the voxelwise median."""
+"""Fusion of three orientations into one volume: by the fusion network, in slabs, or by the voxelwise median."""
 
 from __future__ import annotations
 

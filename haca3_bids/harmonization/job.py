@@ -1,4 +1,4 @@
-"""One job of the process of the networks: what it reads from JOB.json, and the result.json that it leaves."""
+"""One job of the process that runs the networks: from JOB.json to result.json."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ import torch
 
 from haca3_bids.bids.atomic import write_json
 from haca3_bids.checkpoints.formats import Checkpoint, load_checkpoint, load_fusion
-from haca3_bids.checkpoints.registry import MEDIAN, file_sha256, fusion_for, resolve
+from haca3_bids.checkpoints.registry import MEDIAN, fusion_for, resolve
+from haca3_bids.digest import file_sha256
 from haca3_bids.errors import BadInput, Haca3Error, InputOutputFailure, UsageError
-from haca3_bids.harmonization.engine import EXTRAS, Harmonized, encode_target, harmonize
+from haca3_bids.harmonization.engine import EXTRAS, Harmonized, encode_targets, harmonize
 from haca3_bids.harmonization.super_resolution import SLOPPY_STEPS, STEPS, super_resolved
 from haca3_bids.networks.fusion import FusionNet
 from haca3_bids.networks.mixture import Mixture
+from haca3_bids.option import labels
 from haca3_bids.records.engine import (
     EncodeJob,
     EncodeResult,
@@ -105,8 +107,9 @@ def harmonize_job(job: HarmonizeJob, out_dir: Path) -> EngineResult:
         protocols=job.protocols,
         extras=job.extras,
     )
+    after = reached(images, checkpoint, settings)
     written = tuple(
-        reached(write_image(image, out_dir, name, job.extras), image, checkpoint, settings)
+        _measured(write_image(image, out_dir, name, job.extras), after.get(image.target.key))
         for image, name in zip(images, names, strict=True)
     )
     known = {name: ReferenceCodes(one.theta, one.eta, one.clean_eta) for name, one in checkpoint.references.items()}
@@ -116,20 +119,15 @@ def harmonize_job(job: HarmonizeJob, out_dir: Path) -> EngineResult:
 def encode_job(job: EncodeJob, out_dir: Path) -> EncodeResult:  # noqa: ARG001
     """The targets that images set, one for each contrast."""
     checkpoint = load_networks(job.settings, with_fusion=False).checkpoint
-    coverage = _masks(job.coverage)
-    targets = [
-        encode_target(
-            load_volume(path),
-            contrast,
-            checkpoint,
-            job.settings,
-            name=job.name,
-            origin=job.origin,
-            coverage=coverage.get(contrast),
-            white=job.white,
-        )
-        for contrast, path in job.images.items()
-    ]
+    targets = encode_targets(
+        _loaded(job.images),
+        checkpoint,
+        job.settings,
+        name=job.name,
+        origin=job.origin,
+        coverage=_masks(job.coverage),
+        white=job.white,
+    )
     return EncodeResult(tuple(targets))
 
 
@@ -182,17 +180,26 @@ def write_image(image: Harmonized, out_dir: Path, name: str, extras: Sequence[st
     )
 
 
-def reached(
-    written: HarmonizedImage, image: Harmonized, checkpoint: Checkpoint, settings: HarmonizationSettings
-) -> HarmonizedImage:
-    """The answer with theta and eta of the harmonized image itself; without, where it shows nothing to encode."""
-    try:
-        white = WHITE_MATTER_PEAK if image.white_matter_peak else None
-        found = encode_target(image.image, image.target.contrast, checkpoint, settings, white=white)
-    except BadInput as error:
-        logger.warning("The harmonized %s cannot be encoded: %s", image.target.contrast, error.sentence)
-        return written
-    return replace(written, theta_after=found.theta, eta_after=found.eta)
+def reached(images: Sequence[Harmonized], checkpoint: Checkpoint, settings: HarmonizationSettings) -> dict[str, Target]:
+    """Theta and eta of the harmonized images themselves, by key; without those that show nothing to encode.
+
+    The images of one target are a session of their own and are measured together.
+    """
+    found: dict[str, Target] = {}
+    for name in dict.fromkeys(image.target.name for image in images):
+        own = {image.target.contrast: image for image in images if image.target.name == name}
+        white = WHITE_MATTER_PEAK if all(image.white_matter_peak for image in own.values()) else None
+        volumes = {contrast: image.image for contrast, image in own.items()}
+        try:
+            measured = encode_targets(volumes, checkpoint, settings, name=name, white=white)
+            found |= {one.key: one for one in measured}
+        except BadInput as error:
+            logger.warning("The harmonized %s cannot be encoded: %s", ", ".join(own), error.sentence)
+    return found
+
+
+def _measured(written: HarmonizedImage, after: Target | None) -> HarmonizedImage:
+    return written if after is None else replace(written, theta_after=after.theta, eta_after=after.eta)
 
 
 def described(image: Harmonized) -> HarmonizedImage:
@@ -209,19 +216,18 @@ def described(image: Harmonized) -> HarmonizedImage:
 
 
 def facts(image: Harmonized, networks: Networks, settings: HarmonizationSettings, start: float) -> EngineResult:
-    """How the result came about: weights, device, precision, seed, time and memory."""
+    """How the result came about: weights, the settings that are reported, what was used of them, time and memory."""
+    reported = {name: getattr(settings, name) for name in labels(HarmonizationSettings)}
+    used = {"device": image.device, "precision": image.precision, "beta": image.anatomy}
     return EngineResult(
         weights=networks.weights,
         fusion=networks.fusion_weights,
-        device=image.device,
-        precision=image.precision,
-        anatomy=image.anatomy,
         samples=settings.samples if settings.beta == "sample" else 1,
-        seed=settings.seed,
         like_authors=settings.like_authors,
         background=settings.background,
         seconds=round(time.monotonic() - start, 1),
         peak_memory_bytes=peak_memory_bytes(),
+        **reported | used,
     )
 
 

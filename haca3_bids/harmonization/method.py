@@ -1,7 +1,7 @@
-"""How a family of networks is applied to a session: what the engine asks of each family.
+"""The interface between the engine and a family of networks.
 
-``slicewise`` applies HACA3, ``voxelwise`` the mixture model. Another engine (another runtime, another family) is one
-more file with a subclass of ``Method``, and a line in ``engine.method_for``.
+``slicewise`` applies HACA3, ``voxelwise`` the mixture model. Another engine (for another runtime or
+family) is a file with a subclass of ``Method``, and a line in ``engine.method_for``.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Session:
 
 @dataclass(frozen=True)
 class Codes:
-    """What a family says of an image."""
+    """Contrast, artifact level and scale of an image."""
 
     theta: tuple[float, ...]  # contrast
     eta: tuple[float, ...]  # artifact level
@@ -79,6 +79,10 @@ class Method(ABC):
     @abstractmethod
     def codes(self, image: Prepared, contrast: str) -> Codes:
         """Theta, eta and scale of a whole image, as a target or a report wants them."""
+
+    def session_codes(self, images: Mapping[str, Prepared]) -> dict[str, Codes]:
+        """The codes of the images of one session, which lie on one canvas, by contrast."""
+        return {contrast: self.codes(image, contrast) for contrast, image in images.items()}
 
     @abstractmethod
     def run(self, session: Session, targets: Sequence[Target], extras: Collection[str]) -> Iterable[Made]:

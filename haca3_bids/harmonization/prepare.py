@@ -1,4 +1,4 @@
-"""An image as the networks see it: on the canvas, scaled, without background."""
+"""Preparation of an image for the networks: on the canvas, scaled, without background."""
 
 from __future__ import annotations
 

@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 from haca3_bids.checkpoints.formats import load_checkpoint, load_fusion
-from haca3_bids.checkpoints.registry import MEDIAN, file_sha256
+from haca3_bids.checkpoints.registry import MEDIAN
+from haca3_bids.digest import file_sha256
 from haca3_bids.errors import Haca3Error
 from haca3_bids.harmonization.device import choose_device
 from haca3_bids.records.engine import Weights

@@ -1,4 +1,4 @@
-"""HACA3 applied to a session: every slice of three orientations harmonized, the three stacks fused into one volume."""
+"""HACA3 for a session: the slices of three orientations are harmonized, and the three stacks fused into one volume."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ class Slicewise(Method):
     def __init__(
         self, model: Haca3, fusion: FusionNet | None, settings: HarmonizationSettings, device: torch.device
     ) -> None:
-        self.model, self.fusion, self.settings, self.device = made_lean(model, device), fusion, settings, device
+        # group norm rounds otherwise than instance norm: enough to flip a likeliest level, and with it much of a slice
+        self.model = model.eval().to(device) if settings.like_authors else made_lean(model, device)
+        self.fusion, self.settings, self.device = fusion, settings, device
         self.anatomy = settings.beta
 
     def mask(self, sources: Mapping[str, Prepared]) -> Mask:

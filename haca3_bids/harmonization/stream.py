@@ -1,4 +1,4 @@
-"""Slices in batches through the networks: encoded once, fused, decoded for every target, put back into volumes."""
+"""Batches of slices through HACA3: encoded once, fused, decoded for every target, and stacked into volumes."""
 
 from __future__ import annotations
 

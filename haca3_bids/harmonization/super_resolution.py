@@ -1,8 +1,8 @@
-"""Thin slices from thick ones: a network trained on the very image, where it is sharp, and applied where it is not.
+"""Thin slices from thick ones: a network is trained in the sharp directions of an image and applied in the blurred one.
 
 In the spirit of SMORE (Zhao et al. 2021, doi:10.1109/TMI.2020.3037187). Within a slice the image is sharp in two
-directions; blurred along one of them by the slice's profile it looks as it does across the slices, and what was lost is
-known. The acquired slices stay what they were: the thin ones average to them.
+directions. Blurring it along one of them with the slice profile imitates the blur across slices, with known ground
+truth. The thin slices of each acquired slice average to it.
 """
 
 from __future__ import annotations

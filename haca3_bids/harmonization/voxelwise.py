@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,14 +21,15 @@ from haca3_bids.harmonization.method import Codes, Made, Method, Session, Source
 from haca3_bids.harmonization.prepare import Prepared, nonempty
 from haca3_bids.harmonization.target import Target
 from haca3_bids.intensity.percentile import Array, Mask
-from haca3_bids.networks.mixture import ARTIFACT, CARRY, Anatomy, Mixture, Step
-from haca3_bids.networks.table import Prior, likeliest, measure
+from haca3_bids.networks.mixture import ARTIFACT, Anatomy, Mixture, Sources, Step
+from haca3_bids.networks.table import Prior, fit_table, likeliest, measure
 from haca3_bids.settings import HarmonizationSettings
 from haca3_bids.volumes.slices import ORIENTATIONS, cut
 
 logger = logging.getLogger(__name__)
 
 MEASURED = {"axial": 7, "coronal": 6}  # slices of each orientation from which theta is measured
+TOGETHER = 2  # times that theta is measured anew on the anatomy that all images of a session show
 MIDDLE = 0.7  # of the slices with a head: those beyond have too little brain
 MULTIPLE = 16  # pixels: the encoder halves its pictures four times
 CHUNK = 200_000  # voxels decoded at a time
@@ -75,9 +76,19 @@ class Voxelwise(Method):
             tried = [self._measured(image, one) for one in self.priors]
             return min(tried, key=lambda codes: codes.residual or 0.0)
 
+    def session_codes(self, images: Mapping[str, Prepared]) -> dict[str, Codes]:
+        """Theta of each image alone first, then all anew on the anatomy that they show together."""
+        codes = super().session_codes(images)
+        if len(images) > 1:
+            with inference(self.settings.precision, self.settings.threads):
+                view = _View.through(union(image.votes for image in images.values()))
+                for _ in range(TOGETHER):
+                    codes = self._together(images, codes, view)
+        return codes
+
     def run(self, session: Session, targets: Sequence[Target], extras: Collection[str]) -> Iterator[Made]:
         """One image for each target, one at a time."""
-        codes = {contrast: self.codes(source, contrast) for contrast, source in session.sources.items()}
+        codes = self.session_codes(session.sources)
         with inference(self.settings.precision, self.settings.threads), reused_memory():
             numbers = _numbered(session.mask)
             sources = {
@@ -93,13 +104,13 @@ class Voxelwise(Method):
     def _measured(self, image: Prepared, contrast: str) -> Codes:
         prior = self.priors[contrast]
         unit = image.scale / self.white if self.white else prior.upper
-        slices, inside = (torch.from_numpy(one).to(self.device) for one in _some_slices(image))
+        view = _View.through(image.votes)
+        slices, inside = (torch.from_numpy(view.of(one)).to(self.device) for one in (image.values, image.votes))
         config, artifacts = self.model.config, []
 
         def encode(pictures: Tensor, theta: Tensor) -> Tensor:
             encoder = self._encoder(theta)
-            maps = torch.cat([encoder(part) for part in torch.split(pictures, self.settings.batch_size)])
-            within = maps.movedim(1, -1)[inside]
+            within = self._batched(encoder, pictures).movedim(1, -1)[inside]
             artifacts.append(float(within[:, ARTIFACT].mean()))
             return within[:, : config.classes].softmax(dim=1)[:, : len(config.tissues)]
 
@@ -107,6 +118,47 @@ class Voxelwise(Method):
         fit = measure(slices[:, None] * unit, encode, prior, inside, config.white, white_is_known=known)
         scale = image.scale / unit * fit.white
         return Codes(tuple(fit.theta.tolist()), (artifacts[-1],), scale, fit.residual, likeliest(fit, self.priors))
+
+    def _together(self, images: Mapping[str, Prepared], codes: Mapping[str, Codes], view: _View) -> dict[str, Codes]:
+        """Theta of each image, and its scale where white matter is not known, from fractions fused for its contrast."""
+        config, slices, maps = self.model.config, [], []
+        for contrast, image in images.items():
+            slices.append(torch.from_numpy(view.of(image.values) * np.float32(image.scale / codes[contrast].scale)))
+            encoder = self._encoder(torch.tensor(codes[contrast].theta, device=self.device))
+            maps.append(self._batched(encoder, slices[-1][:, None].to(self.device)))
+        thetas = torch.tensor([codes[contrast].theta for contrast in images], device=self.device)
+        covers = torch.from_numpy(np.stack([view.of(image.votes) for image in images.values()], axis=1))
+        sources = Sources(
+            torch.stack(maps, 1),
+            torch.stack(slices, 1).to(self.device),
+            thetas.expand(len(covers), -1, -1),
+            covers.to(self.device),
+        )
+        found = {}
+        for number, contrast in enumerate(images):
+            alpha = self.model.attend(sources, sources.thetas[:, number])
+            fractions = self.model.fuse(sources.maps, alpha).beta[:, : len(config.tissues)].movedim(1, -1)
+            shown = sources.covers[:, number]
+            prior = self.priors.get(contrast) or self.priors[codes[contrast].looks_like or contrast]
+            known = self.white is not None
+            fit = fit_table(
+                fractions[shown].cpu(),
+                sources.images[:, number][shown].cpu(),
+                prior,
+                config.white,
+                white_is_known=known,
+            )
+            found[contrast] = replace(
+                codes[contrast],
+                theta=tuple(fit.theta.tolist()),
+                scale=codes[contrast].scale * fit.white,
+                residual=fit.residual,
+                looks_like=likeliest(fit, self.priors),
+            )
+        return found
+
+    def _batched(self, encoder: Step, slices: Tensor) -> Tensor:
+        return torch.cat([encoder(part) for part in torch.split(slices, self.settings.batch_size)])
 
     def _encoder(self, theta: Tensor) -> Step:
         """From slices (batch, 1, h, w) of one theta (tissues,) to maps (batch, channels, h, w) in single precision."""
@@ -184,15 +236,10 @@ class Voxelwise(Method):
         thetas = torch.stack([one.theta for one in sources.values()])[None]
         covers = torch.stack([one.covers[part] for one in sources.values()])[None]
         maps, thetas, covers, theta = (tensor.to(self.device) for tensor in (maps, thetas, covers, theta))
-        alpha = model.attend(maps, thetas, theta, covers)
-        anatomy = model.fuse(maps, alpha)
-        image = model.decode(anatomy, theta)
-        if target.contrast in sources:
-            place, own = list(sources).index(target.contrast), sources[target.contrast]
-            values = own.values[part][None].to(self.device)
-            carried = model.carry(image, values, maps[:, place, CARRY], anatomy, thetas[:, place], theta)
-            image = torch.where(covers[:, place], carried, image)
-        return image[0].clamp(min=0).cpu(), alpha[0].cpu(), anatomy
+        images = torch.stack([one.values[part] for one in sources.values()])[None].to(self.device)
+        own = torch.tensor([[name == target.contrast for name in sources]], device=self.device)
+        made = model.harmonize(Sources(maps, images, thetas, covers), theta, own)
+        return made.image[0].clamp(min=0).cpu(), made.alpha[0].cpu(), made.fused
 
 
 def _numbered(mask: Mask) -> NDArray[np.int32]:
@@ -224,16 +271,27 @@ def _run(occupied: NDArray[np.bool_]) -> Voxels:
     return np.arange(start, start + length)
 
 
-def _some_slices(image: Prepared) -> tuple[Array, Mask]:
-    """Slices through the middle of a head and where they show it: (slices, h, w), both of one size."""
-    slices, inside = [], []
-    for orientation, count in MEASURED.items():
-        votes = cut(image.votes, orientation)
-        found = nonempty(votes)
-        rim = int(len(found) * (1 - MIDDLE) / 2)
-        chosen = found[np.unique(np.linspace(rim, len(found) - 1 - rim, count).round().astype(int))]
-        slices.append(cut(image.values, orientation)[chosen])
-        inside.append(votes[chosen])
-    values, votes = np.concatenate(slices), np.concatenate(inside)
-    rows, columns = _window(votes)
-    return values[:, rows][:, :, columns], votes[:, rows][:, :, columns]
+@dataclass(frozen=True)
+class _View:
+    """Some slices through the middle of a head, all cut to one window."""
+
+    slices: Mapping[str, Voxels]  # by orientation
+    rows: Voxels
+    columns: Voxels
+
+    @classmethod
+    def through(cls, head: Mask) -> _View:
+        """MEASURED slices of each orientation, evenly spread over the MIDDLE of the head, in a window that holds it."""
+        slices = {}
+        for orientation, count in MEASURED.items():
+            found = nonempty(cut(head, orientation))
+            rim = int(len(found) * (1 - MIDDLE) / 2)
+            slices[orientation] = found[np.unique(np.linspace(rim, len(found) - 1 - rim, count).round().astype(int))]
+        shown = np.concatenate([cut(head, orientation)[chosen] for orientation, chosen in slices.items()])
+        return cls(slices, *_window(shown))
+
+    def of(self, volume: NDArray[Any]) -> NDArray[Any]:
+        """What a volume on the same canvas shows there, (slices, h, w)."""
+        shown = np.concatenate([cut(volume, orientation)[chosen] for orientation, chosen in self.slices.items()])
+        part: NDArray[Any] = shown[:, self.rows][:, :, self.columns]
+        return part

@@ -1,8 +1,8 @@
-"""How noisy and how restless an image is, told from the image alone: no reference, no network.
+"""Noise, motion and ghosts, measured from the image alone, without a reference or a network.
 
 Images are arrays (nx, ny, nz) of about 1 mm whose white matter has its peak at ``peak``; masks are boolean on the
-same grid. What cannot be measured (no air left, too small a mask) is None. The measures follow those of MRIQC
-(Esteban et al., PLoS ONE 12:e0184661, 2017), made to need no segmentation.
+same grid. A measure that is undefined (no air, a mask too small) is None. The measures follow those of
+MRIQC (Esteban et al., PLoS ONE 12:e0184661, 2017), but need no segmentation.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+
+from haca3_bids.volumes.box import bounding_box
 
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -32,7 +34,7 @@ def noise(image: Array, white_core: Mask, peak: float) -> float | None:
     """
     if white_core.sum() < SMALLEST:
         return None
-    box = _box(white_core, margin=int(3 * FINE_VOXELS))
+    box = bounding_box(white_core, margin=int(3 * FINE_VOXELS))
     inner, core = image[box], white_core[box]
     smooth = ndimage.gaussian_filter(inner, FINE_VOXELS, truncate=3.0)
     slope = np.sqrt(sum(np.square(part) for part in np.gradient(smooth)))[core]
@@ -87,7 +89,7 @@ def entropy_focus(image: Array, head: Mask) -> float | None:
     """Entropy focus criterion of the head's box, 0..1 (Atkinson et al., IEEE TMI 16:903, 1997); blur raises it."""
     if head.sum() < SMALLEST:
         return None
-    values = np.abs(image[_box(head, margin=0)].astype(np.float64)).ravel()
+    values = np.abs(image[bounding_box(head)].astype(np.float64)).ravel()
     energy = float(np.sqrt((values**2).sum()))
     if energy == 0:
         return None
@@ -113,7 +115,7 @@ def sharpness(image: Array, brain: Mask, peak: float) -> float | None:
     """Mean of the steepest tenth of the gradients in the brain, per voxel and relative to the peak."""
     if brain.sum() < SMALLEST:
         return None
-    box = _box(brain, margin=1)
+    box = bounding_box(brain, margin=1)
     inner = image[box]
     steepness = np.sqrt(sum(np.square(part) for part in np.gradient(inner)))[brain[box]]
     limit = np.percentile(steepness, 90)
@@ -126,14 +128,8 @@ def _usable(image: Array, air: Mask, peak: float) -> bool:
 
 def _smooth_air(image: Array, air: Mask, sigma: float | NDArray[np.float64]) -> Array:
     """Means about each voxel of the air, (voxels,), over air only: what lies outside does not bleed in."""
-    box = _box(air, margin=0)
+    box = bounding_box(air)
     weight = air[box].astype(np.float32)
     top = ndimage.gaussian_filter(np.where(air, image, 0.0)[box].astype(np.float32), sigma, truncate=3.0)
     out: Array = top / np.maximum(ndimage.gaussian_filter(weight, sigma, truncate=3.0), 1e-3)
     return out[air[box]]
-
-
-def _box(mask: Mask, margin: int) -> tuple[slice, ...]:
-    """The mask's bounding box, ``margin`` voxels wider where the grid allows."""
-    found = ndimage.find_objects(mask.astype(np.uint8))[0]
-    return tuple(slice(max(0, part.start - margin), part.stop + margin) for part in found)

@@ -1,4 +1,4 @@
-"""Which voxels are head and which are air: Otsu's threshold, then a closing with a ball."""
+"""Separation of head and air: Otsu's threshold, then a morphological closing with a ball."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.filters import threshold_otsu
+
+from haca3_bids.volumes.box import bounding_box
 
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -43,7 +45,7 @@ def closed(mask: Mask, radius: int = CLOSING_RADIUS) -> Mask:
     """The closing of a 3D mask with a ball of ``radius`` voxels, as if on an unbounded canvas."""
     if not mask.any():
         return mask.copy()
-    box = _bounding_box(mask)
+    box = bounding_box(mask)
     padded = np.pad(mask[box], radius + 1)
     filled = ~within_radius(~within_radius(padded, radius), radius)
     inner = slice(radius + 1, -radius - 1)
@@ -81,12 +83,3 @@ def _distance_along_first_axis(mask: Mask, limit: int) -> NDArray[np.uint8]:
     for plane in range(len(mask) - 2, -1, -1):
         np.minimum(distance[plane], np.minimum(distance[plane + 1] + np.uint8(1), far), out=distance[plane])
     return distance
-
-
-def _bounding_box(mask: Mask) -> tuple[slice, ...]:
-    box = []
-    for axis in range(mask.ndim):
-        others = tuple(other for other in range(mask.ndim) if other != axis)
-        planes = np.flatnonzero(mask.any(axis=others))
-        box.append(slice(int(planes[0]), int(planes[-1]) + 1))
-    return tuple(box)

@@ -1,7 +1,7 @@
-"""Voxels that were never measured: regions of one and the same value that a scanner or a tool filled in.
+"""Blank voxels: regions of a constant value that a scanner or a tool filled in.
 
-A rotation leaves wedges of zeros, a resampling borders, defacing the place of a face. Noise never gives the same value
-to a whole neighbourhood, so that such regions are told from air whatever the scan.
+They are wedges from a rotation, borders from a resampling, or a removed face. Noise never gives the same value to a
+whole neighbourhood, which distinguishes blank voxels from air in any scan.
 """
 
 from __future__ import annotations

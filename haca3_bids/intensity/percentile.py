@@ -21,8 +21,8 @@ def upper_percentile(image: Array, name: str = "the image") -> float:
     value = float(np.percentile(image, PERCENTILE)) if image.size else 0.0
     if not value > 0:
         raise BadInput(
-            f"The 95th percentile of {name} is {value:g}: there is no signal in its field of view to scale by.",
-            "Look at the file: it may be empty, or cover next to nothing of the head.",
+            f"The 95th percentile of {name} is {value:g}: its field of view contains no signal.",
+            "Inspect the file: it may be empty, or contain almost nothing of the head.",
         )
     return value
 

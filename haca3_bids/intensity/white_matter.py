@@ -1,4 +1,4 @@
-"""The white-matter peak: the commonest intensity inside a mask of white matter, in the image's own unit."""
+"""The white-matter peak: the most frequent intensity inside a mask of white matter, in the unit of the image."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def white_matter_peak(image: NDArray[np.floating], mask: NDArray[np.bool_]) -> f
     values = values[np.isfinite(values) & (values > 0)]
     if values.size < SMALLEST_MASK:
         raise BadInput(
-            f"Only {values.size} voxels of white matter have a signal; {SMALLEST_MASK} are needed to find its peak.",
-            "The field of view may miss the brain, or the registration may have failed: look at the report.",
+            f"Only {values.size} voxels of white matter have a signal; {SMALLEST_MASK} are required to find its peak.",
+            "The field of view may not include the brain, or the registration may have failed. Check the report.",
         )
     unit = float(np.median(values))
     counts, edges = np.histogram(values / unit, bins=BINS, range=(0.0, SPAN))

@@ -1,4 +1,4 @@
-"""Nodes that draw: the figures of a session, and the slices of a target."""
+"""Nodes that draw the figures of a session and the slices of a target."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nodes that run the networks in a process of their own: PyTorch never enters the process that runs Nipype."""
+"""Nodes that run the networks in a separate process: the process that runs Nipype never imports PyTorch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nodes that bring all visits of a person into one frame."""
+"""Nodes that align all visits of a person in one frame."""
 
 from __future__ import annotations
 

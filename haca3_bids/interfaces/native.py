@@ -1,4 +1,4 @@
-"""The node that brings a harmonized image back to the grid of the session's own scan."""
+"""The node that resamples a harmonized image to the grid of the session's reference scan."""
 
 from __future__ import annotations
 

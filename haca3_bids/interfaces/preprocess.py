@@ -1,4 +1,4 @@
-"""Nodes of the preprocessing: load, call, save. Each says what it found in ``facts``, a piece of the record."""
+"""Nodes of the preprocessing: load, call, save. The output ``facts`` of each is a part of the record."""
 
 from __future__ import annotations
 

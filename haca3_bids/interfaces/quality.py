@@ -1,4 +1,4 @@
-"""Nodes that measure the quality of scans and of harmonized images, and judge a session."""
+"""Nodes that measure the quality of scans and harmonized images, and determine the verdict."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The node that reads a raw scan: what cannot be used ends here, and what is odd about the rest is said."""
+"""The node that reads a raw scan: it rejects unusable scans, and adds remarks on unusual ones."""
 
 from __future__ import annotations
 

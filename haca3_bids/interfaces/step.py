@@ -1,4 +1,4 @@
-"""What every node of the preprocessing shares: its settings, and ``facts``, its piece of the record."""
+"""The base of all preprocessing nodes: their settings, and ``facts``, their part of the record."""
 
 from __future__ import annotations
 

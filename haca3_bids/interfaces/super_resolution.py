@@ -1,4 +1,4 @@
-"""The node that makes thin slices of thick ones, where a scan has them."""
+"""The node that reconstructs thin slices from thick ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Attention over the source contrasts, as one weight a source (HACA3) or as a map (HACA3+)."""
+"""Attention to the sources: one weight per source (HACA3) or a map (HACA3+)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ TRAINING_TEMPERATURE = 10.0
 
 
 class Attention(nn.Module):
-    """Compares the target's [theta, eta] with each source's: alpha = softmax(q k / T)."""
+    """Compares the target t with each source i: alpha_i = softmax_i(q([theta_t, eta_t]) . k([theta_i, eta_i]) / (2 T)).
+
+    q and k are small networks (linear, LeakyReLU, linear, layer norm); 2 is the root of the length of [theta, eta]. The
+    temperature T is 5 at inference and 10 in training. A source that is missing or dropped has the score -1e5.
+    """
 
     def __init__(self, in_dim: int = 4, hidden: int = 128, out_dim: int = 16) -> None:
         super().__init__()

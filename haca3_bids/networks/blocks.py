@@ -1,4 +1,4 @@
-"""The blocks that the networks are made of."""
+"""The building blocks of the networks."""
 
 from __future__ import annotations
 

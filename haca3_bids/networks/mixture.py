@@ -16,7 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 Step = Callable[[Tensor], Tensor]
-RELIABILITY, CARRY, ARTIFACT = -3, -2, -1  # channels of the encoder's maps, behind logits and deviations
+DOUBT, RELIABILITY, CARRY, ARTIFACT = -4, -3, -2, -1  # channels of the encoder's maps, behind logits and deviations
+USUAL_DOUBT = 0.1  # variance of what a source shows beside its tissues, where the encoder says 0
+LARGEST_DOUBT = 6.0  # what the encoder says is cut off at plus and minus this
 ABSENT = -1e4  # attention score of a source that does not cover a voxel
 DARKEST = 0.05  # added to intensities before their logarithm is taken: less than this is dark, however little it is
 
@@ -53,8 +55,8 @@ class MixtureConfig:
 
     @property
     def channels(self) -> int:
-        """Of the encoder's maps: logits, deviations, reliability, carry, artifact."""
-        return self.classes + self.deviations + 3
+        """Of the encoder's maps: logits, deviations, doubt, reliability, carry, artifact."""
+        return self.classes + self.deviations + 4
 
     def to_dict(self) -> dict[str, object]:
         """The fields, for a file's header."""
@@ -62,6 +64,25 @@ class MixtureConfig:
 
     variant = "mixture"
     seen_from = 0.0  # intensity above which a voxel inside the head counts as seen
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The encoded scans of one session; voxels are in the last axes, as pixels of a slice or as a list."""
+
+    maps: Tensor  # (batch, sources, channels, ...)
+    images: Tensor  # (batch, sources, ...), white matter = 1
+    thetas: Tensor  # (batch, sources, tissues)
+    covers: Tensor  # (batch, sources, ...), bool: where the source has data
+
+
+@dataclass(frozen=True)
+class Harmonized:
+    """What a session gives for one target."""
+
+    image: Tensor  # (batch, ...)
+    alpha: Tensor  # (batch, sources, ...), attention
+    fused: Anatomy  # before it is corrected
 
 
 @dataclass(frozen=True)
@@ -85,6 +106,7 @@ class Mixture(nn.Module):
         self.free_classes = _reader(tissues, config.hidden, config.free)
         self.slopes = _reader(tissues, config.hidden, config.deviations * config.classes)
         self.carry_scale = _reader(2 * tissues, config.hidden, config.classes)
+        self.deviation_variance = nn.Parameter(torch.full((config.deviations,), -4.0))  # its logarithm
         nn.init.zeros_(self.carry_scale[-1].weight)  # type: ignore[arg-type]
         nn.init.zeros_(self.carry_scale[-1].bias)  # type: ignore[arg-type]
 
@@ -96,22 +118,62 @@ class Mixture(nn.Module):
         maps: Tensor = self.encoder(x, theta)
         return maps
 
-    def attend(self, maps: Tensor, thetas: Tensor, target: Tensor, covers: Tensor) -> Tensor:
-        """Alpha (batch, sources, ...): softmax over sources of q(theta_t) k(theta_i) / 4 + r_i; 0 where not covered.
+    def harmonize(self, sources: Sources, target: Tensor, own: Tensor) -> Harmonized:
+        """The session's anatomy in the contrast ``target`` (batch, tissues).
 
-        ``maps`` (batch, sources, channels, ...), ``thetas`` (batch, sources, tissues), ``target`` (batch, tissues),
-        ``covers`` (batch, sources, ...), bool.
+        ``own`` (batch, sources), bool, names the source of the target's contrast, whose detail is carried over.
         """
-        affinity = (self.key(_log(thetas)) @ self.query(_log(target))[..., None])[..., 0] / self.config.keys**0.5
-        scores = maps[:, :, RELIABILITY] + _over_places(affinity, maps[:, :, RELIABILITY])
-        alpha = scores.masked_fill(~covers, ABSENT).softmax(dim=1)
-        return alpha * covers
+        alpha = self.attend(sources, target)
+        fused = self.fuse(sources.maps, alpha)
+        anatomy, left = self.correct(fused, sources)
+        image = self.decode(anatomy, target) + self.carry(left, sources, anatomy, target, own)
+        return Harmonized(image, alpha, fused)
+
+    def attend(self, sources: Sources, target: Tensor) -> Tensor:
+        """Alpha (batch, sources, ...): softmax over sources of q(theta_t) k(theta_i) / 4 + r_i; 0 where not covered."""
+        keys, query = self.key(_log(sources.thetas)), self.query(_log(target))[..., None]
+        reliability = sources.maps[:, :, RELIABILITY]
+        scores = reliability + _over_places((keys @ query)[..., 0] / self.config.keys**0.5, reliability)
+        return scores.masked_fill(~sources.covers, ABSENT).softmax(dim=1) * sources.covers
 
     def fuse(self, maps: Tensor, alpha: Tensor) -> Anatomy:
-        """Beta = softmax(sum_i alpha_i logits_i), delta = sum_i alpha_i delta_i; maps and alpha as in ``attend``."""
+        """Beta = softmax(sum_i alpha_i logits_i), delta = sum_i alpha_i delta_i; maps as in ``Sources``."""
         classes = self.config.classes
         fused = (maps[:, :, : classes + self.config.deviations] * alpha[:, :, None]).sum(dim=1)
         return Anatomy(fused[:, :classes].softmax(dim=1), fused[:, classes:])
+
+    def correct(self, anatomy: Anatomy, sources: Sources) -> tuple[Anatomy, Tensor]:
+        """Anatomy that explains what the sources show, and what is left of them unexplained (batch, sources, ...).
+
+        Fractions are uncertain by S = diag(beta) - beta beta^T, deviations by V (a number each, learned), source i by
+        its doubt lambda_i. With r_i = x_i - D(beta, delta, theta_i) and its derivatives C by beta and d by delta, the
+        most likely anatomy is beta + S C w and delta + V d w, where w = (C^T S C + d^T V d + lambda)^-1 r: the update
+        of a Kalman filter. Beta still adds up to one; a fraction may fall a little below zero.
+        """
+        batch, count = sources.thetas.shape[:2]
+        beta, delta, covers = anatomy.beta.flatten(2), anatomy.delta.flatten(2), sources.covers.flatten(2)
+        doubt = sources.maps[:, :, DOUBT].flatten(2).clamp(-LARGEST_DOUBT, LARGEST_DOUBT).exp() * USUAL_DOUBT
+        with torch.autocast(beta.device.type, enabled=False):
+            signals = self.signals(sources.thetas.flatten(0, 1)).unflatten(0, (batch, count))
+            classes, variances = signals[:, :, 0], self.deviation_variance.exp()
+            slopes = signals[:, :, 1:] @ beta[:, None]  # (batch, sources, deviations, voxels)
+            mean, residual = classes @ beta, self._unexplained(anatomy, sources).flatten(2)
+            products = (classes[:, :, None] * classes[:, None]).flatten(1, 2)
+            spread = (products @ beta).unflatten(1, (count, count)) - mean[:, :, None] * mean[:, None]
+            spread = spread + torch.einsum("bsdv,btdv,d->bstv", slopes, slopes, variances)
+            spread = spread * covers[:, :, None] * covers[:, None]
+            system = spread.movedim(-1, 1) + torch.diag_embed(doubt.movedim(-1, 1))
+            weights = torch.linalg.solve(system, residual.movedim(-1, 1)[..., None])[..., 0].movedim(1, -1)
+            pull = classes.mT @ weights
+            beta = beta * (1 + pull - (beta * pull).sum(dim=1, keepdim=True))
+            delta = delta + variances[:, None] * (slopes * weights[:, :, None]).sum(dim=1)
+        corrected = Anatomy(beta.reshape(anatomy.beta.shape), delta.reshape(anatomy.delta.shape))
+        return corrected, self._unexplained(corrected, sources)
+
+    def _unexplained(self, anatomy: Anatomy, sources: Sources) -> Tensor:
+        """x_i - D(beta, delta, theta_i), (batch, sources, ...); 0 where a source does not cover."""
+        shown = [self.decode(anatomy, theta) for theta in sources.thetas.unbind(dim=1)]
+        return (sources.images - torch.stack(shown, dim=1)) * sources.covers
 
     def decode(self, anatomy: Anatomy, theta: Tensor) -> Tensor:
         """sum_k beta_k (c_k(theta) + sum_j delta_j d_jk(theta)), (batch, ...); theta (batch, tissues)."""
@@ -126,18 +188,16 @@ class Mixture(nn.Module):
         c = torch.cat([theta, air, functional.softplus(self.free_classes(read))], dim=1)
         return torch.cat([c[:, None], self.slopes(read).unflatten(1, (config.deviations, config.classes))], dim=1)
 
-    def carry(
-        self, image: Tensor, source: Tensor, trust: Tensor, anatomy: Anatomy, theta: Tensor, target: Tensor
-    ) -> Tensor:
-        """Image + sigmoid(g) s (x - D(beta, delta, theta_x)): the detail of a source x of the target's contrast.
+    def carry(self, left: Tensor, sources: Sources, anatomy: Anatomy, target: Tensor, own: Tensor) -> Tensor:
+        """Sigmoid(g) s l, (batch, ...): detail of the source of the target's contrast that anatomy does not explain.
 
         The scale s = exp(sum_k beta_k MLP_k(theta_x, theta_t)) is a tissue's own: what is wrong with fluid that is dim
-        in x is more so where fluid shall be bright. ``image``, ``source`` and ``trust`` (g, the maps' channel CARRY of
-        that source) are (batch, ...).
+        in x is more so where fluid shall be bright. ``left`` is from ``correct``, ``own`` as in ``harmonize``.
         """
-        growth: Tensor = self.carry_scale(torch.cat([_log(theta), _log(target)], dim=1))
-        scale: Tensor = (growth[:, None] @ anatomy.beta.flatten(2)).exp().reshape(image.shape)
-        return image + trust.sigmoid() * scale * (source - self.decode(anatomy, theta))
+        pairs = torch.cat([_log(sources.thetas), _log(target)[:, None].expand_as(sources.thetas)], dim=2)
+        growth: Tensor = self.carry_scale(pairs) @ anatomy.beta.clamp(0, 1).flatten(2)
+        trust = sources.maps[:, :, CARRY].sigmoid() * _over_places(own, left)
+        return (trust * growth.exp().reshape(left.shape) * left).sum(dim=1)
 
 
 class AnatomyEncoder(nn.Module):

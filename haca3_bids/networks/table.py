@@ -21,7 +21,7 @@ VOXELS = 60_000  # at most about twice as many are looked at
 CORRELATED = 20.0  # of these voxels count as one: neighbours err alike
 LEAST_DEVIATION = 0.02  # of white matter: the images are never better than this
 ROBUST = 2.5  # residuals beyond so many standard deviations count less (Tukey's biweight ends at twice as many)
-SURE = 0.7  # voxels are used where named tissues make up at least this much
+PURE = 0.8  # voxels are used where one tissue makes up at least this much
 PROTOCOL_KNOWN = 0.25  # what is left of the prior's covariance where the protocol of an image is known
 SURPLUS = 0.05**2  # variance of logarithms in addition: people differ, and equations are not scanners
 Encode = Callable[[Tensor, Tensor], Tensor]  # slices, theta -> fractions of the named tissues, (voxels, tissues)
@@ -82,9 +82,9 @@ def fit_table(beta: Tensor, x: Tensor, prior: Prior, white: int, *, white_is_kno
 
     ``white`` is the place of white matter in the table; with ``white_is_known`` its intensity stays 1.
     """
-    sure = (beta.sum(dim=1) > SURE).nonzero()[:, 0]
-    sure = sure[:: 1 + len(sure) // VOXELS]
-    beta, x = beta[sure].double(), x[sure].double()
+    pure = (beta.amax(dim=1) > PURE).nonzero()[:, 0]
+    pure = pure[:: 1 + len(pure) // VOXELS]
+    beta, x = beta[pure].double(), x[pure].double()
     mean, precision = prior.mean, torch.linalg.inv(prior.covariance)
     logs = mean.clone()
     weights, deviation = torch.ones_like(x), float("inf")

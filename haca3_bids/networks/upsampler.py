@@ -1,4 +1,4 @@
-"""A small network that says what lies between thick slices: trained on one image, for that image."""
+"""A small network that restores the detail between thick slices, trained on the image itself."""
 
 from __future__ import annotations
 

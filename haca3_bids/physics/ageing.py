@@ -1,4 +1,4 @@
-"""Ageing: ventricles grow outwards and push the tissue around them, the cortex loses thickness to the fluid.
+"""Ageing: ventricles expand and displace the surrounding tissue, and the cortex becomes thinner.
 
 Rates are typical of healthy adults: ventricles 0.4 to 1.5 ml a year (Scahill et al., Arch Neurol 60:989, 2003;
 Resnick et al., J Neurosci 23:3295, 2003), cortex 0.005 to 0.01 mm a year (Salat et al., Cereb Cortex 14:721, 2004).

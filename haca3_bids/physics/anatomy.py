@@ -1,4 +1,4 @@
-"""Anatomies: what share of each voxel is which tissue; and the built-in head."""
+"""Anatomies as tissue fractions per voxel, and the built-in head."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from haca3_bids.physics.tissues import BRAIN, TISSUES
+from haca3_bids.volumes.canvas import AUTHORS_GRID, AUTHORS_ORIGIN_MM, LPS
 from haca3_bids.volumes.volume import Volume, reorient
 
 Shares = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 
-SHAPE = (192, 224, 192)  # voxels of 1 mm: the grid of the released networks
-AFFINE = np.array([[-1, 0, 0, 96], [0, -1, 0, 96], [0, 0, 1, -78], [0, 0, 0, 1]], np.float64)  # LPS+, MNI position
+SHAPE = AUTHORS_GRID  # voxels of 1 mm
+AFFINE = np.diag([*LPS, 1.0])  # in MNI position
+AFFINE[:3, 3] = AUTHORS_ORIGIN_MM
 FULL = 255  # the whole voxel
 
 

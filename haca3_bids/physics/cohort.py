@@ -1,4 +1,4 @@
-"""A cohort: people who travel between sites, or stay at one, and what each scanner makes of them at each visit."""
+"""A cohort: people at one or several sites, and their scans at each visit."""
 
 from __future__ import annotations
 

@@ -1,18 +1,14 @@
-"""Fields of view that end inside the head: how much is missing at each end is drawn first, then cut or blanked."""
+"""Fields of view that end inside the head: how much is missing at each end is drawn first, then cut."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from haca3_bids.physics.anatomy import SHAPE
-from haca3_bids.volumes.canvas import CANVAS
-from haca3_bids.volumes.slices import cut
+from haca3_bids.volumes.box import cropped as in_box
 from haca3_bids.volumes.volume import Volume
 
-Array = NDArray[np.float32]
 Pair = tuple[int, int]
 
 LARGEST_MM = {0: (18, 18), 1: (25, 25), 2: (70, 45)}  # low and high end of each axis (L, P, S): neck and crown go first
@@ -45,29 +41,4 @@ def cropped(volume: Volume, view: FieldOfView) -> Volume:
     for length, zoom, (low, high) in zip(volume.shape, volume.zooms_mm, view.missing_mm, strict=True):
         first, last = round(low / zoom), length - round(high / zoom)
         parts.append(slice(first, max(last, first + 2)))
-    affine = volume.affine.copy()
-    affine[:3, 3] += affine[:3, :3] @ [part.start for part in parts]
-    return Volume(np.ascontiguousarray(volume.data[parts[0], parts[1], parts[2]]), affine)
-
-
-def blanked(image: Array, view: FieldOfView) -> Array:
-    """The volume (voxels of 1 mm, axes to L, P, S) with zeros outside ``view``: a new array."""
-    out = np.zeros_like(image)
-    inside = tuple(slice(low, n - high) for n, (low, high) in zip(image.shape, view.missing_mm, strict=True))
-    out[inside] = image[inside]
-    return out
-
-
-def seen_in_slices(view: FieldOfView, orientation: str) -> NDArray[np.bool_]:
-    """What of the canvas the view holds, laid out as the networks see slices of this orientation: (224, 224, 224).
-
-    Index it by the slice: an image of the anatomy's grid that is cut into slices is multiplied by it.
-    """
-    along = []
-    for length, (low, high) in zip(SHAPE, view.missing_mm, strict=True):
-        seen, start = np.zeros(CANVAS, bool), CANVAS // 2 - length // 2
-        seen[start + low : start + length - high] = True
-        along.append(seen)
-    x, y, z = along
-    out: NDArray[np.bool_] = cut(x[:, None, None] & y[None, :, None] & z[None, None, :], orientation)
-    return out
+    return in_box(volume, tuple(parts))

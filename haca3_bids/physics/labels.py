@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage, optimize
 
 from haca3_bids.physics.anatomy import AFFINE, FULL, SHAPE, Anatomy, Mask, placed
+from haca3_bids.physics.pose import rotation
 from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.volumes.volume import Volume, reorient
 
@@ -131,7 +132,7 @@ def upright(brain: Mask, template_brain: Mask) -> tuple[NDArray[np.float64], NDA
     centre_fixed = np.array(ndimage.center_of_mass(fixed))
 
     def place(parameters: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        matrix = _rotation(parameters[:3] / 10)  # parameters in tenths of radians and coarse voxels: alike in scale
+        matrix = rotation(parameters[:3] / 10)  # parameters in tenths of radians and coarse voxels: alike in scale
         return matrix, centre_moving + parameters[3:] - matrix @ centre_fixed
 
     def difference(parameters: NDArray[np.float64]) -> float:
@@ -142,14 +143,3 @@ def upright(brain: Mask, template_brain: Mask) -> tuple[NDArray[np.float64], NDA
     best = min((optimize.minimize(difference, start, method="Powell") for start in starts), key=lambda found: found.fun)
     matrix, offset = place(best.x)
     return matrix, offset * COARSE
-
-
-def _rotation(angles_rad: NDArray[np.float64]) -> NDArray[np.float64]:
-    out = np.eye(3)
-    for axis, angle in enumerate(angles_rad):
-        i, j = (k for k in range(3) if k != axis)
-        turn = np.eye(3)
-        turn[i, i] = turn[j, j] = np.cos(angle)
-        turn[i, j], turn[j, i] = -np.sin(angle), np.sin(angle)
-        out = out @ turn
-    return out

@@ -1,4 +1,4 @@
-"""Lesions as in multiple sclerosis: drawn first, with the places where radiologists find them, then painted.
+"""Lesions as in multiple sclerosis: their typical locations are drawn at random first, then rendered.
 
 Kinds and shapes: Filippi et al., Brain 142:1858 (2019): ovoid and upright on the ventricles' wall (periventricular),
 touching the cortex (juxtacortical), and anywhere in deep white matter.
@@ -29,7 +29,7 @@ NEW_SHARE, NEW_YEARS = 0.25, (0.2, 6.0)  # one in four appears later, in so many
 NEAR_MM = {"periventricular": 3.5, "juxtacortical": 2.0}  # of the wall, of the cortex
 LOWEST_MM = -25.0  # z in MNI space: none below the tentorium
 WOBBLE = 0.25  # of the radius: how uneven the rim is
-WHITE, GREY, DEEP, LESION = (TISSUES.index(name) for name in ("white", "grey", "deep_grey", "lesion"))
+WHITE, GREY, LESION = (TISSUES.index(name) for name in ("white", "grey", "lesion"))
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,8 @@ def _draw_one(kind: str, voxel: NDArray[np.int_], outward: Array, rng: np.random
 def lesion_places(anatomy: Anatomy) -> dict[str, tuple[NDArray[np.int_], Array]]:
     """For each kind the voxels (n, 3) where a lesion may begin, and the unit vectors (n, 3) along which it lies."""
     box = brain_box(anatomy)
-    corner = np.array([part.start or 0 for part in box])
-    white = anatomy.shares[(WHITE, *box)] > 0.8 * FULL
+    corner = np.array([part.start for part in box])
+    white = anatomy.shares[WHITE][box] > 0.8 * FULL
     height_mm = AFFINE[2, 2] * (np.arange(white.shape[2]) + corner[2]) + AFFINE[2, 3]
     white &= height_mm > LOWEST_MM
     to_wall, along_wall = _distance(ventricles(anatomy)[box])
@@ -114,33 +114,26 @@ def _distance(mask: Mask) -> tuple[Array, Array]:
 
 
 def with_lesions(anatomy: Anatomy, lesions: Sequence[Lesion], years: float = 0.0) -> Anatomy:
-    """The anatomy with the lesions as they are ``years`` after the first visit: their share says where they are."""
-    return Anatomy(painted(anatomy.shares, lesions, years), anatomy.name)
+    """The anatomy with the lesions as they are ``years`` after the first visit: their share says where they are.
 
-
-def painted(
-    shares: NDArray[np.uint8], lesions: Sequence[Lesion], years: float = 0.0, corner: tuple[int, int, int] = (0, 0, 0)
-) -> NDArray[np.uint8]:
-    """Tissue shares (tissues, x, y, z) with lesions in place of white matter, and of cortex where they touch it.
-
-    ``corner`` is the anatomy's voxel that the block begins with: one slice is a block of one voxel's thickness.
+    They lie in place of white matter, and of cortex where they touch it.
     """
-    out = np.array(shares)
+    shares = np.array(anatomy.shares)
     for lesion in lesions:
         radius = lesion.radius_at(years)
         if radius > 0:
-            _paint(out, lesion, radius, corner)
-    return out
+            _paint(shares, lesion, radius)
+    return Anatomy(shares, anatomy.name)
 
 
-def _paint(shares: NDArray[np.uint8], lesion: Lesion, radius: float, corner: tuple[int, int, int]) -> None:
+def _paint(shares: NDArray[np.uint8], lesion: Lesion, radius: float) -> None:
     reach = radius * max(1.0, lesion.lengthening) * (1 + WOBBLE) + 2
-    first = [max(0, int(c - reach) - k) for c, k in zip(lesion.centre, corner, strict=True)]
-    last = [min(n, int(c + reach) + 2 - k) for c, k, n in zip(lesion.centre, corner, shares.shape[1:], strict=True)]
+    first = [max(0, int(c - reach)) for c in lesion.centre]
+    last = [min(n, int(c + reach) + 2) for c, n in zip(lesion.centre, shares.shape[1:], strict=True)]
     if any(low >= high for low, high in zip(first, last, strict=True)):
         return
     box = tuple(slice(low, high) for low, high in zip(first, last, strict=True))
-    offsets = [np.arange(lo, hi) + k - c for lo, hi, k, c in zip(first, last, corner, lesion.centre, strict=True)]
+    offsets = [np.arange(low, high) - c for low, high, c in zip(first, last, lesion.centre, strict=True)]
     taken = lesion.density * _ellipsoid(np.stack(np.meshgrid(*offsets, indexing="ij")), lesion, radius)
     for row in (WHITE, GREY) if lesion.kind == "juxtacortical" else (WHITE,):
         part, lesioned = shares[row][box], shares[LESION][box]  # views

@@ -1,4 +1,4 @@
-"""People: an anatomy with tissue values, texture, age and lesions of its own, and how it changes over the years."""
+"""People: an anatomy with individual tissue values, texture, age and lesions, and its change over the years."""
 
 from __future__ import annotations
 

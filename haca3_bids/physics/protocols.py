@@ -1,4 +1,4 @@
-"""Sites: for each contrast a protocol drawn from the ranges that clinics and studies publish."""
+"""Sites: a protocol for each contrast, drawn from the ranges published by clinics and studies."""
 
 from __future__ import annotations
 

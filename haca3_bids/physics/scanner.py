@@ -1,4 +1,4 @@
-"""What a scanner does to an image: bias, noise, motion, ghosts, thick slices. Chance is drawn first, then applied.
+"""Effects of a scanner on an image: bias, noise, motion, ghosts, thick slices. They are drawn first, then applied.
 
 Images are arrays of two or three axes in units where white matter is about one.
 """

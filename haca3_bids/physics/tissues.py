@@ -1,4 +1,4 @@
-"""What the tissues of a head are to a scanner: T1, T2, T2* and proton density at 1.5 T and 3 T.
+"""The MR properties of the tissues of a head: T1, T2, T2* and proton density at 1.5 T and 3 T.
 
 Sources of the means: Stanisz et al., MRM 54:507 (2005); Wansapura et al., JMRI 9:531 (1999); de Bazelaire et al.,
 Radiology 230:652 (2004); Collins et al., IEEE TMI 17:463 (1998, BrainWeb). Bone, skin, dura and flowing blood are

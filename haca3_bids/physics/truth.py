@@ -1,4 +1,4 @@
-"""What is true of an anatomy, in the words of those who measure brains: maps and volumes."""
+"""The ground truth of an anatomy: tissue maps and volumes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the lateral and third ventricles of an upright head are: fluid, near where everybody's ventricles lie."""
+"""The lateral and third ventricles of an upright head: fluid near their usual position."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from haca3_bids.physics.anatomy import AFFINE, Anatomy, Mask
-
-Box = tuple[slice, slice, slice]
+from haca3_bids.volumes.box import Box, bounding_box
 
 # centres and radii in RAS millimetres of MNI space; the first three lie on both sides
 PLACES_MM = (
@@ -39,19 +38,12 @@ def ventricles(anatomy: Anatomy) -> Mask:
 
 def brain_box(anatomy: Anatomy) -> Box:
     """The smallest block that holds the brain, with a margin; the whole grid where there is none."""
-    brain = anatomy.brain
-    box = []
-    for axis in range(3):
-        planes = np.flatnonzero(brain.any(axis=tuple(a for a in range(3) if a != axis)))
-        if not planes.size:
-            return slice(None), slice(None), slice(None)
-        box.append(slice(max(0, int(planes[0]) - MARGIN), min(brain.shape[axis], int(planes[-1]) + 1 + MARGIN)))
-    return box[0], box[1], box[2]
+    return bounding_box(anatomy.brain, MARGIN)
 
 
 def _usual_places(box: Box) -> Mask:
     x, y, z = (
-        AFFINE[axis, axis] * np.arange(part.start or 0, part.stop or 0, dtype=np.float32) + AFFINE[axis, 3]
+        AFFINE[axis, axis] * np.arange(part.start, part.stop, dtype=np.float32) + AFFINE[axis, 3]
         for axis, part in enumerate(box)
     )
     inside = np.zeros((len(x), len(y), len(z)), bool)

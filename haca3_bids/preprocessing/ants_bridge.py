@@ -1,4 +1,4 @@
-"""Volume to ANTs image and back, and ANTs with a fixed seed: ITK counts millimetres to the left and to the back."""
+"""Conversion between Volume (RAS) and ANTs images (LPS), and ANTs with a fixed seed."""
 
 from __future__ import annotations
 

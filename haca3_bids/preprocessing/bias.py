@@ -1,7 +1,6 @@
-"""N4: the slow drift of brightness is estimated on a coarse copy of the head and divided out of the full image.
+"""N4 bias correction: the field is estimated on a coarse copy of the head, and the full image is divided by it.
 
-Tustison et al. 2010. The field has no detail finer than 50 mm, so that 4 mm voxels hold all of it, at a hundredth
-of the time.
+Tustison et al. 2010. The field has no detail finer than 50 mm, so 4 mm voxels suffice, at a hundredth of the time.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from haca3_bids.preprocessing.head import head_mask
 from haca3_bids.preprocessing.resampling import shrink
 from haca3_bids.preprocessing.transforms import inverse
 from haca3_bids.settings import PreprocessingSettings
+from haca3_bids.volumes.box import bounding_box, cropped
 from haca3_bids.volumes.volume import Volume
 
 ESTIMATE_MM = 4.0  # voxel size of the copy on which the field is estimated
@@ -49,7 +49,9 @@ def log_field(volume: Volume, settings: PreprocessingSettings, mask: NDArray[np.
     inside = head_mask(coarse) if mask is None else shrink(volume.with_data(mask), voxel_mm).data >= 0.5
     if inside.sum() < SMALLEST_MASK:
         return coarse.with_data(np.zeros(coarse.shape))
-    coarse, inside = _cropped(coarse, _without_dark(coarse.data, inside))
+    inside = _without_dark(coarse.data, inside)
+    box = bounding_box(inside, margin=1)  # N4 computes the whole grid it is given
+    coarse, inside = cropped(coarse, box), inside[box]
     top = np.percentile(coarse.data[inside], 99.5)  # a vessel or a fat lobule must not steer the field
     positive = coarse.with_data(np.clip(coarse.data, 1e-3 * top, top))
     with seeded_ants(settings.seed) as ants:
@@ -71,19 +73,6 @@ def _without_dark(data: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray
     """The mask without bone, air and, where it is black, CSF: the logarithm of noise is no signal."""
     bright = mask & (data > DARK_SHARE * np.median(data[mask]))
     return bright if bright.sum() > 0.3 * mask.sum() else mask
-
-
-def _cropped(volume: Volume, mask: NDArray[np.bool_]) -> tuple[Volume, NDArray[np.bool_]]:
-    """Image and mask cut to the mask's box and a voxel around it: N4 computes the whole grid it is given."""
-    if not mask.any():
-        return volume, np.ones_like(mask)
-    box = []
-    for axis in range(3):
-        where = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-        box.append(slice(max(0, int(where[0]) - 1), int(where[-1]) + 2))
-    shift = np.eye(4)
-    shift[:3, 3] = [cut.start for cut in box]
-    return Volume(volume.data[tuple(box)], volume.affine @ shift), mask[tuple(box)]
 
 
 def _refined(data: NDArray[np.float32], coarse: Volume, fine: Volume) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Whether a face has been removed, so that no other contrast of the session gives it back."""
+"""Detection of a removed face, so that no other contrast of the session restores it."""
 
 from __future__ import annotations
 

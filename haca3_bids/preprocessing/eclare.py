@@ -1,4 +1,4 @@
-"""ECLARE, a separate program (GPL) that makes thin slices of thick ones: found on PATH and run, never part of this one.
+"""ECLARE, a separate program (GPL) for thin slices from thick ones. It is run from the PATH and not distributed here.
 
 Remedios et al. 2025, doi:10.48550/arXiv.2503.11787; it comes with ``pip install eclare``.
 """
@@ -24,8 +24,8 @@ def find_eclare() -> str:
     found = shutil.which(PROGRAM)
     if found is None:
         raise Unavailable(
-            f"--super-resolution eclare needs the program {PROGRAM}, and it is not on PATH.",
-            "Install it in an environment of its own (pip install eclare; GPL) and put it on PATH, or use builtin.",
+            f"--super-resolution eclare requires the program {PROGRAM}, which is not on the PATH.",
+            "Install it in a separate environment (pip install eclare; GPL) and add it to the PATH, or use builtin.",
         )
     return found
 
@@ -55,14 +55,14 @@ def run_eclare(scan: Volume, axis: int, folder: Path, device: str = "cpu", threa
     if done.returncode < 0:
         raise TemporaryFailure(
             f"{PROGRAM} was killed (signal {-done.returncode}).",
-            "It was probably out of memory or of time: give the job more, or use --super-resolution builtin.",
+            "It probably ran out of memory or time. Request more for the job, or use --super-resolution builtin.",
         )
     if done.returncode != 0 or not made.exists():
         last = " ".join(" ".join(log.read_text(errors="replace").strip().splitlines()[-LAST_LINES:]).split())
         raise BadInput(
             f"{PROGRAM} ended with code {done.returncode} and {'an' if made.exists() else 'no'} image: "
-            f"{last or 'it said nothing'}.",
-            "Try it by hand on the scan, or use --super-resolution builtin.",
+            f"{last or 'no message'}.",
+            "Run it manually on the scan, or use --super-resolution builtin.",
         )
     return _placed(load_volume(made), scan, axis)
 
@@ -77,8 +77,8 @@ def _placed(thin: Volume, scan: Volume, axis: int) -> Volume:
     covered = thin.shape[axis] * step
     if np.delete(thin.shape, axis).tolist() != np.delete(scan.shape, axis).tolist() or abs(covered - length) > step:
         raise BadInput(
-            f"{PROGRAM} made an image of {thin.shape} voxels from one of {scan.shape}, which is not the same place.",
-            "Try it by hand on the scan, or use --super-resolution builtin.",
+            f"{PROGRAM} made an image of {thin.shape} voxels from one of {scan.shape}, which is another region.",
+            "Run it manually on the scan, or use --super-resolution builtin.",
         )
     to_thick = np.eye(4)
     to_thick[axis, axis] = step

@@ -1,4 +1,4 @@
-"""The head in an image of any contrast: what is brighter than the air, without holes."""
+"""The head in an image of any contrast: everything brighter than air, with holes filled."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from skimage.filters import threshold_otsu
 
 from haca3_bids.preprocessing.resampling import shrink
 from haca3_bids.preprocessing.transforms import inverse
+from haca3_bids.volumes.box import bounding_box
 from haca3_bids.volumes.volume import Volume
 
 WORK_MM = 3.0  # voxel size at which the mask is made
@@ -63,11 +64,7 @@ def dilated(mask: NDArray[np.bool_], zooms_mm: NDArray[np.float64], radius_mm: f
 def eroded(mask: NDArray[np.bool_], zooms_mm: NDArray[np.float64], radius_mm: float) -> NDArray[np.bool_]:
     """What of the mask lies deeper than ``radius_mm``; the image's border is no border of the mask."""
     out = np.zeros_like(mask)
-    if not mask.any():
-        return out
-    box = tuple(
-        slice(max(0, cut.start - 1), cut.stop + 1) for cut in ndimage.find_objects(mask.astype(np.uint8))[0]
-    )  # nothing beyond it matters
+    box = bounding_box(mask, margin=1)  # nothing beyond it matters
     out[box] = ndimage.distance_transform_edt(mask[box], sampling=zooms_mm) > radius_mm
     return out
 

@@ -1,7 +1,7 @@
-"""One frame for all visits of a person, in the middle of where they lay: no visit is another one's reference.
+"""One frame for all visits of a person, midway between them: no visit is the reference of another.
 
-Reuter et al. 2012: what is done to one time point only, such as being interpolated, looks like change. Two visits meet
-half-way between them; of more a mean image is made, to which each is registered anew.
+Reuter et al. 2012: processing only one time point, such as interpolating it, looks like a change. Two visits are
+aligned halfway between them. More visits are registered to their mean image.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from haca3_bids.preprocessing.resampling import field_of_view, resample, resampl
 from haca3_bids.preprocessing.template import Template
 from haca3_bids.preprocessing.transforms import Matrix, inverse, mean_rigid, rigid_part
 from haca3_bids.settings import PreprocessingSettings
+from haca3_bids.volumes.box import bounding_box, cropped
 from haca3_bids.volumes.volume import Volume
 
 ROUNDS = 2  # of mean image and registration to it, for more than two visits
@@ -80,7 +81,8 @@ def mean_image(references: Mapping[str, Volume], pulls: Mapping[str, Matrix]) ->
         unit = float(reference.data[head_mask(reference)].mean())
         total += resample(reference, grid, pulls[visit], order=1).data / np.float32(max(unit, 1e-6))
         count += field_of_view(reference, grid, pulls[visit])
-    return _cropped(grid.with_data(total / np.maximum(count, 1)), count >= HALF * len(references))
+    known = bounding_box(count >= HALF * len(references))  # beyond it there is no image, rather than a dark one
+    return cropped(grid.with_data(total / np.maximum(count, 1)), known)
 
 
 def _first_guess(
@@ -141,14 +143,3 @@ def _grid(references: Mapping[str, Volume], pulls: Mapping[str, Matrix]) -> Volu
     affine = np.diag([FINE_MM, FINE_MM, FINE_MM, 1.0])
     affine[:3, 3] = np.mean(centres, axis=0) - FINE_MM * (GRID - 1) / 2
     return Volume(np.zeros((GRID,) * 3, np.float32), affine)
-
-
-def _cropped(image: Volume, covered: NDArray[np.bool_]) -> Volume:
-    """The part of the grid where something is known: beyond it there is no image, rather than a dark one."""
-    box = []
-    for axis in range(3):
-        where = np.flatnonzero(covered.any(axis=tuple(a for a in range(3) if a != axis)))
-        box.append(slice(int(where[0]), int(where[-1]) + 1) if where.size else slice(None))
-    shift = np.eye(4)
-    shift[:3, 3] = [cut.start or 0 for cut in box]
-    return Volume(image.data[tuple(box)], image.affine @ shift)

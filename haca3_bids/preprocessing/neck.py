@@ -1,4 +1,4 @@
-"""A neck and shoulders in the field of view, which draw a search for a head to themselves."""
+"""Detection of neck and shoulders in the field of view, which would mislead the search for the head."""
 
 from __future__ import annotations
 

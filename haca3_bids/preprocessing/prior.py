@@ -1,4 +1,4 @@
-"""What the template knows, brought to the subject: its brain, the core of its white matter, and other tissues."""
+"""The template's masks in the space of the subject: brain, white-matter core and other tissues."""
 
 from __future__ import annotations
 

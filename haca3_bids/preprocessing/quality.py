@@ -1,11 +1,11 @@
-"""Is the registration right? Measured on the result by figures that the search did not maximise.
+"""Checks of a registration, with measures that the search did not maximise.
 
-The similarity is the correlation of edges (ranks of gradient magnitudes), which asks nothing about contrasts. How
-high it gets depends on the scan; that it falls when the alignment is moved is what a right one has in common. So the
-*distinctness*, similarity minus its mean over a ring of displaced alignments, is demanded as well.
+The similarity is the correlation of edges (ranks of gradient magnitudes), which does not depend on the contrast. Its
+value depends on the scan, but for any correct alignment it decreases with displacement. Therefore the *distinctness*,
+the similarity minus its mean over a ring of displaced alignments, is required as well.
 
-Two contrasts of one session are another matter: their edges differ, but their mutual information, although it is what
-the search maximised, stands out so far from that of displaced alignments that no wrong place reaches it.
+For two contrasts of one session the edges differ. Their mutual information, although the search maximised it, exceeds
+that of displaced alignments so clearly that no wrong position reaches it.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def registration_quality(
 
 
 def visible_trouble(reference: Volume, template: Template, affine: Matrix) -> str:
-    """What can be seen to be wrong with a scan whose alignment is poor, as a sentence; "" where nothing is."""
+    """A visible problem of a scan whose alignment is poor, as a sentence; "" if there is none."""
     grid = isotropic_grid(template.head, VOXEL_MM)
     brain = resample_mask(template.brain, grid, np.eye(4)) & field_of_view(reference, grid, affine)
     head = head_mask(reference)
@@ -107,14 +107,14 @@ def visible_trouble(reference: Volume, template: Template, affine: Matrix) -> st
     black = float((seen[brain] <= BLACK * signal).mean()) if brain.any() else 0.0
     around = ~dilated(head, reference.zooms_mm, AIR_MM)
     if black > BLACK_LIMIT:
-        return f"{100 * black:.0f} % of the place where the brain should be is black: part of the image is missing."
+        return f"{100 * black:.0f} % of the expected position of the brain is black: part of the image is missing."
     if (empty := _black_slices(reference.data, BLACK * signal)) > BLACK_SLICES_LIMIT:
         return f"{100 * empty:.0f} % of the slices in one direction are black: part of the image is missing."
     span = float((reference.zooms_mm * reference.shape).min())
     if span < SPAN_MM:
-        return f"The image spans only {span:.0f} mm in one direction: part of the brain is outside."
+        return f"The image spans only {span:.0f} mm in one direction: part of the brain is missing."
     if around.sum() < SMALLEST:
-        return "The head cannot be told from the air: noise, probably, or an image cut close."
+        return "The head cannot be distinguished from the air: probably noise, or a tightly cropped image."
     return _trouble_in_air(reference, around & ~ndimage.binary_dilation(blank_mask(reference.data)), signal)
 
 
@@ -122,9 +122,9 @@ def _trouble_in_air(reference: Volume, air: NDArray[np.bool_], signal: float) ->
     if air.sum() < SMALLEST:
         return ""
     if (level := float(reference.data[air].mean())) > AIR_LIMIT * signal:
-        return f"The air has {100 * level / signal:.0f} % of the head's intensity: noise, probably."
+        return f"The air has {100 * level / signal:.0f} % of the head's intensity: probably noise."
     uneven = unevenness(reference.data, air, signal, reference.zooms_mm)
-    return "" if uneven is None or uneven <= UNEVEN_LIMIT else "The air is uneven: motion or ghosts, probably."
+    return "" if uneven is None or uneven <= UNEVEN_LIMIT else "The air is uneven: probably motion or ghosts."
 
 
 def coregistration_quality(moving: Volume, reference: Volume, pull: Matrix) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""The last millimetre: ANTs' linear registration from a start that is already near, the same bit for bit every time."""
+"""Refinement of a registration with ANTs, from a start that is already close; the result is reproducible bit by bit."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Rigid registration: the session's reference to the template, its other contrasts to the reference, and back.
 
-The template is stretched to the subject, and what is rigid in that moves the images: they keep their size. A brain is
-no turned and scaled template, and where it differs in shape each contrast turns it another way to make up for it; an
-affine transform follows the shape, but little holds it where a scan shows little. So the images are moved to between
-the two, nearer to the affine one.
+The template is stretched to the subject. Only the rigid part of this transform moves the images, which keep their size.
+Brains differ in shape from the template, and a similarity transform compensates by a rotation that depends on the
+contrast. An affine transform follows the shape but is poorly determined if a scan shows little. The images are
+therefore moved to a position between the two, closer to the affine one.
 """
 
 from __future__ import annotations

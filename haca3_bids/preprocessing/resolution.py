@@ -1,4 +1,4 @@
-"""How an image was taken: as a volume, or as thick slices that leave one direction coarse."""
+"""Whether an image was acquired as a volume or in thick slices."""
 
 from __future__ import annotations
 

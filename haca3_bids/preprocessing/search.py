@@ -1,4 +1,4 @@
-"""Where is the head? Many starts at coarse resolution, scored by mutual information, the best ones made better."""
+"""Global search for the head: many starts at coarse resolution, ranked by mutual information."""
 
 from __future__ import annotations
 

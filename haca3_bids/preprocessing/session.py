@@ -1,4 +1,4 @@
-"""The steps of one session's preprocessing, as its nodes call them: volumes and matrices in, the same out."""
+"""The preprocessing steps of a session, as the nodes call them: volumes and matrices in and out."""
 
 from __future__ import annotations
 
@@ -134,8 +134,8 @@ def coregistered(
     if distinctness < COREGISTRATION_LIMIT:
         poor = BadInput(
             f"The {contrast} could not be registered to the session's reference: their mutual information is "
-            f"{1 + distinctness:.1f} times that in displaced positions ({1 + COREGISTRATION_LIMIT:.1f} are needed).",
-            "Look at both scans; leave one out with --modalities or --bids-filter-file, or try --force registration.",
+            f"{1 + distinctness:.1f} times that of displaced positions ({1 + COREGISTRATION_LIMIT:.1f} are required).",
+            "Inspect both scans. Exclude one (--modalities, --bids-filter-file), or use --force registration.",
         )
     return pull, ScanFacts(
         coregistration_similarity=similarity,
@@ -229,23 +229,23 @@ def poor_registration(quality: Quality) -> BadInput | None:
     """What is wrong with an alignment to the template, if anything."""
     if quality.brain_covered < COVERED_LIMIT:
         wrong = (
-            f"the scan reaches {100 * quality.brain_covered:.0f} % of the template's brain, and "
-            f"{100 * COVERED_LIMIT:.0f} % are needed"
+            f"the scan covers {100 * quality.brain_covered:.0f} % of the template's brain; at least "
+            f"{100 * COVERED_LIMIT:.0f} % are required"
         )
     elif quality.brain_in_head < IN_HEAD_LIMIT:
         wrong = (
-            f"{100 * quality.brain_in_head:.0f} % of the template's brain lie in the head, and "
-            f"{100 * IN_HEAD_LIMIT:.0f} % are needed"
+            f"{100 * quality.brain_in_head:.0f} % of the template's brain lie in the head; at least "
+            f"{100 * IN_HEAD_LIMIT:.0f} % are required"
         )
     elif quality.similarity < SIMILARITY_LIMIT or quality.distinctness < DISTINCTNESS_LIMIT:
         wrong = (
-            f"edges correlate by {quality.similarity:.2f} ({SIMILARITY_LIMIT} is needed), and by "
-            f"{quality.distinctness:.3f} more than in displaced positions ({DISTINCTNESS_LIMIT} is needed)"
+            f"the correlation of edges is {quality.similarity:.2f} ({SIMILARITY_LIMIT} is required), which is "
+            f"{quality.distinctness:.3f} more than in displaced positions ({DISTINCTNESS_LIMIT} is required)"
         )
     else:
         return None
     return BadInput(
         f"The registration to the template failed: {wrong}.",
-        "Look at the scan: is it a head, upright, not cut through the brain? Leave it out with --bids-filter-file, or "
-        "go on all the same with --force registration.",
+        "Inspect the scan: is it an upright head that includes the brain? Exclude it with --bids-filter-file, or "
+        "continue with --force registration.",
     )

@@ -1,4 +1,4 @@
-"""The space in which everything is brought together: TemplateFlow's MNI152NLin2009cSym, or nilearn's ICBM 2009a."""
+"""The template: MNI152NLin2009cSym of TemplateFlow, or the ICBM 2009a template of nilearn."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FILES: dict[str, dict[str, str | None]] = {  # TemplateFlow's description of eac
 }
 SMALLEST_FILE = 1000  # bytes: TemplateFlow leaves empty stubs where it could not fetch
 LONGEST_CAUSE = 120  # characters of what another library says
-HINT = "Connect once to fetch it, point TEMPLATEFLOW_HOME at a filled cache, or use --template builtin."
+HINT = "Connect once to download it, set TEMPLATEFLOW_HOME to a filled cache, or use --template builtin."
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Template:
 
 
 def load_template(name: str) -> Template:
-    """The template called ``MNI152NLin2009cSym`` or ``builtin``; raises Unavailable (69) where it is not to be had."""
+    """The template called ``MNI152NLin2009cSym`` or ``builtin``; raises Unavailable (69) if it is unavailable."""
     if name == BUILTIN:
         return _builtin()
     files = check_template(name)
@@ -92,11 +92,11 @@ def _fetched(name: str, part: str, query: dict[str, str | None]) -> Path:
     if len(usable) == 1:
         return usable[0]
     if paths and not usable:
-        cause = f"{paths[0].name} is an empty stub: it was listed, but never fetched"
+        cause = f"{paths[0].name} is an empty file: it was listed, but not downloaded"
     elif usable:
-        cause = f"{len(usable)} files answer to the same description"
+        cause = f"{len(usable)} files match the same description"
     raise Unavailable(
-        f"The {part} image of the template {name} is neither cached nor can it be fetched ({cause}).", HINT
+        f"The {part} image of the template {name} is not in the cache and cannot be downloaded ({cause}).", HINT
     )
 
 

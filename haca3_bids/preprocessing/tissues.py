@@ -1,6 +1,6 @@
-"""Where the template has grey matter and ventricles.
+"""Grey matter and ventricles of the template.
 
-Only its T1-weighted head, brain mask and white-matter map are needed, so both templates can tell.
+Only its T1-weighted head, brain mask and white-matter map are needed, so this works for both templates.
 """
 
 from __future__ import annotations

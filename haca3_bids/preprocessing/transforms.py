@@ -1,7 +1,7 @@
 """Transforms as 4 x 4 matrices in RAS millimetres, and ITK's files.
 
-A matrix *pulls*: it maps a point of the fixed image (the grid that is filled) to the point of the moving image whose
-intensity belongs there. ITK's files hold the same map, in LPS; `antsApplyTransforms -t FILE` accepts them as they are.
+A matrix *pulls*: it maps a point of the fixed image (the grid to be filled) to the point of the moving image whose
+intensity belongs there. ITK files contain the same map in LPS; `antsApplyTransforms -t FILE` accepts them unchanged.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def read_itk(path: str | os.PathLike[str]) -> Matrix:
         found, hint = str(error), "Give a file that antsRegistration, fMRIPrep or this program wrote."
         if _is_table(path):
             found, hint = "a table of numbers, as FSL writes it", "Convert it with c3d_affine_tool -fsl2ras -oitk."
-        raise BadInput(f"{path.name} is not an ITK file of one linear transform ({found}).", hint) from error
+        raise BadInput(f"{path.name} is not an ITK file with one linear transform ({found}).", hint) from error
     lps = np.eye(4)
     lps[:3, :3] = linear
     lps[:3, 3] = translation + centre - linear @ centre

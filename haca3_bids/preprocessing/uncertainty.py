@@ -1,13 +1,13 @@
-"""How well a scan holds its place: the standard error of an alignment that maximises mutual information.
+"""The standard error of an alignment that maximises mutual information.
 
 Mutual information is the mean over points of log(p(f, m) / (p(f) p(m))), the joint distribution of both intensities
 over the product of theirs. With that table held fixed, its maximum is an M-estimate, whose covariance is
 H^-1 (sum g g') H^-1, H being the second derivative and g the gradients, summed in blocks because points that are near
-are not independent (Huber, 5th Berkeley Symposium 1:221, 1967). It sees a scan that holds a turn loosely, which figures
-of agreement do not. It does not see noise, to which the table fits: that agrees with nothing, and those figures see it.
+are not independent (Huber, 5th Berkeley Symposium 1:221, 1967). It detects a poorly determined
+rotation, which measures of agreement do not. It does not detect noise, to which the table adapts; those measures do.
 
-A scan that covers the share f of the brain is a sample of it: a brain is not shaped as the template is, and the part
-that was seen lies in the template otherwise than the whole would. The mean of a sample has the variance S^2 (1 - f) / f
+A scan that covers the fraction f of the brain is a sample of it: brains differ in shape from the template, so the best
+position of a part differs from that of the whole. The mean of a sample has the variance S^2 (1 - f) / f
 about that of its finite population (Cochran, Sampling Techniques, 1977, section 2.6, with the brain as the population's
 one unit), which is added. S is the greater the less this brain resembles the template, as the standard error of what
 was seen is: their ratio was chosen on thin slabs of two heads on which the errors of such slabs are large.

@@ -1,1 +1,1 @@
-"""Numbers that say whether a session can be trusted, and the verdict on them."""
+"""Quality numbers of a session, and the verdict."""

@@ -1,4 +1,4 @@
-"""Does an image look like the contrast that its name says? Told from grey matter and fluid relative to white matter.
+"""Whether an image has the contrast that its name claims, from grey matter and fluid relative to white matter.
 
 With the mixture model the intensities of all tissues of an image are known (theta, a table in the order of TISSUES).
 """

@@ -1,4 +1,4 @@
-"""What is measured of a harmonized image: structure kept, target reached, sound voxels."""
+"""Quality numbers of a harmonized image: structural similarity, distance to the target, invalid voxels."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.metrics import structural_similarity
 
+from haca3_bids.evaluation.similarity import compared
 from haca3_bids.quality.contrast import contrast_vector, is_table, name_doubt
 from haca3_bids.records.engine import EngineResult, HarmonizedImage
 from haca3_bids.settings import WHITE_MATTER_PEAK
@@ -17,9 +17,7 @@ from haca3_bids.settings import WHITE_MATTER_PEAK
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-WINDOW = 7  # voxels, of the structural similarity (Wang et al., IEEE TIP 13:600, 2004)
 FLOOR_PERCENTILE = 2.0  # of the brain
-TOP_PERCENTILE = 99.5
 
 
 @dataclass(frozen=True)
@@ -78,20 +76,11 @@ def clipped_share(values: Array) -> float | None:
 
 
 def structure_kept(source: Array, harmonized: Array, brain: Mask) -> float | None:
-    """Mean structural similarity inside the brain of two images of one contrast, both of white matter 1000."""
-    found = np.argwhere(brain)
-    if not len(found):
+    """Mean structural similarity inside the brain of two images of one contrast: that of ``haca3 evaluate``."""
+    try:
+        return compared(np.nan_to_num(harmonized), source, brain).ssim
+    except ValueError:  # nothing to compare
         return None
-    box = tuple(
-        slice(max(0, int(low) - WINDOW), int(high) + WINDOW + 1)
-        for low, high in zip(found.min(axis=0), found.max(axis=0), strict=True)
-    )
-    one, other, inside = source[box], np.nan_to_num(harmonized[box]), brain[box]
-    top = float(max(np.percentile(one[inside], TOP_PERCENTILE), np.percentile(other[inside], TOP_PERCENTILE)))
-    if min(inside.shape) < WINDOW or top <= 0:
-        return None
-    _, similar = structural_similarity(one, other, win_size=WINDOW, data_range=top, full=True)
-    return float(similar[inside].mean())
 
 
 def theta_distance(one: Sequence[float] | None, other: Sequence[float] | None) -> float | None:

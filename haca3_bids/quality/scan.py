@@ -1,4 +1,4 @@
-"""Everything that is measured of one preprocessed scan, before any network sees it."""
+"""Quality numbers of a preprocessed scan, measured before the networks are applied."""
 
 from __future__ import annotations
 

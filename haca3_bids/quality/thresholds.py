@@ -1,4 +1,4 @@
-"""Where a quality number begins to be suspicious: one table, from which verdicts and documentation are made."""
+"""The limits of the quality numbers: one table for verdicts, reports and documentation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GRADES = (PASS, LOOK, FAIL)  # from good to bad
 
 @dataclass(frozen=True)
 class Threshold:
-    """Limits of one measure; None: there is none. ``above`` says on which side of a limit trouble lies."""
+    """Limits of one measure (None: no limit). ``above`` is true if values above a limit are bad."""
 
     measure: str
     place: str  # "session", "scan" or "image"
@@ -28,7 +28,7 @@ class Threshold:
     meaning: str  # what the number is
 
     def grade(self, value: float | None) -> tuple[str, float | None]:
-        """The grade of a value and the limit that it crossed; what could not be measured passes."""
+        """The grade of a value and the limit that it crossed; an unknown value passes."""
         if value is None:
             return PASS, None
         for grade, limit in ((FAIL, self.fail), (LOOK, self.look)):
@@ -42,73 +42,73 @@ THRESHOLDS: Mapping[str, Threshold] = {
     threshold.measure: threshold
     for threshold in (
         Threshold("registration_similarity", "session", BELOW, 0.30, 0.25, "poorly registered to the template",
-                  "correlation of edges of the reference and of the template, away from the ventricles"),
+                  "correlation of edges of the reference and the template, away from the ventricles"),
         Threshold("registration_distinctness", "session", BELOW, 0.15, 0.14, "poorly registered to the template",
-                  "how much that correlation exceeds the one in displaced positions"),
-        Threshold("registration_uncertainty_deg", "session", ABOVE, 1.55, None, "loosely held by the template",
-                  "standard error (degrees) of the turn that brings the reference to the template"),
+                  "difference between that correlation and its mean in displaced positions"),
+        Threshold("registration_uncertainty_deg", "session", ABOVE, 1.55, None, "rotation poorly determined",
+                  "standard error (degrees) of the rotation from the reference to the template"),
         Threshold("brain_in_head", "session", BELOW, 0.97, 0.90, "the template's brain lies partly outside the head",
-                  "share of the template's brain that lies in the head"),
+                  "fraction of the template's brain that lies in the head"),
         Threshold("brain_covered", "session", BELOW, 0.95, 0.60, "part of the brain is outside the field of view",
-                  "share of the template's brain in the reference's field of view"),
-        Threshold("rigid_shift_mm", "session", ABOVE, 5.0, 10.0, "the transform does not place the brain where it lies",
+                  "fraction of the template's brain in the reference's field of view"),
+        Threshold("rigid_shift_mm", "session", ABOVE, 5.0, 10.0, "the rigid transform is displaced from the affine one",
                   "distance between the brain's centre under the rigid transform and under the affine one"),
-        Threshold("rigid_turn_deg", "session", ABOVE, 7.0, 12.0, "the transform turns the brain away from the template",
+        Threshold("rigid_turn_deg", "session", ABOVE, 7.0, 12.0, "the rigid transform is rotated from the affine one",
                   "rotation between the rigid transform and the affine one"),
         Threshold("coregistration_similarity", "scan", BELOW, None, None, "poorly registered to the reference",
                   "mutual information (nats) of the scan and the session's reference"),
         Threshold("coregistration_distinctness", "scan", BELOW, 1.0, 0.8, "poorly registered to the reference",
-                  "by how many times that information exceeds the one in displaced positions"),
-        Threshold("orientation_assumed", "scan", ABOVE, 0, None, "its header does not say where left and right are",
-                  "1 where the header was not to be believed and --force orientation went on; else not given"),
+                  "ratio of that mutual information to its mean in displaced positions, minus 1"),
+        Threshold("orientation_assumed", "scan", ABOVE, 0, None, "its header does not define left and right",
+                  "1 if --force orientation accepted an invalid header; else absent"),
         Threshold("brain_seen", "scan", BELOW, 0.93, 0.70, "part of the brain is not seen",
-                  "share of the template's brain that is in the field of view and shows a signal"),
+                  "fraction of the template's brain that is in the field of view and shows a signal"),
         Threshold("head_imputed", "scan", ABOVE, None, None, "much of the head was not scanned",
-                  "share of the head outside the scan's field of view: there, other sources stand in"),
-        Threshold("white_matter_spread", "scan", ABOVE, 0.30, None, "white matter is not of one intensity",
+                  "fraction of the head outside the scan's field of view, inferred from other sources"),
+        Threshold("white_matter_spread", "scan", ABOVE, 0.30, None, "white matter is not uniform",
                   "robust standard deviation of the white-matter core, on the narrower side of its peak"),
         Threshold("noise", "scan", ABOVE, 0.09, 0.20, "noisy",
                   "robust standard deviation of fine detail in the white-matter core, relative to its peak"),
-        Threshold("ghosts", "scan", ABOVE, 0.03, 0.10, "ghosts or ringing in the air: motion, probably",
-                  "how uneven the air beside and above the head is after smoothing, relative to the white-matter peak"),
-        Threshold("air_unevenness", "scan", ABOVE, 0.05, 0.40, "the air is uneven: motion or ghosts, probably",
-                  "how uneven the air is, noise averaged out, relative to its mean in a wider surrounding"),
-        Threshold("air", "scan", ABOVE, 0.10, 0.30, "the air is not dark: noise, probably",
+        Threshold("ghosts", "scan", ABOVE, 0.03, 0.10, "ghosts or ringing in the air: probably motion",
+                  "unevenness of the air beside and above the head after smoothing, relative to the white-matter peak"),
+        Threshold("air_unevenness", "scan", ABOVE, 0.05, 0.40, "the air is uneven: probably motion or ghosts",
+                  "unevenness of the air after averaging the noise, relative to its mean in a larger neighbourhood"),
+        Threshold("air", "scan", ABOVE, 0.10, 0.30, "the air is not dark: probably noise",
                   "mean of the air beside and above the head, relative to the white-matter peak"),
         Threshold("entropy_focus", "scan", ABOVE, None, None, "blurred or ghosted",
                   "entropy focus criterion of the head's box"),
         Threshold("joint_variation", "scan", ABOVE, None, None, "white and grey matter overlap",
                   "coefficient of joint variation of white and grey matter"),
         Threshold("sharpness", "scan", BELOW, None, None, "blurred",
-                  "mean of the steepest tenth of the gradients in the brain, a millimetre"),
+                  "mean of the steepest tenth of the gradients in the brain, per millimetre"),
         Threshold("grey_to_white", "scan", ABOVE, None, None, "grey matter is unusual",
                   "median of grey matter relative to the white-matter peak"),
         Threshold("fluid_to_white", "scan", ABOVE, None, None, "fluid is unusual",
                   "median of the ventricles relative to the white-matter peak"),
         Threshold("name_margin", "scan", BELOW, -0.5, -1.0, "the image does not look like its name",
-                  "how much nearer the contrast of the name is than the nearest other one"),
+                  "distance to the nearest other contrast minus the distance to the contrast of the name"),
         Threshold("ssim", "image", BELOW, 0.50, None, "structure may have changed",
                   "mean structural similarity to the session's own image of that contrast, inside the brain"),
-        Threshold("theta_distance_before", "image", ABOVE, None, None, "far from its target before",
+        Threshold("theta_distance_before", "image", ABOVE, None, None, "far from its target before harmonization",
                   "distance in theta from the session's own image of that contrast to the target (tables of "
                   "tissues: root mean square of log differences)"),
         Threshold("theta_distance_after", "image", ABOVE, None, None, "far from its target",
                   "distance in theta from the harmonized image to the target (tables of tissues: likewise)"),
-        Threshold("eta_distance", "image", ABOVE, None, None, "artifacts, as the networks see them",
+        Threshold("eta_distance", "image", ABOVE, None, None, "artifacts, according to the networks",
                   "distance in eta from the session's own image of that contrast to the clean built-in reference"),
-        Threshold("eta_clean_percentile", "image", ABOVE, None, None, "artifacts, as the networks see them",
-                  "where that distance stands among clean simulated scans, 0 to 100 (weights without a table: none)"),
-        Threshold("residual", "image", ABOVE, None, None, "intensities of tissues do not explain the scan",
-                  "mixture model: robust standard deviation of what theta does not explain of the session's own image "
-                  "of that contrast, relative to white matter"),
+        Threshold("eta_clean_percentile", "image", ABOVE, None, None, "artifacts, according to the networks",
+                  "percentile of that distance among clean simulated scans (absent for weights without a table)"),
+        Threshold("residual", "image", ABOVE, None, None, "tissue intensities do not explain the scan",
+                  "mixture model: robust standard deviation of the part of the session's own image of that contrast "
+                  "that theta does not explain, relative to white matter"),
         Threshold("name_doubt", "image", ABOVE, 0.0, None, "the scan of this contrast looks like another contrast",
-                  "mixture model: how much nearer another contrast than the named one is to the scan's grey matter and "
-                  "fluid; 0 where its tissues as a whole look like the named one"),
-        Threshold("clipped_share", "image", ABOVE, 0.02, 0.20, "part of the brain is black or cut off at the top",
-                  "share of the brain that is zero or less, or piled up at the largest intensity"),
+                  "mixture model: how much closer the scan's grey matter and fluid are to another contrast than to the "
+                  "named one; 0 if its tissues as a whole are closest to the named one"),
+        Threshold("clipped_share", "image", ABOVE, 0.02, 0.20, "part of the brain is black or saturated",
+                  "fraction of the brain that is zero or negative, or has the largest intensity"),
         Threshold("csf_floor", "image", ABOVE, None, None, "the darkest tissue is not dark",
                   "second percentile of the brain, relative to the white-matter peak"),
-        Threshold("nan_count", "image", ABOVE, None, 0, "voxels that are no numbers",
+        Threshold("nan_count", "image", ABOVE, None, 0, "voxels that are not finite",
                   "number of voxels that are not finite"),
     )
 }  # fmt: skip
@@ -119,6 +119,6 @@ def with_changes(changes: Iterable[Change]) -> dict[str, Threshold]:
     table = dict(THRESHOLDS)
     for measure, look, fail in changes:
         if measure not in table:
-            raise UsageError(f"There is no quality number '{measure}'.", f"There are: {', '.join(table)}.")
+            raise UsageError(f"There is no quality number '{measure}'.", f"The quality numbers are {', '.join(table)}.")
         table[measure] = replace(table[measure], look=look, fail=fail)
     return table

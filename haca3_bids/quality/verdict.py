@@ -1,4 +1,4 @@
-"""From the record of a session to its quality numbers and the verdict on them."""
+"""Quality numbers and verdict of a session, from its record."""
 
 from __future__ import annotations
 

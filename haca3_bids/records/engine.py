@@ -134,7 +134,7 @@ class EngineResult:
     fusion: WeightsUsed | None = None
     device: str | None = None
     precision: str | None = None
-    anatomy: str | None = None  # how beta was taken: "argmax", "sample" or "soft"
+    beta: str | None = None  # how it was taken: "argmax", "sample" or "soft"
     samples: int | None = None
     seed: int | None = None
     like_authors: bool = False

@@ -1,4 +1,4 @@
-"""All sessions of a derivatives dataset as the group level sees them: records and sidecars in, no image is read."""
+"""All sessions of a derivatives dataset for the group level, from records and sidecars; no image is read."""
 
 from __future__ import annotations
 
@@ -76,9 +76,9 @@ def session_record(path: Path) -> SessionRecord:
 
 
 def cohort_notes(members: Sequence[Member], bids_dir: Path, column: str = "") -> list[str]:
-    """What a reader of the groups must know: what is odd about participants.tsv, and how many sessions it leaves out.
+    """Notes on the groups: problems of participants.tsv, and the number of sessions without a group.
 
-    ``column`` is the one by which sessions are grouped.
+    ``column`` is the column that defines the groups.
     """
     notes = list(read_participants(bids_dir / PARTICIPANTS, {member.participant for member in members}).warnings)
     names = {name for member in members for name in member.groups}
@@ -91,7 +91,7 @@ def cohort_notes(members: Sequence[Member], bids_dir: Path, column: str = "") ->
 
 
 def group_columns(members: Sequence[Member]) -> list[str]:
-    """Columns by which sessions can be coloured: those with two groups and more but not one a person."""
+    """Columns that can colour the sessions: those with at least two groups, but not a group per person."""
     columns = dict.fromkeys([*PREFERRED, *(key for member in members for key in member.groups)])
     kept = []
     for column in columns:
@@ -102,7 +102,7 @@ def group_columns(members: Sequence[Member]) -> list[str]:
 
 
 def chosen_column(columns: Sequence[str], wanted: str) -> str:
-    """The column that is asked for, else the first of the usual ones that tells sessions apart."""
+    """The requested column, else the first of the usual ones that distinguishes sessions."""
     if wanted:
         return wanted
     usual = (column for name in PREFERRED for column in columns if column.casefold() == name)
@@ -110,7 +110,7 @@ def chosen_column(columns: Sequence[str], wanted: str) -> str:
 
 
 def _from_sidecars(record_path: Path) -> dict[str, str]:
-    """What the sidecar of the first preprocessed image says of the scanner."""
+    """Scanner data from the sidecar of the first preprocessed image."""
     sidecar = next(iter(sorted(record_path.parent.glob("*_desc-preproc_*.json"))), None)
     content = read_object(sidecar)[0] if sidecar else {}
     found = {name: str(content[key]) for name, key in SIDECAR_GROUPS.items() if content.get(key) is not None}

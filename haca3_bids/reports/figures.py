@@ -1,4 +1,4 @@
-"""Figures of one session: Volumes in, SVG files out. Nothing is kept between calls."""
+"""Figures of one session: Volumes in, SVG files out. The functions keep no state."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def draw_histogram(image: Volume, mask: Volume, peak: float, path: str | os.Path
 
 
 def _mosaic(rows: Sequence[Row], title: str) -> Figure:
-    """Rows of pictures at one scale in mm on black, each row's name above it."""
+    """Rows of pictures on black, with the same scale, and a title above each row."""
     title_inch = 0.35 if title else 0.0
     widths = [sum(p.width_mm for p in row.pictures) * INCH_PER_MM for row in rows]
     heights = [max(p.height_mm for p in row.pictures) * INCH_PER_MM + LABEL_INCH for row in rows]
@@ -107,13 +107,13 @@ def _show(axes: Axes, picture: Picture, white: float, mask: Picture | None) -> N
 
 
 def _density(axes: Axes, values: NDArray[np.float32], bins: NDArray[np.float64], colour: str, label: str) -> None:
-    """A filled histogram of height one, so that few voxels and many can be compared."""
+    """A filled histogram scaled to a height of one, so that masks of different sizes can be compared."""
     counts, _ = np.histogram(values, bins)
     axes.stairs(counts / max(counts.max(), 1), bins, fill=True, color=colour, alpha=0.55, label=label)
 
 
 def _save(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Write the same bytes for the same figure; the file appears whole."""
+    """Write the figure atomically; the same figure gives the same bytes."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with partial_file(path) as partial, mpl.rc_context({"svg.hashsalt": "haca3_bids", "svg.image_inline": True}):

@@ -1,6 +1,6 @@
-"""Two images in turn at one place, as an SVG that moves by itself: no script, and still where motion is unwanted.
+"""Two alternating images as an animated SVG: it needs no script, and respects ``prefers-reduced-motion``.
 
-The second one is seen first: it is what a sheet of paper shows.
+The second image is shown first, and in print.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ text {{ font: 600 13px system-ui, "DejaVu Sans", sans-serif; fill: #ffe066; }}
 def draw_flicker(
     first: Volume, second: Volume, names: Sequence[str], path: Path, whites: Sequence[float] | None = None
 ) -> None:
-    """Write an SVG in which both volumes (on any grids of one frame) take turns, two rows of three planes each.
+    """Write an SVG in which two volumes (on any grids of one frame) alternate, two rows of three planes each.
 
-    ``whites`` are the intensities that are shown white.
+    ``whites`` are the intensities shown as white.
     """
     whites = whites or [white_end(first), white_end(second)]
     pictures = [_rows(volume, white) for volume, white in zip((first, second), whites, strict=True)]
@@ -57,6 +57,6 @@ def draw_flicker(
 
 
 def _rows(volume: Volume, white: float) -> tuple[int, int, str]:
-    """Height, width and address of the picture of a volume."""
+    """Height, width and data URI of the picture of a volume."""
     pixels = np.concatenate([three_planes(volume, point, "grey", white) for point in POINTS_MM])
     return pixels.shape[0], pixels.shape[1], data_uri(jpeg(pixels), "image/jpeg")

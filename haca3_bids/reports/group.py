@@ -1,4 +1,4 @@
-"""The page of all sessions: a table to sort and filter, the plane of contrast before and after, the worst images."""
+"""The page of all sessions: a sortable table, the plane of contrast before and after, and the worst sessions."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class WorstImage:
 
 
 def group_page(members: Sequence[Member], output_dir: Path, wanted_column: str = "", notes: Sequence[str] = ()) -> str:
-    """The page as HTML; every picture and number is inside. ``notes`` stand at its top."""
+    """The page as self-contained HTML. ``notes`` are shown at its top."""
     columns = group_columns(members)
     if wanted_column and wanted_column not in columns:
         columns = [*columns, wanted_column]
@@ -143,7 +143,7 @@ def worst_images(
         if picture := _picture(member, output_dir):
             why = [reason.sentence for reason in member.record.quality.reasons[:3]]
             if distance is not None and distance > OUTLIER:
-                why.append(f"{measure.replace('_', ' ')}: {distance:.1f} robust standard deviations from the others.")
+                why.append(f"{measure.replace('_', ' ')}: {distance:.1f} robust standard deviations from the median.")
             shown.append(WorstImage(member, why, picture))
     return shown
 

@@ -1,6 +1,6 @@
-"""The methods text: what was done in sentences that can go into an article, and the works they cite.
+"""The methods text for an article, and the references that it cites.
 
-A citation stands in a sentence as ``[@key]``, the key being one of REFERENCES.
+A citation in a sentence is written ``[@key]``, where the key is one of REFERENCES.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from pathlib import Path
 from haca3_bids.partial import partial_file
 
 CITATION = re.compile(r"\[@([a-z0-9]+)\]")
-PREAMBLE = "This text may be copied into manuscripts as it is (CC0)."
+PREAMBLE = "You may copy this text into manuscripts unchanged (CC0)."
 
 
 @dataclass(frozen=True)
 class Reference:
-    """An article: what BibTeX and a list of references are made from."""
+    """The bibliographic data of an article."""
 
     key: str
     authors: str
@@ -144,7 +144,7 @@ def methods_markdown(sentences: Sequence[str]) -> str:
 
 
 def methods_html(sentences: Sequence[str]) -> str:
-    """The text with its numbered references, as a fragment of HTML in which everything is escaped."""
+    """The text with its numbered references, as an escaped HTML fragment."""
     numbers = _numbers(sentences)
     text = CITATION.sub(lambda cited: f"[{numbers[cited[1]]}]", html.escape(" ".join(sentences)))
     listed = "".join(f"<li>{html.escape(REFERENCES[key].in_words())}</li>" for key in numbers)
@@ -152,7 +152,7 @@ def methods_html(sentences: Sequence[str]) -> str:
 
 
 def methods_bibtex(sentences: Sequence[str]) -> str:
-    """The works that the text cites, as the content of a .bib file."""
+    """The references that the text cites, as the content of a .bib file."""
     return "\n".join(REFERENCES[key].in_bibtex() for key in _numbers(sentences))
 
 
@@ -170,7 +170,7 @@ def write_methods(folder: Path, sentences: Sequence[str]) -> None:
 
 
 def _numbers(sentences: Sequence[str]) -> dict[str, int]:
-    """Each cited key with its number, in the order of first mention."""
+    """The number of each cited key, in the order of first citation."""
     keys = dict.fromkeys(CITATION.findall(" ".join(sentences)))
     if unknown := keys.keys() - REFERENCES.keys():
         raise KeyError(f"The methods text cites {', '.join(sorted(unknown))}, which methods.REFERENCES does not list.")

@@ -1,4 +1,4 @@
-"""Which sessions stand apart from the others, and which one stands for all: robust distances and medoids."""
+"""Outliers and most central sessions: robust distances and medoids."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ CHUNK = 512  # rows of a matrix of distances at once
 
 
 def robust_distances(members: Sequence[Member]) -> list[tuple[float | None, str]]:
-    """For each session its largest robust distance to the others, and the measure that says so.
+    """For each session its largest robust distance from the median, and the measure that has it.
 
-    Each measure of each contrast is turned into robust standard deviations from its median; the distance of a session
-    is the largest of them. None where there are too few sessions to compare with.
+    Each measure of each contrast is converted to robust standard deviations from its median; the distance of a session
+    is the largest of them, or None if there are too few sessions for a comparison.
     """
     best: list[tuple[float | None, str]] = [(None, "")] * len(members)
     columns: dict[str, NDArray[np.float64]] = {}
@@ -61,7 +61,7 @@ def robust_z(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def percentiles(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The share (0..100) of known values that are no larger than each; nan stays."""
+    """The percentage of known values that are not larger than each value; nan remains nan."""
     out = np.full(values.shape, np.nan)
     known = np.isfinite(values)
     if known.any():
@@ -71,10 +71,10 @@ def percentiles(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def medoids(members: Sequence[Member], column: str) -> dict[str, tuple[Member, int]]:
-    """For each group of a column the session nearest to all others in theta, and how many it was chosen among.
+    """For each group of a column its most central session in theta, and the number of sessions compared.
 
-    Tables of tissues are compared by their logarithms: their intensities are ratios. Sessions that pass are preferred,
-    and those with the contrasts that most sessions of the group have.
+    Tables of tissues are compared by their logarithms, because intensities are ratios. Only sessions that pass are
+    considered, if there are any, and only those with the most frequent set of contrasts of the group.
     """
     groups: dict[str, list[Member]] = {}
     for member in members:

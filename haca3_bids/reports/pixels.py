@@ -1,4 +1,4 @@
-"""Planes of a volume as pixels: rows of three planes at one scale, grey, coloured or as a difference."""
+"""Planes of a volume as pixels: rows of three planes with the same scale, grey, coloured or as a difference."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from haca3_bids.volumes.volume import Volume
 Pixels = NDArray[np.uint8]  # (height, width, 3), first row at the top
 PIXELS_PER_MM = 0.85
 JPEG_QUALITY = 82
-POSITIONS_MM = {  # of the slices that a slider goes through, in the template's frame; the middle one is shown first
+POSITIONS_MM = {  # of the slices of the slider, in the template's frame; the middle one is shown first
     "sagittal": (-46.0, -32.0, -18.0, -6.0, 18.0, 32.0, 46.0),
     "coronal": (-78.0, -58.0, -38.0, -18.0, 2.0, 22.0, 42.0),
     "axial": (-32.0, -17.0, -2.0, 12.0, 26.0, 40.0, 54.0),
 }
 SLICES = len(POSITIONS_MM["axial"])
-COOL, WARM = np.array([70, 150, 255]), np.array([255, 160, 30])  # less, more: told apart by every eye
+COOL, WARM = np.array([70, 150, 255]), np.array([255, 160, 30])  # decrease, increase: safe for colour blindness
 
 
 def grey(values: NDArray[np.floating], white: float) -> Pixels:
@@ -34,14 +34,14 @@ def grey(values: NDArray[np.floating], white: float) -> Pixels:
 
 
 def difference(values: NDArray[np.floating], limit: float) -> Pixels:
-    """Black where nothing changed, orange where more, blue where less; full colour at ``limit``."""
+    """Black where nothing changed, orange for an increase, blue for a decrease; full colour at ``limit``."""
     share = np.clip(np.nan_to_num(values) / max(limit, 1e-6), -1, 1)[..., None]
     shown: Pixels = np.where(share > 0, share * WARM, -share * COOL).astype(np.uint8)
     return shown
 
 
 def coloured(values: NDArray[np.floating], top: float) -> Pixels:
-    """The colours of cividis (readable for every eye), black at zero and yellow at ``top``."""
+    """The cividis colour map (safe for colour blindness), black at zero and yellow at ``top``."""
     from matplotlib import colormaps
 
     share = np.clip(np.nan_to_num(values) / max(top, 1e-6), 0, 1)
@@ -64,13 +64,13 @@ def three_planes(volume: Volume, positions_mm: Sequence[float], painter: str, to
 
 
 def slice_rows(volume: Volume, painter: str, top: float) -> Pixels:
-    """SLICES rows of three planes, one below the other: what a slider moves through."""
+    """SLICES rows of three planes, one below the other, for the slider."""
     places = zip(*(POSITIONS_MM[plane] for plane in PLANES), strict=True)
     return np.concatenate([three_planes(volume, place, painter, top) for place in places])
 
 
 def jpeg(pixels: Pixels) -> bytes:
-    """The pixels as a JPEG file; the same bytes for the same pixels."""
+    """The pixels as a JPEG file; the same pixels give the same bytes."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=JPEG_QUALITY, optimize=True)
     return file.getvalue()
@@ -97,7 +97,7 @@ def middle_slice(path: Path, count: int) -> Image.Image:
 
 
 def data_uri(content: bytes, mime: str) -> str:
-    """The content as an address that needs no file."""
+    """The content as a data URI."""
     return f"data:{mime};base64,{base64.b64encode(content).decode()}"
 
 

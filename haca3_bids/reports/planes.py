@@ -1,4 +1,4 @@
-"""What a reader sees of a volume: planes through a point, upright, the patient's left on the left."""
+"""Planes of a volume for display: upright, with the patient's left on the left."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 from haca3_bids.volumes.volume import Volume, reorient
 
 PLANES = ("sagittal", "coronal", "axial")  # across x, y and z; the order in which figures show them
-BRIGHT = 0.1  # of the 99th percentile: above it a voxel counts as head when the head is looked for
 WINDOW_PERCENTILE = 99.5  # of the positive voxels: the white end of the grey scale
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One plane: ``pixels`` (up, right), first row at the bottom; its size in mm; where it was cut."""
+    """One plane: ``pixels`` (up, right), first row at the bottom; its size in mm; its position."""
 
     pixels: NDArray[np.float32]
     width_mm: float
@@ -26,7 +25,7 @@ class Picture:
 
 
 def cut(volume: Volume, plane: str, position_mm: float) -> Picture:
-    """The plane of ``volume`` at ``position_mm`` along its axis, the nearest one that exists."""
+    """The plane of ``volume`` nearest to ``position_mm`` along its axis."""
     upright = reorient(volume, ("R", "A", "S"))
     axis = PLANES.index(plane)
     zooms = upright.zooms_mm
@@ -38,24 +37,14 @@ def cut(volume: Volume, plane: str, position_mm: float) -> Picture:
     return Picture(np.ascontiguousarray(pixels), float(width), float(height), plane, position_mm)
 
 
-def head_centre_mm(volume: Volume) -> NDArray[np.float64]:
-    """The middle of the bright voxels' extent in RAS mm, shape (3,)."""
-    bright = volume.data > BRIGHT * np.percentile(volume.data, 99)
-    indices = np.argwhere(bright)
-    if not len(indices):
-        return _centre_mm(volume)
-    low, high = np.percentile(indices, [2, 98], axis=0)
-    return _to_mm(volume, (low + high) / 2)
-
-
 def white_end(volume: Volume) -> float:
-    """The intensity that is shown white; 1 for an image without positive voxels."""
+    """The intensity shown as white; 1 for an image without positive voxels."""
     positive = volume.data[volume.data > 0]
     return float(np.percentile(positive, WINDOW_PERCENTILE)) if positive.size else 1.0
 
 
 def white_of_brain(volume: Volume, brain: Volume | None) -> float:
-    """The same for a brain: fat is often brighter and would leave the rest dark."""
+    """The intensity shown as white, from the brain only: fat is often brighter and would darken the rest."""
     if brain is None or not volume.has_grid_of(brain) or not (brain.data > 0.5).any():
         return white_end(volume)
     top = float(np.percentile(np.nan_to_num(volume.data[brain.data > 0.5]), WINDOW_PERCENTILE))

@@ -15,7 +15,7 @@ NOTHING = "–"
 
 
 def render(template: str, *, script: str = "", **values: Any) -> str:
-    """The page that ``template`` makes of ``values``; style sheet, script and the policy that lets no other run."""
+    """The rendered page, with its style sheet, its script and a policy that allows no other script."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -31,7 +31,7 @@ def render(template: str, *, script: str = "", **values: Any) -> str:
 
 
 def _policy(code: str) -> str:
-    """What the page may do: show what it holds and run this very script; nothing is fetched."""
+    """The content security policy: embedded images and this script only; nothing is loaded."""
     digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
     return f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
 

@@ -1,4 +1,4 @@
-"""The page of one subject, made from the derivatives dataset alone: records and figures in, one HTML file out."""
+"""The page of one subject, from the records and figures of the derivatives dataset alone."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from haca3_bids.reports.view import view_session
 
 
 def write_subject_page(output_dir: Path, subject: str, *, show_targets: bool = False) -> Path:
-    """Write ``sub-X.html`` into the dataset and return its path; every figure is inside the page.
+    """Write ``sub-X.html`` into the dataset and return its path; all figures are embedded.
 
-    Slices of other people's images that are targets are in it only with ``show_targets``.
+    Slices of other people's images that are targets are included only with ``show_targets``.
     """
     label = subject if subject.startswith("sub-") else f"sub-{subject}"
     records = read_records(output_dir, label)
@@ -53,7 +53,7 @@ def _sentences(records: Iterable[SessionRecord]) -> list[str]:
 
 
 def _downloads(sentences: list[str]) -> dict[str, str]:
-    """The methods text and its references as files inside the page."""
+    """The methods text and its references as downloads embedded in the page."""
     return {
         "CITATION.md": data_uri(methods_markdown(sentences).encode(), "text/markdown"),
         "CITATION.bib": data_uri(methods_bibtex(sentences).encode(), "text/plain"),

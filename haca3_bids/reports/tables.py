@@ -1,4 +1,4 @@
-"""The tables of the group level, and the dictionaries that say what their columns mean."""
+"""The tables of the group level, and the descriptions of their columns."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from haca3_bids.reports.theta import TISSUE_WORDS
 from haca3_bids.settings import CONTRASTS
 
 Row = Mapping[str, str]
-NAMES = {"participant_id": "Participant", "session_id": "Session; n/a where the dataset has none"}
+NAMES = {"participant_id": "Participant", "session_id": "Session; n/a if the dataset has none"}
 HACA3_COLUMNS: Mapping[str, str] = {
     "theta0": "First component of theta: of the scan itself, or of the target of a harmonized image",
     "theta1": "Second component of theta",
     "eta0": "First component of eta: of the scan itself, or of the target of a harmonized image",
     "eta1": "Second component of eta",
     "theta0_after": "First component of theta of the harmonized image, encoded again",
-    "theta1_after": "Second component of the same",
+    "theta1_after": "Second component of theta of the harmonized image, encoded again",
 }
 MIXTURE_COLUMNS: Mapping[str, str] = {
     **{
@@ -34,8 +34,8 @@ MIXTURE_COLUMNS: Mapping[str, str] = {
         for tissue in TISSUES
     },
     "eta": "Level of artifacts, 0 (none) to 1: of the scan itself, or of the target of a harmonized image",
-    "residual": "Robust standard deviation of what theta does not explain of a scan, relative to white matter",
-    "looks_like": "Contrast whose usual intensities of tissues are nearest to those of a scan",
+    "residual": "Robust standard deviation of the part of a scan that theta does not explain, relative to white matter",
+    "looks_like": "Contrast whose usual tissue intensities are nearest to those of the scan",
     **{
         f"theta_{tissue}_after": f"Intensity of {TISSUE_WORDS[tissue]} in the harmonized image, white matter = 1"
         for tissue in TISSUES
@@ -48,10 +48,10 @@ CONTRAST_COLUMNS: Mapping[str, str] = {  # a table has those of one family of ne
     **HACA3_COLUMNS,
     **MIXTURE_COLUMNS,
     **{f"attention_{contrast}": f"Mean attention to the {contrast}" for contrast in CONTRASTS},
-    "white_matter_peak": "White-matter peak after scaling; of a harmonized image, before it was brought to 1000",
+    "white_matter_peak": "White-matter peak after scaling; of a harmonized image, before it was scaled to 1000",
     "white_matter_peak_raw": "White-matter peak of the raw scan",
     "scale": "Factor by which the networks' output was multiplied",
-    "coverage": "Share of the template's grid that the scan reaches",
+    "coverage": "Fraction of the template's grid in the scan's field of view",
     "coregistration_similarity": "Mutual information (nats) of the scan and the session's reference",
 }
 QC_COLUMNS: Mapping[str, str] = {
@@ -59,7 +59,7 @@ QC_COLUMNS: Mapping[str, str] = {
     "kind": "session, scan (preprocessed) or image (harmonized)",
     "where": "session, contrast of the scan, or target of the image",
     "verdict": "Verdict on the session: pass, look or fail",
-    "reasons": "Why the session is not passed",
+    "reasons": "Why the session did not pass",
     **{name: threshold.meaning for name, threshold in THRESHOLDS.items()},
     "eta_percentile": "Percentile of eta_distance among the images of that target in this dataset",
 }
@@ -118,7 +118,7 @@ def qc_rows(members: Iterable[Member]) -> list[dict[str, str]]:
 
 
 def to_tsv(rows: Iterable[Row], columns: Sequence[str]) -> str:
-    """The rows as tab-separated text, with those of the columns that they have."""
+    """The rows as tab-separated text, with only the columns that they have."""
     rows, file = list(rows), io.StringIO()
     writer = csv.DictWriter(file, present(rows, columns), delimiter="\t", lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
@@ -127,12 +127,12 @@ def to_tsv(rows: Iterable[Row], columns: Sequence[str]) -> str:
 
 
 def present(rows: Sequence[Row], columns: Iterable[str]) -> list[str]:
-    """The columns that rows have, in their order; all of them where there is no row."""
+    """The columns that the rows have, in order; all columns if there are no rows."""
     return [name for name in columns if not rows or name in rows[0]]
 
 
 def dictionary(columns: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """What a table's columns mean, as BIDS wants it beside the table."""
+    """The descriptions of a table's columns, as BIDS requires them in a JSON file beside the table."""
     return {name: {"Description": meaning[:1].upper() + meaning[1:]} for name, meaning in columns.items()}
 
 

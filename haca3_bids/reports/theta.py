@@ -1,6 +1,7 @@
-"""The plane of contrast as an SVG that stands inside a page: points, their names, and no name over another.
+"""The plane of contrast as an inline SVG: points with labels that do not overlap.
 
-HACA3's theta is a point of a plane; of the mixture model's, a table of tissues, grey matter and fluid are shown.
+Theta of HACA3 is a point of the plane. Theta of the mixture model is a table of tissues, of which grey matter and fluid
+are shown.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ FEW_DIGITS = 5.0  # an axis longer than this has one decimal at its ends, a shor
 
 @dataclass(frozen=True)
 class Point:
-    """One image, target or reference; ``group`` is a class of the style sheet that gives the colour."""
+    """One image, target or reference; ``group`` is the CSS class that sets the colour."""
 
     name: str
     theta: tuple[float, float]  # its place in the plane, as from ``position``
@@ -41,7 +42,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Label:
-    """A name and where its box was placed."""
+    """A label and the position of its box."""
 
     text: str
     box: Box
@@ -49,21 +50,21 @@ class Label:
 
 
 def position(theta: Sequence[float]) -> tuple[float, float]:
-    """Where a theta lies in the plane: the numbers of HACA3, or grey matter and fluid of a table."""
+    """The position of a theta in the plane: the numbers of HACA3, or grey matter and fluid of a table."""
     if is_table(theta):
         return float(theta[TISSUES.index(ACROSS)]), float(theta[TISSUES.index(UP)])
     return float(theta[0]), float(theta[1])
 
 
 def axes_of(theta: Sequence[float]) -> tuple[str, str]:
-    """What the axes of the plane are called for such a theta: the horizontal one, the vertical one."""
+    """The names of the horizontal and the vertical axis for this kind of theta."""
     return (TISSUE_WORDS[ACROSS], TISSUE_WORDS[UP]) if is_table(theta) else PLAIN_AXES
 
 
 def theta_plane(
     points: Sequence[Point], axes: tuple[str, str] = PLAIN_AXES, title: str = "The plane of contrast"
 ) -> str:
-    """An SVG element; empty where there is no point."""
+    """An SVG element; empty if there are no points."""
     if not points:
         return ""
     places = _scaled([point.theta for point in points])
@@ -81,7 +82,7 @@ def theta_plane(
 
 
 def place_labels(named: Sequence[tuple[str, tuple[float, float]]]) -> list[Label]:
-    """A place for each name beside its point where it meets no other name and no point, the nearest there is."""
+    """The nearest position for each label beside its point at which it overlaps least with other labels and points."""
     taken: list[Box] = [(x - 6, y - 6, x + 6, y + 6) for _, (x, y) in named]
     labels = []
     for text, (x, y) in named:

@@ -1,4 +1,4 @@
-"""What the template of a subject's page shows of one session: taken from its record, nothing computed from images."""
+"""The data that a subject's page shows of one session, taken from its record: no image is read for it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from haca3_bids.bids.describe import target_picture
+from haca3_bids.option import labels
 from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.quality.contrast import is_table
 from haca3_bids.quality.thresholds import Threshold, with_changes
@@ -15,6 +16,7 @@ from haca3_bids.records.session import Figure, Quality, SessionRecord
 from haca3_bids.records.target import Target
 from haca3_bids.reports.pixels import SLICES, data_uri, picture_size
 from haca3_bids.reports.theta import PLAIN_AXES, TISSUE_WORDS, Point, axes_of, position, theta_plane
+from haca3_bids.settings import HarmonizationSettings
 
 MIME = {".svg": "image/svg+xml", ".png": "image/png", ".jpg": "image/jpeg"}
 BUILTIN_ORIGIN = "built-in reference of builtin"
@@ -33,7 +35,7 @@ class Pane:
 
 @dataclass(frozen=True)
 class Viewer:
-    """Slices of everything that belongs to one harmonized image, moved by one slider."""
+    """The slices that belong to one harmonized image, with one slider."""
 
     title: str
     panes: Sequence[Pane]
@@ -41,7 +43,7 @@ class Viewer:
 
 @dataclass(frozen=True)
 class TissueTable:
-    """Intensities of all tissues in sources, targets and harmonized images: what theta is to the mixture model."""
+    """Tissue intensities (theta of the mixture model) of sources, targets and harmonized images."""
 
     groups: Sequence[tuple[str, int]]  # heading and how many columns it spans
     columns: Sequence[str]
@@ -60,7 +62,7 @@ class NumberRow:
 
 @dataclass(frozen=True)
 class SessionView:
-    """What the template shows of one session."""
+    """The data that the template shows of one session."""
 
     name: str
     anchor: str
@@ -117,10 +119,7 @@ def _software(record: SessionRecord) -> list[tuple[str, str]]:
         "Weights": _weights(after.weights),
         "Fusion weights": _weights(after.fusion or WeightsUsed()),
         "Variant": after.weights.variant,
-        "Device": after.device,
-        "Precision": after.precision,
-        "Anatomy": after.anatomy,
-        "Seed": after.seed,
+        **{label: getattr(after, name) for name, label in labels(HarmonizationSettings).items()},
         "Peak memory of the networks": f"{memory / 1e9:.2f} GB" if memory else None,
     }
     return [(name, str(value)) for name, value in facts.items() if value not in (None, "")]

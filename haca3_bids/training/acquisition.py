@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from haca3_bids.physics.scanner import acquire, draw_artifacts, thick_slices
 
-BIAS, STRONG_BIAS, STRONGLY_BIASED = 0.10, 0.30, 0.15  # largest standard deviations of the logarithm; fraction of scans
+BIAS, STRONG_BIAS, STRONGLY_BIASED = 0.10, 0.30, 0.1  # largest standard deviations of the logarithm; fraction of scans
 BIAS_CELL = 56  # pixels between the knots of the field
 NOISE, STRONG_NOISE = (0.005, 0.05), (0.05, 0.25)  # standard deviation a channel
 BAD = 0.15  # fraction of the scans with an artifact
@@ -24,6 +24,11 @@ THICK = 0.3
 MASKED = 0.9  # fraction of the scans whose background is removed, as preprocessing does
 CLOSING = 21  # pixels, of the head mask
 CUT = 0.06  # fraction of the scans that cover only a part of the picture
+MOVED, MOVED_PIXELS, MOVED_RADIANS = (
+    0.6,
+    0.35,
+    0.004,
+)  # fraction of the scans; standard deviations: registration's error
 SCALING = 0.03  # standard deviation of the logarithm of the white-matter peak's error
 
 
@@ -63,6 +68,15 @@ class Scanner:
         images = images * (SCALING * self.normal(count, 1, 1)).exp()
         covers = self._covers(images)
         return Scans(images * covers, covers, torch.hypot(severity, noise / 0.12))
+
+    def misregistered(self, count: int, size: int) -> Tensor:
+        """Small rigid motions of pictures of ``size`` pixels, as grids for ``resampled``: (count, size, size, 2)."""
+        moved = (self.uniform(count, 1) < MOVED).float()
+        angle = MOVED_RADIANS * moved * self.normal(count, 1)
+        shift = 2 * MOVED_PIXELS / size * moved * self.normal(count, 2)
+        turn = torch.stack([torch.cos(angle), -torch.sin(angle), torch.sin(angle), torch.cos(angle)], -1)
+        matrix = torch.cat([turn.reshape(count, 2, 2), shift[..., None]], dim=2)
+        return functional.affine_grid(matrix, [count, 1, size, size], align_corners=False)
 
     def uniform(self, *shape: int) -> Tensor:
         """Numbers from 0 to 1."""
@@ -123,6 +137,12 @@ class Scanner:
             beyond = slice(edge, None) if self.rng.uniform() < 0.5 else slice(0, edge)
             covers[(number, beyond) if rows else (number, slice(None), beyond)] = 0
         return covers
+
+
+def resampled(images: Tensor, grid: Tensor) -> Tensor:
+    """Images (batch, h, w) at the places of ``grid`` (batch, h, w, 2), by cubic convolution."""
+    moved = functional.grid_sample(images[:, None], grid, mode="bicubic", padding_mode="border", align_corners=False)
+    return moved[:, 0].clamp(min=0)
 
 
 @cache

@@ -18,7 +18,7 @@ from haca3_bids.training.losses import severity_margin
 from haca3_bids.training.simulated import SimulatedSlices
 
 MAX_SEVERITY = 2.0
-MARGIN = 0.2  # weight of the margin loss
+MARGIN = 0.2  # weight of the margin loss (Hays et al., MIDL 2025: see ``losses.severity_margin``)
 
 
 class ArtifactTriplets(SimulatedSlices):

@@ -1,4 +1,4 @@
-"""From trained networks to weight files: half precision, built-in targets, a card."""
+"""Export of trained networks to weight files: half precision, built-in targets, a model card."""
 
 from __future__ import annotations
 

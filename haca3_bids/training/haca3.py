@@ -6,7 +6,7 @@ change the statistics of instance normalization.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -18,9 +18,15 @@ from haca3_bids.networks.haca3 import Haca3, argmax_beta, one_channel
 from haca3_bids.training.loop import Batch, Losses
 from haca3_bids.training.losses import kl_to_standard_normal, masked_l1, patch_nce, structural
 
-RECONSTRUCTION, PERCEPTUAL, KL, CONTRASTIVE = 10.0, 0.5, 1e-5, 0.5  # weights of the losses; paper and released program
-STRUCTURE = 5.0  # of the structural loss, which stands in for the perceptual one
-CYCLE, CYCLE_BETA = 5e-2, 5e-2
+LAMBDAS = {  # weights of the losses in eq. 2, those of the CVAE one by one; paper and released program
+    "l1": 10.0,
+    "structure": 0.5,
+    "kl": 1e-5,
+    "contrastive": 0.5,
+    "cycle": 5e-2,
+}
+STRUCTURAL = 5.0  # the weight of ``structural`` where it stands in for the perceptual loss
+CYCLE_BETA = 5e-2  # of beta, within the cycle loss
 PATCH_IN_HEAD = 0.2  # least share of head in a patch of the contrastive loss
 
 Perceptual = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -68,15 +74,23 @@ def haca3_losses(model: Haca3, batch: Batch, progress: float, perceptual: Percep
     beta = fused.softmax(dim=1) if stage.soft else straight_through(fused)
     drawn = theta + (0.5 * logvar).exp() * torch.randn_like(theta)
     image = model.decode(beta, drawn / stage.pool) * mask  # a coarse plane has more border, where theta is felt
-    losses = {
+    terms = {
         **_reconstruction(image, batch, mask, stage, perceptual),
-        "kl": KL * kl_to_standard_normal(theta, logvar),
-        "contrastive": CONTRASTIVE * _contrastive(model, logits, sources, present, mask, stage.pool),
+        "kl": kl_to_standard_normal(theta, logvar),
+        "contrastive": _contrastive(model, logits, sources, present, mask, stage.pool),
     }
     if stage.cycle:
-        losses["cycle"] = _cycle(model, image, query, beta)
-    losses["total"] = torch.stack(list(losses.values())).sum()
-    return losses
+        terms["cycle"] = _cycle(model, image, query, beta)
+    return weighted(terms, LAMBDAS | ({"structure": STRUCTURAL} if perceptual is structural else {}))
+
+
+def weighted(terms: Losses, lambdas: Mapping[str, float]) -> Losses:
+    """Paper, eq. 2: each loss times its lambda, and their sum as ``total``.
+
+    The contrastive loss of eta is missing, for its encoder was trained before (``artifact``).
+    """
+    losses = {name: lambdas[name] * loss for name, loss in terms.items()}
+    return losses | {"total": torch.stack(list(losses.values())).sum()}
 
 
 def _codes_of_target(model: Haca3, reference: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -112,10 +126,9 @@ def _reconstruction(image: Tensor, batch: Batch, mask: Tensor, stage: Stage, per
     truth = _pooled(batch["truth"][:, None], stage.pool) * mask
     if "paired" in batch:
         mask = mask * batch["paired"][:, None, None, None]
-    weight = STRUCTURE if perceptual is structural else PERCEPTUAL
     return {
-        "l1": RECONSTRUCTION * masked_l1(image, truth, mask),
-        "structure": weight * perceptual(image * mask, truth * mask, mask),
+        "l1": masked_l1(image, truth, mask),
+        "structure": perceptual(image * mask, truth * mask, mask),
     }
 
 
@@ -145,4 +158,4 @@ def _cycle(model: Haca3, image: Tensor, query: Tensor, beta: Tensor) -> Tensor:
     """Theta, eta and beta of the harmonized image are what it was made from (paper, section 2.4)."""
     codes_loss = (model.codes(image) - query.detach()).abs()  # (batch, 4)
     beta_loss = (model.encode(image).softmax(dim=1) - beta.detach()).abs().mean()
-    return CYCLE * (codes_loss[:, :2].mean() + codes_loss[:, 2:].mean() + CYCLE_BETA * beta_loss)
+    return codes_loss[:, :2].mean() + codes_loss[:, 2:].mean() + CYCLE_BETA * beta_loss

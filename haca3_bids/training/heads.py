@@ -1,4 +1,4 @@
-"""Heads for the simulator: anatomies made from label maps once, then kept in a cache and read slice by slice."""
+"""Heads for the simulator: anatomies computed once from label maps, then cached and read slice by slice."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from haca3_bids.errors import BadInput
+from haca3_bids.partial import partial_file
 from haca3_bids.physics.anatomy import Anatomy, builtin_head
 from haca3_bids.physics.labels import (
     BRAINWEB_MM,
@@ -72,7 +73,6 @@ def find_label_maps(folder: Path) -> list[Path]:
 def _cached(path: Path, make: Callable[[], Anatomy]) -> Anatomy:
     if not path.exists():
         LOG.info("making head %s", path.stem)
-        unfinished = path.with_suffix(".part.npy")
-        np.save(unfinished, make().shares)
-        unfinished.rename(path)
+        with partial_file(path) as partial:
+            np.save(partial, make().shares)
     return Anatomy(np.load(path, mmap_mode="r"), path.stem)

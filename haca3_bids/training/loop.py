@@ -1,9 +1,8 @@
-"""The training loop; it knows no model: a step returns losses, the loop steps the optimiser, writes and resumes."""
+"""The training loop, independent of the model: a step returns losses; the loop optimises, saves and resumes."""
 
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from haca3_bids.errors import BadInput
+from haca3_bids.partial import partial_file
 from haca3_bids.training.machine import ALONE, Machine
 from haca3_bids.training.record import Record
 
@@ -45,7 +45,10 @@ class Plan:
     minutes: float = float("inf")  # stop (to be resumed) after this long
 
     def rate(self, step: int) -> float:
-        """The learning rate of a step (triangular cycle, Smith 2017)."""
+        """The learning rate of a step: PyTorch's CyclicLR (triangular, Smith 2017), fading out.
+
+        A function of the step alone: a resumed run needs no state of a scheduler.
+        """
         position = abs((step % self.cycle) / self.cycle * 2 - 1)
         cycling = self.highest_rate + (self.lowest_rate - self.highest_rate) * position
         left = (self.steps - step) / (self.fade * self.steps)
@@ -72,29 +75,24 @@ def fit(
     optimizer = torch.optim.Adam(trained, lr=plan.lowest_rate, betas=(0.9, 0.99))
     average = _moving_average(networks, plan.average)
     done, best = _resume(folder / CHECKPOINT, networks, average, optimizer, machine)
-    machine.share_parameters(networks)
+    losses_of = machine.shared(_Losses(networks, step_losses))
     judged = average.module if average else networks
     start, stream = time.monotonic(), batches(done)
     with Record(folder, done, plan.steps, machine.leads) as record:
         while done < plan.steps:
-            for group in optimizer.param_groups:
-                group["lr"] = plan.rate(done)
             torch.manual_seed(((plan.seed << 32) + done) * machine.world + machine.rank)
-            losses = _losses_of_step(step_losses, stream, done, plan.accumulate, optimizer, machine)
+            losses = _losses_of_step(losses_of, stream, done, plan.accumulate, optimizer, machine)
             if losses is None:
                 break  # the data have come to their end
-            _step(optimizer, trained, machine, plan.largest_gradient, done)
+            _step(optimizer, trained, plan, done)
             done += 1
             if average:
                 average.update_parameters(networks)
             record.losses(done, losses)
             over = machine.agreed(time.monotonic() - start > 60 * plan.minutes)
             if validate and (done % plan.validate_every == 0 or done == plan.steps) and machine.leads:
-                scores = validate(judged, done)
-                record.validation(done, scores)
-                if scores.get(SCORE, 0.0) > best:
-                    best = scores[SCORE]
-                    _write({"networks": judged.state_dict()}, folder / BEST)
+                record.validation(done, scores := validate(judged, done))
+                best = _best_kept(judged, scores, best, folder)
             if (done % plan.save_every == 0 or done == plan.steps or over) and machine.leads:
                 _write(_state(networks, average, optimizer, done, best), folder / CHECKPOINT)
             if over:
@@ -102,8 +100,19 @@ def fit(
     return done
 
 
+class _Losses(nn.Module):
+    """A step's losses as a forward pass, after which gradients can be shared between processes."""
+
+    def __init__(self, networks: nn.Module, step_losses: Callable[[Batch, int], Losses]) -> None:
+        super().__init__()
+        self.networks, self.step_losses = networks, step_losses
+
+    def forward(self, batch: Batch, step: int) -> Losses:
+        return self.step_losses(batch, step)
+
+
 def _losses_of_step(
-    step_losses: Callable[[Batch, int], Losses],
+    losses_of: nn.Module,
     stream: Iterator[Batch],
     step: int,
     count: int,
@@ -118,22 +127,29 @@ def _losses_of_step(
         if batch is None:
             return None
         with machine.arithmetic():
-            losses = step_losses(machine.moved(batch), step)
+            losses: Losses = losses_of(machine.moved(batch), step)
         (losses["total"] / count).backward()
         for name, value in losses.items():
             mean[name] = mean.get(name, 0.0) + value.item() / count
     return mean
 
 
+def _best_kept(networks: nn.Module, scores: Mapping[str, float], best: float, folder: Path) -> float:
+    """The best score so far; the networks are written where it is theirs."""
+    if scores.get(SCORE, 0.0) <= best:
+        return best
+    _write({"networks": networks.state_dict()}, folder / BEST)
+    return scores[SCORE]
+
+
 def _moving_average(networks: nn.Module, decay: float) -> AveragedModel | None:
     return AveragedModel(networks, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True) if decay else None
 
 
-def _step(
-    optimizer: torch.optim.Optimizer, trained: list[nn.Parameter], machine: Machine, largest: float, step: int
-) -> None:
-    machine.share_gradients(trained)
-    norm = nn.utils.clip_grad_norm_(trained, largest)
+def _step(optimizer: torch.optim.Optimizer, trained: list[nn.Parameter], plan: Plan, step: int) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = plan.rate(step)
+    norm = nn.utils.clip_grad_norm_(trained, plan.largest_gradient)
     if torch.isfinite(norm):  # one bad batch must not undo the run
         optimizer.step()
     else:
@@ -153,9 +169,8 @@ def _state(
 
 
 def _write(state: Mapping[str, Any], path: Path) -> None:
-    partial = path.with_suffix(".part")
-    torch.save(dict(state), partial)
-    os.replace(partial, path)
+    with partial_file(path) as partial:
+        torch.save(dict(state), partial)
 
 
 def _resume(

@@ -1,15 +1,16 @@
-"""Where a run computes: the device, the arithmetic, and this process's place among those that ``torchrun`` started."""
+"""The device and the precision of a run, and the rank of this process under ``torchrun``."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from haca3_bids.harmonization.device import choose_device
 
@@ -38,21 +39,11 @@ class Machine:
         """The batch on this process's device."""
         return {name: tensor.to(self.device, non_blocking=True) for name, tensor in batch.items()}
 
-    def share_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Give every process the mean of all processes' gradients; a parameter without one counts as zero."""
+    def shared(self, module: nn.Module) -> nn.Module:
+        """The module with the leader's parameters; ``backward`` gives every process the mean of all gradients."""
         if self.world == 1:
-            return
-        for parameter in parameters:
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-            distributed.all_reduce(parameter.grad)
-            parameter.grad /= self.world
-
-    def share_parameters(self, network: nn.Module) -> None:
-        """Give every process the parameters of the one that leads."""
-        if self.world > 1:
-            for parameter in network.state_dict().values():
-                distributed.broadcast(parameter, 0)
+            return module
+        return DistributedDataParallel(module, find_unused_parameters=True)  # a step need not use all networks
 
     @contextmanager
     def leader_first(self) -> Iterator[None]:

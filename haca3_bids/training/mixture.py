@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from haca3_bids.networks.mixture import ARTIFACT, CARRY, Mixture, MixtureConfig
+from haca3_bids.networks.mixture import ARTIFACT, Mixture, MixtureConfig, Sources
 from haca3_bids.physics.anatomy import Anatomy
 from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.training.loop import Batch, Losses, Plan, fit
@@ -42,13 +42,15 @@ def mixture_losses(model: Mixture, batch: MixtureBatch, step: int) -> Losses:
     maps = model.encode(batch.images.flatten(0, 1)[:, None], batch.thetas.flatten(0, 1))
     maps = maps.reshape(*batch.images.shape[:2], *maps.shape[1:])[..., *inside]
     batch = batch.cropped(inside)
+    sources = Sources(maps, batch.images, batch.tables, batch.covers)
     seen = batch.covers.any(dim=1)
     weight = seen * (OUTSIDE + (1 - OUTSIDE) * batch.head)
     images, entropy = [], torch.zeros((), device=maps.device)
     for number in range(batch.truth.shape[1]):
-        image, beta = harmonized(model, maps, batch, number)
-        images.append(image)
-        named = beta[:, : len(model.config.tissues) + 1].clamp(min=1e-6).log()
+        own = batch.contrasts == batch.wanted[:, number, None]
+        made = model.harmonize(sources, batch.targets[:, number], own)
+        images.append(made.image)
+        named = made.fused.beta[:, : len(model.config.tissues) + 1].clamp(min=1e-6).log()
         entropy = entropy - ((batch.shares * named).sum(dim=1) * weight).sum() / weight.sum()
     error = (torch.stack(images, 1) - batch.truth) / batch.scale[..., None, None]
     weight = weight[:, None].expand_as(error)
@@ -65,21 +67,6 @@ def mixture_losses(model: Mixture, batch: MixtureBatch, step: int) -> Losses:
         + (ENTROPY[0] + share * (ENTROPY[1] - ENTROPY[0])) * losses["entropy"] + ARTIFACTS * losses["artifacts"]
     )  # fmt: skip
     return losses
-
-
-def harmonized(model: Mixture, maps: Tensor, batch: MixtureBatch, number: int) -> tuple[Tensor, Tensor]:
-    """The image (batch, h, w) of target ``number``, and beta, from the encoder's maps of a batch."""
-    target, covers = batch.targets[:, number], batch.covers
-    anatomy = model.fuse(maps, model.attend(maps, batch.thetas, target, covers))
-    image = model.decode(anatomy, target)
-    own = batch.contrasts == batch.wanted[:, number, None]
-    rows, places = own.nonzero(as_tuple=True)
-    if len(rows):
-        part = type(anatomy)(anatomy.beta[rows], anatomy.delta[rows])
-        source, theta = batch.images[rows, places], batch.thetas[rows, places]
-        carried = model.carry(image[rows], source, maps[rows, places, CARRY], part, theta, target[rows])
-        image = image.index_put((rows,), torch.where(covers[rows, places], carried, image[rows]))
-    return image, anatomy.beta
 
 
 def _made_ahead(items: Iterator[Batch]) -> Iterator[Batch]:

@@ -15,7 +15,7 @@ from haca3_bids.networks.mixture import DARKEST
 from haca3_bids.physics.anatomy import Anatomy
 from haca3_bids.physics.render import TEXTURE_CELLS, WHITE
 from haca3_bids.settings import CONTRASTS
-from haca3_bids.training.acquisition import Scanner, closed
+from haca3_bids.training.acquisition import Scanner, closed, resampled
 from haca3_bids.training.crops import Crops, Heads
 from haca3_bids.training.tables import FATTY, OUTSIDE, SiteTables, draw_people, draw_tables, within_tissue
 from haca3_bids.volumes.canvas import CANVAS
@@ -25,14 +25,10 @@ WHOLE_BATCH = {1: 4, 2: 3, 3: 2, 4: 2}  # likewise of whole slices
 SOURCES = (0.35, 0.30, 0.20, 0.15)  # how often a session has one, two, three, four contrasts
 WHOLE_EVERY = 4  # one step in so many takes whole slices, where motion and ghosts can be simulated
 TARGETS = 2
-SAME_SITE = 0.1  # fraction of the samples whose target site is the site that they were scanned at
-JITTER = 0.03  # standard deviation of the logarithm of what a target's theta errs by
-GUESSED, ROUGH = (
-    0.25,
-    0.25,
-)  # fractions of the sources whose theta is the mean of their contrast, or a rough measurement
-ERRORS = (0.05, 0.20)  # standard deviation of the logarithm of what a source's theta errs by, usual and rough
-BEYOND, BEYOND_BRAIN, BEYOND_OUTSIDE = 0.3, 0.12, 0.35  # fraction of the sources beyond physics; deviations there
+SAME_SITE = 0.2  # fraction of the samples whose target site is the site that they were scanned at
+JITTER, ROUGH_JITTER = 0.04, 0.20  # standard deviations of the logarithm of what theta errs by, in the end and at first
+GUESSED, ROUGH = 0.15, 0.25  # fractions of the sources whose theta is their contrast's mean, or measured roughly
+BEYOND, BEYOND_BRAIN, BEYOND_OUTSIDE = 0.2, 0.12, 0.35  # fraction of the sources beyond physics; deviations there
 FAT_SUPPRESSED, FAT_LEFT = 0.3, (0.03, 0.4)  # fraction of the sources, and of fat's signal that is left in them
 
 
@@ -42,7 +38,8 @@ class MixtureBatch:
 
     images: Tensor  # (batch, sources, h, w)
     covers: Tensor  # (batch, sources, h, w), bool
-    thetas: Tensor  # (batch, sources, tissues)
+    thetas: Tensor  # (batch, sources, tissues): what is known when a scan is encoded
+    tables: Tensor  # (batch, sources, tissues): what is known in the end
     severity: Tensor  # (batch, sources)
     contrasts: Tensor  # (batch, sources), numbers of CONTRASTS
     truth: Tensor  # (batch, targets, h, w)
@@ -80,26 +77,30 @@ class MixtureData:
         count, rng = len(crops.shares), scanner.rng
         order = np.argsort(rng.uniform(size=(count, len(CONTRASTS))), axis=1)
         contrasts = self._tensor(order[:, :sources])
-        wanted = self._tensor(np.argsort(rng.uniform(size=order.shape), axis=1)[:, :TARGETS])
+        chosen = rng.integers(sources, size=count)  # the source whose contrast is the first target, and whose place
+        wanted = self._tensor(_wanted(order, chosen, rng))
         here, there = (self._tensor(rng.integers(len(self.tables.rows), size=count)) for _ in range(2))
         there = torch.where(self._tensor(rng.uniform(size=count)) < SAME_SITE, here, there)
         own, other = (draw_people(count, scanner.generator) for _ in range(2))
         local = self._texture(crops, scanner)
         head = closed((crops.shares.sum(dim=1) > 0.5).float())
+        moves = [scanner.misregistered(count, head.shape[-1]) for _ in range(sources)]
         scans, tables = [], []
-        for place in range(sources):
+        for place, move in enumerate(moves):
             rows = self._beyond(self.tables.of_people(here, contrasts[:, place], own), scanner)
             thick = self._tensor(rng.uniform(size=count) < 0.5)[:, None, None, None]
-            scans.append(scanner.acquire(
-                rendered(torch.where(thick, crops.thick, crops.shares), rows, local), head, whole=whole
-            ))  # fmt: skip
+            clean = rendered(torch.where(thick, crops.thick, crops.shares), rows, local)
+            scans.append(scanner.acquire(resampled(clean, move), head, whole=whole))
             tables.append(rows[:, 0])
         truth = [rendered(crops.shares, self.tables.of_people(there, wanted[:, t], own), local) for t in range(TARGETS)]
+        truth[0] = resampled(truth[0], torch.stack(moves, 1)[torch.arange(count), self._tensor(chosen)])
         targets = [self.tables.of_people(there, wanted[:, t], other)[:, 0] for t in range(TARGETS)]
+        measured = jittered(torch.stack(tables, 1), JITTER, scanner)
         return MixtureBatch(
             torch.stack([one.images for one in scans], 1),
             torch.stack([one.covers for one in scans], 1) > 0,
-            self._measured(torch.stack(tables, 1), contrasts, scanner),
+            self._at_first(measured, contrasts, scanner),
+            measured,
             torch.stack([one.severity for one in scans], 1),
             contrasts,
             torch.stack(truth, 1),
@@ -129,11 +130,19 @@ class MixtureData:
         factor = factor * (beyond * spread * scanner.normal(count, rows.shape[-1])).exp()
         return rows * (factor / factor[:, WHITE, None])[:, None]
 
-    def _measured(self, tables: Tensor, contrasts: Tensor, scanner: Scanner) -> Tensor:
-        """What inference knows of tables (batch, sources, tissues): at first the contrast's mean, then measurements."""
-        draw = scanner.uniform(*tables.shape[:2], 1)
-        usual, rough = (jittered(tables, error, scanner) for error in ERRORS)
-        return torch.where(draw < GUESSED, self.means[contrasts], torch.where(draw < GUESSED + ROUGH, rough, usual))
+    def _at_first(self, measured: Tensor, contrasts: Tensor, scanner: Scanner) -> Tensor:
+        """What a scan is encoded with: its contrast's mean, a rough measurement, mostly the ``measured`` table."""
+        draw = scanner.uniform(*measured.shape[:2], 1)
+        rough = jittered(measured, ROUGH_JITTER, scanner)
+        return torch.where(draw < GUESSED, self.means[contrasts], torch.where(draw < GUESSED + ROUGH, rough, measured))
+
+
+def _wanted(order: NDArray[np.intp], chosen: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.intp]:
+    """Contrasts (batch, TARGETS) to make: that of the ``chosen`` source, the columns of ``order``, then any others."""
+    own = order[np.arange(len(order)), chosen]
+    others = np.argsort(rng.uniform(size=(len(order), len(CONTRASTS) - 1)), axis=1) + 1
+    wanted: NDArray[np.intp] = np.concatenate([own[:, None], (own[:, None] + others) % len(CONTRASTS)], axis=1)
+    return wanted[:, :TARGETS]
 
 
 def jittered(tables: Tensor, error: float, scanner: Scanner) -> Tensor:

@@ -81,6 +81,7 @@ class ScanData:
             images=images,
             covers=covers,
             thetas=thetas,
+            tables=thetas,
             severity=torch.full((count, sources), torch.nan, device=self.device),
             contrasts=contrasts,
             truth=truth,

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from haca3_bids.evaluation.similarity import scaled_psnr_db
-from haca3_bids.networks.mixture import CARRY, Mixture
+from haca3_bids.networks.mixture import Mixture, Sources
 from haca3_bids.physics.anatomy import Anatomy
 from haca3_bids.physics.protocols import draw_site
 from haca3_bids.physics.render import render, tissue_weights
@@ -123,13 +123,8 @@ def _source_sets(number: int) -> list[tuple[str, list[int]]]:
 def _harmonized(model: Mixture, maps: Tensor, batch: MixtureBatch, number: int, sources: list[int]) -> Tensor:
     covers = torch.zeros_like(batch.covers)
     covers[:, sources] = batch.covers[:, sources]
-    target = batch.targets[:, number]
-    anatomy = model.fuse(maps, model.attend(maps, batch.thetas, target, covers))
-    image = model.decode(anatomy, target)
-    if number in sources:
-        theta = batch.thetas[:, number]
-        image = model.carry(image, batch.images[:, number], maps[:, number, CARRY], anatomy, theta, target)
-    return image[0]
+    own = (batch.contrasts == number) & torch.tensor(number in sources)
+    return model.harmonize(Sources(maps, batch.images, batch.thetas, covers), batch.targets[:, number], own).image[0]
 
 
 def _sample(data: SimulatedSlices, rng: np.random.Generator) -> Sample:
@@ -153,6 +148,7 @@ def _sample(data: SimulatedSlices, rng: np.random.Generator) -> Sample:
         images=_tensor(images),
         covers=torch.from_numpy(view.mask)[None, None].expand(1, len(CONTRASTS), -1, -1),
         thetas=_tensor(thetas),
+        tables=_tensor(thetas),
         severity=torch.zeros(1, len(CONTRASTS)),
         contrasts=numbers,
         truth=_tensor(truth),

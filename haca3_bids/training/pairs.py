@@ -19,6 +19,7 @@ from haca3_bids.harmonization.stream import Draw, Stream
 from haca3_bids.harmonization.target import Target
 from haca3_bids.intensity.percentile import scaled, upper_percentile
 from haca3_bids.networks.haca3 import Haca3
+from haca3_bids.partial import partial_file
 from haca3_bids.physics.anatomy import AFFINE, SHAPE, Anatomy
 from haca3_bids.physics.cohort import rendered
 from haca3_bids.physics.protocols import draw_site
@@ -49,9 +50,8 @@ def fusion_pairs(
         if not path.exists():
             rng, head = np.random.default_rng((seed, index)), heads[index % len(heads)]
             stacks, truth = _pair(model, head, contrast, rng, device) if model else _striped_pair(head, contrast, rng)
-            unfinished = path.with_suffix(".part.npz")
-            np.savez(unfinished, stacks=stacks, truth=truth)
-            unfinished.rename(path)
+            with partial_file(path) as partial:
+                np.savez(partial, stacks=stacks, truth=truth)
         loaded = np.load(path)
         pairs.append(FusionPair(loaded["stacks"], loaded["truth"]))
     return pairs

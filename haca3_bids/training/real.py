@@ -2,7 +2,7 @@
 
 Within a session the target is one of its own images, and the truth is known; theta is taken from another slice of the
 same volume, so that it cannot carry anatomy. Between sites only theta and eta of the target are known (the cycle
-losses); these targets are scans of truly other sites.
+losses); these targets are scans of other real sites.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from haca3_bids.harmonization.prepare import REFERENCE_SLICES
+from haca3_bids.intensity.percentile import CEILING
+from haca3_bids.networks.haca3 import PLANE
 from haca3_bids.physics.scanner import acquire, draw_artifacts
 from haca3_bids.settings import CONTRASTS
+from haca3_bids.training.dropout import left_by_dropout
 from haca3_bids.training.scans import PlacedSession
-from haca3_bids.training.simulated import REFERENCE_SLICES
+from haca3_bids.training.simulated import AS_INFERRED, ENDLESS
 from haca3_bids.volumes.slices import ORIENTATIONS, cut
 
 Array = NDArray[np.float32]
 
 INTER_SITE = 0.3  # share of the samples whose target is a scan of another site
-OWN_DROPPED, DROPPED = 0.8, 0.2  # chance of the target's own contrast, and of any other, to be hidden from attention
-AS_INFERRED = 0.25  # share of the references that are all slices from which inference takes theta and eta
 DEGRADED = 0.15  # share of the sources that get simulated artifacts
-CLIP = 5.0
 LEAST_HEAD = 0.03  # of a slice
-PLANE = 224
 
 
 class RealSlices(torch.utils.data.Dataset[dict[str, Tensor | int]]):
@@ -38,12 +38,12 @@ class RealSlices(torch.utils.data.Dataset[dict[str, Tensor | int]]):
     choose from those that are ``available``.
     """
 
-    def __init__(self, sessions: Sequence[PlacedSession], seed: int = 0, length: int = 10**9) -> None:
-        self.sessions, self.seed, self.length = list(sessions), seed, length
+    def __init__(self, sessions: Sequence[PlacedSession], seed: int = 0) -> None:
+        self.sessions, self.seed = list(sessions), seed
         self.inside = [_slices_with_head(session.mask) for session in self.sessions]
 
     def __len__(self) -> int:
-        return self.length
+        return ENDLESS
 
     def __getitem__(self, index: int) -> dict[str, Tensor | int]:
         rng = np.random.default_rng((self.seed, index))
@@ -58,7 +58,7 @@ class RealSlices(torch.utils.data.Dataset[dict[str, Tensor | int]]):
         of = own if paired else self._elsewhere(session.site, rng)
         contrast = str(rng.choice(sorted(self.sessions[of].values)))
         present = np.array([name in images for name in CONTRASTS])
-        available = _left_by_dropout(present, CONTRASTS.index(contrast), rng)
+        available = left_by_dropout(present, CONTRASTS.index(contrast), rng)
         sources, severity = _sources(images, rng)
         truth = images[contrast] if paired else np.zeros((PLANE, PLANE), np.float32)
         return {
@@ -88,17 +88,6 @@ class RealSlices(torch.utils.data.Dataset[dict[str, Tensor | int]]):
         return np.stack([_slice(volume, orientation, int(place), False) for place in chosen])
 
 
-def _left_by_dropout(present: NDArray[np.bool_], target: int, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """What contrast dropout leaves of what is present, at least one; the target's own contrast is hidden most often."""
-    chances = np.full(len(present), DROPPED)
-    chances[target] = OWN_DROPPED
-    available: NDArray[np.bool_] = present & (rng.uniform(size=len(present)) >= chances)
-    if not available.any():
-        others = np.flatnonzero(present & (np.arange(len(present)) != target))
-        available[rng.choice(others)] = True
-    return available
-
-
 def _sources(images: dict[str, Array], rng: np.random.Generator) -> tuple[Array, Array]:
     """The session's images in the order of CONTRASTS, some with artifacts, and how bad these are."""
     sources = np.zeros((len(CONTRASTS), PLANE, PLANE), np.float32)
@@ -108,7 +97,7 @@ def _sources(images: dict[str, Array], rng: np.random.Generator) -> tuple[Array,
         if rng.uniform() < DEGRADED:
             how = draw_artifacts(rng, axes=2)
             seen, severity[row] = acquire(image, how) * (image > 0), how.severity
-        sources[row] = np.clip(seen, 0, CLIP)
+        sources[row] = np.clip(seen, 0, CEILING)
     return sources, severity
 
 

@@ -1,4 +1,4 @@
-"""What a run leaves behind while it goes on: its losses and validations, and a progress bar."""
+"""The logs of a running training: losses, validations and a progress bar."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training runs: which data, which steps, which networks; each can be stopped and called again."""
+"""Training runs: data, steps and networks. Each run can be interrupted and resumed."""
 
 from __future__ import annotations
 

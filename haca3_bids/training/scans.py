@@ -1,4 +1,4 @@
-"""Scans of people for training: the preprocessed images that ``haca3-bids`` writes, as the networks see them."""
+"""Scans for training: the preprocessed images of ``haca3-bids``, prepared for the networks."""
 
 from __future__ import annotations
 

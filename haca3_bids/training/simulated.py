@@ -15,6 +15,9 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
+from haca3_bids.harmonization.prepare import REFERENCE_SLICES
+from haca3_bids.intensity.percentile import CEILING
+from haca3_bids.networks.haca3 import PLANE
 from haca3_bids.physics.anatomy import FULL, Anatomy
 from haca3_bids.physics.protocols import draw_site
 from haca3_bids.physics.render import render, texture, tissue_weights
@@ -22,16 +25,15 @@ from haca3_bids.physics.scanner import Imperfections, acquire, draw_acquisition,
 from haca3_bids.physics.signal import Protocol
 from haca3_bids.physics.tissues import BRAIN, TISSUES, person_deviations
 from haca3_bids.settings import CONTRASTS
+from haca3_bids.training.dropout import left_by_dropout
+from haca3_bids.volumes.slices import ORIENTATIONS
 
 Array = NDArray[np.float32]
 
-PLANE = 224
-ORIENTATIONS = ("axial", "coronal", "sagittal")
 SLICE_AXIS = {"axial": 2, "coronal": 1, "sagittal": 0}
+ENDLESS = 10**9  # samples
 COARSE = 7  # voxels a step where only a volume's 95th percentile is wanted
-CLIP = 5.0
-REFERENCE_SLICES = range(100, 120)  # coronal, on the canvas: where inference takes theta and eta from
-AS_INFERRED, CORONAL = 0.25, 0.7  # shares of the references: all of these slices; of the single ones, one of these
+AS_INFERRED, CORONAL = 0.25, 0.7  # shares of the references: all REFERENCE_SLICES; of the single ones, one of these
 STRIPPED, LESIONED = 0.15, 0.35  # shares of the slices
 LESION_RADII = (1.2, 7.0)  # pixels
 FAT_SUPPRESSED, FAT_LEFT = 0.3, (0.03, 0.4)  # share of the sources, and of fat's signal that is left in them
@@ -61,14 +63,14 @@ class SimulatedSlices(torch.utils.data.Dataset[dict[str, Tensor | int]]):
     The first ``people`` heads are imaged (None: all); all of them may be the other person at the target site.
     """
 
-    def __init__(self, heads: Sequence[Anatomy], seed: int = 0, length: int = 10**9, people: int | None = None) -> None:
-        self.heads, self.seed, self.length = list(heads), seed, length
+    def __init__(self, heads: Sequence[Anatomy], seed: int = 0, people: int | None = None) -> None:
+        self.heads, self.seed = list(heads), seed
         self.people = len(self.heads) if people is None else people
         self.coarse = [_coarse(head) for head in self.heads]
         self.inside = [_slices_with_head(head) for head in self.heads]
 
     def __len__(self) -> int:
-        return self.length
+        return ENDLESS
 
     def __getitem__(self, index: int) -> dict[str, Tensor | int]:
         rng = np.random.default_rng((self.seed, index))
@@ -80,7 +82,7 @@ class SimulatedSlices(torch.utils.data.Dataset[dict[str, Tensor | int]]):
         contrast = int(rng.integers(len(CONTRASTS)))
         target = target_site[CONTRASTS[contrast]]
         view = self.view(person, rng)
-        available = _draw_available(rng, contrast)
+        available = left_by_dropout(_draw_present(rng), contrast, rng)
         sources, severity = view.sources(site, available, rng)
         return Sample(
             sources=torch.from_numpy(sources),
@@ -147,7 +149,7 @@ class View:
         """The noise-free slice, scaled, (224, 224)."""
         weights = tissue_weights(protocol, self.deviations)
         image = render(self.shares, weights, self.local) * self.mask
-        out: Array = np.clip(image / self._scale(weights), 0, CLIP).astype(np.float32)
+        out: Array = np.clip(image / self._scale(weights), 0, CEILING).astype(np.float32)
         return out
 
     def acquired(self, protocol: Protocol, how: Imperfections, fat: float = 1.0) -> Array:
@@ -155,7 +157,7 @@ class View:
         weights = tissue_weights(protocol, self.deviations)
         weights[:, _FATTY] *= fat
         image = acquire(render(self.shares, weights, self.local), how) * self.mask
-        out: Array = np.clip(image / self._scale(weights), 0, CLIP).astype(np.float32)
+        out: Array = np.clip(image / self._scale(weights), 0, CEILING).astype(np.float32)
         return out
 
     def sources(
@@ -249,15 +251,11 @@ def _closed(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return grown[CLOSING:-CLOSING, CLOSING:-CLOSING] > 0
 
 
-def _draw_available(rng: np.random.Generator, target: int) -> NDArray[np.bool_]:
-    """Which contrasts the session has: one to three; the target's own is left out in four of five steps (dropout)."""
-    available = np.zeros(len(CONTRASTS), bool)
-    count = rng.choice([1, 2, 3], p=[0.5, 0.35, 0.15])
-    order = rng.permutation(len(CONTRASTS))
-    if rng.uniform() < 0.8:
-        order = order[order != target]
-    available[order[:count]] = True
-    return available
+def _draw_present(rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Which contrasts the session has: two to four."""
+    present = np.zeros(len(CONTRASTS), bool)
+    present[rng.permutation(len(CONTRASTS))[: rng.choice([2, 3, 4], p=[0.5, 0.35, 0.15])]] = True
+    return present
 
 
 _BRAIN_ROWS = np.array([name in BRAIN for name in TISSUES], np.float32)[:, None, None]

@@ -1,4 +1,4 @@
-"""How good the networks are on slices of people they have not seen: numbers against doing nothing, and a figure."""
+"""Validation on slices of unseen people: scores compared with the unharmonized scans, and a figure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ICBM 2009a brain and tissue maps that nilearn ships: for the built-in template and the built-in head."""
+"""The ICBM 2009a brain and tissue maps of nilearn, for the built-in template and the built-in head."""
 
 from __future__ import annotations
 

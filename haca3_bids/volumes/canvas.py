@@ -1,4 +1,4 @@
-"""The canvas of the networks: 224 voxels a side, 1 mm, stored LPS+; the way there from any grid, and the way back."""
+"""The canvas of the networks (224 voxels per side, 1 mm, LPS+), and the mapping from any grid and back."""
 
 from __future__ import annotations
 

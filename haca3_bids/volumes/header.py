@@ -1,4 +1,4 @@
-"""What the header of an image says, without its voxels: shape, voxel sizes, and whether this can be a head."""
+"""Checks of an image's header: shape, voxel sizes, and whether it can show a head."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class Geometry:
 
 
 def open_image(path: Path) -> Any:
-    """The image in a file, its voxels not yet read; BadInput says why there is none."""
+    """The image in a file, without reading its voxels; BadInput if there is none."""
     try:
         if not path.exists():
             raise BadInput(
-                f"{path.name} does not exist, or is a link that points nowhere.",
-                "Get the file (datalad get, git annex get), or mount the folder the link points to.",
+                f"{path.name} does not exist, or is a broken link.",
+                "Get the file (datalad get, git annex get), or mount the folder that the link points to.",
             )
         if path.stat().st_size == 0:
             raise BadInput(f"{path.name} is empty (0 bytes).", "Copy or get the file again.")
@@ -49,10 +49,10 @@ def open_image(path: Path) -> Any:
 
 
 def unreadable(path: Path, error: Exception) -> BadInput:
-    """Why a file could not be read: nibabel, zlib, gzip and numpy each raise their own for a broken one."""
+    """The error for an unreadable file: nibabel, zlib, gzip and numpy each raise their own exceptions."""
     if isinstance(error, PermissionError):
         return BadInput(
-            f"There is no permission to read {path.name}.", "Change its rights (chmod), or ask the one who owns it."
+            f"There is no permission to read {path.name}.", "Change its permissions (chmod), or ask its owner."
         )
     return BadInput(
         f"{path.name} cannot be read as an image ({type(error).__name__}).", "It may be truncated; copy it again."
@@ -60,17 +60,17 @@ def unreadable(path: Path, error: Exception) -> BadInput:
 
 
 def check_numbers(image: Any, name: str) -> None:
-    """BadInput for an image whose voxels are not one number each."""
+    """Raise BadInput for an image whose voxels are not single real numbers."""
     kind = image.get_data_dtype()
     if kind.names:
         raise BadInput(
-            f"{name} is a colour image (RGB); one intensity a voxel is needed.",
-            "It is a picture made for viewing, not a scan: leave it out, or give the scan itself.",
+            f"{name} is a colour image (RGB); one intensity per voxel is required.",
+            "It was made for viewing. Exclude it, or use the original scan.",
         )
     if kind.kind == "c":
         raise BadInput(
-            f"{name} holds complex numbers; magnitudes are needed.",
-            "Give the magnitude image (part-mag) in its place.",
+            f"{name} contains complex numbers; magnitudes are required.",
+            "Use the magnitude image (part-mag) instead.",
         )
 
 
@@ -95,14 +95,14 @@ def check_geometry(path: str | os.PathLike[str], *, forced: bool = False) -> Geo
 
 
 def check_shape(shape: tuple[int, ...], name: str) -> None:
-    """BadInput for a shape that is not one 3D volume's."""
+    """Raise BadInput for a shape that is not that of one 3D volume."""
     if len(shape) > 3:
         raise BadInput(
-            f"{name} is {len(shape)}D ({shape[3]} volumes); one 3D volume is needed.",
-            "Leave it out or select another file with --bids-filter-file.",
+            f"{name} is {len(shape)}D ({shape[3]} volumes); one 3D volume is required.",
+            "Exclude it, or select another file with --bids-filter-file.",
         )
     if len(shape) < 3 or min(shape) < 2:
-        raise BadInput(f"{name} has shape {shape}; a 3D volume with extent along every axis is needed.")
+        raise BadInput(f"{name} has shape {shape}; a 3D volume with several voxels along every axis is required.")
 
 
 def _check_size(geometry: Geometry, placed: Placement, name: str) -> None:
@@ -111,6 +111,6 @@ def _check_size(geometry: Geometry, placed: Placement, name: str) -> None:
         return
     sides = " x ".join(f"{side:.3g}" for side in geometry.extent_mm)
     raise BadInput(
-        f"{name} spans {sides} mm, which no head does ({SMALLEST_MM:.0f} to {LARGEST_MM:.0f} mm).",
-        f"Its header gives lengths in {placed.unit} (xyzt_units): are its voxel sizes in another unit, such as cm?",
+        f"{name} has a field of view of {sides} mm; a head requires {SMALLEST_MM:.0f} to {LARGEST_MM:.0f} mm.",
+        f"The unit of its header is {placed.unit} (xyzt_units). Are the voxel sizes in another unit, such as cm?",
     )

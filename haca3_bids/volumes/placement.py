@@ -1,7 +1,7 @@
-"""Where the header of a NIfTI file places its voxels, and whether it can be believed.
+"""The position of the voxels according to a NIfTI header, and whether the header is consistent.
 
-A header says up to three times how large voxels are and how they lie: sform, qform, pixdim. Where these agree, any of
-them will do. Where they do not, a guess mirrors or stretches a head, and nothing after it can tell.
+A header describes the geometry up to three times: sform, qform, pixdim. If these agree, any of them can be used. If
+they do not, a wrong guess mirrors or stretches the head, which no later step can detect.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from haca3_bids.errors import BadInput
 
 Affine = NDArray[np.float64]
 
-UNIT_MM = {"meter": 1000.0, "mm": 1.0, "micron": 0.001}  # what is not said is taken for millimetres
+UNIT_MM = {"meter": 1000.0, "mm": 1.0, "micron": 0.001}  # an unknown unit is taken for millimetres
 SIZE_TOLERANCE = 0.01  # of a voxel's edge: rounding in float32 is far below, a stretched head above
 FLAT = 1e-4  # of a voxel's volume, were its angles right: less is rounding of none
 ANGLE_DEG = 1.0  # of a rotation, or of a right angle
 SCANNER = 1  # the code of scanner coordinates; a form of another code may lead to a template, and stretch
-FORCE = "--force orientation"
+FORCE = "--force orientation (haca3-bids, haca3 harmonize)"
 
 
 @dataclass(frozen=True)
 class Placement:
-    """An ``affine`` (4, 4) from voxel indices to RAS+ millimetres, and what speaks against it."""
+    """An ``affine`` (4, 4) from voxel indices to RAS+ millimetres, and objections to it."""
 
     affine: Affine
     doubt: BadInput | None = None  # it cannot be believed: ``affine`` is what is taken when the user insists
@@ -38,7 +38,7 @@ class Placement:
 
 
 def placement(image: Any, path: Path) -> Placement:
-    """The placement of an image of three or more axes; BadInput where a voxel has no size or no place."""
+    """The placement of an image of three or more axes; BadInput if a voxel has no size or position."""
     if not isinstance(image.header, nib.Nifti1Header):
         return Placement(np.asarray(image.affine, np.float64))
     unit = _unit(image.header)
@@ -56,14 +56,14 @@ def _unit(header: nib.Nifti1Header) -> str:
 
 
 def _sizes(image: Any, path: Path) -> NDArray[np.float64]:
-    """Edges of a voxel as the file has them: nibabel mends a pixdim of zero without a word."""
+    """Edges of a voxel as stored in the file: nibabel silently corrects a pixdim of zero."""
     with ImageOpener(str(path)) as file:
         header = type(image.header).from_fileobj(file, check=False)
     sizes = np.abs(np.asarray(header["pixdim"][1:4], np.float64))
     if not np.isfinite(sizes).all() or (sizes == 0).any():
         raise BadInput(
-            f"{path.name} has voxels of {_by(sizes)} in its header (pixdim); three finite lengths are needed.",
-            "Convert the scan again, or correct the header.",
+            f"{path.name} has voxels of {_by(sizes)} in its header (pixdim); three finite lengths are required.",
+            "Convert the scan again, or correct its header.",
         )
     return sizes
 
@@ -84,7 +84,7 @@ def _believed(header: nib.Nifti1Header, sizes: NDArray[np.float64], name: str, s
 
 
 def _qform(header: nib.Nifti1Header) -> Affine | None:
-    """The qform; None where its quaternion is no rotation, so that nothing can be learnt from it."""
+    """The qform; None if its quaternion is not a rotation."""
     try:
         form = np.asarray(header.get_qform(), np.float64)
     except ValueError:
@@ -93,46 +93,46 @@ def _qform(header: nib.Nifti1Header) -> Affine | None:
 
 
 def _in_space(form: Affine | None, name: str) -> Affine:
-    """A form that can be inverted; BadInput otherwise."""
+    """An invertible form; BadInput otherwise."""
     if form is None or not np.isfinite(form).all():
-        raise BadInput(f"{name} has an affine that is not finite, or no rotation; its voxels have no place in space.")
+        raise BadInput(f"{name} has an affine that is not finite or not a rotation: its position is undefined.")
     if abs(np.linalg.det(form[:3, :3])) <= FLAT * np.linalg.norm(form[:3, :3], axis=0).prod():
-        raise BadInput(f"{name} has an affine with zero determinant; its voxels have no place in space.")
+        raise BadInput(f"{name} has an affine with zero determinant: its position is undefined.")
     return form
 
 
 def _of_both(sform: Affine, qform: Affine, codes: tuple[int, int], wrong: str, name: str) -> Placement:
-    """What is believed of two forms: the sform, but of one that leads elsewhere and the scanner's own the latter."""
+    """The form to use: the sform, or the qform if only the qform has the code of scanner coordinates."""
     if np.linalg.det(sform[:3, :3]) * np.linalg.det(qform[:3, :3]) < 0:
         return Placement(qform, _contradiction(name, "its sform and its qform disagree about left and right"))
     elsewhere = codes[0] != SCANNER and codes[1] == SCANNER
     if wrong and not elsewhere:
         return Placement(qform, _contradiction(name, wrong))
     if not wrong and (angle := _angle_deg(sform, qform)) > ANGLE_DEG:
-        wrong = f"its sform and its qform are turned against each other by {angle:.0f} degrees"
+        wrong = f"its sform and its qform are rotated against each other by {angle:.0f} degrees"
     if not wrong:
         return Placement(sform)
-    believed = "qform is believed, for it has the code of scanner coordinates" if elsewhere else "sform is believed"
+    believed = "qform is used, because it has the code of scanner coordinates" if elsewhere else "sform is used"
     return Placement(qform if elsewhere else sform, note=f"{wrong}; the {believed}")
 
 
 def _contradiction(name: str, wrong: str) -> BadInput:
     return BadInput(
-        f"{name} contradicts itself: {wrong}.",
-        f"Correct the header (compare it with the DICOM files), or let {FORCE} go by qform and pixdim.",
+        f"{name} has a contradictory header: {wrong}.",
+        f"Correct the header (compare it with the DICOM files), or use qform and pixdim with {FORCE}.",
     )
 
 
 def _says_nothing(name: str) -> BadInput:
     return BadInput(
-        f"{name} says nothing about left and right: qform_code and sform_code are both 0 in its header.",
-        f"Convert the scan again from DICOM, or set a code where you know that the form is right; {FORCE} goes on with "
-        "the voxel sizes alone and takes the first axis to run from right to left, as FSL and SPM do.",
+        f"{name} does not define left and right: qform_code and sform_code are both 0 in its header.",
+        f"Convert the scan again from DICOM, or set a code if the form is known to be correct. {FORCE} continues with "
+        "the voxel sizes alone and assumes that the first axis runs from right to left, as FSL and SPM do.",
     )
 
 
 def _distortion(sform: Affine, sizes: NDArray[np.float64]) -> str:
-    """What is wrong with the sform, in words, where it has other voxel sizes than pixdim or is sheared."""
+    """The problem of an sform that has other voxel sizes than pixdim or is sheared, as a phrase; else empty."""
     edges = np.linalg.norm(sform[:3, :3], axis=0)
     if not np.allclose(edges, sizes, rtol=SIZE_TOLERANCE, atol=0):
         return f"its sform has voxels of {_by(edges)} mm, its pixdim of {_by(sizes)} mm"

@@ -1,4 +1,4 @@
-"""A raw scan as the App takes it: where its header places it, and intensities whose zero means no signal."""
+"""Reading a raw scan: its position, and intensities with a background of zero."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from haca3_bids.volumes.volume import Volume, load_placed
 
 @dataclass(frozen=True)
 class Scan:
-    """A raw scan, and what was odd about it."""
+    """A raw scan, and remarks on unusual properties."""
 
     image: Volume
     remarks: tuple[str, ...] = ()
@@ -28,19 +28,19 @@ def load_scan(path: str | os.PathLike[str], *, forced: bool = True) -> Scan:
     volume, placed = load_placed(path, forced=forced)
     background = constant_background(volume.data)
     remarks = [placed.doubt.sentence] if placed.doubt else []
-    remarks += [f"{Path(path).name} contradicts itself: {placed.note}."] if placed.note else []
+    remarks += [f"{Path(path).name} has a contradictory header: {placed.note}."] if placed.note else []
     if background:
         volume = volume.with_data(without_background(volume.data, background))
-        remarks.append(f"{Path(path).name} had a constant background of {background:.6g}; it was set to zero.")
+        remarks.append(f"{Path(path).name} has a constant background of {background:.6g}, which was set to zero.")
     return Scan(volume, tuple(remarks), placed.doubt is not None)
 
 
 def check_intensities(scan: Scan, name: str) -> None:
-    """BadInput for a scan whose intensities are no scanner's."""
+    """Raise BadInput for a scan whose intensities are not those of a scanner."""
     if scan.image.data.min() == scan.image.data.max():
-        raise BadInput(f"{name} is constant; there is no image in it.")
+        raise BadInput(f"{name} is constant: it contains no image.")
     if looks_standardized(scan.image.data):
         raise BadInput(
-            f"{name} looks standardized: many of its voxels are below zero.",
-            "Give the image as the scanner made it, with magnitudes from zero upwards.",
+            f"{name} appears to be standardized: many of its voxels are negative.",
+            "Use the original image of the scanner, with magnitudes from zero upwards.",
         )

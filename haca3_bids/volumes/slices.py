@@ -1,10 +1,9 @@
-"""Slices in three orientations, as the networks see them, and back."""
+"""Slices in three orientations, as the networks see them: views, so that what is written into them is written back."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 ORIENTATIONS = ("axial", "coronal", "sagittal")  # the order of the fusion network's channels
@@ -23,11 +22,3 @@ def cut(volume: NDArray[Any], orientation: str) -> NDArray[Any]:
     if orientation == "sagittal":
         return volume.transpose(0, 2, 1)[:, ::-1, :]
     raise ValueError(f"{orientation} is none of {ORIENTATIONS}.")
-
-
-def reassemble(slices: NDArray[Any], orientation: str) -> NDArray[Any]:
-    """The volume with axes (x, y, z) whose slices these are: the inverse of ``cut``."""
-    lengths = {"axial": (2, 1, 0), "coronal": (2, 0, 1), "sagittal": (0, 2, 1)}[orientation]
-    volume = np.empty([slices.shape[axis] for axis in lengths], slices.dtype)
-    cut(volume, orientation)[:] = slices
-    return volume

@@ -1,4 +1,4 @@
-"""Volume: an image and its geometry as one value."""
+"""Volume: an image with its geometry."""
 
 from __future__ import annotations
 
@@ -88,8 +88,8 @@ def _voxels(image: Any, path: Path) -> Array:
                 largest = np.abs(exact, where=np.isfinite(exact), out=np.zeros_like(exact)).max()
                 if largest > np.finfo(np.float32).max:
                     raise BadInput(
-                        f"{path.name} has intensities up to {largest:.1e}, beyond what 32-bit numbers hold (3.4e+38).",
-                        "Divide it by a constant: intensities have no unit.",
+                        f"{path.name} has intensities up to {largest:.1e}, too large for 32-bit floats (3.4e+38).",
+                        "Divide the image by a constant: MR intensities have no unit.",
                     )
     except BadInput:
         raise
@@ -101,11 +101,11 @@ def _voxels(image: Any, path: Path) -> Array:
 def _checked(data: Array, affine: Affine, name: str, may_be_constant: bool) -> Volume:
     finite = np.isfinite(data)
     if finite.mean() < FINITE_SHARE:
-        raise BadInput(f"{name} has {100 * (1 - finite.mean()):.0f} % of voxels that are not finite numbers.")
+        raise BadInput(f"{name} has {100 * (1 - finite.mean()):.0f} % voxels that are not finite.")
     if not finite.all():
         data = np.where(finite, data, np.float32(0))
     if not may_be_constant and data.min() == data.max():
-        raise BadInput(f"{name} is constant (every voxel is {data.flat[0]:g}); there is no image in it.")
+        raise BadInput(f"{name} is constant (every voxel is {data.flat[0]:g}): it contains no image.")
     return Volume(data, affine)
 
 

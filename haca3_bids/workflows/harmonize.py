@@ -1,4 +1,4 @@
-"""The graph that applies the networks to the preprocessed scans of one session."""
+"""The graph that harmonizes the preprocessed scans of one session."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ METHODS = {
         "The preprocessed images of each session were harmonized with the mixture model of haca3_bids, which follows "
         "HACA3 [@haca3]: it separates anatomy (fractions of tissues in every voxel) from contrast (a table of tissue "
         "intensities, measured in every image), weighs the source images by attention, and decodes the fused anatomy "
-        "of three orientations with the target's table; detail of a source of the target's contrast was carried over."
+        "of three orientations with the target's table; details of a source with the target's contrast were added."
     ),
 }
 

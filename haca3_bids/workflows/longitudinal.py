@@ -1,4 +1,4 @@
-"""The graph that finds one frame for all visits of a person, before any of them is preprocessed."""
+"""The graph that computes the common frame of all visits of a person, before they are preprocessed."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from haca3_bids.settings import PreprocessingSettings
 from haca3_bids.workflows.preprocess import MEMORY_GB, step_interface, step_node
 
 METHODS = (
-    "All visits of a participant were brought into one rigid frame in the middle of their positions [@reuter]: the "
-    "mean of both registrations for two visits, a within-subject mean image for more; one transform of this frame to "
-    "the template, one head mask and one white-matter mask served all of them."
+    "All visits of a participant were aligned rigidly in a frame midway between them [@reuter]: from the mean of "
+    "both registrations for two visits, and with a within-subject mean image for more. One transform of this frame to "
+    "the template, one head mask and one white-matter mask were used for all visits."
 )
 
 

@@ -1,4 +1,4 @@
-"""The graph of one session, and that of all sessions of a run."""
+"""The graphs of one session and of all sessions of a run."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from haca3_bids.workflows.harmonize import FROM_PREPROCESS, EngineNeeds, init_ha
 from haca3_bids.workflows.longitudinal import init_frame_wf
 from haca3_bids.workflows.preprocess import init_preprocess_wf
 
+METHODS = "Images were read and written as BIDS datasets [@bids] by haca3_bids, whose steps run under Nipype [@nipype]."
 TO_WRITE = ("contrasts", "preproc", "to_reference", "to_template", "from_template", "record")
 TO_JUDGE = ("contrasts", "preproc", "brain_mask", "record")
 TO_DRAW = ("contrasts", "preproc", "to_reference", "to_template", "brain_mask", "white_matter", "record")
@@ -124,4 +125,5 @@ def known_protocols(session: Session) -> dict[str, tuple[float, ...]]:
 def methods(settings: Settings) -> list[str]:
     """The methods sentences of all steps that these settings ask for."""
     visits = [longitudinal.METHODS] if settings.preprocessing.longitudinal else []
-    return [preprocessing.methods(settings.preprocessing), *visits, harmonization.methods(settings.harmonization)]
+    steps = [preprocessing.methods(settings.preprocessing), *visits, harmonization.methods(settings.harmonization)]
+    return [*steps, METHODS]

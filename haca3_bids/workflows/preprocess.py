@@ -1,4 +1,4 @@
-"""The graph that brings the raw scans of one session to the template grid."""
+"""The graph that preprocesses the raw scans of one session onto the template grid."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from haca3_bids.interfaces.longitudinal import PlaceInFrame
 from haca3_bids.interfaces.quality import Measure
 from haca3_bids.interfaces.read import Read
 from haca3_bids.interfaces.super_resolution import SuperResolve
+from haca3_bids.preprocessing.template import BUILTIN, DEFAULT
 from haca3_bids.settings import CONTRASTS, REFERENCE_ORDER, PreprocessingSettings
 
 OUTPUTS = (
@@ -23,20 +24,24 @@ OUTPUTS = (
 METHODS = (
     "The scans of each session were corrected for intensity non-uniformity with N4 [@n4] as implemented in ANTs "
     "[@ants]; the field was estimated inside the brain on a copy with voxels of 4 mm. The reference (T1w, else T2w, "
-    "FLAIR, PDw) was registered to the template rigidly (6 parameters) by mutual information from many starting "
+    "FLAIR, PDw) was registered to {template} rigidly (6 parameters) by mutual information from many starting "
     "positions, corrected once more inside the brain so found before the last refinement, the other contrasts to the "
     "reference likewise, and every scan was interpolated once, by B-splines, on the 1 mm grid of the template. "
     "Intensities were scaled so that the white-matter peak, the mode inside the eroded white-matter prior of the "
     "template, is 1000."
 )
+TEMPLATES = {
+    DEFAULT: "the template MNI152NLin2009cSym [@icbm] of TemplateFlow [@templateflow]",
+    BUILTIN: "the skull-stripped ICBM 2009a template [@icbm]",
+}
 THIN_SLICES = {
     "builtin": (
-        "Scans in thick slices were first brought to thin ones by a network that was trained on the very scan, in the "
-        "spirit of SMORE [@smore]; registration and bias correction used the scan as it was."
+        "Thin slices were reconstructed from scans in thick slices by a network trained on the scan itself, following "
+        "SMORE [@smore]; registration and bias correction used the original scan."
     ),
     "eclare": (
-        "Scans in thick slices were first brought to thin ones by ECLARE [@eclare]; registration and bias correction "
-        "used the scan as it was."
+        "Thin slices were reconstructed from scans in thick slices by ECLARE [@eclare]; registration and bias "
+        "correction used the original scan."
     ),
 }
 MEMORY_GB = {  # measured on a scan of 40 million voxels, rounded up
@@ -55,7 +60,8 @@ MEMORY_GB = {  # measured on a scan of 40 million voxels, rounded up
 
 def methods(settings: PreprocessingSettings) -> str:
     """The sentences for a methods section; of thin slices only where they were asked for."""
-    return f"{METHODS} {THIN_SLICES.get(settings.super_resolution, '')}".rstrip()
+    said = METHODS.format(template=TEMPLATES[settings.template])
+    return f"{said} {THIN_SLICES.get(settings.super_resolution, '')}".rstrip()
 
 
 def init_preprocess_wf(

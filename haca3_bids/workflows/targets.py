@@ -1,4 +1,4 @@
-"""The graph that turns images into targets: preprocessed like sources, then encoded."""
+"""The graph that computes targets from images: they are preprocessed like sources, then encoded."""
 
 from __future__ import annotations
 

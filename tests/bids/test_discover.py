@@ -54,8 +54,8 @@ def test_the_reference_is_t2w_then_flair_then_pdw(
         ({"name": "T2w"}, {"name": "rec-moco_T2w"}, "plain reconstruction"),
         ({"name": "acq-b_T2w", "zooms": (10, 10, 20)}, {"name": "acq-a_T2w"}, "smaller"),
         ({"name": "echo-1_PDw"}, {"name": "echo-2_PDw"}, "earlier"),
-        ({"name": "run-2_T2w"}, {"name": "run-1_T2w"}, "later run"),
-        ({"name": "run-10_T2w"}, {"name": "run-9_T2w"}, "later run"),
+        ({"name": "run-2_T2w"}, {"name": "run-1_T2w"}, "run is later"),
+        ({"name": "run-10_T2w"}, {"name": "run-9_T2w"}, "run is later"),
         ({"name": "acq-a_T2w"}, {"name": "acq-b_T2w"}, "name comes first"),
     ],
 )
@@ -85,7 +85,7 @@ def test_a_4d_file_gives_way_to_a_3d_one(raw: Path, scan: Make) -> None:
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("ce-gd_T1w", "contrast agent"),
+        ("ce-gd_T1w", "contrast-enhanced"),
         ("part-phase_T1w", "phase part"),
         ("inv-1_T1w", "inversion image"),
         ("MP2RAGE", "MP2RAGE"),
@@ -95,7 +95,7 @@ def test_a_4d_file_gives_way_to_a_3d_one(raw: Path, scan: Make) -> None:
         ("PDT2", "two volumes"),
         ("defacemask", "mask"),
         ("mod-T1w_defacemask", "mask"),
-        ("T2starw", "none of"),
+        ("T2starw", "not one of"),
         ("chunk-1_T1w", "parts of a head"),
     ],
 )
@@ -138,11 +138,11 @@ def test_a_link_that_points_nowhere_is_an_error_not_an_absence(raw: Path, scan: 
     folder = scan("sub-01/anat/sub-01_T1w.nii.gz").parent
     (folder / "sub-01_T2w.nii.gz").symlink_to("/nowhere/x.nii.gz")
     (session,) = discover_subject(raw, "01", ALL)
-    with pytest.raises(BadInput, match="points nowhere"):
+    with pytest.raises(BadInput, match="is a broken link"):
         check_session(session)
     (raw / "sub-02").symlink_to("/nowhere")
     assert list_subjects(raw) == ["01", "02"]
-    with pytest.raises(BadInput, match="points nowhere"):
+    with pytest.raises(BadInput, match="is a broken link"):
         discover_subject(raw, "02", ALL)
 
 

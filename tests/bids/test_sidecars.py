@@ -29,7 +29,7 @@ def test_a_poor_alignment_that_was_let_pass_is_told_and_a_good_one_is_not() -> N
 def harmonized(theta: list[float], eta: list[float], variant: str, **said: Any) -> dict[str, Any]:
     own = SourceReport(tuple(theta), tuple(eta), 1.0, brain_covered=0.9, **said)
     image = HarmonizedImage(Target("", "T1w", tuple(theta), tuple(eta), 1000.0, "x"), {"T1w": own})
-    result = EngineResult(weights=WeightsUsed("w", variant=variant), anatomy="soft")
+    result = EngineResult(weights=WeightsUsed("w", variant=variant), beta="soft")
     return json.loads(to_json(harmonized_sidecar(image, result, "1")))
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from haca3_bids.checkpoints.registry import RELEASED, fetch, file_sha256
+from haca3_bids.checkpoints.registry import RELEASED, fetch
+from haca3_bids.digest import file_sha256
 
 pytestmark = pytest.mark.network
 

@@ -157,7 +157,7 @@ def test_checkpoints_of_other_networks_are_refused_with_what_they_lack(tmp_path)
     with pytest.raises(Unavailable, match=r"other.pt is not HACA3 weights: it lacks \d+ of \d+ tensors"):
         load_checkpoint(tmp_path / "other.pt")
     torch.save([1, 2], tmp_path / "list.pt")
-    with pytest.raises(Unavailable, match="holds a list"):
+    with pytest.raises(Unavailable, match="contains a list"):
         load_checkpoint(tmp_path / "list.pt")
     save_file({"weight": torch.ones(2)}, tmp_path / "other.safetensors")
     with pytest.raises(Unavailable, match="was not written by haca3-bids"):

@@ -48,50 +48,61 @@ def entry(server, file="weights.pt", **changes):
     sha256 = hashlib.sha256(CONTENT).hexdigest()
     url = f"http://127.0.0.1:{server.server_port}/{file}"
     fields = {"name": "toy", "kind": "haca3", "url": url, "size_bytes": len(CONTENT), "sha256": sha256}
-    return {"toy": Entry(**(fields | {"variant": None, "description": ""} | changes))}
+    return Entry(**(fields | {"variant": None, "description": ""} | changes))
 
 
-def test_a_file_is_fetched_once_and_kept(server, home):
-    path = fetch("toy", entry(server))
+@pytest.fixture
+def fetched(server, home, monkeypatch):
+    """``fetched("weights.pt")``: fetch a registered file of that name from the server."""
+
+    def fetch_toy(file="weights.pt", **changes):
+        monkeypatch.setattr(registry, "RELEASED", {"toy": entry(server, file, **changes)})
+        return fetch("toy")
+
+    return fetch_toy
+
+
+def test_a_file_is_fetched_once_and_kept(fetched, server, home):
+    path = fetched()
     assert path.read_bytes() == CONTENT
     assert path.parent == home
-    assert fetch("toy", entry(server)) == path
+    assert fetched() == path
     assert server.requests == 1
     assert list(home.iterdir()) == [path]
 
 
-def test_a_damaged_copy_is_fetched_again(server, home):
-    path = fetch("toy", entry(server))
+def test_a_damaged_copy_is_fetched_again(fetched, server):
+    path = fetched()
     path.write_bytes(CONTENT[:-1] + b"x")
-    assert fetch("toy", entry(server)).read_bytes() == CONTENT
+    assert fetched().read_bytes() == CONTENT
     assert server.requests == 2
 
 
-def test_a_wrong_hash_says_what_was_expected_and_found_and_leaves_nothing(server, home):
+def test_a_wrong_hash_says_what_was_expected_and_found_and_leaves_nothing(fetched, home):
     with pytest.raises(Unavailable, match=r"expected 1280000 bytes with 000.*has changed") as caught:
-        fetch("toy", entry(server, sha256="0" * 64))
+        fetched(sha256="0" * 64)
     assert hashlib.sha256(CONTENT).hexdigest() in caught.value.sentence
     assert not list(home.iterdir())
 
 
-def test_a_download_that_broke_off_is_told_apart(server, home):
-    with pytest.raises(Unavailable, match=r"gave 1000 bytes.*broke off"):
-        fetch("toy", entry(server, "short.pt"))
+def test_a_download_that_broke_off_is_told_apart(fetched, home):
+    with pytest.raises(Unavailable, match=r"gave 1000 bytes.*was interrupted"):
+        fetched("short.pt")
     assert not list(home.iterdir())
 
 
-def test_an_address_that_does_not_answer_is_a_sentence_with_a_way_out(server, home):
+def test_an_address_that_does_not_answer_is_a_sentence_with_a_way_out(fetched, home):
     with pytest.raises(Unavailable, match=f"not found.*copy it to {home}"):
-        fetch("toy", entry(server, "gone.pt"))
-    with pytest.raises(Unavailable, match="cannot be fetched"):
-        fetch("toy", entry(server, url="http://127.0.0.1:9/weights.pt"))
+        fetched("gone.pt")
+    with pytest.raises(Unavailable, match="cannot be downloaded"):
+        fetched(url="http://127.0.0.1:9/weights.pt")
 
 
-def test_a_home_that_cannot_be_written_is_a_sentence(server, tmp_path, monkeypatch):
+def test_a_home_that_cannot_be_written_is_a_sentence(fetched, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("HACA3_HOME", str(tmp_path / "file"))
     with pytest.raises(CannotCreate, match="cannot be written"):
-        fetch("toy", entry(server))
+        fetched()
 
 
 def test_names_and_files_resolve(home, tmp_path, monkeypatch):
@@ -102,7 +113,7 @@ def test_names_and_files_resolve(home, tmp_path, monkeypatch):
     monkeypatch.setattr(registry, "fetch", lambda name: home / name)
     assert resolve("haca3plus") == home / "haca3plus"
     assert resolve("fusion", "fusion") == home / "fusion"
-    with pytest.raises(Unavailable, match=r"fusion holds fusion weights.*builtin, haca3, haca3plus"):
+    with pytest.raises(Unavailable, match=r"fusion contains fusion weights.*builtin, haca3, haca3plus"):
         resolve("fusion")
     with pytest.raises(Unavailable, match=f"one of the names builtin, {', '.join(entries)}"):
         resolve("haca4")

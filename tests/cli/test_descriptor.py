@@ -13,9 +13,9 @@ import haca3_bids
 from haca3_bids import errors
 from haca3_bids.cli.app import build_parser
 from haca3_bids.cli.descriptor import describe
-from haca3_bids.cli.kinds import threshold
-from haca3_bids.cli.option import Option
 from haca3_bids.cli.options import every_option
+from haca3_bids.option import Option
+from haca3_bids.parse import threshold
 
 PACKAGED = Path(haca3_bids.__file__).parent / "boutiques.json"
 TYPED = {  # words for options whose values have a form of their own

@@ -2,11 +2,14 @@ import json
 import subprocess
 import sys
 
+import nibabel as nib
 import numpy as np
 import pytest
 
 from haca3_bids.checkpoints import registry
 from haca3_bids.cli import toolbox
+from haca3_bids.option import options_of
+from haca3_bids.settings import HarmonizationSettings
 from haca3_bids.volumes.volume import Volume, load_volume, save_volume
 
 
@@ -35,8 +38,11 @@ def seen(monkeypatch):
         calls.update(sources=sources, target=targets[0], settings=settings, **more)
         image = next(iter(sources.values()))
         std = image if settings.beta == "sample" else None
+        maps = sources if "attention" in more["extras"] else {}
         reports = {name: SourceReport((0.0, 0.0), (0.0, 0.0), 1.0, 1.0) for name in sources}
-        return [Harmonized(targets[0], image, std, reports, 1.0, None, 0.0, 1.0, "cpu", settings.precision, "soft")]
+        return [
+            Harmonized(targets[0], image, std, reports, 1.0, None, 0.0, 1.0, "cpu", settings.precision, "soft", maps)
+        ]
 
     monkeypatch.setattr(engine, "harmonize", harmonize)
     weights = job.Networks(Networks(), None, WeightsUsed("tiny"))
@@ -65,6 +71,43 @@ def test_every_option_reaches_the_engine(head, seen, tmp_path):
     assert seen["white_matter"] is not None
     assert seen["head_mask"] is not None
     assert {path.name for path in tmp_path.iterdir()} == {head.name, "out.nii.gz", "out_std.nii.gz", "out.json"}
+
+
+def test_the_options_of_the_networks_are_those_of_the_app(capsys):
+    with pytest.raises(SystemExit):
+        run("--help")
+    printed = capsys.readouterr().out
+    rows = options_of(HarmonizationSettings)
+    assert rows
+    assert all(f"--{row.name} " in printed for row in rows)
+
+
+def test_additional_images_are_written_beside_the_output(head, seen, tmp_path):
+    words = ["--source", f"T1w={head}", "--theta", 1, 2, "--out", tmp_path / "out.nii", "--extra-outputs", "attention"]
+    assert run(*words) == 0
+    assert {path.name for path in tmp_path.glob("out*")} == {"out.nii", "out_attentionT1w.nii", "out.json"}
+
+
+@pytest.mark.parametrize(("words", "like_authors"), [([], False), (["--engine", "authors"], True)])
+def test_the_engine_of_the_authors_is_an_option(words, like_authors, head, seen, tmp_path):
+    assert run("--source", f"T1w={head}", "--theta", 1, 2, "--out", tmp_path / "out.nii", *words) == 0
+    assert seen["settings"].like_authors == like_authors
+
+
+def test_a_header_without_orientation_is_accepted_on_request(head, seen, tmp_path, capsys):
+    image = nib.load(head)
+    image.set_sform(None, code=0)
+    image.set_qform(None, code=0)
+    nib.save(image, tmp_path / "unplaced.nii")
+    words = ["--source", f"T1w={tmp_path / 'unplaced.nii'}", "--theta", 1, 2, "--out", tmp_path / "out.nii"]
+    assert run(*words) == 65
+    assert "--force orientation" in capsys.readouterr().err
+    assert run(*words, "--force", "orientation") == 0
+
+
+def test_samples_without_sampling_are_refused(head, tmp_path, capsys):
+    assert run("--source", f"T1w={head}", "--theta", 1, 2, "--samples", 2, "--out", tmp_path / "out.nii") == 64
+    assert "--beta sample" in capsys.readouterr().err
 
 
 def test_the_sidecar_says_how_the_image_came_about(head, seen, tmp_path):

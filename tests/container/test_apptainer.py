@@ -49,4 +49,4 @@ def test_cbrain_s_task_runs_and_a_link_that_leads_nowhere_is_an_error(
     places = ("-H", str(task), "-B", f"{dataset}:{dataset}:ro")
     done = apptainer("exec", "--cleanenv", *places, str(sif), "./wrapper.sh", cwd=task, check=False)
     assert done.returncode == code, done.stdout + done.stderr
-    assert ("points nowhere" if gone else "sub-01_ses-siteA_T1w.nii.gz") in done.stdout + done.stderr
+    assert ("is a broken link" if gone else "sub-01_ses-siteA_T1w.nii.gz") in done.stdout + done.stderr

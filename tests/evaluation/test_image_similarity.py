@@ -6,7 +6,8 @@ from skimage.exposure import match_histograms
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from haca3_bids.evaluation.histogram import matched
-from haca3_bids.evaluation.similarity import bounding_box, compared, psnr_db, scaled, ssim, ssim_map
+from haca3_bids.evaluation.similarity import compared, psnr_db, scaled, ssim, ssim_map
+from haca3_bids.volumes.box import bounding_box
 
 
 @pytest.fixture
@@ -87,8 +88,11 @@ def test_the_box_of_a_mask_holds_it_and_no_more():
     mask = np.zeros((9, 8, 7), bool)
     mask[2:5, 3, 1:6] = True
     assert mask[bounding_box(mask)].shape == (3, 1, 5)
-    with pytest.raises(ValueError, match="empty"):
-        bounding_box(np.zeros((2, 2), bool))
+    assert mask[bounding_box(mask, margin=3)].shape == (8, 7, 7)  # the grid ends
+    nothing = np.zeros((2, 2), bool)
+    assert bounding_box(nothing) == (slice(0, 2), slice(0, 2))
+    with pytest.raises(ValueError, match="nothing to compare"):
+        compared(np.ones((2, 2), np.float32), np.ones((2, 2), np.float32), nothing)
 
 
 def test_matched_histograms_are_the_references(pair):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from haca3_bids.evaluation.longitudinal import change, rates_agree
+from haca3_bids.evaluation.longitudinal import change
 from haca3_bids.evaluation.overlap import dice, dice_by_label
 from haca3_bids.evaluation.reliability import reliability
 from haca3_bids.evaluation.separation import falls
@@ -103,17 +103,6 @@ def test_scatter_about_the_line_is_found():
     found = change(years, values)
     assert found.per_year == pytest.approx(-0.5, abs=0.03)
     assert found.residual == pytest.approx(0.7, abs=0.1)
-
-
-def test_rates_are_compared_over_the_people_that_both_have():
-    true = {name: change([0, 1], [0, rate]) for name, rate in (("a", 1.0), ("b", 2.0), ("c", 3.0), ("d", 9.0))}
-    measured = {name: change([0, 1], [5, 5 + rate]) for name, rate in (("a", 1.5), ("b", 2.5), ("c", 3.5))}
-    found = rates_agree(measured, true)
-    assert (found.people, found.bias) == (3, pytest.approx(0.5))
-    assert found.spread == pytest.approx(0, abs=1e-9)
-    assert found.correlation == pytest.approx(1)
-    with pytest.raises(ValueError, match="at least two"):
-        rates_agree({"a": true["a"]}, true)
 
 
 def test_a_curve_falls_when_it_never_rises_and_ends_lower():

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import signal
 from pathlib import Path
 
@@ -72,7 +71,7 @@ def run(workflow: pe.Workflow) -> None:
         raise TimeoutError("the plugin waits for ever")
 
     before = signal.signal(signal.SIGALRM, give_up)
-    signal.alarm(60)
+    signal.alarm(600)  # far longer than any machine takes
     try:
         workflow.run(plugin=SturdyMultiProcPlugin({"n_procs": 2, "memory_gb": 4, "raise_insufficient": False}))
     finally:
@@ -104,4 +103,4 @@ def test_without_a_kill_the_plugin_does_what_multiproc_does(workflow: pe.Workflo
     workflow.add_nodes([node(f"n{i}", touch, tmp_path / f"n{i}") for i in range(4)])
     run(workflow)
     assert all((tmp_path / f"n{i}").exists() for i in range(4))
-    assert os.getpid() > 0
+    assert read_crashes(tmp_path) == []

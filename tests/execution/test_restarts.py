@@ -25,13 +25,13 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     from haca3_bids.bids import record as module
 
     names: list[str] = []
-    real = module.sha256
+    real = module.file_sha256
 
     def watched(path: Path) -> str:
         names.append(path.name)
         return real(path)
 
-    monkeypatch.setattr(module, "sha256", watched)
+    monkeypatch.setattr(module, "file_sha256", watched)
     module._hashed.cache_clear()
     return names
 
@@ -94,7 +94,13 @@ def test_the_limits_of_a_run_reach_sessions_that_were_finished_before(
 
 
 SHAPING = {
-    "preprocessing": {"template": "builtin", "sloppy": True, "seed": 1, "super_resolution": "builtin", "force": ("x",)},
+    "preprocessing": {
+        "template": "builtin",
+        "sloppy": True,
+        "seed": 1,
+        "super_resolution": "builtin",
+        "force": ("registration",),
+    },
     "harmonization": {"background": "none", "precision": "bf16", "like_authors": True},
 }
 NOT_SHAPING = {

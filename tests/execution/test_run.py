@@ -135,7 +135,7 @@ BAD: dict[str, Callable[[Path], object]] = {
     "cannot be read as an image": lambda p: p.write_text("no image at all"),
     "has shape (24, 28, 1)": lambda p: nib.save(nib.Nifti1Image(NOISE[..., 0], AFFINE), p),
     "has an affine with zero determinant": lambda p: flatten_affine(p),
-    "points nowhere": lambda p: (p.unlink(), p.symlink_to("/nowhere/T1w.nii.gz")),
+    "is a broken link": lambda p: (p.unlink(), p.symlink_to("/nowhere/T1w.nii.gz")),
 }
 
 
@@ -196,7 +196,7 @@ def test_a_session_without_usable_image_is_skipped_and_named(
     assert app(bids=bids) == 0
     said = capsys.readouterr().out
     assert "1 done, 1 skipped, 0 failed" in said
-    assert "sub-02_T2starw.nii.gz: T2starw is none of T1w, T2w, PDw, FLAIR" in said
+    assert "sub-02_T2starw.nii.gz: T2starw is not one of T1w, T2w, PDw, FLAIR" in said
 
 
 def test_other_weights_are_refused_for_the_same_output(app: App, out: Path) -> None:

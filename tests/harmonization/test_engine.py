@@ -165,10 +165,25 @@ def _prepared(sources, settings, checkpoint):
     return canvas, {n: prepare(n, volume, canvas, Rim({}), settings, seen_from) for n, volume in sources.items()}
 
 
-def test_the_plus_variant_smooths_attention(pair, tiny_plus, settings, usual):
-    (found,) = harmonize(pair, [TARGET], tiny_plus, None, settings, extras=["attention"])
-    total = sum(volume.data for volume in found.attention_maps.values())
-    assert total.max() == pytest.approx(1, abs=1e-5)
+def test_the_plus_variant_smooths_attention(pair, tiny_plus, settings, monkeypatch):
+    half, cover = pair["T2w"].data.copy(), np.ones_like(pair["T2w"].data)
+    half[:, :, 8:] = cover[:, :, 8:] = 0
+    sources = {"T1w": pair["T1w"], "T2w": pair["T2w"].with_data(half)}
+
+    def attention():
+        seen = {"T2w": pair["T2w"].with_data(cover)}
+        (found,) = harmonize(sources, [TARGET], tiny_plus, None, settings, coverage=seen, extras=["attention"])
+        maps = {name: volume.data for name, volume in found.attention_maps.items()}
+        assert sum(maps.values()).max() == pytest.approx(1, abs=1e-5)
+        return maps["T2w"]
+
+    smooth = attention()[9, 9]  # along the axis in which the T2w ends
+    monkeypatch.setattr("haca3_bids.networks.haca3.smooth_maps", lambda maps: maps)
+    sharp = attention()[9, 9]
+    assert sharp[7] > 0.4
+    assert sharp[8] == 0
+    assert 0 < smooth[8] < smooth[7] < sharp[7]
+    np.testing.assert_allclose(smooth[4:7], sharp[4:7], atol=1e-6)  # where there is no step
 
 
 def test_bfloat16_gives_nearly_the_same_image(pair, tiny, settings, usual):

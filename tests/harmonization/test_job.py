@@ -8,7 +8,9 @@ import pytest
 
 from haca3_bids.bids.atomic import write_json
 from haca3_bids.checkpoints.formats import save_checkpoint
+from haca3_bids.errors import BadInput
 from haca3_bids.harmonization import job
+from haca3_bids.harmonization.engine import Harmonized
 from haca3_bids.harmonization.job import Networks, run_job
 from haca3_bids.harmonization.target import Target
 from haca3_bids.networks.haca3 import Haca3, Haca3Config
@@ -79,6 +81,19 @@ def test_images_become_targets(files, narrow, settings, tmp_path):
     assert run_job(job_file(tmp_path, settings, task="encode", images=files, name="siteB")) == 0
     targets = [from_values(fields, Target) for fields in result_of(tmp_path)["targets"]]
     assert [(target.name, target.contrast) for target in targets] == [("siteB", "T1w"), ("siteB", "T2w")]
+
+
+def test_images_that_share_a_target_are_measured_together(tiny_heads, settings, monkeypatch):
+    def measured(images, *_, name, white):
+        if not name:
+            raise BadInput("It is flat.")
+        return [Target(name, contrast, (1.0 * len(images), 2.0), (0.3, 0.5), 1.0, "x") for contrast in images]
+
+    monkeypatch.setattr(job, "encode_targets", measured)
+    targets = [TARGET, replace(TARGET, contrast="T1w"), replace(TARGET, name="")]
+    made = [Harmonized(one, tiny_heads["T1w"], None, {}, 1.0, None, 0.0, 1.0, "cpu", "fp32", "soft") for one in targets]
+    found = job.reached(made, None, settings)
+    assert {key: one.theta for key, one in found.items()} == {one.key: (2.0, 2.0) for one in targets[:2]}
 
 
 def test_an_expected_error_is_told_in_the_result(files, narrow, settings, tmp_path):

@@ -31,8 +31,8 @@ BROKEN: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "is empty"),
     "only blanks": (b" \n\n", "is empty"),
     "zeros of a crashed disk": (bytes(64), "is empty"),
-    "list at top level": (b"[1, 2]", "no JSON object but a list"),
-    "number at top level": (b"3", "no JSON object but a number"),
+    "list at top level": (b"[1, 2]", "not a JSON object but a list"),
+    "number at top level": (b"3", "not a JSON object but a number"),
     "no JSON at all": (b"EchoTime: 0.1", "not valid JSON"),
     "deep without end": (b"[" * 100000, "not valid JSON"),
     "an image": (b"\x1f\x8b\x08\x00\xff\xfe\x00\x01", "not valid JSON"),
@@ -122,7 +122,7 @@ def test_a_phase_image_that_only_its_sidecar_knows_is_left_out(image_type: objec
     selected, said = found(root)
     is_phase = isinstance(image_type, list | str)
     assert images(selected) == ({} if is_phase else {"sub-01 T1w": "sub-01_T1w.nii.gz"})
-    assert ("a phase image by its ImageType" in said) == is_phase
+    assert ("a phase image according to its ImageType" in said) == is_phase
 
 
 def test_no_json_that_is_written_holds_what_is_no_number(tmp_path: Path) -> None:

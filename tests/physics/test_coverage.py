@@ -3,10 +3,7 @@
 import numpy as np
 import pytest
 
-from haca3_bids.physics.anatomy import AFFINE, SHAPE
-from haca3_bids.physics.coverage import FieldOfView, blanked, cropped, draw_field_of_view, seen_in_slices
-from haca3_bids.volumes.canvas import fit_canvas
-from haca3_bids.volumes.slices import ORIENTATIONS, cut
+from haca3_bids.physics.coverage import FieldOfView, cropped, draw_field_of_view
 from haca3_bids.volumes.volume import Volume
 
 
@@ -24,24 +21,6 @@ def test_what_stays_is_where_it_was_in_space():
 def test_a_full_field_of_view_changes_nothing():
     volume = Volume(np.ones((5, 6, 7), np.float32), np.eye(4))
     assert cropped(volume, FieldOfView()).has_grid_of(volume)
-    np.testing.assert_array_equal(blanked(volume.data, FieldOfView()), volume.data)
-
-
-def test_blanking_leaves_what_is_inside():
-    image = np.random.default_rng(0).random((40, 50, 60), np.float32) + 1
-    whole = blanked(image, FieldOfView(((3, 0), (0, 7), (10, 20))))
-    assert (whole > 0).sum() == 37 * 43 * 30
-    np.testing.assert_array_equal(whole[3:, :43, 10:40], image[3:, :43, 10:40])
-
-
-@pytest.mark.parametrize("orientation", ORIENTATIONS)
-def test_blanking_slices_is_blanking_the_volume(orientation):
-    view = FieldOfView(((3, 0), (0, 7), (10, 20)))
-    volume = Volume(np.random.default_rng(0).random(SHAPE, np.float32) + 1, AFFINE)
-    canvas = fit_canvas(volume)
-    slices = cut(canvas.place(volume), orientation) * seen_in_slices(view, orientation)
-    blank = canvas.place(volume.with_data(blanked(volume.data, view)))
-    np.testing.assert_array_equal(slices, cut(blank, orientation))
 
 
 def test_a_drawn_field_of_view_misses_one_axis_and_is_never_empty():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from haca3_bids.physics.lesions import COUNTS, Lesion, draw_lesions, painted, with_lesions
+from haca3_bids.physics.lesions import COUNTS, Lesion, draw_lesions, with_lesions
 from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.physics.truth import lesion_mask
 from haca3_bids.physics.ventricles import ventricles
@@ -75,13 +75,6 @@ def test_lesions_grow_and_new_ones_appear(round_head):
     ball_of = 4 / 3 * np.pi
     expected = [ball_of * 5**3, ball_of * 5.5**3, ball_of * ((5 * 1.1**3) ** 3 + 4**3)]
     np.testing.assert_allclose(volumes, expected, rtol=0.03)
-
-
-def test_a_slice_is_painted_as_the_whole_volume_is(round_head, drawn):
-    whole = painted(round_head.shares, drawn, 1.5)
-    for z in (100, 108):
-        plane = painted(round_head.shares[..., z : z + 1], drawn, 1.5, corner=(0, 0, z))
-        np.testing.assert_array_equal(plane, whole[..., z : z + 1])
 
 
 def test_painting_leaves_its_input_alone(round_head):

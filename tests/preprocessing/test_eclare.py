@@ -112,18 +112,18 @@ def test_an_image_of_an_earlier_run_is_not_taken_for_a_new_one(program, tmp_path
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "scan_thin.nii.gz").write_bytes(b"old")
     program("pass")
-    with pytest.raises(BadInput, match="no image: it said nothing"):
+    with pytest.raises(BadInput, match="no image: no message"):
         run_eclare(ramp(2), 2, tmp_path / "out")
 
 
 @pytest.mark.parametrize("cut", ["thin[:-1]", "thin[..., :-3]"])
 def test_an_image_that_is_not_of_the_scan_is_refused(program, tmp_path, cut) -> None:
     program(MAKE.format(axis=2).replace("thin.astype", f"{cut}.astype"))
-    with pytest.raises(BadInput, match="not the same place"):
+    with pytest.raises(BadInput, match="which is another region"):
         run_eclare(ramp(2), 2, tmp_path / "out")
 
 
 def test_a_program_that_is_not_installed_is_named(monkeypatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(Unavailable, match="run-eclare, and it is not on PATH"):
+    with pytest.raises(Unavailable, match="run-eclare, which is not on the PATH"):
         find_eclare()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,13 @@ import pytest
 
 from haca3_bids.bids.record import read_session
 from haca3_bids.errors import BadInput, Failure, Haca3Error
+from haca3_bids.option import labels
 from haca3_bids.records.engine import EngineResult, HarmonizedImage, SourceReport
 from haca3_bids.records.files import Refusal, from_answer, from_json, to_json
 from haca3_bids.records.preprocessing import Preprocessing, ScanFacts
 from haca3_bids.records.session import DONE, FORMAT, Completion, Quality, SessionRecord
 from haca3_bids.records.target import Target
+from haca3_bids.settings import HarmonizationSettings
 
 TARGET = Target("a", "T2w", (1.0, 2.0), (0.3, 0.5), 900.0, "numbers")
 RECORD = SessionRecord(
@@ -44,6 +47,10 @@ def test_a_key_that_is_not_known_is_passed_over_and_one_that_is_missing_has_its_
 def test_a_record_that_this_version_does_not_understand_is_none(tmp_path: Path, content: str) -> None:
     (tmp_path / "record.json").write_text(content)
     assert read_session(tmp_path / "record.json") is None
+
+
+def test_the_result_holds_every_setting_that_is_reported() -> None:
+    assert labels(HarmonizationSettings).keys() <= {one.name for one in fields(EngineResult)}
 
 
 def test_an_error_crosses_processes_with_its_class() -> None:

@@ -122,7 +122,7 @@ def browse(page: Path, *options: str) -> subprocess.CompletedProcess[str]:
         alone = []
     profile = f"--user-data-dir={page.parent / 'profile'}"
     command = [*alone, str(BROWSER), *OPTIONS.split(), profile, "--virtual-time-budget=8000", *options, page.as_uri()]
-    return subprocess.run(command, capture_output=True, text=True, timeout=180, check=True)
+    return subprocess.run(command, capture_output=True, text=True, check=True)
 
 
 def framed(pages: Mapping[str, Path], head: str) -> str:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from haca3_bids.reports.planes import PLANES, cut, head_centre_mm, white_end
+from haca3_bids.reports.planes import PLANES, cut, white_end
 from haca3_bids.volumes.volume import Volume, reorient
 
 
@@ -43,10 +43,6 @@ def test_a_plane_outside_the_volume_is_its_last_one(head: Volume) -> None:
 def test_voxels_that_are_not_cubes_keep_their_shape_in_mm() -> None:
     picture = cut(Volume(np.ones((10, 20, 30), np.float32), np.diag([0.5, 0.5, 3.0, 1.0])), "coronal", 0.0)
     assert (picture.width_mm, picture.height_mm) == (5.0, 90.0)
-
-
-def test_the_centre_of_the_head_is_found(head: Volume) -> None:
-    np.testing.assert_allclose(head_centre_mm(head), (0, -18, 6), atol=4)
 
 
 def test_white_ignores_background_and_never_is_zero(head: Volume) -> None:

@@ -88,7 +88,7 @@ def test_haca3_is_shown_by_its_two_numbers(dataset: Dataset) -> None:
     page = write_subject_page(dataset({}), "01")
     text = words(page)
     for said in ("artifact level", "looks like", "residual", "cerebrospinal fluid", "tissue"):
-        assert said not in text.replace("eta the artifact level", "").replace("Tissue borders", "")
+        assert said not in text.replace("Eta: the requested artifact level", "").replace("Tissue borders", "")
     assert "theta 1 and theta 2: T1w 1.25, -2.50" in page.read_text()
 
 

@@ -66,6 +66,18 @@ def test_the_rate_cycles_and_fades_out():
     assert plan.rate(999) < plan.lowest_rate / 10
 
 
+def test_until_it_fades_the_rate_is_pytorchs_triangular_cycle():
+    plan = Plan(steps=1000, cycle=100, fade=0.25)
+    optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])
+    cycle = torch.optim.lr_scheduler.CyclicLR(
+        optimizer, plan.lowest_rate, plan.highest_rate, step_size_up=50, cycle_momentum=False
+    )
+    for step in range(750):
+        assert plan.rate(step) == pytest.approx(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        cycle.step()
+
+
 def test_batches_added_up_are_one_large_batch(tmp_path):
     def run(folder, size, plan):
         torch.manual_seed(0)
@@ -152,13 +164,13 @@ def _one_of_two(rank, folder, port):
 
 def _trained_on_half(mine, folder):
     torch.manual_seed(mine.rank)  # the process that leads gives its parameters to the others
-    net = torch.nn.Linear(3, 1)
+    nets = torch.nn.ModuleList([torch.nn.Linear(3, 1), torch.nn.Linear(3, 1)])
     everything = torch.rand(5, 8, 3, generator=torch.Generator().manual_seed(1))
     share = 8 // mine.world
     own = everything[:, mine.rank * share : (mine.rank + 1) * share]
     fit(
-        net,
-        lambda batch, _: {"total": ((net(batch["x"]) - 1) ** 2).mean()},
+        nets,
+        lambda batch, step: {"total": ((nets[step % 2](batch["x"]) - 1) ** 2).mean()},  # one of them has no gradient
         lambda first: iter([{"x": part} for part in own]),
         Plan(steps=5),
         folder,
@@ -172,8 +184,8 @@ def test_two_processes_train_like_one_with_all_the_data(tmp_path):
         port = free.getsockname()[1]
     torch.multiprocessing.spawn(_one_of_two, (tmp_path / "two", port), 2)
     _trained_on_half(ALONE, tmp_path / "one")
-    two, one = (torch.load(tmp_path / name / "last.pt")["networks"]["weight"] for name in ("two", "one"))
-    assert torch.allclose(two, one, atol=1e-6)
+    two, one = (torch.load(tmp_path / name / "last.pt")["networks"] for name in ("two", "one"))
+    assert all(torch.allclose(two[name], one[name], atol=1e-6) for name in one)
 
 
 def test_what_a_run_had_not_saved_when_it_broke_off_is_told_once(tmp_path):

@@ -1,4 +1,3 @@
-import dataclasses
 import json
 
 import numpy as np
@@ -17,7 +16,7 @@ from haca3_bids.training import mixture_batches
 from haca3_bids.training.acquisition import Scanner, closed, thick_matrix
 from haca3_bids.training.crops import CROP, Heads
 from haca3_bids.training.loop import Plan
-from haca3_bids.training.mixture import BORDER, harmonized, mixture_losses, train_mixture
+from haca3_bids.training.mixture import BORDER, mixture_losses, train_mixture
 from haca3_bids.training.mixture_batches import BATCH, MixtureData, rendered
 from haca3_bids.training.mixture_scans import ScanData
 from haca3_bids.training.mixture_validation import MixtureValidation
@@ -153,15 +152,8 @@ def test_with_the_truth_in_its_hands_the_decoder_has_next_to_no_error(data):
     logits = torch.zeros(len(batch.images), 1, TINY.channels, CROP, CROP)
     logits[:, 0, : len(TISSUES) + 1] = (batch.shares.clamp(min=1e-9)).log()
     logits[:, 0, len(TISSUES) + 1 : TINY.classes] = -30
-    one = dataclasses.replace(
-        batch,
-        images=batch.images[:, :1],
-        covers=torch.ones_like(batch.covers[:, :1]),
-        thetas=batch.thetas[:, :1],
-        contrasts=torch.full_like(batch.contrasts[:, :1], 9),  # none that is wanted
-    )
     with torch.no_grad():
-        image, _ = harmonized(model, logits, one, 0)
+        image = model.decode(model.fuse(logits, torch.ones(len(logits), 1, CROP, CROP)), batch.targets[:, 0])
     inside = batch.head[:, BORDER:-BORDER, BORDER:-BORDER] > 0
     error = (image - batch.truth[:, 0])[:, BORDER:-BORDER, BORDER:-BORDER][inside]
     assert error.abs().mean() < 0.25 * batch.truth[:, 0].std()

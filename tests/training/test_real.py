@@ -15,9 +15,10 @@ from haca3_bids.networks.haca3 import Haca3
 from haca3_bids.networks.mixture import Mixture, MixtureConfig
 from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.settings import CONTRASTS
+from haca3_bids.training.dropout import left_by_dropout
 from haca3_bids.training.haca3 import Stage, haca3_losses
 from haca3_bids.training.loop import Plan
-from haca3_bids.training.real import RealSlices, _left_by_dropout
+from haca3_bids.training.real import RealSlices
 from haca3_bids.training.run import Cohort, Setting, _stacked
 from haca3_bids.training.scans import find_sessions, place_sessions, split_by_person
 
@@ -142,7 +143,7 @@ def test_scans_of_people_train_everything(placed, progress):
 
 def test_dropout_hides_the_targets_own_contrast_in_four_of_five_samples_and_others_sometimes():
     rng, present = np.random.default_rng(0), np.array([True, True, False, True])
-    left = np.array([_left_by_dropout(present, 0, rng) for _ in range(2000)])
+    left = np.array([left_by_dropout(present, 0, rng) for _ in range(2000)])
     assert left.any(axis=1).all()
     assert not left[:, 2].any()
     assert left[:, 0].mean() == pytest.approx(0.2, abs=0.03)

@@ -10,7 +10,15 @@ from haca3_bids.networks.haca3 import Haca3
 from haca3_bids.physics.anatomy import AFFINE, SHAPE
 from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.training.artifact import ArtifactTriplets, artifact_step
-from haca3_bids.training.haca3 import CURRICULUM, LAST_STAGE, haca3_losses, stage_at, straight_through
+from haca3_bids.training.haca3 import (
+    CURRICULUM,
+    LAMBDAS,
+    LAST_STAGE,
+    haca3_losses,
+    stage_at,
+    straight_through,
+    weighted,
+)
 from haca3_bids.training.run import _stacked
 from haca3_bids.training.simulated import SimulatedSlices, cut_shares, with_lesions
 from haca3_bids.volumes.canvas import fit_canvas
@@ -63,6 +71,12 @@ def test_the_curriculum_begins_coarse_and_soft_and_ends_with_whole_slices_and_th
     assert (first.pool, first.soft, first.cycle) == (2, True, False)
     assert (last.pool, last.soft, last.cycle) == (1, False, True)
     assert stage_at(LAST_STAGE) == last != stage_at(LAST_STAGE - 0.01)
+
+
+def test_equation_2_adds_up_the_losses_times_their_lambdas() -> None:
+    losses = weighted({"l1": torch.tensor(2.0), "cycle": torch.tensor(3.0)}, LAMBDAS)
+    assert losses["l1"].item() == 20
+    assert losses["total"].item() == pytest.approx(10 * 2 + 5e-2 * 3)
 
 
 def test_lesions_take_the_place_of_white_matter_only(heads) -> None:

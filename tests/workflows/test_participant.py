@@ -13,8 +13,8 @@ from haca3_bids.bids.record import Context
 from haca3_bids.execution.crash import STEPS
 from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.records.target import Target
-from haca3_bids.reports.methods import methods_markdown
-from haca3_bids.settings import OutputSettings, Settings
+from haca3_bids.reports.methods import REFERENCES, methods_markdown
+from haca3_bids.settings import OutputSettings, PreprocessingSettings, Settings
 from haca3_bids.workflows.harmonize import EngineNeeds
 from haca3_bids.workflows.participant import SessionPlan, init_participant_wf, known_protocols, methods, workflow_name
 
@@ -109,6 +109,18 @@ def test_the_methods_describe_the_family_of_the_weights(settings: Settings) -> N
     for changes in ({"weights": "haca3"}, {"weights": "a/file.pt", "variant": "haca3plus"}):
         assert "mixture model" not in said(**changes)
         assert "[@haca3]" in said(**changes)
+
+
+def test_every_listed_reference_is_cited_by_some_run(settings: Settings) -> None:
+    def cited(**changes: Any) -> set[str]:
+        said = methods(replace(settings, preprocessing=PreprocessingSettings(**changes)))
+        return set(re.findall(r"\[@(\w+)\]", " ".join(said)))
+
+    one = cited(template="builtin", super_resolution="eclare", longitudinal=True)
+    other = cited(super_resolution="builtin")
+    assert one & other == {"icbm", "nipype", "bids", "ants", "n4", "haca3"}
+    assert other - one == {"templateflow", "smore"}
+    assert one | other == REFERENCES.keys()
 
 
 def test_protocols_are_known_where_sidecars_tell_them(tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ function plane(id, points, which, range, style) {
   canvas.setAttribute("aria-label", `Contrast of ${count} images (${data.axes.join(", ")}), ${which === 1 ? "before" : "after"} harmonization`);
   if (!count) {
     context.fillStyle = ink;
-    context.fillText("not known", width / 2, height / 2);
+    context.fillText("unknown", width / 2, height / 2);
   }
 }
 

@@ -1,4 +1,4 @@
-"""Turning a word of the command line into a value, and a value back into the word."""
+"""Parse a word of the command line into a value, and show the value as that word."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SMALLEST_MEMORY_GB = 0.1
 def path(text: str) -> Path:
     """An absolute path; ``~`` is the home folder."""
     if not text:
-        raise argparse.ArgumentTypeError("an empty path")
+        raise argparse.ArgumentTypeError("the path is empty")
     return Path(text).expanduser().resolve()
 
 
@@ -25,7 +25,7 @@ def positive(text: str) -> int:
     except ValueError:
         number = 0
     if number < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of one or more")
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number above zero")
     return number
 
 
@@ -36,7 +36,7 @@ def memory_gb(text: str) -> float:
         raise argparse.ArgumentTypeError(f"'{text}' is not an amount of memory such as 12GB or 900MB")
     amount = float(match[1]) * MEMORY_UNITS_GB[match[2].lower()]
     if amount < SMALLEST_MEMORY_GB:
-        raise argparse.ArgumentTypeError(f"'{text}' is too little memory for anything; did you mean GB?")
+        raise argparse.ArgumentTypeError(f"'{text}' is too little memory; did you mean GB?")
     return amount
 
 
@@ -61,7 +61,7 @@ def show_named_folder(pair: tuple[str, Path]) -> str:
 
 
 def threshold(text: str) -> tuple[str, float | None, float | None]:
-    """A measure, and its limits for a look and a failure, from ``noise=0.1``, ``noise=0.1:0.2`` or ``noise=none``."""
+    """A measure and its limits for review and failure from ``noise=0.1``, ``noise=0.1:0.2`` or ``noise=none``."""
     measure, sign, limits = text.partition("=")
     words = limits.split(":")
     try:
