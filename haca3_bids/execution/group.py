@@ -11,7 +11,7 @@ from haca3_bids.errors import NothingSelected, UsageError
 from haca3_bids.quality.verdict import record_judged_again
 from haca3_bids.reports.cohort import Member, cohort_notes, read_cohort
 from haca3_bids.reports.group import group_page
-from haca3_bids.reports.tables import CONTRAST_COLUMNS, QC_COLUMNS, contrast_rows, dictionary, qc_rows, to_tsv
+from haca3_bids.reports.tables import CONTRAST_COLUMNS, QC_COLUMNS, contrast_rows, dictionary, present, qc_rows, to_tsv
 from haca3_bids.settings import Settings
 
 LOGGER = logging.getLogger("haca3_bids")
@@ -34,7 +34,7 @@ def run_group(settings: Settings) -> int:
         ("group_qc", qc_rows(members), QC_COLUMNS),
     ):
         write_text(output_dir / f"{name}.tsv", to_tsv(rows, list(columns)))
-        write_json(output_dir / f"{name}.json", dictionary(columns))
+        write_json(output_dir / f"{name}.json", dictionary({key: columns[key] for key in present(rows, columns)}))
     notes = cohort_notes(members, settings.bids_dir, settings.quality.group_by)
     for note in notes:
         LOGGER.warning("%s", note)
