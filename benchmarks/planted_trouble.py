@@ -8,11 +8,9 @@ and why. Fixed seeds draw heads, protocols and troubles. About half a minute of 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +28,10 @@ from haca3_bids.preprocessing.registration import centre_of
 from haca3_bids.preprocessing.template import Template, load_template
 from haca3_bids.preprocessing.transforms import Matrix, similarity_matrix
 from haca3_bids.quality.scan import AsScanned, Regions, measure_scan
-from haca3_bids.quality.thresholds import Verdict
 from haca3_bids.quality.verdict import judge
+from haca3_bids.records.files import to_json
+from haca3_bids.records.preprocessing import Preprocessing, ScanFacts, gathered
+from haca3_bids.records.session import Quality
 from haca3_bids.settings import REFERENCE_ORDER, PreprocessingSettings
 from haca3_bids.training.heads import find_label_maps, load_heads
 from haca3_bids.volumes.builtin import load_icbm2009a
@@ -130,23 +130,23 @@ def displaced(rng: np.random.Generator, centre: NDArray[np.float64]) -> Matrix:
 
 def prepare(
     images: Mapping[str, Volume], template: Template, settings: PreprocessingSettings, wrong: Matrix | None = None
-) -> tuple[dict[str, Any], dict[str, tuple[Volume, NDArray[np.bool_], AsScanned]], Regions]:
+) -> tuple[Preprocessing, dict[str, tuple[Volume, NDArray[np.bool_], AsScanned]], Regions]:
     """Preprocess a session as the App's graph does: its record, images with fields of view and as scanned, masks."""
     first = next(contrast for contrast in REFERENCE_ORDER if contrast in images)
     copies = {contrast: steps.for_registration(image, settings) for contrast, image in images.items()}
     alignment, facts = steps.registered(copies[first], template, settings)
     if wrong is not None:
         alignment, facts = steps.registered(copies[first], template, settings, alignment.rigid @ wrong)
-    pieces: list[dict[str, Any]] = [{"registration": facts}]
+    pieces = [Preprocessing(reference=first, registration=facts)]
     placed, pulls = {}, {}
     for contrast, image in images.items():
-        pull, own = np.eye(4), {}
+        pull, own = np.eye(4), ScanFacts()
         if contrast != first:
             pull, own = steps.coregistered(copies[contrast], copies[first], settings, contrast)
         field = steps.field_in_brain(image, template, alignment, pull, settings)
         pulls[contrast] = pull @ alignment.rigid
         placed[contrast] = steps.on_template_grid(image, field, template.head, pulls[contrast], settings)
-        pieces.append({"contrast": contrast} | own)
+        pieces.append(Preprocessing(contrasts={contrast: own}))
     masks = steps.masks(placed[first][0], placed[first][1].data > 0.5, template, alignment)
     tissues = tissue_regions(template, alignment)
     regions = Regions(masks.head_mask, masks.brain_mask, masks.white_matter, tissues["grey"], tissues["fluid"])
@@ -155,10 +155,10 @@ def prepare(
         seen = covered.data > 0.5
         raw = as_scanned(copies[contrast], image, pulls[contrast], regions, seen)
         done[contrast] = steps.scaled(image, regions.white & seen, None)[0], seen, raw
-    return steps.record(first, pieces), done, regions
+    return gathered(pieces), done, regions
 
 
-def judged(case: Case, heads: Sequence[Anatomy], template: Template) -> tuple[Verdict, dict[str, Any]]:
+def judged(case: Case, heads: Sequence[Anatomy], template: Template) -> tuple[Quality, Preprocessing]:
     """The verdict on a case and its quality numbers; a session that ends with an error has failed for that reason."""
     settings = PreprocessingSettings(template.name)
     images = simulate(case, heads)
@@ -167,16 +167,17 @@ def judged(case: Case, heads: Sequence[Anatomy], template: Template) -> tuple[Ve
     try:
         record, done, regions = prepare(images, template, settings, wrong)
     except BadInput as error:
-        return Verdict.failed(error.sentence), {"error": error.sentence}
+        return Quality.failed(error.sentence), Preprocessing()
     for contrast, (image, seen, raw) in done.items():
-        record["contrasts"][contrast]["quality"] = measure_scan(image.data, seen, regions, contrast, raw).to_json()
-    return judge(record), record
+        measured = ScanFacts(quality=measure_scan(image.data, seen, regions, contrast, raw))
+        record = gathered([record, Preprocessing(contrasts={contrast: measured})])
+    return judge(record, {}), record
 
 
-def is_right(case: Case, verdict: Verdict) -> bool:
+def is_right(case: Case, verdict: Quality) -> bool:
     """Whether a clean case passes, or a planted trouble is found and named."""
     if case.trouble == "clean":
-        return verdict.grade == "pass"
+        return verdict.verdict == "pass"
     wanted = RIGHT_REASONS[case.trouble]
     return any(word in (reason.measure, *reason.sentence.split()) or word in reason.sentence
                for reason in verdict.reasons for word in wanted)  # fmt: skip
@@ -215,10 +216,10 @@ def main() -> None:
         right.setdefault(case.trouble, []).append(is_right(case, verdict))
         why = "; ".join(reason.sentence for reason in verdict.reasons) or "-"
         mark = "ok   " if right[case.trouble][-1] else "WRONG"
-        print(f"{mark} {case.trouble:12} {'+'.join(case.contrasts):7} {verdict.grade:5} {why}", flush=True)
+        print(f"{mark} {case.trouble:12} {'+'.join(case.contrasts):7} {verdict.verdict:5} {why}", flush=True)
         if args.records:
             with args.records.open("a") as file:
-                file.write(json.dumps({"trouble": case.trouble, "number": case.number, "record": record}) + "\n")
+                file.write(to_json({"trouble": case.trouble, "number": case.number, "record": record}) + "\n")
     for trouble, found in right.items():
         print(f"{trouble:12} {sum(found)} of {len(found)} right")
 

@@ -6,6 +6,7 @@ Exit codes follow fMRIPrep's 16-18 and ``sysexits.h``'s 64-75.
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, dataclass
 from typing import ClassVar
 
 DATA = "haca3-error: "  # begins the line of a traceback that holds the error as JSON
@@ -20,8 +21,11 @@ class Haca3Error(Exception):
         super().__init__(sentence, hint)
         self.sentence = sentence
         self.hint = hint
-        described = {"class": type(self).__name__, "sentence": sentence, "hint": hint}
-        self.add_note(f"{DATA}{json.dumps(described)}")  # tracebacks are the way out of a step's process
+        self.add_note(f"{DATA}{json.dumps(asdict(self.failure()))}")  # tracebacks are the way out of a step's process
+
+    def failure(self, step: str = "") -> Failure:
+        """The error as other processes and files have it; ``step`` says in words what was being done."""
+        return Failure(self.sentence, self.hint, type(self).__name__, step)
 
     def __str__(self) -> str:
         return f"{self.sentence} {self.hint}".strip()
@@ -87,6 +91,22 @@ class TemporaryFailure(Haca3Error):
     exit_code = 75
 
 
+@dataclass(frozen=True)
+class Failure:
+    """An error on its way between processes and in files."""
+
+    sentence: str
+    hint: str = ""
+    kind: str = "Haca3Error"
+    step: str = ""
+
+    def error(self) -> Haca3Error:
+        """The error itself, of its own class where there is such a class."""
+        kind = globals().get(self.kind)
+        known = kind if isinstance(kind, type) and issubclass(kind, Haca3Error) else Haca3Error
+        return known(self.sentence, self.hint)
+
+
 def exit_codes() -> dict[int, str]:
     """Every exit code with its meaning."""
     kinds = sorted(Haca3Error.__subclasses__(), key=lambda kind: kind.exit_code)
@@ -100,9 +120,6 @@ def from_traceback(text: str) -> Haca3Error | None:
     if not mark or "Traceback (most recent call last)" in after:
         return None
     try:
-        described = json.loads(after.splitlines()[0])
-        kind = globals().get(described["class"])
-        error = kind if isinstance(kind, type) and issubclass(kind, Haca3Error) else Haca3Error
-        return error(described["sentence"], described["hint"])
+        return Failure(**json.loads(after.splitlines()[0])).error()
     except (ValueError, LookupError, TypeError):
         return None

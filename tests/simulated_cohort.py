@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from haca3_bids.quality.verdict import quality_block
+from haca3_bids.quality.verdict import judge
+from haca3_bids.records.files import from_values
+from haca3_bids.records.preprocessing import Preprocessing
 
 SITES = ("Aarhus", "Basel", "Cardiff", "Delft")
 THETA = {"T1w": (-5.0, -8.0), "T2w": (8.0, 15.0), "FLAIR": (2.0, -8.0), "PDw": (4.0, -1.5)}
@@ -67,7 +70,7 @@ def record(
     preprocessing |= {"registration": registration | {"brain_covered": 1.0, "passed": True, "limit": 0.3}}
     images = [
         {
-            "target": {"name": "", "contrast": contrast, "theta": list(THETA[contrast]), "eta": [0.3, 0.3]},
+            "target": target(contrast),
             "theta_after": (np.array(THETA[contrast]) + rng.normal(0, 0.2, 2)).tolist(),
             "file": "x.nii.gz",
             "scale": 1000.0,
@@ -91,13 +94,19 @@ def record(
         "left_out": [],
         "preprocessing": preprocessing,
         "harmonization": {"images": images, "weights": {"name": "builtin", "sha256": "ab" * 32}},
-        "quality": quality_block(preprocessing, measured),
+        "quality": asdict(judge(from_values(preprocessing, Preprocessing), measured)),
         "figures": [],
         "seconds": {"register": 14.5, "harmonization": 300.0},
         "memory_mb": {"register": 420, "harmonization": 1760},
         "notes": [],
         "methods": ["Images were harmonized with HACA3 [@haca3]."],
     }
+
+
+def target(contrast: str) -> dict[str, Any]:
+    """The built-in target of a contrast."""
+    numbers = {"theta": list(THETA[contrast]), "eta": [0.3, 0.3], "scale": 1000.0}
+    return {"name": "", "contrast": contrast, **numbers, "origin": "built-in reference of builtin"}
 
 
 def scan(contrast: str, bad: bool, rng: np.random.Generator) -> dict[str, Any]:
@@ -115,6 +124,6 @@ def scan(contrast: str, bad: bool, rng: np.random.Generator) -> dict[str, Any]:
         "white_matter_peak": 1000.0,
         "white_matter_peak_raw": 300.0,
         "coverage": 0.9,
-        "registration_similarity": 0.8,
+        "coregistration_similarity": 0.8,
         "quality": quality,
     }

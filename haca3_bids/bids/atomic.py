@@ -11,9 +11,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from haca3_bids.bids.lenient import finite
 from haca3_bids.errors import CannotCreate, TemporaryFailure
 from haca3_bids.partial import partial_file
+from haca3_bids.records.files import to_readable_json
 
 LOCK_PATIENCE_S = 60.0  # for the dataset's own small files, which are held for moments only
 LOCK_MODE = 0o644  # and the group's right to write where the folder gives it
@@ -33,9 +33,9 @@ def write_copy(source: Path, path: Path) -> None:
         shutil.copyfile(source, partial)
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON that people can read, whole or not at all; null stands for a number that is not finite."""
-    write_text(path, json.dumps(finite(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+def write_json(path: Path, content: object) -> None:
+    """Write records or plain values as JSON that people can read, whole or not at all."""
+    write_text(path, to_readable_json(content))
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -5,34 +5,28 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from haca3_bids.bids.atomic import make_folder, read_json, write_json
-from haca3_bids.bids.discover import Session
+from haca3_bids.bids.atomic import make_folder, write_json
 from haca3_bids.bids.metadata import read_metadata
-from haca3_bids.bids.names import bids_uri, file_name, record_name, target_desc, transform_name
-from haca3_bids.bids.record import completion, failed_record, images_found, merge_records, record_path
+from haca3_bids.bids.names import bids_uri, file_name, record_name, transform_name
+from haca3_bids.bids.record import Context, completion, failed, found, merged, read_session, record_path
 from haca3_bids.bids.sidecars import harmonized_sidecar, native_sidecar, preproc_sidecar, template_sidecar
-from haca3_bids.errors import Haca3Error
+from haca3_bids.errors import Failure
+from haca3_bids.records.engine import EngineResult, HarmonizedImage
+from haca3_bids.records.preprocessing import Preprocessing
+from haca3_bids.records.session import DONE, Figure, Quality, SessionRecord
 
 RAW = "raw"  # the input's name in DatasetLinks
 RES = "1"
-
-
-@dataclass(frozen=True)
-class Context:
-    """What is known of a session before it is processed."""
-
-    session: Session
-    bids_dir: Path
-    output_dir: Path
-    space: str
-    version: str
-    fingerprint: str
-    command: str
-    methods: tuple[str, ...] = ()
+BEING_REPLACED = (
+    Failure(  # until all files are in their places: other processes read the record, so it is never missing
+        "The run stopped while the files of this session were replaced.",
+        "Run the same command again.",
+        step="writing the outputs",
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -43,14 +37,11 @@ class Products:
     to_reference: Mapping[str, Path]
     to_template: Path
     from_template: Path
-    preprocessing: Mapping[str, Any]  # the record of preprocessing
-    result: Mapping[str, Any]  # the engine's result.json, files absolute
+    preprocessing: Preprocessing
+    result: EngineResult  # files absolute, as are those of the figures
+    quality: Quality
     native: Sequence[Path] = ()
-    figures: Sequence[Mapping[str, Any]] = ()  # kind, contrast, target, title, file (absolute)
-    seconds: Mapping[str, float] = field(default_factory=dict)
-    memory_mb: Mapping[str, float] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    quality: Mapping[str, Any] = field(default_factory=dict)
+    figures: Sequence[Figure] = ()
 
 
 def write_session(context: Context, products: Products) -> Path:
@@ -66,28 +57,26 @@ def write_session(context: Context, products: Products) -> Path:
     return record_path(context.output_dir, context.session)
 
 
-def _stage(context: Context, products: Products, partial: Path) -> dict[str, Any]:
+def _stage(context: Context, products: Products, partial: Path) -> SessionRecord:
     _stage_preproc(context, products, partial)
     _stage_transforms(context, products, partial)
-    images = [_stage_harmonized(context, products, partial, index) for index in range(len(products.result["images"]))]
-    figures = [_stage_figure(context, figure, partial) for figure in products.figures]
-    result = {key: value for key, value in products.result.items() if key != "images"}
+    images = tuple(_stage_harmonized(context, products, partial, image) for image in products.result.images)
+    _stage_native(context, products, partial)
+    figures = tuple(_stage_figure(context, figure, partial) for figure in products.figures)
     outputs = {str(path.relative_to(partial)): path.stat().st_size for path in _files(partial)}
-    targets = [image["target"] for image in images]
-    session = context.session
-    record = {"subject": session.subject, "session": session.session, "version": context.version}
-    record |= {"command": context.command, "status": "done", "error": None, **images_found(session, context.bids_dir)}
-    return record | {
-        "preprocessing": dict(products.preprocessing) | {"reference": session.reference},
-        "harmonization": {"images": images, **result},
-        "quality": dict(products.quality),
-        "figures": figures,
-        "seconds": dict(products.seconds),
-        "memory_mb": dict(products.memory_mb),
-        "notes": [*session.warnings, *products.notes],
-        "methods": list(context.methods),
-        "completion": completion(session, context.fingerprint, targets, outputs),
-    }
+    found_before, result = products.preprocessing, products.result
+    memory = {} if result.peak_memory_bytes is None else {"harmonization": round(result.peak_memory_bytes / 1e6)}
+    return replace(
+        found(context),
+        status=DONE,
+        preprocessing=found_before,
+        harmonization=replace(result, images=images),
+        quality=products.quality,
+        figures=figures,
+        seconds=found_before.seconds_of_steps() | {"harmonization": result.seconds},
+        memory_mb=found_before.memory_of_steps() | memory,
+        completion=completion(context, [image.target for image in images], outputs),
+    )
 
 
 def _stage_preproc(context: Context, products: Products, partial: Path) -> None:
@@ -110,72 +99,64 @@ def _stage_transforms(context: Context, products: Products, partial: Path) -> No
             _copy(path, folder / transform_name(session.subject, session.session, contrast, reference))
 
 
-def _stage_harmonized(context: Context, products: Products, partial: Path, index: int) -> dict[str, Any]:
-    """Place one harmonized image and what belongs to it; the engine's entry with files relative to the dataset."""
-    image = dict(products.result["images"][index])
-    target = image["target"]
-    desc, suffix = target_desc(str(target["name"])), str(target["contrast"])
-    sources = [_own_uri(context, contrast) for contrast in products.preproc]
-    common = template_sidecar(context.space, sources)
-    added = harmonized_sidecar(image, products.result, context.version)
-    image["file"] = _place(context, partial, image["file"], common | added, suffix, desc=desc)
-    if image.get("std"):
-        words = {"Description": f"Standard deviation of the samples of desc-{desc}"}
-        image["std"] = _place(context, partial, image["std"], common | added | words, suffix, desc=f"{desc}Std")
-    place = f"To{suffix}{target['name']}"
-    if image.get("beta"):
-        words = {"Description": f"Anatomy (beta), the likeliest level, as used for desc-{desc} {suffix}"}
-        image["beta"] = _place(context, partial, image["beta"], common | words, "dseg", desc=f"beta{place}")
-    maps = image.get("attention_maps") or {}
-    image["attention_maps"] = {
-        contrast: _place(
-            context,
-            partial,
-            path,
-            common | {"Description": f"Attention to the {contrast} for desc-{desc} {suffix}"},
-            "probseg",
-            desc=f"attention{contrast}{place}",
-        )
-        for contrast, path in maps.items()
-    }
-    if index < len(products.native):
-        _stage_native(context, products.native[index], sources, added, partial, desc, suffix)
-    return image
+def _stage_harmonized(context: Context, products: Products, partial: Path, image: HarmonizedImage) -> HarmonizedImage:
+    """Place one harmonized image and what belongs to it; the same with files relative to the dataset."""
+    target, desc, suffix = image.target, image.target.desc, image.target.contrast
+    common = template_sidecar(context.space, [_own_uri(context, contrast) for contrast in products.preproc])
+    own = common | harmonized_sidecar(image, products.result, context.version)
+    spread = own | {"Description": f"Standard deviation of the samples of desc-{desc}"}
+    beta = common | {"Description": f"Anatomy (beta), the likeliest level, as used for desc-{desc} {suffix}"}
+    place = f"To{suffix}{target.name}"
+    return replace(
+        image,
+        file=_place(context, partial, image.file, own, suffix, desc=desc),
+        std=image.std and _place(context, partial, image.std, spread, suffix, desc=f"{desc}Std"),
+        beta=image.beta and _place(context, partial, image.beta, beta, "dseg", desc=f"beta{place}"),
+        attention_maps={
+            contrast: _place(
+                context,
+                partial,
+                path,
+                common | {"Description": f"Attention to the {contrast} for desc-{desc} {suffix}"},
+                "probseg",
+                desc=f"attention{contrast}{place}",
+            )
+            for contrast, path in image.attention_maps.items()
+        },
+    )
 
 
-def _stage_native(
-    context: Context,
-    path: Path,
-    sources: Sequence[str],
-    added: Mapping[str, Any],
-    partial: Path,
-    desc: str,
-    suffix: str,
-) -> None:
-    reference = context.session.images[context.session.reference]
-    target = partial / _relative(context, suffix, space=context.session.reference, desc=desc)
-    _copy(path, target)
-    write_json(_sidecar(target), native_sidecar(_raw_uri(context, reference.path), sources) | dict(added))
+def _stage_native(context: Context, products: Products, partial: Path) -> None:
+    """Place the harmonized images on the reference's own grid, where they are asked for."""
+    session = context.session
+    common = native_sidecar(
+        _raw_uri(context, session.images[session.reference].path),
+        [_own_uri(context, contrast) for contrast in products.preproc],
+    )
+    for path, image in zip(products.native, products.result.images, strict=False):
+        target = partial / _relative(context, image.target.contrast, space=session.reference, desc=image.target.desc)
+        _copy(path, target)
+        write_json(_sidecar(target), common | harmonized_sidecar(image, products.result, context.version))
 
 
-def _stage_figure(context: Context, figure: Mapping[str, Any], partial: Path) -> dict[str, Any]:
-    source = Path(figure["file"])
+def _stage_figure(context: Context, figure: Figure, partial: Path) -> Figure:
+    source = Path(figure.file)
     relative = f"sub-{context.session.subject}/figures/{context.session.name}_{source.name}"
     _copy(source, partial / relative)
-    return dict(figure) | {"file": relative}
+    return replace(figure, file=relative)
 
 
-def _place(context: Context, partial: Path, path: str, content: Mapping[str, Any], suffix: str, *, desc: str) -> str:
+def _place(context: Context, partial: Path, path: str, content: Mapping[str, object], suffix: str, *, desc: str) -> str:
     relative = _relative(context, suffix, space=context.space, res=RES, desc=desc)
     _copy(Path(path), partial / relative)
     write_json(_sidecar(partial / relative), content)
     return relative
 
 
-def _publish(context: Context, record: dict[str, Any], partial: Path) -> None:
+def _publish(context: Context, record: SessionRecord, partial: Path) -> None:
     """Move the files to their places, the record last: a session without record is not finished."""
     final = record_path(context.output_dir, context.session)
-    record = merge_records(record, read_json(final), context.output_dir)
+    record = merged(record, read_session(final), context.output_dir)
     for path in sorted(_files(partial), key=lambda one: "anat" in one.parts):
         if "figures" in path.relative_to(partial).parts:
             _move(path, context.output_dir / path.relative_to(partial))
@@ -186,23 +167,10 @@ def _publish(context: Context, record: dict[str, Any], partial: Path) -> None:
         staged.rename(folder)
         return
     if final.exists():
-        write_json(final, _being_replaced(context))
+        write_json(final, failed(context, BEING_REPLACED))
     for path in _files(staged):
         _move(path, folder / path.relative_to(staged))
     write_json(final, record)
-
-
-def _being_replaced(context: Context) -> dict[str, Any]:
-    """What the record says until all files are in their places: other processes read it, so it is never missing."""
-    error = Haca3Error("The run stopped while the files of this session were replaced.", "Run the same command again.")
-    return failed_record(
-        context.bids_dir,
-        context.session,
-        error=error,
-        step="writing the outputs",
-        version=context.version,
-        command=context.command,
-    )
 
 
 def _files(folder: Path) -> Iterator[Path]:

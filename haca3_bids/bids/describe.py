@@ -6,20 +6,21 @@ import csv
 import io
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from haca3_bids.bids.atomic import locked, make_folder, read_json, write_json, write_text
-from haca3_bids.bids.names import target_desc
 from haca3_bids.errors import CannotCreate
 from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.quality.contrast import is_table
+from haca3_bids.records.files import from_values
+from haca3_bids.records.target import SAME_TARGET, Target
 
 BIDS_VERSION = "1.10.0"
 APP = "haca3_bids"
 BIDSIGNORE = ("*.html", "figures", "log", "logs", "*_xfm.*", "group_*", "*_qc.json", ".partial-*")
-SAME_TARGET = 1e-3  # thetas of one image differ by less between machines
 README = """# Images harmonized with HACA3
 
 The images of each session on the template grid:
@@ -47,7 +48,7 @@ def describe_dataset(output_dir: Path, bids_dir: Path, *, version: str, weights:
         write_text(output_dir / ".bidsignore", "\n".join(BIDSIGNORE) + "\n")
         if not (output_dir / "README.md").exists():
             write_text(output_dir / "README.md", README)
-        _write_descriptions(output_dir, {})
+        _write_descriptions(output_dir, ())
 
 
 def check_dataset(output_dir: Path, weights: Mapping[str, str]) -> None:
@@ -93,60 +94,44 @@ def _description(
     }
 
 
-def known_targets(output_dir: Path) -> dict[str, dict[str, Any]]:
-    """Targets the dataset has images of, by ``desc_suffix`` such as ``haca3site2_T2w``."""
+def known_targets(output_dir: Path) -> dict[str, Target]:
+    """Targets the dataset has images of, by their keys."""
     description = read_json(output_dir / "dataset_description.json") or {}
-    return dict(description.get("Haca3", {}).get("Targets", {}))
+    return from_values(description.get("Haca3", {}).get("Targets", {}), dict[str, Target])
 
 
-def target_key(target: Mapping[str, Any]) -> str:
-    """``haca3site2_T2w``: what tells the images of one target from those of another."""
-    return f"{target_desc(str(target['name']))}_{target['contrast']}"
-
-
-def target_picture(output_dir: Path, target: Mapping[str, Any]) -> Path:
+def target_picture(output_dir: Path, target_key: str) -> Path:
     """Where slices of a target stand for everyone's report, if they may be shown."""
-    return output_dir / "figures" / f"target-{target_key(target)}.jpg"
+    return output_dir / "figures" / f"target-{target_key}.jpg"
 
 
-def claim_targets(output_dir: Path, targets: Sequence[Mapping[str, Any]]) -> None:
+def claim_targets(output_dir: Path, targets: Sequence[Target]) -> None:
     """Enter the targets in the dataset's description; CannotCreate when a name already stands for another contrast."""
     with locked(output_dir, "dataset"):
         path = output_dir / "dataset_description.json"
-        description = read_json(path) or {}
-        known = description.setdefault("Haca3", {}).setdefault("Targets", {})
+        known = known_targets(output_dir)
         for target in targets:
-            before = known.setdefault(target_key(target), dict(target))
-            if not same_target(before, target):
+            before = known.setdefault(target.key, target)
+            if not before.matches(target):
                 raise CannotCreate(
-                    f"{output_dir.name} already has images of another target under the name desc-{target_key(target)} "
+                    f"{output_dir.name} already has images of another target under the name desc-{target.key} "
                     f"({_difference(before, target)}).",
                     "Choose another name for the target (--target NAME=VALUE), or another OUTPUT_DIR.",
                 )
-            before |= {key: target[key] for key in ("fingerprint",) if key in target}
-        write_json(path, description)
-        _write_descriptions(output_dir, known)
+            known[target.key] = replace(before, fingerprint=target.fingerprint or before.fingerprint)
+        description = read_json(path) or {}
+        write_json(path, description | {"Haca3": description.get("Haca3", {}) | {"Targets": known}})
+        _write_descriptions(output_dir, known.values())
 
 
-def same_target(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two targets ask for the same contrast."""
-    if one["contrast"] != other["contrast"]:
-        return False
-    if len(one["theta"]) != len(other["theta"]) or len(one["eta"]) != len(other["eta"]):
-        return False
-    pairs = zip([*one["theta"], *one["eta"]], [*other["theta"], *other["eta"]], strict=True)
-    return all(math.isclose(a, b, rel_tol=SAME_TARGET, abs_tol=SAME_TARGET) for a, b in pairs)
-
-
-def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+def _difference(before: Target, now: Target) -> str:
     """What tells two targets apart, in words: of tables the tissue that differs most."""
-    old, new = before["theta"], now["theta"]
+    old, new = before.theta, now.theta
     if is_table(old) and is_table(new):
         tissue = max(range(len(old)), key=lambda index: abs(old[index] - new[index]))
         if not math.isclose(old[tissue], new[tissue], rel_tol=SAME_TARGET, abs_tol=SAME_TARGET):
             return f"{TISSUES[tissue]} {old[tissue]:.4g}, now {new[tissue]:.4g}"
-        old, new = before["eta"], now["eta"]
-        return f"artifact level {_rounded(old)}, now {_rounded(new)}"
+        return f"artifact level {_rounded(before.eta)}, now {_rounded(now.eta)}"
     return f"theta {_rounded(old)}, now {_rounded(new)}"
 
 
@@ -154,15 +139,14 @@ def _rounded(values: Sequence[float]) -> list[float]:
     return [round(value, 4) for value in values]
 
 
-def _write_descriptions(output_dir: Path, targets: Mapping[str, Mapping[str, Any]]) -> None:
+def _write_descriptions(output_dir: Path, targets: Iterable[Target]) -> None:
     path = output_dir / "descriptions.tsv"
     rows = _read_descriptions(path)
     rows["desc-preproc"] = "Bias-corrected, rigidly registered to the template, white-matter peak at 1000"
-    for target in targets.values():
-        desc = target_desc(str(target["name"]))
-        what = f"target {target['name']}" if target["name"] else "the built-in reference of the image's contrast"
-        rows[f"desc-{desc}"] = f"Harmonized to {what}"
-        rows[f"desc-{desc}Std"] = f"Standard deviation of the samples of desc-{desc}"
+    for target in targets:
+        what = f"target {target.name}" if target.name else "the built-in reference of the image's contrast"
+        rows[f"desc-{target.desc}"] = f"Harmonized to {what}"
+        rows[f"desc-{target.desc}Std"] = f"Standard deviation of the samples of desc-{target.desc}"
     text = io.StringIO()
     writer = csv.writer(text, delimiter="\t", lineterminator="\n")
     writer.writerows([("desc_id", "description"), *sorted(rows.items())])

@@ -58,12 +58,3 @@ def is_finite(value: Any) -> bool:
     if isinstance(value, dict):
         return all(is_finite(one) for one in value.values())
     return all(is_finite(one) for one in value) if isinstance(value, list | tuple) else True
-
-
-def finite(value: Any) -> Any:
-    """A JSON value with None in the place of every NaN and infinity."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: finite(one) for key, one in value.items()}
-    return [finite(one) for one in value] if isinstance(value, list | tuple) else value

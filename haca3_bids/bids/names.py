@@ -69,11 +69,6 @@ def record_name(subject: str, session: str | None) -> str:
     return file_name(subject, session, "qc", ".json", desc="haca3")
 
 
-def target_desc(name: str) -> str:
-    """The ``desc-`` label of images harmonized to target ``name``; "" is the built-in reference."""
-    return f"haca3{name}"
-
-
 def check_target_name(name: str) -> str:
     """The name itself; UsageError when it is no label or would collide with names of our own."""
     if not name.isascii() or not name.isalnum():

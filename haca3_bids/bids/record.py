@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
-from haca3_bids.bids.atomic import make_folder, read_json, write_json
-from haca3_bids.bids.describe import same_target, target_key
+from haca3_bids.bids.atomic import make_folder, write_json
 from haca3_bids.bids.discover import Session
 from haca3_bids.bids.names import record_name
 from haca3_bids.digest import file_sha256, short_digest
-from haca3_bids.errors import Haca3Error
+from haca3_bids.errors import Failure
+from haca3_bids.records.files import read_record
+from haca3_bids.records.session import FORMAT, Completion, ImageLeftOut, ImageUsed, Quality, SessionRecord
+from haca3_bids.records.target import Target
+
+
+@dataclass(frozen=True)
+class Context:
+    """What is known of a session before it is processed."""
+
+    session: Session
+    bids_dir: Path
+    output_dir: Path
+    space: str
+    version: str
+    command: str
+    methods: tuple[str, ...] = ()
+    fingerprint: str = ""  # of what can change an output; not asked of a session that failed
 
 
 def record_path(output_dir: Path, session: Session) -> Path:
@@ -27,16 +43,26 @@ def stamp(path: Path) -> str:
     return short_digest(text)
 
 
+def read_session(path: Path) -> SessionRecord | None:
+    """The record in a file; None where there is none that this version understands."""
+    record = read_record(path, SessionRecord)
+    return record if record is not None and record.format <= FORMAT else None
+
+
+def _completed(output_dir: Path, session: Session) -> Completion | None:
+    record = read_session(record_path(output_dir, session))
+    return record.completion if record is not None and record.is_done else None
+
+
 def input_sha256(output_dir: Path, session: Session, contrast: str) -> str:
     """SHA-256 of an input; taken from the session's record where the file's size and time are what they were then."""
-    done = (read_json(record_path(output_dir, session)) or {}).get("completion") or {}
-    return _as_recorded(session.images[contrast].path, contrast, done)
+    return _as_recorded(session.images[contrast].path, contrast, _completed(output_dir, session))
 
 
-def _as_recorded(path: Path, contrast: str, done: Mapping[str, Any]) -> str:
-    before, now = done.get("inputs", {}).get(contrast), stamp(path)
-    if before and done.get("stamps", {}).get(contrast) == now:
-        return str(before)
+def _as_recorded(path: Path, contrast: str, done: Completion | None) -> str:
+    now = stamp(path)
+    if done is not None and contrast in done.inputs and done.stamps.get(contrast) == now:
+        return done.inputs[contrast]
     return _hashed(path, now)
 
 
@@ -45,15 +71,22 @@ def _hashed(path: Path, as_of: str) -> str:  # noqa: ARG001
     return file_sha256(path)
 
 
-def images_found(session: Session, bids_dir: Path) -> dict[str, Any]:
-    """The part of a record that discovery knows: images used, images left out, and why."""
-    return {
-        "images": [
-            {"contrast": image.contrast, "path": str(image.path.relative_to(bids_dir)), "reason": image.reason}
+def found(context: Context) -> SessionRecord:
+    """What is known of a session before it is processed: images used, images left out, and why."""
+    session, bids_dir = context.session, context.bids_dir
+    return SessionRecord(
+        session.subject,
+        session.session,
+        version=context.version,
+        command=context.command,
+        images=tuple(
+            ImageUsed(image.contrast, str(image.path.relative_to(bids_dir)), image.reason)
             for image in session.images.values()
-        ],
-        "left_out": [{"path": str(one.path.relative_to(bids_dir)), "reason": one.reason} for one in session.left_out],
-    }
+        ),
+        left_out=tuple(ImageLeftOut(str(one.path.relative_to(bids_dir)), one.reason) for one in session.left_out),
+        notes=session.warnings,
+        methods=context.methods,
+    )
 
 
 def stamps(session: Session) -> dict[str, str]:
@@ -61,101 +94,73 @@ def stamps(session: Session) -> dict[str, str]:
     return {contrast: stamp(image.path) for contrast, image in session.images.items()}
 
 
-def completion(
-    session: Session, fingerprint: str, targets: Sequence[Mapping[str, Any]], outputs: Mapping[str, int]
-) -> dict[str, Any]:
+def completion(context: Context, targets: Sequence[Target], outputs: Mapping[str, int]) -> Completion:
     """What must match for a session to count as finished; ``outputs`` maps paths in the dataset to bytes."""
-    return {
-        "fingerprint": fingerprint,
-        "stamps": stamps(session),
-        "inputs": {contrast: file_sha256(image.path) for contrast, image in session.images.items()},
-        "targets": {target_key(target): dict(target) for target in targets},
-        "outputs": dict(sorted(outputs.items())),
-    }
-
-
-def is_finished(output_dir: Path, session: Session, fingerprint: str, targets: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether an earlier run made all of this from the same inputs, and its files are all there at their sizes."""
-    record = read_json(record_path(output_dir, session))
-    if record is None or record.get("status") != "done":
-        return False
-    done = record.get("completion", {})
-    if done.get("fingerprint") != fingerprint or set(done.get("inputs", {})) != set(session.images):
-        return False
-    for target in targets:
-        before = done.get("targets", {}).get(target_key(target))
-        if before is None or not same_target(before, target):
-            return False
-    if any(not _has_size(output_dir / name, size) for name, size in done.get("outputs", {}).items()):
-        return False
-    return all(
-        _as_recorded(image.path, contrast, done) == done["inputs"][contrast]
-        for contrast, image in session.images.items()
+    session = context.session
+    return Completion(
+        context.fingerprint,
+        stamps(session),
+        {contrast: file_sha256(image.path) for contrast, image in session.images.items()},
+        {target.key: target for target in targets},
+        dict(sorted(outputs.items())),
     )
 
 
-def keep_stamps(output_dir: Path, session: Session) -> None:
-    """Enter the stamps of a finished session's inputs where they changed, so that they are hashed only once more."""
-    path = record_path(output_dir, session)
-    record, now = read_json(path), stamps(session)
-    if record is not None and record["completion"].get("stamps") != now:
-        record["completion"]["stamps"] = now
-        write_json(path, record)
+def is_finished(context: Context, targets: Sequence[Target]) -> bool:
+    """Whether an earlier run made all of this from the same inputs, and its files are all there at their sizes."""
+    session, output_dir = context.session, context.output_dir
+    done = _completed(output_dir, session)
+    if done is None or done.fingerprint != context.fingerprint or set(done.inputs) != set(session.images):
+        return False
+    for target in targets:
+        before = done.targets.get(target.key)
+        if before is None or not before.matches(target):
+            return False
+    if any(not _has_size(output_dir / name, size) for name, size in done.outputs.items()):
+        return False
+    return all(
+        _as_recorded(image.path, contrast, done) == done.inputs[contrast] for contrast, image in session.images.items()
+    )
 
 
 def _has_size(path: Path, size: int) -> bool:
     return path.is_file() and path.stat().st_size == size
 
 
-def merge_records(new: dict[str, Any], old: Mapping[str, Any] | None, output_dir: Path) -> dict[str, Any]:
+def merged(new: SessionRecord, old: SessionRecord | None, output_dir: Path) -> SessionRecord:
     """The new record with what an earlier run made for other targets and which is still there."""
-    if old is None or old.get("status") != "done":
+    done = old.completion if old is not None and old.is_done else None
+    if old is None or done is None or new.completion is None:
         return new
-    made = {target_key(image["target"]) for image in new["harmonization"]["images"]}
+    made = {image.target.key for image in new.harmonization.images}
     kept = [
         image
-        for image in old.get("harmonization", {}).get("images", [])
-        if target_key(image["target"]) not in made and (output_dir / image["file"]).is_file()
+        for image in old.harmonization.images
+        if image.target.key not in made and (output_dir / image.file).is_file()
     ]
-    new["harmonization"]["images"] += kept
-    keys = {target_key(image["target"]) for image in kept}
-    new["figures"] += [figure for figure in old.get("figures", []) if figure.get("target") in keys]
-    same = old.get("completion", {}).get("fingerprint") == new["completion"]["fingerprint"]
-    if same and old["completion"].get("inputs") == new["completion"]["inputs"]:
-        before = old["completion"]
-        new["completion"]["targets"] = before["targets"] | new["completion"]["targets"]
-        new["completion"]["outputs"] = before["outputs"] | new["completion"]["outputs"]
-    elif kept:
-        new["notes"].append("Images of earlier targets were made with other settings; their sidecars say which.")
-    return new
+    keys = {image.target.key for image in kept}
+    whole = replace(
+        new,
+        harmonization=replace(new.harmonization, images=(*new.harmonization.images, *kept)),
+        figures=(*new.figures, *(figure for figure in old.figures if figure.target in keys)),
+    )
+    if (done.fingerprint, done.inputs) == (new.completion.fingerprint, new.completion.inputs):
+        targets = {**done.targets, **new.completion.targets}
+        outputs = {**done.outputs, **new.completion.outputs}
+        return replace(whole, completion=replace(new.completion, targets=targets, outputs=outputs))
+    note = "Images of earlier targets were made with other settings; their sidecars say which."
+    return replace(whole, notes=(*whole.notes, note)) if kept else whole
 
 
-def write_failure(
-    output_dir: Path, bids_dir: Path, session: Session, *, error: Haca3Error, step: str, version: str, command: str
-) -> bool:
+def write_failure(context: Context, failure: Failure) -> None:
     """Leave a record of a failure for the page, unless an earlier run finished the session: its record stays."""
-    path = record_path(output_dir, session)
-    if (read_json(path) or {}).get("status") == "done":
-        return False
-    make_folder(path.parent)
-    write_json(path, failed_record(bids_dir, session, error=error, step=step, version=version, command=command))
-    return True
+    path = record_path(context.output_dir, context.session)
+    before = read_session(path)
+    if before is None or not before.is_done:
+        make_folder(path.parent)
+        write_json(path, failed(context, failure))
 
 
-def failed_record(
-    bids_dir: Path, session: Session, *, error: Haca3Error, step: str, version: str, command: str
-) -> dict[str, Any]:
-    """The record of a session that failed."""
-    described = {"class": type(error).__name__, "sentence": error.sentence, "hint": error.hint, "step": step}
-    record: dict[str, Any] = {
-        "subject": session.subject,
-        "session": session.session,
-        "version": version,
-        "command": command,
-    }
-    record |= {"status": "failed", "error": described, **images_found(session, bids_dir)}
-    record |= {
-        "quality": {"verdict": "fail", "reasons": [{"measure": "error", "grade": "fail", "sentence": error.sentence}]}
-    }
-    record |= {"preprocessing": {}, "harmonization": {}, "figures": [], "seconds": {}}
-    return record | {"notes": list(session.warnings)}
+def failed(context: Context, failure: Failure) -> SessionRecord:
+    """The record of a session that ended with an error."""
+    return replace(found(context), error=failure, quality=Quality.failed(failure.sentence), methods=())

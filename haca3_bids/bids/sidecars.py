@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from haca3_bids.option import labels
 from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.quality.contrast import is_table
+from haca3_bids.records.engine import EngineResult, HarmonizedImage, SourceReport
+from haca3_bids.records.preprocessing import Preprocessing, Registration, ScanFacts
 from haca3_bids.settings import WHITE_MATTER_PEAK, HarmonizationSettings
 
 COPIED_KEYS: Mapping[str, tuple[type, ...]] = {  # of the raw sidecar: physics, nothing of the person, place or time
@@ -34,7 +35,7 @@ ALIGNMENT = "rigid (6 parameters): the frame is the template's, size and shape a
 UNITS = "arbitrary"
 
 
-def template_sidecar(space: str, sources: Sequence[str]) -> dict[str, Any]:
+def template_sidecar(space: str, sources: Sequence[str]) -> dict[str, object]:
     """What every image on the template grid says; ``sources`` are ``bids:`` URIs."""
     return {
         "SkullStripped": False,
@@ -46,7 +47,7 @@ def template_sidecar(space: str, sources: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def native_sidecar(reference_uri: str, sources: Sequence[str]) -> dict[str, Any]:
+def native_sidecar(reference_uri: str, sources: Sequence[str]) -> dict[str, object]:
     """What every image on the grid of the session's reference scan says."""
     return {
         "SkullStripped": False,
@@ -56,28 +57,26 @@ def native_sidecar(reference_uri: str, sources: Sequence[str]) -> dict[str, Any]
     }
 
 
-def preproc_sidecar(contrast: str, record: Mapping[str, Any], raw: Mapping[str, Any]) -> dict[str, Any]:
+def preproc_sidecar(contrast: str, found: Preprocessing, raw: Mapping[str, object]) -> dict[str, object]:
     """What a preprocessed image adds."""
-    own = record.get("contrasts", {}).get(contrast, {})
-    visits = record.get("registration", {}).get("visits")
-    remarks = own.get("remarks")
-    problem = own.get("registration_problem") or record.get("registration", {}).get("problem")
+    own, registration = found.contrasts.get(contrast, ScanFacts()), found.registration or Registration()
+    problem = own.coregistration_problem or registration.problem
     return {
         "Description": "N4 bias-field correction, rigid registration, white-matter peak scaled; background kept",
-        "WhiteMatterPeak": own.get("white_matter_peak", WHITE_MATTER_PEAK),
-        "WhiteMatterPeakRaw": own.get("white_matter_peak_raw"),
-        "FieldOfViewCoverage": own.get("coverage"),
-        "RegistrationSimilarity": own.get("registration_similarity"),
+        "WhiteMatterPeak": own.white_matter_peak or WHITE_MATTER_PEAK,
+        "WhiteMatterPeakRaw": own.white_matter_peak_raw,
+        "FieldOfViewCoverage": own.coverage,
+        "RegistrationSimilarity": own.coregistration_similarity,
         **({"RegistrationProblem": problem} if problem else {}),
-        **({"InputRemarks": remarks} if remarks else {}),
+        **({"InputRemarks": own.remarks} if own.remarks else {}),
         **_sampling(own),
-        **({"LongitudinalSessions": visits} if visits else {}),
-        "Defaced": record.get("defaced"),
+        **({"LongitudinalSessions": registration.visits} if registration.visits else {}),
+        "Defaced": found.defaced,
         **copied(raw),
     }
 
 
-def copied(raw: Mapping[str, Any]) -> dict[str, Any]:
+def copied(raw: Mapping[str, object]) -> dict[str, object]:
     """What is copied of a raw sidecar, as far as it has the type that BIDS asks for."""
     return {
         key: raw[key]
@@ -90,72 +89,68 @@ def _percent(share: float | None) -> float | None:
     return None if share is None else round(100 * share, 2)
 
 
-def _sampling(own: Mapping[str, Any]) -> dict[str, Any]:
-    """How the scan was sampled and brought to the template's grid, as far as the record says."""
-    taken = own.get("acquisition")
-    if not taken:
+def _sampling(own: ScanFacts) -> dict[str, object]:
+    """How the scan was sampled and brought to the template's grid, as far as that is known."""
+    if own.acquisition is None:
         return {}
-    method = own.get("super_resolution", "none")
     smoothed = "one cubic B-spline, after a Gaussian along axes finer than the grid"
     return {
-        "ThickSlices": taken["two_dimensional"],
-        "SliceSpacing": taken["spacing_mm"],
-        "InPlaneVoxelSize": taken["in_plane_mm"],
-        "SuperResolution": method,
-        **({"SuperResolutionSpacing": own["thin_spacing_mm"]} if method != "none" else {}),
+        "ThickSlices": own.acquisition.two_dimensional,
+        "SliceSpacing": own.acquisition.spacing_mm,
+        "InPlaneVoxelSize": own.acquisition.in_plane_mm,
+        "SuperResolution": own.super_resolution,
+        **({"SuperResolutionSpacing": own.thin_spacing_mm} if own.super_resolution != "none" else {}),
         "Interpolation": smoothed,
     }
 
 
-def harmonized_sidecar(image: Mapping[str, Any], result: Mapping[str, Any], version: str) -> dict[str, Any]:
+def harmonized_sidecar(image: HarmonizedImage, result: EngineResult, version: str) -> dict[str, object]:
     """What a harmonized image adds: model, weights, target, and what each source contributed."""
-    target = image["target"]
-    weights, fusion = result.get("weights", {}), result.get("fusion")
-    model = weights.get("variant", "haca3")
-    by = "the mixture model" if model == "mixture" else "HACA3"
+    target, weights, fusion = image.target, result.weights, result.fusion
+    by = "the mixture model" if weights.variant == "mixture" else "HACA3"
     return {
-        "Description": f"Harmonized with {by} to {target['name'] or 'the built-in reference'} ({target['contrast']})",
-        "Model": model,
-        "Weights": weights.get("name"),
-        "WeightsSHA256": weights.get("sha256"),
-        **({"FusionWeights": fusion.get("name"), "FusionWeightsSHA256": fusion.get("sha256")} if fusion else {}),
+        "Description": f"Harmonized with {by} to {target.name or 'the built-in reference'} ({target.contrast})",
+        "Model": weights.variant,
+        "Weights": weights.name,
+        "WeightsSHA256": weights.sha256,
+        **({"FusionWeights": fusion.name, "FusionWeightsSHA256": fusion.sha256} if fusion else {}),
         "Target": {
-            "Name": target["name"],
-            "Contrast": target["contrast"],
-            "Theta": _theta(target["theta"]),
-            "Eta": _eta(target["eta"]),
-            "Origin": target.get("origin"),
+            "Name": target.name,
+            "Contrast": target.contrast,
+            "Theta": _theta(target.theta),
+            "Eta": _eta(target.eta),
+            "Origin": target.origin,
         },
-        "SourceContrasts": {contrast: _source(own) for contrast, own in image.get("sources", {}).items()},
-        "WhiteMatterPeak": image.get("white_matter_peak"),
-        "Scale": image.get("scale"),
-        "CutShareOfGrid": image.get("cut_share"),
-        "CoveredShareOfGrid": image.get("covered_share"),
-        "BrainWithoutSourcePercent": _percent(image.get("brain_without_source")),
-        **{label: result.get(name) for name, label in labels(HarmonizationSettings).items()},
+        "SourceContrasts": {contrast: _source(own) for contrast, own in image.sources.items()},
+        "WhiteMatterPeak": image.white_matter_peak,
+        "Scale": image.scale,
+        "CutShareOfGrid": image.cut_share,
+        "CoveredShareOfGrid": image.covered_share,
+        "BrainWithoutSourcePercent": _percent(image.brain_without_source),
+        **{label: getattr(result, name) for name, label in labels(HarmonizationSettings).items()},
         "SoftwareVersion": version,
     }
 
 
-def _source(own: Mapping[str, Any]) -> dict[str, Any]:
+def _source(own: SourceReport) -> dict[str, object]:
     """What the networks said of one source; what only the mixture model says is left out for HACA3."""
     said = {
-        "Theta": _theta(own.get("theta")),
-        "Eta": _eta(own.get("eta")),
-        "Attention": own.get("attention"),
-        "BrainCovered": own.get("brain_covered"),
+        "Theta": _theta(own.theta),
+        "Eta": _eta(own.eta),
+        "Attention": own.attention,
+        "BrainCovered": own.brain_covered,
     }
-    more = {"Residual": own.get("residual"), "LooksLike": own.get("looks_like")}
+    more = {"Residual": own.residual, "LooksLike": own.looks_like}
     return said | {key: value for key, value in more.items() if value is not None}
 
 
-def _theta(theta: Sequence[float] | None) -> dict[str, float] | Sequence[float] | None:
+def _theta(theta: Sequence[float]) -> dict[str, float] | Sequence[float]:
     """A table by the names of its tissues; the numbers of HACA3 as they are."""
-    if theta is None or not is_table(theta):
+    if not is_table(theta):
         return theta
     return {tissue: round(value, 4) for tissue, value in zip(TISSUES, theta, strict=True)}
 
 
-def _eta(eta: Sequence[float] | None) -> float | Sequence[float] | None:
+def _eta(eta: Sequence[float]) -> float | Sequence[float]:
     """The level of artifacts of the mixture model is one number, HACA3's are two."""
-    return round(eta[0], 4) if eta is not None and len(eta) == 1 else eta
+    return round(eta[0], 4) if len(eta) == 1 else eta

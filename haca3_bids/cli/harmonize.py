@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import logging
 import re
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from haca3_bids.cli.configure import check_samples
 from haca3_bids.cli.options import add_options, typed
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from haca3_bids.harmonization.engine import Harmonized
     from haca3_bids.harmonization.target import Target
     from haca3_bids.networks.fusion import FusionNet
+    from haca3_bids.records.engine import EngineResult, HarmonizedImage
     from haca3_bids.volumes.volume import Volume
 
 OPTIONS = options_of(HarmonizationSettings)  # those of haca3-bids
@@ -99,12 +102,17 @@ def main(options: argparse.Namespace) -> int:
     settings = HarmonizationSettings(**typed(OPTIONS, options), threads=options.threads)
     check_samples(settings, options.extra_outputs or ())
     choose_device(settings.device)
-    checkpoint, fusion, weights = job.load_networks(settings)
-    target = _target(options, checkpoint, settings)
-    image = _harmonized(options, target, checkpoint, fusion, settings)
-    facts = job.described(image) | weights | job.facts(image, settings, start)
-    _write(image, facts | {"source_files": {contrast: path.name for contrast, path in options.source}}, options.out)
+    networks = job.load_networks(settings)
+    target = _target(options, networks.checkpoint, settings)
+    image = _harmonized(options, target, networks.checkpoint, networks.fusion, settings)
+    said = _said(job.facts(image, networks, settings, start)) | _said(job.described(image))
+    _write(image, said | {"source_files": {contrast: path.name for contrast, path in options.source}}, options.out)
     return 0
+
+
+def _said(record: EngineResult | HarmonizedImage) -> dict[str, object]:
+    """What a record says, without what it leaves open."""
+    return {key: value for key, value in dataclasses.asdict(record).items() if value not in (None, "", (), {})}
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -155,9 +163,9 @@ def _load(path: Path, options: argparse.Namespace, *, may_be_constant: bool = Fa
     return load_volume(path, may_be_constant=may_be_constant, forced=options.force == "orientation")
 
 
-def _write(image: Harmonized, sidecar: dict[str, Any], out: Path) -> None:
+def _write(image: Harmonized, sidecar: Mapping[str, object], out: Path) -> None:
     """The image, its sidecar and the additional images that there are."""
-    from haca3_bids.harmonization.job import write_json
+    from haca3_bids.bids.atomic import write_json
     from haca3_bids.volumes.volume import save_volume
 
     suffix = next(suffix for suffix in IMAGE_SUFFIXES if out.name.endswith(suffix))
@@ -168,7 +176,7 @@ def _write(image: Harmonized, sidecar: dict[str, Any], out: Path) -> None:
             if extra is not None:
                 save_volume(extra, out.with_name(f"{stem}_{part}{suffix}"))
         save_volume(image.image, out)
-        write_json(sidecar, out.with_name(f"{stem}.json"))
+        write_json(out.with_name(f"{stem}.json"), sidecar)
     except OSError as error:
         raise CannotCreate(f"{out} cannot be written ({error.strerror}).", "Is the disk full?") from error
 

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 from haca3_bids.bids.names import check_target_name
 from haca3_bids.errors import BadInput, UsageError
-from haca3_bids.execution.weights import Weights
 from haca3_bids.physics.described import protocol_from_sidecar, protocol_from_words, table
 from haca3_bids.physics.signal import Protocol
 from haca3_bids.physics.tissues import TISSUES
+from haca3_bids.records.engine import Weights
+from haca3_bids.records.files import from_json
+from haca3_bids.records.target import Target
 
 MIXTURE = "mixture"
 ETA = (0.3, 0.5)  # of a HACA3 target given by theta alone: a clean image, as in the released program
 CLEAN = (0.0,)  # eta of a target of the mixture model
 SCALE = 1000.0  # intensity of white matter, or of the 95th percentile, of a target given by numbers
-Target = dict[str, Any]
 
 
 def from_numbers(name: str, value: str, typed: str, weights: Weights) -> Target:
@@ -37,7 +36,7 @@ def from_numbers(name: str, value: str, typed: str, weights: Weights) -> Target:
         numbers = []
     if len(numbers) not in (2, 4):
         raise UsageError(f"--target {typed} wants two numbers (theta) or four (theta, eta) after '{contrast}:'.")
-    return _target(name, contrast, numbers[:2], numbers[2:] or list(ETA), "numbers")
+    return Target(name, contrast, tuple(numbers[:2]), tuple(numbers[2:]) or ETA, SCALE, "numbers")
 
 
 def from_protocol(name: str, contrast: str, described: str, typed: str, weights: Weights) -> Target:
@@ -52,7 +51,7 @@ def from_protocol(name: str, contrast: str, described: str, typed: str, weights:
         protocol = protocol_from_words(contrast, sequence, numbers)
         made = sequence
     label = check_target_name(name or "".join(letter for letter in made if letter.isalnum()))
-    return _target(label, contrast, list(table(protocol)), list(CLEAN), f"protocol {_in_words(protocol)}")
+    return Target(label, contrast, table(protocol), CLEAN, SCALE, f"protocol {_in_words(protocol)}")
 
 
 def _from_tissues(name: str, contrast: str, text: str, typed: str, weights: Weights) -> Target:
@@ -60,7 +59,7 @@ def _from_tissues(name: str, contrast: str, text: str, typed: str, weights: Weig
     _need_mixture(typed, weights)
     if contrast not in weights.references:
         raise UsageError(f"--target {typed}: the weights {weights.name} have no reference for {contrast}.")
-    theta = [float(value) for value in weights.references[contrast]["theta"]]
+    theta = list(weights.references[contrast].theta)
     for part in text.split(","):
         tissue, _, value = part.partition("=")
         if tissue not in TISSUES or tissue == "white":
@@ -72,7 +71,7 @@ def _from_tissues(name: str, contrast: str, text: str, typed: str, weights: Weig
             raise UsageError(f"--target {typed}: '{part}' holds no number.", "White matter is 1.") from None
     if not all(0 <= value < 20 for value in theta):
         raise UsageError(f"--target {typed}: an intensity is not between 0 and 20.", "White matter is 1.")
-    return _target(name, contrast, theta, list(CLEAN), f"intensities {text}")
+    return Target(name, contrast, tuple(theta), CLEAN, SCALE, f"intensities {text}")
 
 
 def _need_mixture(typed: str, weights: Weights) -> None:
@@ -83,14 +82,11 @@ def _need_mixture(typed: str, weights: Weights) -> None:
         )
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> dict[str, object]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8-sig"))
+        return from_json(path.read_text(encoding="utf-8-sig"), dict[str, object])
     except (OSError, ValueError) as error:
         raise BadInput(f"{path.name} cannot be read as a JSON sidecar ({error}).") from error
-    if not isinstance(found, dict):
-        raise BadInput(f"{path.name} is no JSON sidecar: it holds no names and values.")
-    return found
 
 
 def _in_words(protocol: Protocol) -> str:
@@ -100,7 +96,3 @@ def _in_words(protocol: Protocol) -> str:
     }  # fmt: skip
     numbers = ", ".join(f"{word} {value:g}" for word, value in said.items() if value and word != "T")
     return f"{protocol.sequence} at {protocol.field_t:g} T, {numbers}"
-
-
-def _target(name: str, contrast: str, theta: list[float], eta: list[float], origin: str) -> Target:
-    return {"name": name, "contrast": contrast, "theta": theta, "eta": eta, "scale": SCALE, "origin": origin}

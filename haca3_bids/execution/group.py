@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 from haca3_bids.bids.atomic import write_json, write_text
 from haca3_bids.errors import NothingSelected, UsageError
-from haca3_bids.quality.verdict import rejudged
+from haca3_bids.quality.verdict import record_judged_again
 from haca3_bids.reports.cohort import Member, cohort_notes, read_cohort
 from haca3_bids.reports.group import group_page
-from haca3_bids.reports.tables import CONTRAST_COLUMNS, QC_COLUMNS, contrast_rows, dictionary, qc_rows, to_tsv
+from haca3_bids.reports.tables import CONTRAST_COLUMNS, QC_COLUMNS, contrast_rows, dictionary, present, qc_rows, to_tsv
 from haca3_bids.settings import Settings
 
 LOGGER = logging.getLogger("haca3_bids")
@@ -25,35 +25,22 @@ def run_group(settings: Settings) -> int:
         raise NothingSelected(
             f"There is no session to report on in {output_dir.name}.", "Run the participant level first."
         )
-    members = judged_again(members, settings)
+    if settings.quality.thresholds:
+        changed = settings.quality.thresholds
+        members = [replace(one, record=record_judged_again(one.record, changed)) for one in members]
     check_column(members, settings.quality.group_by)
     for name, rows, columns in (
         ("group_contrast", contrast_rows(members), CONTRAST_COLUMNS),
         ("group_qc", qc_rows(members), QC_COLUMNS),
     ):
         write_text(output_dir / f"{name}.tsv", to_tsv(rows, list(columns)))
-        write_json(output_dir / f"{name}.json", dictionary(columns))
+        write_json(output_dir / f"{name}.json", dictionary({key: columns[key] for key in present(rows, columns)}))
     notes = cohort_notes(members, settings.bids_dir, settings.quality.group_by)
     for note in notes:
         LOGGER.warning("%s", note)
     write_text(output_dir / "group.html", group_page(members, output_dir, settings.quality.group_by, notes))
     LOGGER.info("%d sessions: %s", len(members), output_dir / "group.html")
     return 0
-
-
-def judged_again(members: Sequence[Member], settings: Settings) -> list[Member]:
-    """The sessions judged by the limits of this run, where it has any of its own."""
-    changes = settings.quality.thresholds
-    if not changes:
-        return list(members)
-    return [
-        dataclasses.replace(
-            one, record=dict(one.record) | {"quality": rejudged(one.record.get("quality") or {}, changes)}
-        )
-        if one.record.get("status") == "done"
-        else one
-        for one in members
-    ]
 
 
 def check_column(members: Sequence[Member], column: str) -> None:

@@ -23,6 +23,11 @@ class Outcome:
     log: Path | None = None
     reason: str = ""
 
+    @property
+    def sentence(self) -> str:
+        """Why it was not done."""
+        return self.error.sentence if self.error else self.reason
+
 
 def exit_code(outcomes: Sequence[Outcome]) -> int:
     """0 when nothing failed; the class's own code where everything failed alike; else 1."""

@@ -1,38 +1,44 @@
-"""One run of the App, from its settings to its exit code."""
+"""One run of the App, from its settings to its exit code.
+
+A participant-level run is a straight line, each step in a file of its own: ``select`` the sessions, ``encode`` their
+targets, then a few subjects at a time ``lock``, ``plan``, run the ``graph``, ``judge`` and ``publish``.
+"""
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import logging
 import platform
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from haca3_bids import __version__
 from haca3_bids.bids.atomic import make_folder, write_json, write_text
 from haca3_bids.bids.database import keep_database
 from haca3_bids.bids.describe import check_dataset, describe_dataset
-from haca3_bids.bids.discover import Session
 from haca3_bids.bids.given import check_derivatives
 from haca3_bids.bids.validate import check_description, validate_bids
 from haca3_bids.errors import UsageError
+from haca3_bids.execution.encode import with_targets
+from haca3_bids.execution.environment import set_threads
+from haca3_bids.execution.graph import configure_nipype
 from haca3_bids.execution.group import run_group
 from haca3_bids.execution.logs import log_file, terminal_messages
 from haca3_bids.execution.outcome import FAILED, PLANNED, Outcome, exit_code, summary
-from haca3_bids.execution.pages import methods_sentences, rewrite_pages, write_boilerplate
 from haca3_bids.execution.places import check_places, log_folder, shareable_command
+from haca3_bids.execution.process import process
+from haca3_bids.execution.publish import methods_sentences, rewrite_pages, write_boilerplate
 from haca3_bids.execution.resources import plan_resources
 from haca3_bids.execution.scratch import scratch_folder
 from haca3_bids.execution.select import Selection, select_sessions, table
-from haca3_bids.execution.sessions import process
 from haca3_bids.execution.targets import TargetRequest, default_targets, parse_targets
-from haca3_bids.execution.task import Run
-from haca3_bids.execution.weights import Weights, find_weights, with_weights
+from haca3_bids.execution.task import Run, as_planned, shared_frames
+from haca3_bids.execution.weights import find_weights
 from haca3_bids.preprocessing.eclare import find_eclare
 from haca3_bids.preprocessing.template import check_template
+from haca3_bids.records.engine import Weights
+from haca3_bids.records.target import Target
 from haca3_bids.reports.methods import write_methods
 from haca3_bids.settings import Settings
 
@@ -63,31 +69,33 @@ def run_participant(settings: Settings, words: list[str], config: str) -> int:
     if not requests:
         selection = with_references(selection, weights)
     if settings.execution.dry_run:
-        LOGGER.info("%s\n%s", table(selection, settings), _plan(settings, selection, requests, weights))
+        LOGGER.info("%s\n%s", table(selection, settings), _plan(settings, selection, weights))
         return exit_code([*selection.outcomes, *(Outcome(session.name, PLANNED) for session in selection.sessions)])
     if settings.selection.database_dir is not None:
         keep_database(settings.bids_dir, settings.selection.database_dir)
     describe_dataset(settings.output_dir, settings.bids_dir, version=__version__, weights=weights.described())
-    logs = log_folder(settings)
-    with ExitStack() as stack:
-        stack.enter_context(log_file(logs / "log.txt", settings.execution.verbosity))
-        in_force = dataclasses.replace(settings, harmonization=with_weights(settings.harmonization, weights))
-        methods = methods_sentences(in_force)
+    logs, resources = log_folder(settings), plan_resources(settings.execution)
+    planned = as_planned(settings, weights, resources)
+    with log_file(logs / "log.txt", settings.execution.verbosity), scratch_folder(settings) as work:
+        methods = methods_sentences(planned)
         write_methods(logs, methods)
-        _write_beginning(settings, words, config, logs, selection)
+        about = _write_beginning(settings, words, config, logs, selection)
+        set_threads(resources.threads)
+        configure_nipype(settings, logs)
         task = Run(
-            settings=settings,
+            settings=planned,
             weights=weights,
             requests=tuple(requests),
-            resources=plan_resources(settings.execution),
+            resources=resources,
             logs=logs,
-            work=stack.enter_context(scratch_folder(settings)),
+            work=work,
             command=shareable_command(words, settings),
             methods=tuple(methods),
+            visits=shared_frames(selection.sessions, settings),
         )
-        outcomes = [*selection.outcomes, *process(task, selection)]
+        outcomes = [*selection.outcomes, *process(with_targets(task, selection), selection)]
         seconds = time.monotonic() - started
-        _write_end(outcomes, logs, seconds)
+        _write_end(about, outcomes, logs, seconds)
         LOGGER.info("%s", summary(outcomes, settings.output_dir, seconds))
     return exit_code(outcomes)
 
@@ -118,58 +126,56 @@ def check_means(settings: Settings) -> tuple[Weights, list[TargetRequest]]:
 
 
 def with_references(selection: Selection, weights: Weights) -> Selection:
-    """The selection without sessions for which the weights bring no built-in target; UsageError where all are such."""
-    outcomes = {session.name: _without_reference(session, weights) for session in selection.sessions}
-    lacking = [outcome for outcome in outcomes.values() if outcome is not None]
-    if lacking and len(lacking) == len(outcomes) and lacking[0].error is not None:
+    """The selection with the built-in target of each contrast of its sessions.
+
+    Sessions for which the weights bring none have failed; UsageError where all are such.
+    """
+    references: dict[str, Sequence[Target]] = {}
+    lacking: list[Outcome] = []
+    for session in selection.sessions:
+        try:
+            references[session.name] = default_targets(session, weights)
+        except UsageError as error:
+            lacking.append(Outcome(session.name, FAILED, "choosing its targets", error))
+    if lacking and not references and lacking[0].error is not None:
         raise lacking[0].error
-    return dataclasses.replace(
+    without = tuple(session for session in selection.sessions if session.name not in references)
+    return replace(
         selection,
-        sessions=tuple(session for session in selection.sessions if outcomes[session.name] is None),
+        sessions=tuple(session for session in selection.sessions if session.name in references),
         outcomes=(*selection.outcomes, *lacking),
-        failed=(*selection.failed, *(session for session in selection.sessions if outcomes[session.name])),
+        failed=(*selection.failed, *without),
+        references=references,
     )
 
 
-def _without_reference(session: Session, weights: Weights) -> Outcome | None:
-    try:
-        default_targets(session, weights)
-    except UsageError as error:
-        return Outcome(session.name, FAILED, "choosing its targets", error)
-    return None
-
-
-def _plan(settings: Settings, selection: Selection, requests: Sequence[TargetRequest], weights: Weights) -> str:
+def _plan(settings: Settings, selection: Selection, weights: Weights) -> str:
     lines = ["plan"]
     for session in selection.sessions:
-        if requests:
-            names = [request.typed for request in requests]
-        else:
-            names = [str(target["contrast"]) for target in default_targets(session, weights)]
+        names = settings.targets or [target.contrast for target in selection.references[session.name]]
         lines.append(f"  {session.name}: from {', '.join(session.images)} to {', '.join(names)}")
     template = settings.preprocessing.template
     lines.append(f"  template {template}, weights {weights.name}, device {weights.device}; nothing was written")
     return "\n".join(lines)
 
 
-def _write_beginning(settings: Settings, words: list[str], config: str, logs: Path, selection: Selection) -> None:
+def _write_beginning(
+    settings: Settings, words: Sequence[str], config: str, logs: Path, selection: Selection
+) -> Mapping[str, object]:
     write_text(logs / "config.toml", config)
-    about = {"command": ["haca3-bids", *words], "version": __version__, "python": platform.python_version()}
-    write_json(logs / "run.json", about | {"machine": platform.platform(), "started": time.strftime("%FT%T%z")})
+    about: dict[str, object] = {
+        "command": ["haca3-bids", *words],
+        "version": __version__,
+        "python": platform.python_version(),
+    }
+    about |= {"machine": platform.platform(), "started": time.strftime("%FT%T%z")}
+    write_json(logs / "run.json", about)
     LOGGER.info("haca3-bids %s, logs in %s", __version__, logs)
     LOGGER.info("%s", table(selection, settings))
+    return about
 
 
-def _write_end(outcomes: Sequence[Outcome], logs: Path, seconds: float) -> None:
-    about = json.loads((logs / "run.json").read_text())
-    sessions = [
-        {
-            "name": one.name,
-            "status": one.status,
-            "step": one.step,
-            "error": one.error.sentence if one.error else one.reason,
-        }
-        for one in outcomes
-    ]
+def _write_end(about: Mapping[str, object], outcomes: Sequence[Outcome], logs: Path, seconds: float) -> None:
+    sessions = [{"name": one.name, "status": one.status, "step": one.step, "error": one.sentence} for one in outcomes]
     ended = {"seconds": round(seconds, 1), "exit_code": exit_code(outcomes), "sessions": sessions}
-    write_json(make_folder(logs) / "run.json", about | ended)
+    write_json(make_folder(logs) / "run.json", {**about, **ended})

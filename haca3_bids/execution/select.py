@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import errno
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from haca3_bids.bids.discover import Session, check_session, discover_subject, list_subjects, read_filters
@@ -14,6 +14,7 @@ from haca3_bids.bids.listing import unreadable
 from haca3_bids.bids.names import is_label
 from haca3_bids.errors import BadInput, Haca3Error, InputOutputFailure, NothingSelected, NoUsableImage
 from haca3_bids.execution.outcome import FAILED, SKIPPED, Outcome
+from haca3_bids.records.target import Target
 from haca3_bids.settings import CONTRASTS, SelectionSettings, Settings
 
 LOGGER = logging.getLogger("haca3_bids")
@@ -28,6 +29,7 @@ class Selection:
     outcomes: tuple[Outcome, ...]
     failed: tuple[Session, ...] = ()  # sessions of the failed outcomes, where they are known and can be named
     empty: tuple[Session, ...] = ()  # sessions without a usable image
+    references: Mapping[str, Sequence[Target]] = field(default_factory=dict)  # without --target
 
 
 def select_sessions(settings: Settings) -> Selection:
@@ -117,6 +119,5 @@ def table(selection: Selection, settings: Settings) -> str:
         ]
         lines += [f"  warning           {warning}" for warning in session.warnings]
     for outcome in selection.outcomes:
-        why = outcome.error.sentence if outcome.error else outcome.reason
-        lines.append(f"{outcome.name}\n  {outcome.status:<8} {why}")
+        lines.append(f"{outcome.name}\n  {outcome.status:<8} {outcome.sentence}")
     return "\n".join(lines)

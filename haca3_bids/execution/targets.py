@@ -6,22 +6,21 @@ import fnmatch
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from haca3_bids import __version__
-from haca3_bids.bids.describe import target_key
 from haca3_bids.bids.discover import IMAGE_EXTENSIONS, Session, check_session, discover_subject
 from haca3_bids.bids.names import as_label, check_target_name, parse_entities
 from haca3_bids.digest import file_sha256, short_digest
 from haca3_bids.errors import BadInput, NothingSelected, UsageError
 from haca3_bids.execution.described_targets import from_numbers, from_protocol
-from haca3_bids.execution.weights import Weights
 from haca3_bids.option import shaping
 from haca3_bids.physics.signal import SEQUENCES
+from haca3_bids.records.engine import Weights
+from haca3_bids.records.target import Target, target_key
 from haca3_bids.settings import CONTRASTS, SelectionSettings, Settings
 
 NUMBERS_NAME = "custom"
@@ -29,7 +28,6 @@ DESCRIBED = (  # T1w=MPRAGE:field=3,tr=2300 or siteB=T1w=sidecar.json
     rf"(?:(?P<name>\w+)=)?(?P<contrast>{'|'.join(CONTRASTS)})="
     rf"(?P<protocol>(?:{'|'.join(SEQUENCES)})(?::.*)?|.*\.json)$"
 )
-Target = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ class TargetRequest:
     @property
     def contrasts(self) -> list[str]:
         """The contrasts of its values."""
-        known = [str(value["contrast"]) for value in self.values] or list(self.images)
+        known = [value.contrast for value in self.values] or list(self.images)
         return known or [c for c in CONTRASTS if any(c in member.images for member in self.members)]
 
 
@@ -78,34 +76,24 @@ def default_targets(session: Session, weights: Weights) -> list[Target]:
 
 def reference_target(contrast: str, weights: Weights) -> Target:
     """The built-in reference of a contrast; UsageError when the weights bring none."""
-    reference = weights.references.get(contrast)
-    if reference is None:
+    if contrast not in weights.references:
         has = ", ".join(weights.references) or "none"
         raise UsageError(
             f"The weights '{weights.name}' bring no reference for {contrast} (they have: {has}).",
             "Give --target an image, a subject (sub-X), or numbers (T2w:theta0,theta1).",
         )
-    return {
-        "name": "",
-        "contrast": contrast,
-        "theta": [float(value) for value in reference["theta"]],
-        "eta": [float(value) for value in reference["eta"]],
-        "scale": float(reference["scale"]),
-        "origin": f"built-in reference of {weights.name}",
-    }
+    return weights.references[contrast]
 
 
 def _parse(typed: str, settings: Settings, weights: Weights) -> TargetRequest:
     described = re.match(DESCRIBED, typed)
     if described:
         target = from_protocol(described["name"] or "", described["contrast"], described["protocol"], typed, weights)
-        return TargetRequest(target["name"], typed, (target,))
+        return TargetRequest(target.name, typed, (target,))
     name, value = _split_name(typed)
     if value in CONTRASTS:
         reference = reference_target(value, weights)
-        if name:
-            reference["name"] = check_target_name(name)
-        return TargetRequest(name, typed, (reference,))
+        return TargetRequest(name, typed, (replace(reference, name=name),))
     if re.match(rf"({'|'.join(CONTRASTS)}):", value):
         return TargetRequest(name or NUMBERS_NAME, typed, (from_numbers(name or NUMBERS_NAME, value, typed, weights),))
     if re.fullmatch(r"sub-[A-Za-z0-9+]+(_ses-[A-Za-z0-9+]+)?", value) and not Path(value).is_file():
@@ -169,10 +157,11 @@ def mean_target(request: TargetRequest, found: Sequence[Sequence[Target]]) -> li
     """For each contrast the mean of the members' values (``found``: those of each member)."""
     means = []
     for contrast in request.contrasts:
-        own = [one for values in found for one in values if one["contrast"] == contrast]
-        numbers = {key: np.mean([one[key] for one in own], axis=0).tolist() for key in ("theta", "eta", "scale")}
+        own = [one for values in found for one in values if one.contrast == contrast]
+        theta, eta = (tuple(np.mean([getattr(one, key) for one in own], axis=0)) for key in ("theta", "eta"))
+        scale = float(np.mean([one.scale for one in own]))
         origin = f"mean of {len(own)} sessions ({request.typed})"
-        means.append({"name": request.name, "contrast": contrast, **numbers, "origin": origin})
+        means.append(Target(request.name, contrast, theta, eta, scale, origin))
     return means
 
 
@@ -207,8 +196,8 @@ def image_fingerprint(request: TargetRequest, settings: Settings, weights: Weigh
     return short_digest(json.dumps([made_by, files], sort_keys=True))
 
 
-def take_over(request: TargetRequest, known: Mapping[str, Mapping[str, Any]], fingerprint: str) -> tuple[Target, ...]:
+def take_over(request: TargetRequest, known: Mapping[str, Target], fingerprint: str) -> tuple[Target, ...]:
     """The values of a request's images where the dataset already holds them; empty when any is missing."""
-    keys = [target_key({"name": request.name, "contrast": contrast}) for contrast in request.contrasts]
-    found = [dict(known[key]) for key in keys if known.get(key, {}).get("fingerprint") == fingerprint]
+    keys = [target_key(request.name, contrast) for contrast in request.contrasts]
+    found = [known[key] for key in keys if key in known and known[key].fingerprint == fingerprint]
     return tuple(found) if len(found) == len(keys) else ()

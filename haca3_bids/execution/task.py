@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from haca3_bids import __version__
 from haca3_bids.bids.discover import Session
-from haca3_bids.execution.frames import Visits, with_visits
 from haca3_bids.execution.resources import Resources
 from haca3_bids.execution.targets import TargetRequest
-from haca3_bids.execution.weights import Weights, with_weights
+from haca3_bids.execution.weights import with_weights
 from haca3_bids.preprocessing.template import SPACES
-from haca3_bids.settings import Settings, fingerprint
+from haca3_bids.records.engine import Weights
+from haca3_bids.records.target import Target
+from haca3_bids.settings import Settings
 
 if TYPE_CHECKING:
     from haca3_bids.workflows.harmonize import EngineNeeds
@@ -34,39 +32,31 @@ class Run:
     work: Path
     command: str
     methods: tuple[str, ...]
-    visits: Visits = field(default_factory=dict)  # sessions that share a frame, by subject
-
-    def fingerprint(self, session: Session) -> str:
-        """Of everything that can change an output of this session; visits that share a frame are part of it."""
-        return with_visits(self._fingerprint, self.visits.get(session.subject, ()), self.settings.output_dir)
-
-    @cached_property
-    def _fingerprint(self) -> str:
-        made = dataclasses.replace(
-            self.settings,
-            harmonization=dataclasses.replace(self.settings.harmonization, variant=self.weights.variant),
-        )
-        return fingerprint(
-            made,
-            weights_sha256=self.weights.sha256,
-            fusion_sha256=self.weights.fusion_sha256 or self.weights.fusion,
-            version=__version__,
-        )
+    targets: Mapping[str, Sequence[Target]] = field(default_factory=dict)  # by the name of the session
+    visits: Mapping[str, Sequence[Session]] = field(default_factory=dict)  # that share a frame, by subject
 
     @property
     def space(self) -> str:
         """Label of the template's space."""
         return SPACES[self.settings.preprocessing.template]
 
-    def as_planned(self) -> Run:
-        """The run whose settings hold weights resolved to files, threads as planned, and the device that was found."""
-        settings, threads = self.settings, self.resources.threads
-        planned = dataclasses.replace(
-            settings,
-            preprocessing=dataclasses.replace(settings.preprocessing, threads=threads, device=self.weights.device),
-            harmonization=dataclasses.replace(with_weights(settings.harmonization, self.weights), threads=threads),
-        )
-        return dataclasses.replace(self, settings=planned)
+
+def as_planned(settings: Settings, weights: Weights, resources: Resources) -> Settings:
+    """The settings with weights resolved to files, threads as planned, and the device that was found."""
+    threads = resources.threads
+    return replace(
+        settings,
+        preprocessing=replace(settings.preprocessing, threads=threads, device=weights.device),
+        harmonization=replace(with_weights(settings.harmonization, weights), threads=threads),
+    )
+
+
+def shared_frames(sessions: Sequence[Session], settings: Settings) -> dict[str, list[Session]]:
+    """The sessions of every subject that has more than one of them, by name, if a common frame is asked for."""
+    visits: dict[str, list[Session]] = {}
+    for session in sorted(sessions, key=lambda one: one.name) if settings.preprocessing.longitudinal else ():
+        visits.setdefault(session.subject, []).append(session)
+    return {subject: own for subject, own in visits.items() if len(own) > 1}
 
 
 def engine_needs(run: Run) -> EngineNeeds:

@@ -12,13 +12,14 @@ import torch
 from haca3_bids.checkpoints.formats import Checkpoint
 from haca3_bids.errors import BadInput, UsageError
 from haca3_bids.harmonization.device import choose_device, out_of_memory
-from haca3_bids.harmonization.method import Made, Method, Session, SourceReport
+from haca3_bids.harmonization.method import Made, Method, Session
 from haca3_bids.harmonization.prepare import Prepared, Rim, fit_images, grid_in_words, prepare
 from haca3_bids.harmonization.slicewise import Slicewise
 from haca3_bids.harmonization.target import Target
 from haca3_bids.harmonization.voxelwise import Voxelwise
 from haca3_bids.networks.fusion import FusionNet
 from haca3_bids.networks.haca3 import Haca3
+from haca3_bids.records.engine import SourceReport
 from haca3_bids.settings import CONTRASTS, WHITE_MATTER_PEAK, HarmonizationSettings
 from haca3_bids.volumes.canvas import Canvas
 from haca3_bids.volumes.volume import Volume

@@ -3,144 +3,164 @@
 from __future__ import annotations
 
 import errno
-import json
 import logging
 import re
 import resource
 import time
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from haca3_bids.bids.atomic import write_json
 from haca3_bids.checkpoints.formats import Checkpoint, load_checkpoint, load_fusion
 from haca3_bids.checkpoints.registry import MEDIAN, fusion_for, resolve
 from haca3_bids.digest import file_sha256
 from haca3_bids.errors import BadInput, Haca3Error, InputOutputFailure, UsageError
-from haca3_bids.harmonization.engine import EXTRAS, Harmonized, encode_target, harmonize
+from haca3_bids.harmonization.engine import EXTRAS, Harmonized, encode_targets, harmonize
 from haca3_bids.harmonization.super_resolution import SLOPPY_STEPS, STEPS, super_resolved
-from haca3_bids.harmonization.target import Target
 from haca3_bids.networks.fusion import FusionNet
 from haca3_bids.networks.mixture import Mixture
 from haca3_bids.option import labels
-from haca3_bids.partial import partial_file
+from haca3_bids.records.engine import (
+    EncodeJob,
+    EncodeResult,
+    EngineResult,
+    HarmonizedImage,
+    HarmonizeJob,
+    ReferenceCodes,
+    SuperResolveJob,
+    SuperResolveResult,
+    WeightsUsed,
+)
+from haca3_bids.records.files import Refusal, from_json
+from haca3_bids.records.target import Target
 from haca3_bids.settings import WHITE_MATTER_PEAK, HarmonizationSettings
 from haca3_bids.volumes.volume import Volume, load_volume, save_volume
 
 logger = logging.getLogger(__name__)
 
-Json = dict[str, Any]
+
+@dataclass(frozen=True)
+class Networks:
+    """The networks that settings name, and what is said of their files."""
+
+    checkpoint: Checkpoint
+    fusion: FusionNet | None
+    weights: WeightsUsed
+    fusion_weights: WeightsUsed | None = None
+
+
+@dataclass(frozen=True)
+class Header:
+    """What every job says."""
+
+    task: str
+    out_dir: str
 
 
 def run_job(file: Path) -> int:
     """Do what the file asks, leave ``result.json`` in its ``out_dir``, and return the exit code."""
-    job = json.loads(file.read_text())
-    out_dir = Path(job["out_dir"])
+    text = file.read_text()
+    header = from_json(text, Header)
+    out_dir = Path(header.out_dir)
+    kind, work = TASKS[header.task]
+    result: object
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
-        result, code = TASKS[job["task"]](job, out_dir), 0
+        result, code = work(from_json(text, kind), out_dir), 0
     except Haca3Error as error:
-        result, code = _described(error), error.exit_code
+        result, code = Refusal(error.failure()), error.exit_code
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES):
             raise
         failure = InputOutputFailure(f"Writing to {out_dir} failed ({error.strerror}).", "Is the disk full?")
-        result, code = _described(failure), failure.exit_code
-    write_json(result, out_dir / "result.json")
+        result, code = Refusal(failure.failure()), failure.exit_code
+    write_json(out_dir / "result.json", result)
     return code
 
 
-def harmonize_job(job: Json, out_dir: Path) -> Json:
+def harmonize_job(job: HarmonizeJob, out_dir: Path) -> EngineResult:
     """Harmonize files that share a grid: the images go to ``out_dir``, what is known of them into the result."""
-    start = time.monotonic()
-    settings = HarmonizationSettings(**job["settings"])
-    targets = [Target.from_json(fields) for fields in job["targets"]]
-    names = [file_name(target) for target in targets]
+    start, settings = time.monotonic(), job.settings
+    names = [file_name(target) for target in job.targets]
     if len(set(names)) < len(names):
         raise UsageError("Two targets have one name and one contrast.", "Name them: --target NAME=VALUE.")
-    extras = _checked_extras(job.get("extras", ()))
-    checkpoint, fusion, weights = load_networks(settings)
+    _check_extras(job.extras)
+    networks = load_networks(settings)
+    checkpoint = networks.checkpoint
     images = harmonize(
-        _loaded(job["sources"]),
-        targets,
+        _loaded(job.sources),
+        job.targets,
         checkpoint,
-        fusion,
+        networks.fusion,
         settings,
-        coverage=_masks(job.get("coverage") or {}),
-        white_matter=load_mask(job.get("white_matter")),
-        head_mask=load_mask(job.get("head_mask")),
-        content=load_mask(job.get("content")),
-        brain=load_mask(job.get("brain")),
-        white=job.get("white"),
-        protocols=job.get("protocols"),
-        extras=extras,
+        coverage=_masks(job.coverage),
+        white_matter=load_mask(job.white_matter),
+        head_mask=load_mask(job.head_mask),
+        content=load_mask(job.content),
+        brain=load_mask(job.brain),
+        white=job.white,
+        protocols=job.protocols,
+        extras=job.extras,
     )
-    written = [
-        write_image(image, out_dir, name, extras, job.get("in_template", True)) | reached(image, checkpoint, settings)
+    after = reached(images, checkpoint, settings)
+    written = tuple(
+        _measured(write_image(image, out_dir, name, job.extras), after.get(image.target.key))
         for image, name in zip(images, names, strict=True)
-    ]
-    references = {
-        contrast: {"theta": list(one.theta), "eta": list(one.eta), "clean_eta": list(one.clean_eta)}
-        for contrast, one in checkpoint.references.items()
-    }
-    return {"images": written, "references": references} | weights | facts(images[0], settings, start)
+    )
+    known = {name: ReferenceCodes(one.theta, one.eta, one.clean_eta) for name, one in checkpoint.references.items()}
+    return replace(facts(images[0], networks, settings, start), images=written, references=known)
 
 
-def encode_job(job: Json, out_dir: Path) -> Json:  # noqa: ARG001
+def encode_job(job: EncodeJob, out_dir: Path) -> EncodeResult:  # noqa: ARG001
     """The targets that images set, one for each contrast."""
-    settings = HarmonizationSettings(**job["settings"])
-    checkpoint, _, weights = load_networks(settings, with_fusion=False)
-    coverage, head = _masks(job.get("coverage") or {}), load_mask(job.get("head_mask"))
-    targets = [
-        encode_target(
-            load_volume(path),
-            contrast,
-            checkpoint,
-            settings,
-            name=job["name"],
-            origin=job.get("origin", "an image"),
-            coverage=coverage.get(contrast),
-            head_mask=head,
-            white=job.get("white"),
-        )
-        for contrast, path in job["images"].items()
-    ]
-    return {"targets": [target.to_json() for target in targets]} | weights
+    checkpoint = load_networks(job.settings, with_fusion=False).checkpoint
+    targets = encode_targets(
+        _loaded(job.images),
+        checkpoint,
+        job.settings,
+        name=job.name,
+        origin=job.origin,
+        coverage=_masks(job.coverage),
+        white=job.white,
+    )
+    return EncodeResult(tuple(targets))
 
 
-def super_resolve_job(job: Json, out_dir: Path) -> Json:
+def super_resolve_job(job: SuperResolveJob, out_dir: Path) -> SuperResolveResult:
     """One scan with thin slices in place of thick ones."""
-    torch.set_num_threads(max(1, int(job["threads"])))
-    steps = SLOPPY_STEPS if job["sloppy"] else STEPS
-    volume = super_resolved(load_volume(job["image"]), int(job["axis"]), int(job["seed"]), steps)
-    save_volume(volume, out_dir / "thin.nii.gz")
-    return {"file": "thin.nii.gz"}
+    torch.set_num_threads(max(1, job.threads))
+    steps = SLOPPY_STEPS if job.sloppy else STEPS
+    save_volume(super_resolved(load_volume(job.image), job.axis, job.seed, steps), out_dir / "thin.nii.gz")
+    return SuperResolveResult("thin.nii.gz")
 
 
-TASKS = {"harmonize": harmonize_job, "encode": encode_job, "super_resolve": super_resolve_job}
+TASKS: Mapping[str, tuple[type, Callable[[Any, Path], object]]] = {
+    "harmonize": (HarmonizeJob, harmonize_job),
+    "encode": (EncodeJob, encode_job),
+    "super_resolve": (SuperResolveJob, super_resolve_job),
+}
 
 
-def load_networks(
-    settings: HarmonizationSettings, with_fusion: bool = True
-) -> tuple[Checkpoint, FusionNet | None, Json]:
-    """The networks that the settings name, and what the sidecar says of their files."""
+def load_networks(settings: HarmonizationSettings, with_fusion: bool = True) -> Networks:
+    """The networks that the settings name."""
     checkpoint = load_checkpoint(resolve(settings.weights), settings.variant)
-    variant = checkpoint.variant
-    weights: Json = {"weights": {"name": checkpoint.name, "sha256": checkpoint.sha256, "variant": variant}}
+    weights = WeightsUsed(checkpoint.name, checkpoint.sha256, checkpoint.variant)
     if not with_fusion or isinstance(checkpoint.model, Mixture):
-        return checkpoint, None, weights
+        return Networks(checkpoint, None, weights)
     wanted = fusion_for(settings.weights, settings.fusion_weights)
     if wanted == MEDIAN:
-        return checkpoint, None, weights | {"fusion": {"name": MEDIAN, "sha256": None}}
+        return Networks(checkpoint, None, weights, WeightsUsed(MEDIAN))
     path = resolve(wanted, "fusion")
     name = wanted if path != Path(wanted) else path.stem
-    return checkpoint, load_fusion(path), weights | {"fusion": {"name": name, "sha256": file_sha256(path)}}
+    return Networks(checkpoint, load_fusion(path), weights, WeightsUsed(name, file_sha256(path)))
 
 
-def write_image(image: Harmonized, out_dir: Path, name: str, extras: list[str], in_template: bool) -> Json:
+def write_image(image: Harmonized, out_dir: Path, name: str, extras: Sequence[str]) -> HarmonizedImage:
     """Write one harmonized image and what goes with it; the files in the answer are relative to ``out_dir``."""
     files: dict[str, tuple[Volume, type[np.generic]]] = {"image": (image.image, np.float32)}
     if image.std is not None and "std" in extras:
@@ -150,56 +170,70 @@ def write_image(image: Harmonized, out_dir: Path, name: str, extras: list[str], 
     files |= {f"attention{source}": (weights, np.float32) for source, weights in image.attention_maps.items()}
     paths = {part: f"{name}.nii.gz" if part == "image" else f"{name}_{part}.nii.gz" for part in files}
     for part, (volume, dtype) in files.items():
-        save_volume(volume, out_dir / paths[part], in_template=in_template, dtype=dtype)
-    return described(image) | {
-        "file": paths["image"],
-        "std": paths.get("std"),
-        "beta": paths.get("beta"),
-        "attention_maps": {source: paths[f"attention{source}"] for source in image.attention_maps},
-    }
+        save_volume(volume, out_dir / paths[part], in_template=True, dtype=dtype)
+    return replace(
+        described(image),
+        file=paths["image"],
+        std=paths.get("std"),
+        beta=paths.get("beta"),
+        attention_maps={source: paths[f"attention{source}"] for source in image.attention_maps},
+    )
 
 
-def reached(image: Harmonized, checkpoint: Checkpoint, settings: HarmonizationSettings) -> Json:
-    """Theta and eta of the harmonized image itself; empty where it shows nothing to encode."""
-    try:
-        white = WHITE_MATTER_PEAK if image.white_matter_peak else None
-        found = encode_target(image.image, image.target.contrast, checkpoint, settings, white=white)
-    except BadInput as error:
-        logger.warning("The harmonized %s cannot be encoded: %s", image.target.contrast, error.sentence)
-        return {}
-    return {"theta_after": list(found.theta), "eta_after": list(found.eta)}
+def reached(images: Sequence[Harmonized], checkpoint: Checkpoint, settings: HarmonizationSettings) -> dict[str, Target]:
+    """Theta and eta of the harmonized images themselves, by key; without those that show nothing to encode.
+
+    The images of one target are a session of their own and are measured together.
+    """
+    found: dict[str, Target] = {}
+    for name in dict.fromkeys(image.target.name for image in images):
+        own = {image.target.contrast: image for image in images if image.target.name == name}
+        white = WHITE_MATTER_PEAK if all(image.white_matter_peak for image in own.values()) else None
+        volumes = {contrast: image.image for contrast, image in own.items()}
+        try:
+            measured = encode_targets(volumes, checkpoint, settings, name=name, white=white)
+            found |= {one.key: one for one in measured}
+        except BadInput as error:
+            logger.warning("The harmonized %s cannot be encoded: %s", ", ".join(own), error.sentence)
+    return found
 
 
-def described(image: Harmonized) -> Json:
-    """What is known of one harmonized image, as JSON values."""
-    return {
-        "target": image.target.to_json(),
-        "scale": image.scale,
-        "white_matter_peak": image.white_matter_peak,
-        "cut_share": image.cut_share,
-        "covered_share": image.covered_share,
-        "brain_without_source": image.brain_without_source,
-        "sources": {source: asdict(report) for source, report in image.sources.items()},
-    }
+def _measured(written: HarmonizedImage, after: Target | None) -> HarmonizedImage:
+    return written if after is None else replace(written, theta_after=after.theta, eta_after=after.eta)
 
 
-def facts(image: Harmonized, settings: HarmonizationSettings, start: float) -> Json:
-    """How the result came about: the settings that are reported, what was used of them, time and memory."""
-    return {name: getattr(settings, name) for name in labels(HarmonizationSettings)} | {
-        "device": image.device,
-        "precision": image.precision,
-        "beta": image.anatomy,
-        "samples": settings.samples if settings.beta == "sample" else 1,
-        "like_authors": settings.like_authors,
-        "background": settings.background,
-        "seconds": round(time.monotonic() - start, 1),
-        "peak_memory_bytes": peak_memory_bytes(),
-    }
+def described(image: Harmonized) -> HarmonizedImage:
+    """What is known of one harmonized image, before it has a file."""
+    return HarmonizedImage(
+        image.target,
+        image.sources,
+        scale=image.scale,
+        white_matter_peak=image.white_matter_peak,
+        cut_share=image.cut_share,
+        covered_share=image.covered_share,
+        brain_without_source=image.brain_without_source,
+    )
+
+
+def facts(image: Harmonized, networks: Networks, settings: HarmonizationSettings, start: float) -> EngineResult:
+    """How the result came about: weights, the settings that are reported, what was used of them, time and memory."""
+    reported = {name: getattr(settings, name) for name in labels(HarmonizationSettings)}
+    used = {"device": image.device, "precision": image.precision, "beta": image.anatomy}
+    return EngineResult(
+        weights=networks.weights,
+        fusion=networks.fusion_weights,
+        samples=settings.samples if settings.beta == "sample" else 1,
+        like_authors=settings.like_authors,
+        background=settings.background,
+        seconds=round(time.monotonic() - start, 1),
+        peak_memory_bytes=peak_memory_bytes(),
+        **reported | used,
+    )
 
 
 def file_name(target: Target) -> str:
     """What the files of a target begin with."""
-    return f"desc-haca3{target.name}_{target.contrast}"
+    return f"desc-{target.key}"
 
 
 def load_mask(path: str | None) -> Volume | None:
@@ -218,22 +252,6 @@ def peak_memory_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def write_json(content: Mapping[str, Any], path: Path) -> None:
-    """Write JSON that appears whole or not at all; what is not a finite number becomes null."""
-    with partial_file(path) as partial:
-        partial.write_text(json.dumps(_finite(content), indent=2, allow_nan=False) + "\n")
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _finite(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value
-
-
 def _loaded(files: Mapping[str, str]) -> dict[str, Volume]:
     return {contrast: load_volume(path) for contrast, path in files.items()}
 
@@ -242,12 +260,7 @@ def _masks(files: Mapping[str, str]) -> dict[str, Volume]:
     return {contrast: load_volume(path, may_be_constant=True) for contrast, path in files.items()}
 
 
-def _checked_extras(extras: Any) -> list[str]:
+def _check_extras(extras: Sequence[str]) -> None:
     unknown = sorted(set(extras) - set(EXTRAS))
     if unknown:
         raise UsageError(f"{', '.join(unknown)} cannot be written.", f"Choose among {', '.join(EXTRAS)}.")
-    return list(extras)
-
-
-def _described(error: Haca3Error) -> Json:
-    return {"error": {"class": type(error).__name__, "sentence": error.sentence, "hint": error.hint}}

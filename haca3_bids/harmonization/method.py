@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haca3_bids.harmonization.prepare import Prepared
-from haca3_bids.harmonization.target import Target
 from haca3_bids.intensity.percentile import Array, Mask
+from haca3_bids.records.engine import SourceReport as SourceReport
+from haca3_bids.records.target import Target
 
 
 @dataclass(frozen=True)
@@ -52,19 +53,6 @@ class Codes:
     scale: float  # intensity of the image that is 1 to the networks
     residual: float | None = None  # what theta does not explain of the image, relative to white matter
     looks_like: str | None = None  # the contrast whose images have the most similar theta
-
-
-@dataclass(frozen=True)
-class SourceReport:
-    """What the networks said of one source."""
-
-    theta: tuple[float, ...]
-    eta: tuple[float, ...]
-    attention: float  # mean over the brain, or over all voxels that were harmonized where that is not known
-    scale: float  # intensity of the image that is 1 to the networks
-    brain_covered: float | None = None  # share of the brain in its field of view
-    residual: float | None = None
-    looks_like: str | None = None
 
 
 @dataclass(frozen=True)

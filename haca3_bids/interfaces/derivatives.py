@@ -1,15 +1,18 @@
-"""Nodes at the end of a session: write its files into the dataset, then the page of its subject."""
+"""The node at the end of a session: write its files into the dataset."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from nipype.interfaces.base import BaseInterface, BaseInterfaceInputSpec, File, TraitedSpec, isdefined, traits
+from nipype.interfaces.base import BaseInterfaceInputSpec, File, SimpleInterface, TraitedSpec, isdefined, traits
 
-from haca3_bids.bids.derivatives import Context, Products, write_session
-from haca3_bids.reports.subject import write_subject_page
+from haca3_bids.bids.derivatives import Products, write_session
+from haca3_bids.bids.record import Context
+from haca3_bids.records.engine import EngineResult
+from haca3_bids.records.files import from_json
+from haca3_bids.records.preprocessing import Preprocessing
+from haca3_bids.records.session import Figure, Quality
 
 
 class WriteSessionInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
@@ -24,8 +27,8 @@ class WriteSessionInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
     record = File(exists=True, mandatory=True, desc="record of the preprocessing")
     result = File(exists=True, mandatory=True, desc="result of the engine")
     native = traits.List(File(exists=True), desc="harmonized images on the reference's own grid")
-    figures = File(exists=True, desc="list of figures as JSON")
-    quality = File(exists=True, desc="quality numbers and verdict as JSON")
+    figures = File(exists=True, mandatory=True, desc="list of figures as JSON")
+    quality = File(exists=True, mandatory=True, desc="quality numbers and verdict as JSON")
 
 
 class WriteSessionOutputSpec(TraitedSpec):  # type: ignore[misc]
@@ -34,8 +37,8 @@ class WriteSessionOutputSpec(TraitedSpec):  # type: ignore[misc]
     record = File(desc="record of the session in the dataset")
 
 
-class WriteSession(BaseInterface):  # type: ignore[misc]
-    """Write the files of one session into the dataset, all at once, and its subject's page. Never cached."""
+class WriteSession(SimpleInterface):  # type: ignore[misc]
+    """Write the files of one session into the dataset, all at once. Never cached."""
 
     input_spec = WriteSessionInputSpec
     output_spec = WriteSessionOutputSpec
@@ -44,47 +47,20 @@ class WriteSession(BaseInterface):  # type: ignore[misc]
     def _run_interface(self, runtime: Any) -> Any:
         inputs = self.inputs
         context: Context = inputs.context
-        preprocessing = json.loads(Path(inputs.record).read_text())
-        result = json.loads(Path(inputs.result).read_text())
         products = Products(
             preproc=_paths(inputs.contrasts, inputs.preproc),
             to_reference=_paths(inputs.contrasts, inputs.to_reference),
             to_template=Path(inputs.to_template),
             from_template=Path(inputs.from_template),
-            preprocessing=preprocessing,
-            result=result,
+            preprocessing=from_json(Path(inputs.record).read_bytes(), Preprocessing),
+            result=from_json(Path(inputs.result).read_bytes(), EngineResult),
             native=[Path(path) for path in inputs.native] if isdefined(inputs.native) else [],
-            figures=json.loads(Path(inputs.figures).read_text()) if isdefined(inputs.figures) else [],
-            seconds=_seconds(preprocessing, result),
-            memory_mb=_memory_mb(preprocessing, result),
-            quality=json.loads(Path(inputs.quality).read_text()) if isdefined(inputs.quality) else {},
+            figures=from_json(Path(inputs.figures).read_bytes(), tuple[Figure, ...]),
+            quality=from_json(Path(inputs.quality).read_bytes(), Quality),
         )
-        self._record = write_session(context, products)
-        write_subject_page(context.output_dir, context.session.subject)
+        self._results["record"] = str(write_session(context, products))
         return runtime
-
-    def _list_outputs(self) -> dict[str, Any]:
-        return {"record": str(self._record)}
 
 
 def _paths(contrasts: list[str], files: list[str]) -> dict[str, Path]:
     return {contrast: Path(path) for contrast, path in zip(contrasts, files, strict=True)}
-
-
-def _seconds(preprocessing: dict[str, Any], result: dict[str, Any]) -> dict[str, float]:
-    """Seconds of each step, those of preprocessing summed over the contrasts."""
-    seconds: dict[str, float] = {}
-    for own in (preprocessing, *preprocessing.get("contrasts", {}).values()):
-        for step, value in own.get("seconds", {}).items():
-            seconds[step] = seconds.get(step, 0.0) + float(value)
-    return seconds | {"harmonization": float(result.get("seconds", 0.0))}
-
-
-def _memory_mb(preprocessing: dict[str, Any], result: dict[str, Any]) -> dict[str, float]:
-    """The most memory that each step held, in any contrast."""
-    most: dict[str, float] = {}
-    for own in (preprocessing, *preprocessing.get("contrasts", {}).values()):
-        for step, value in own.get("memory_mb", {}).items():
-            most[step] = max(most.get(step, 0.0), float(value))
-    networks = result.get("peak_memory_bytes")
-    return most | ({"harmonization": round(networks / 1e6)} if networks else {})

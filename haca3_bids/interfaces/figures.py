@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from nipype.interfaces.base import BaseInterface, BaseInterfaceInputSpec, File, TraitedSpec, isdefined, traits
+from nipype.interfaces.base import BaseInterfaceInputSpec, File, SimpleInterface, TraitedSpec, isdefined, traits
 
-from haca3_bids.bids.describe import target_key
-from haca3_bids.bids.names import target_desc
 from haca3_bids.preprocessing.resampling import resample
 from haca3_bids.preprocessing.template import load_template
 from haca3_bids.preprocessing.transforms import read_itk
+from haca3_bids.records.engine import EngineResult
+from haca3_bids.records.files import from_json, to_json
+from haca3_bids.records.preprocessing import Preprocessing
+from haca3_bids.records.session import Figure
+from haca3_bids.records.target import Target
 from haca3_bids.reports.figures import draw_histogram, draw_registration
 from haca3_bids.reports.flicker import draw_flicker
 from haca3_bids.reports.pixels import save_jpeg, slice_rows
@@ -22,7 +24,6 @@ from haca3_bids.settings import WHITE_MATTER_PEAK
 from haca3_bids.volumes.scan import load_scan
 from haca3_bids.volumes.volume import Volume, load_volume
 
-Figure = dict[str, Any]
 DIFFERENCE_LIMIT = 0.5 * WHITE_MATTER_PEAK  # full colour
 
 
@@ -48,7 +49,7 @@ class DrawOutputSpec(TraitedSpec):  # type: ignore[misc]
     figures = File(exists=True, desc="list of figures as JSON, files absolute")
 
 
-class DrawFigures(BaseInterface):  # type: ignore[misc]
+class DrawFigures(SimpleInterface):  # type: ignore[misc]
     """Registration and bias flickers, histograms, and slices of sources, results and maps of one session."""
 
     input_spec = DrawInputSpec
@@ -57,12 +58,14 @@ class DrawFigures(BaseInterface):  # type: ignore[misc]
     def _run_interface(self, runtime: Any) -> Any:
         folder = Path(runtime.cwd)
         figures = [*self._preprocessing(folder), *self._harmonization(folder)]
-        Path(folder, "figures.json").write_text(json.dumps(figures))
+        path = folder / "figures.json"
+        path.write_text(to_json(figures))
+        self._results["figures"] = str(path)
         return runtime
 
     def _preprocessing(self, folder: Path) -> Iterator[Figure]:
         inputs = self.inputs
-        record = json.loads(Path(inputs.record).read_text())
+        facts = from_json(Path(inputs.record).read_bytes(), Preprocessing).contrasts
         images = {c: load_volume(path) for c, path in zip(inputs.contrasts, inputs.preproc, strict=True)}
         first, brain = images[inputs.reference], self._brain()
         for contrast, image in images.items():
@@ -72,26 +75,26 @@ class DrawFigures(BaseInterface):  # type: ignore[misc]
                 words = f"{contrast} registered to the {inputs.reference}"
                 yield (figure := _entry("coregistration", contrast, None, folder, words))
                 whites = [white_of_brain(volume, brain) for volume in (first, image)]
-                draw_flicker(first, image, (inputs.reference, contrast), Path(figure["file"]), whites)
+                draw_flicker(first, image, (inputs.reference, contrast), Path(figure.file), whites)
             yield (figure := _entry("bias", contrast, None, folder, f"{contrast} before and after bias correction"))
             found = self._uncorrected(contrast, image)
             whites = [white_of_brain(volume, brain) for volume in (found, image)]
-            draw_flicker(found, image, ("as found", "corrected"), Path(figure["file"]), whites)
-            if isdefined(inputs.white_matter):
-                peak = float(record["contrasts"][contrast]["white_matter_peak"])
+            draw_flicker(found, image, ("as found", "corrected"), Path(figure.file), whites)
+            peak = facts[contrast].white_matter_peak
+            if isdefined(inputs.white_matter) and peak is not None:
                 yield (figure := _entry("histogram", contrast, None, folder, f"{contrast}: white-matter peak"))
-                draw_histogram(image, load_volume(inputs.white_matter), peak, figure["file"])
+                draw_histogram(image, load_volume(inputs.white_matter), peak, figure.file)
 
     def _registration(self, folder: Path, contrast: str, image: Volume) -> Iterator[Figure]:
         inputs = self.inputs
         if isdefined(inputs.brain_mask):
             yield (figure := _entry("outline", contrast, None, folder, "The template's brain on the image"))
-            draw_registration(image, load_volume(inputs.brain_mask), figure["file"])
+            draw_registration(image, load_volume(inputs.brain_mask), figure.file)
         if isdefined(inputs.template):
             yield (figure := _entry("registration", contrast, None, folder, "Registration to the template"))
             template = template_head(inputs.template, image)
             whites = [white_end(template), white_of_brain(image, self._brain())]
-            draw_flicker(template, image, ("template", contrast), Path(figure["file"]), whites)
+            draw_flicker(template, image, ("template", contrast), Path(figure.file), whites)
 
     def _brain(self) -> Volume | None:
         path = self.inputs.brain_mask
@@ -108,10 +111,9 @@ class DrawFigures(BaseInterface):  # type: ignore[misc]
 
     def _harmonization(self, folder: Path) -> Iterator[Figure]:
         sources = dict(zip(self.inputs.contrasts, self.inputs.preproc, strict=True))
-        for image in json.loads(Path(self.inputs.result).read_text())["images"]:
-            target = image["target"]
-            contrast = str(target["contrast"])
-            harmonized = load_volume(image["file"])
+        for image in from_json(Path(self.inputs.result).read_bytes(), EngineResult).images:
+            target, contrast = image.target, image.target.contrast
+            harmonized = load_volume(image.file)
             brain = self._brain()
             white = white_of_brain(harmonized, brain)
             shown = contrast if contrast in sources else self.inputs.reference
@@ -121,15 +123,12 @@ class DrawFigures(BaseInterface):  # type: ignore[misc]
             if shown == contrast and harmonized.has_grid_of(source):
                 change = harmonized.with_data(harmonized.data - source.data)
                 yield _slices(folder, target, "difference", change, "difference", DIFFERENCE_LIMIT)
-            if image.get("std"):
-                spread = load_volume(image["std"], may_be_constant=True)
+            if image.std:
+                spread = load_volume(image.std, may_be_constant=True)
                 yield _slices(folder, target, "uncertainty", spread, "coloured", white_end(spread))
-            for name, path in (image.get("attention_maps") or {}).items():
+            for name, path in image.attention_maps.items():
                 weights = load_volume(path, may_be_constant=True)
                 yield _slices(folder, target, f"attention {name}", weights, "coloured", 1.0)
-
-    def _list_outputs(self) -> dict[str, Any]:
-        return {"figures": str(Path.cwd() / "figures.json")}
 
 
 class DrawTargetInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
@@ -146,7 +145,7 @@ class DrawTargetOutputSpec(TraitedSpec):  # type: ignore[misc]
     pictures = traits.List(File(exists=True), desc="slices of each image, in the same order")
 
 
-class DrawTarget(BaseInterface):  # type: ignore[misc]
+class DrawTarget(SimpleInterface):  # type: ignore[misc]
     """Slices of the images that are made targets, ``CONTRAST.jpg`` each, for the reports of others."""
 
     input_spec = DrawTargetInputSpec
@@ -155,16 +154,12 @@ class DrawTarget(BaseInterface):  # type: ignore[misc]
     def _run_interface(self, runtime: Any) -> Any:
         mask = self.inputs.brain_mask
         brain = load_volume(mask, may_be_constant=True) if isdefined(mask) else None
-        for path, picture in zip(self.inputs.preproc, self._pictures(Path(runtime.cwd)), strict=True):
+        pictures = [Path(runtime.cwd) / f"{contrast}.jpg" for contrast in self.inputs.contrasts]
+        for path, picture in zip(self.inputs.preproc, pictures, strict=True):
             image = load_volume(path)
             save_jpeg(slice_rows(image, "grey", white_of_brain(image, brain)), picture)
+        self._results["pictures"] = [str(picture) for picture in pictures]
         return runtime
-
-    def _pictures(self, folder: Path) -> list[Path]:
-        return [folder / f"{contrast}.jpg" for contrast in self.inputs.contrasts]
-
-    def _list_outputs(self) -> dict[str, Any]:
-        return {"pictures": [str(path) for path in self._pictures(Path.cwd())]}
 
 
 def template_head(name: str, grid: Volume) -> Volume:
@@ -173,17 +168,16 @@ def template_head(name: str, grid: Volume) -> Volume:
     return load_template(name).head
 
 
-def _slices(folder: Path, target: Figure, role: str, volume: Volume, painter: str, top: float) -> Figure:
+def _slices(folder: Path, target: Target, role: str, volume: Volume, painter: str, top: float) -> Figure:
     """Draw slices of one volume and return the figure's entry."""
-    words = f"{target['contrast']} to {target['name'] or 'the built-in reference'}: {role}"
-    figure = _entry("slices", str(target["contrast"]), target, folder, words, role)
-    save_jpeg(slice_rows(volume, painter, top), Path(figure["file"]))
+    words = f"{target.contrast} to {target.name or 'the built-in reference'}: {role}"
+    figure = _entry("slices", target.contrast, target, folder, words, role)
+    save_jpeg(slice_rows(volume, painter, top), Path(figure.file))
     return figure
 
 
-def _entry(kind: str, contrast: str, target: Figure | None, folder: Path, title: str, role: str = "") -> Figure:
+def _entry(kind: str, contrast: str, target: Target | None, folder: Path, title: str, role: str = "") -> Figure:
     words = "".join(part.capitalize() for part in (role or kind).split())
-    desc = words if target is None else f"{target_desc(str(target['name']))}{words}"
+    desc = words if target is None else f"{target.desc}{words}"
     file = folder / f"desc-{desc}_{contrast}.{'jpg' if role else 'svg'}"
-    key = None if target is None else target_key(target)
-    return {"kind": kind, "role": role, "contrast": contrast, "target": key, "file": str(file), "title": title}
+    return Figure(kind, str(file), title, contrast, role, None if target is None else target.key)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from nipype.interfaces.base import BaseInterface, BaseInterfaceInputSpec, File, TraitedSpec, isdefined, traits
+from nipype.interfaces.base import BaseInterfaceInputSpec, File, SimpleInterface, TraitedSpec, isdefined, traits
 
-from haca3_bids import errors
-from haca3_bids.errors import Haca3Error, TemporaryFailure
+from haca3_bids.errors import TemporaryFailure
 from haca3_bids.execution.environment import child_environment
-from haca3_bids.settings import WHITE_MATTER_PEAK
+from haca3_bids.records.engine import EncodeJob, EncodeResult, EngineResult, HarmonizeJob, Job
+from haca3_bids.records.files import from_answer, from_json, to_json
+from haca3_bids.records.preprocessing import Preprocessing
+from haca3_bids.records.target import Target
+from haca3_bids.settings import WHITE_MATTER_PEAK, HarmonizationSettings
 
+T = TypeVar("T")
 ENGINE = "haca3_bids.harmonization"
 KILLED = "It was probably out of memory: give --mem, or a smaller --batch-size, or more memory to the job."
 LAST_LINES = 12  # of the process's messages, kept in the error
@@ -55,43 +59,36 @@ class HarmonizeOutputSpec(TraitedSpec):  # type: ignore[misc]
     others = traits.List(File(exists=True), desc="further images that the result names")
 
 
-class Harmonize(BaseInterface):  # type: ignore[misc]
+class Harmonize(SimpleInterface):  # type: ignore[misc]
     """Harmonize the sources of one session to all targets."""
 
     input_spec = HarmonizeInputSpec
     output_spec = HarmonizeOutputSpec
 
     def _run_interface(self, runtime: Any) -> Any:
-        inputs = self.inputs
-        job: dict[str, Any] = {
-            "task": "harmonize",
-            "sources": dict(zip(inputs.contrasts, inputs.preproc, strict=True)),
-            "coverage": _by_contrast(inputs),
-            "white_matter": inputs.white_matter if isdefined(inputs.white_matter) else None,
-            "head_mask": inputs.head_mask if _is_defaced(inputs) else None,
-            "brain": inputs.brain_mask if isdefined(inputs.brain_mask) else None,
-            "content": inputs.content if isdefined(inputs.content) else None,
-            "white": WHITE_MATTER_PEAK,
-            "protocols": json.loads(inputs.protocols),
-            "targets": json.loads(inputs.targets),
-            "extras": list(inputs.extras) if isdefined(inputs.extras) else [],
-        }
-        result = run_engine(job, Path(runtime.cwd), inputs)
-        for image in result["images"]:
-            _make_absolute(image, Path(runtime.cwd))
-        Path(runtime.cwd, "harmonization.json").write_text(json.dumps(result))
+        inputs, folder = self.inputs, Path(runtime.cwd)
+        job = HarmonizeJob(
+            settings=engine_settings(inputs),
+            out_dir=str(folder / "engine"),
+            sources=dict(zip(inputs.contrasts, inputs.preproc, strict=True)),
+            targets=from_json(inputs.targets, tuple[Target, ...]),
+            coverage=_by_contrast(inputs),
+            white_matter=_given(inputs.white_matter),
+            head_mask=_given(inputs.head_mask) if _is_defaced(inputs) else None,
+            brain=_given(inputs.brain_mask),
+            content=_given(inputs.content),
+            white=WHITE_MATTER_PEAK,
+            protocols=from_json(inputs.protocols, dict[str, tuple[float, ...]]),
+            extras=tuple(inputs.extras) if isdefined(inputs.extras) else (),
+        )
+        result = run_process(job, EngineResult, folder, inputs.threads)
+        images = tuple(image.moved(lambda path: str(folder / "engine" / path)) for image in result.images)
+        path = folder / "harmonization.json"
+        path.write_text(to_json(replace(result, images=images)))
+        self._results["result"] = str(path)
+        self._results["images"] = [image.file for image in images]
+        self._results["others"] = [other for image in images for other in image.others]
         return runtime
-
-    def _list_outputs(self) -> dict[str, Any]:
-        path = str(Path.cwd() / "harmonization.json")
-        images = json.loads(Path(path).read_text())["images"]
-        others = [
-            other
-            for image in images
-            for other in (image["std"], image["beta"], *image["attention_maps"].values())
-            if other
-        ]
-        return {"result": path, "images": [image["file"] for image in images], "others": others}
 
 
 class EncodeInputSpec(EngineInputSpec):
@@ -110,38 +107,42 @@ class EncodeOutputSpec(TraitedSpec):  # type: ignore[misc]
     targets = File(exists=True, desc="list of targets as JSON")
 
 
-class Encode(BaseInterface):  # type: ignore[misc]
+class Encode(SimpleInterface):  # type: ignore[misc]
     """Targets from the images of one session: one a contrast."""
 
     input_spec = EncodeInputSpec
     output_spec = EncodeOutputSpec
 
     def _run_interface(self, runtime: Any) -> Any:
-        images = dict(zip(self.inputs.contrasts, self.inputs.preproc, strict=True))
-        job: dict[str, Any] = {"task": "encode", "images": images, "white": WHITE_MATTER_PEAK}
-        job |= {"name": self.inputs.name, "origin": self.inputs.origin}
-        job["coverage"] = _by_contrast(self.inputs)
-        result = run_engine(job, Path(runtime.cwd), self.inputs)
-        Path(runtime.cwd, "targets.json").write_text(json.dumps(result["targets"]))
+        inputs, folder = self.inputs, Path(runtime.cwd)
+        job = EncodeJob(
+            settings=engine_settings(inputs),
+            out_dir=str(folder / "engine"),
+            images=dict(zip(inputs.contrasts, inputs.preproc, strict=True)),
+            name=inputs.name,
+            origin=inputs.origin,
+            coverage=_by_contrast(inputs),
+            white=WHITE_MATTER_PEAK,
+        )
+        result = run_process(job, EncodeResult, folder, inputs.threads)
+        path = folder / "targets.json"
+        path.write_text(to_json(result.targets))
+        self._results["targets"] = str(path)
         return runtime
 
-    def _list_outputs(self) -> dict[str, Any]:
-        return {"targets": str(Path.cwd() / "targets.json")}
+
+def engine_settings(inputs: Any) -> HarmonizationSettings:
+    """The settings of a node with what stays out of its hash."""
+    settings = from_json(inputs.settings, HarmonizationSettings)
+    return replace(settings, device=inputs.device, batch_size=inputs.batch_size, threads=inputs.threads)
 
 
-def run_engine(job: dict[str, Any], folder: Path, inputs: Any) -> dict[str, Any]:
-    """Run one job in a process of its own and return its result; its expected errors are raised as they are here."""
-    settings = json.loads(inputs.settings)
-    settings |= {"device": inputs.device, "batch_size": inputs.batch_size, "threads": inputs.threads}
-    return run_process(job | {"settings": settings, "out_dir": str(folder / "engine")}, folder, inputs.threads)
-
-
-def run_process(job: dict[str, Any], folder: Path, threads: int) -> dict[str, Any]:
-    """Run a job, which names its task and its ``out_dir``, in a process of its own; files and log go to ``folder``."""
-    out = Path(job["out_dir"])
+def run_process(job: Job, kind: type[T], folder: Path, threads: int) -> T:
+    """Run a job in a process of its own and return its answer; files and log go to ``folder``."""
+    out = Path(job.out_dir)
     out.mkdir(exist_ok=True)
     file = folder / "job.json"
-    file.write_text(json.dumps(job, indent=1))
+    file.write_text(to_json(job))
     (out / "result.json").unlink(missing_ok=True)
     done = subprocess.run(
         [sys.executable, "-m", ENGINE, str(file)],
@@ -152,39 +153,27 @@ def run_process(job: dict[str, Any], folder: Path, threads: int) -> dict[str, An
         stdin=subprocess.DEVNULL,
     )
     (folder / "engine.log").write_text(done.stdout + done.stderr)
-    return read_result(done.returncode, out / "result.json", done.stderr)
+    return read_result(done.returncode, out / "result.json", done.stderr, kind)
 
 
-def read_result(code: int, path: Path, messages: str) -> dict[str, Any]:
-    """The result of a finished process, or the error that it ended with."""
-    result = json.loads(path.read_text()) if path.exists() else {}
-    if code == 0 and result and "error" not in result:
-        return dict(result)
+def read_result(code: int, path: Path, messages: str, kind: type[T]) -> T:
+    """The answer of a finished process; the error that it ended with is raised here."""
     if code < 0:
         raise TemporaryFailure(f"The process of the networks was killed (signal {-code}).", KILLED)
-    error = result.get("error") or {}
-    kind = getattr(errors, str(error.get("class")), None)
-    if isinstance(kind, type) and issubclass(kind, Haca3Error):
-        raise kind(str(error.get("sentence")), str(error.get("hint", "")))
+    if path.exists():
+        return from_answer(path.read_bytes(), kind)
     last = "\n".join(messages.strip().splitlines()[-LAST_LINES:])
     raise RuntimeError(f"The process of the networks ended with code {code}.\n{last}")
 
 
 def _is_defaced(inputs: Any) -> bool:
     """Whether the face was taken from the reference: then no other contrast may give it back."""
-    if not isdefined(inputs.head_mask) or not isdefined(inputs.record):
-        return False
-    return bool(json.loads(Path(inputs.record).read_text()).get("defaced"))
+    return isdefined(inputs.record) and bool(from_json(Path(inputs.record).read_bytes(), Preprocessing).defaced)
+
+
+def _given(path: Any) -> str | None:
+    return str(path) if isdefined(path) else None
 
 
 def _by_contrast(inputs: Any) -> dict[str, str]:
     return dict(zip(inputs.contrasts, inputs.coverage, strict=True)) if isdefined(inputs.coverage) else {}
-
-
-def _make_absolute(image: dict[str, Any], folder: Path) -> None:
-    out = folder / "engine"
-    for key in ("file", "std", "beta"):
-        image[key] = str(out / image[key]) if image.get(key) else None
-    image["attention_maps"] = {
-        contrast: str(out / path) for contrast, path in (image.get("attention_maps") or {}).items()
-    }

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from nipype.interfaces.base import File, traits
@@ -16,6 +16,7 @@ from haca3_bids.preprocessing.longitudinal import common_frame
 from haca3_bids.preprocessing.registration import TemplateAlignment
 from haca3_bids.preprocessing.template import load_template
 from haca3_bids.preprocessing.transforms import inverse, write_itk
+from haca3_bids.records.preprocessing import Preprocessing
 from haca3_bids.volumes.volume import load_volume, save_volume
 
 
@@ -41,7 +42,7 @@ class FindFrame(Step):
     output_spec = FindFrameOutputSpec
     name_in_record = "frame"
 
-    def _work(self, folder: Path) -> dict[str, Any]:
+    def _work(self, folder: Path) -> Preprocessing:
         template = load_template(self.inputs.template)
         references = {
             visit: load_volume(path) for visit, path in zip(self.inputs.visits, self.inputs.references, strict=True)
@@ -55,7 +56,7 @@ class FindFrame(Step):
         head = template.head.with_data(found.head(template))
         save_volume(head, self._out("head", folder / "head.nii.gz"), in_template=True, dtype=np.uint8)
         save_volume(found.image, self._out("image", folder / "image.nii.gz"))
-        return {}
+        return Preprocessing()
 
 
 class PlaceInFrameInputSpec(StepInputSpec):
@@ -73,7 +74,7 @@ class PlaceInFrame(Step):
     output_spec = RegisterOutputSpec
     name_in_record = "register"
 
-    def _work(self, folder: Path) -> dict[str, Any]:
+    def _work(self, folder: Path) -> Preprocessing:
         content = json.loads(Path(self.inputs.frame).read_text())
         own = content[self.inputs.visit]
         alignment = TemplateAlignment(np.array(own["rigid"]), np.array(own["affine"]))
@@ -82,4 +83,4 @@ class PlaceInFrame(Step):
         write_itk(alignment.rigid, self._out("to_template", folder / "to_template.txt"))
         write_itk(inverse(alignment.rigid), self._out("from_template", folder / "from_template.txt"))
         write_itk(alignment.affine, self._out("affine", folder / "affine.txt"))
-        return {"registration": facts | {"visits": list(content)}}
+        return Preprocessing(registration=replace(facts, visits=tuple(content)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from haca3_bids.preprocessing import session
 from haca3_bids.preprocessing.registration import TemplateAlignment
 from haca3_bids.preprocessing.template import load_template
 from haca3_bids.preprocessing.transforms import inverse, read_itk, write_itk
+from haca3_bids.records.files import from_json, to_readable_json
+from haca3_bids.records.preprocessing import Preprocessing, ScanFacts, gathered
 from haca3_bids.volumes.scan import load_scan
 from haca3_bids.volumes.volume import Volume, load_volume, save_volume
 
@@ -49,7 +51,7 @@ class Register(Step):
     output_spec = RegisterOutputSpec
     name_in_record = "register"
 
-    def _work(self, folder: Path) -> dict[str, Any]:
+    def _work(self, folder: Path) -> Preprocessing:
         given = read_itk(self.inputs.to_template) if isdefined(self.inputs.to_template) else None
         reference = load_volume(self.inputs.reference)
         known = session.KnownMasks(_known(self.inputs.head_mask), _known(self.inputs.brain_mask))
@@ -57,7 +59,7 @@ class Register(Step):
         write_itk(found.rigid, self._out("to_template", folder / "to_template.txt"))
         write_itk(inverse(found.rigid), self._out("from_template", folder / "from_template.txt"))
         write_itk(found.affine, self._out("affine", folder / "affine.txt"))
-        return {"registration": facts}
+        return Preprocessing(registration=facts)
 
 
 class CoregisterInputSpec(StepInputSpec):
@@ -80,11 +82,11 @@ class Coregister(Step):
     output_spec = CoregisterOutputSpec
     name_in_record = "coregister"
 
-    def _work(self, folder: Path) -> dict[str, Any]:
+    def _work(self, folder: Path) -> ScanFacts:
         path = self._out("to_reference", folder / "to_reference.txt")
         if not isdefined(self.inputs.moving):
             write_itk(np.eye(4), path)
-            return {"registration_problem": ""}
+            return ScanFacts()
         moving, reference = load_volume(self.inputs.moving), load_volume(self.inputs.reference)
         pull, facts = session.coregistered(moving, reference, self._settings, self.inputs.contrast)
         write_itk(pull, path)
@@ -113,7 +115,7 @@ class EstimateBias(Step):
     output_spec = VolumeOutputSpec
     name_in_record = "n4"
 
-    def _work(self, folder: Path) -> dict[str, Any]:
+    def _work(self, folder: Path) -> ScanFacts:
         inputs = self.inputs
         given = _known(inputs.brain_mask)
         field = session.field_in_brain(
@@ -125,7 +127,7 @@ class EstimateBias(Step):
             given,
         )
         save_volume(field, self._out("out_file", folder / "log_field.nii.gz"))
-        return {}
+        return ScanFacts()
 
 
 class ResampleInputSpec(StepInputSpec):
@@ -150,14 +152,14 @@ class Resample(Step):
     output_spec = ResampleOutputSpec
     name_in_record = "resample"
 
-    def _work(self, folder: Path) -> dict[str, Any]:
+    def _work(self, folder: Path) -> ScanFacts:
         inputs = self.inputs
         pull = read_itk(inputs.to_reference) @ read_itk(inputs.to_template)
         raw, field = load_scan(inputs.in_file).image, load_volume(inputs.field)
         image, covered = session.on_template_grid(raw, field, load_template(inputs.template).head, pull, self._settings)
         save_volume(image, self._out("out_file", folder / "unscaled.nii"), in_template=True)
         save_volume(covered, self._out("coverage", folder / "coverage.nii.gz"), in_template=True, dtype=np.uint8)
-        return {"coverage": float(covered.data.mean())}
+        return ScanFacts(coverage=float(covered.data.mean()))
 
 
 class MasksInputSpec(AlignedInputSpec):
@@ -185,7 +187,7 @@ class Masks(Step):
     output_spec = MasksOutputSpec
     name_in_record = "masks"
 
-    def _work(self, folder: Path) -> dict[str, Any]:
+    def _work(self, folder: Path) -> Preprocessing:
         inputs = self.inputs
         reference, covered = load_volume(inputs.reference), _mask(inputs.coverage)
         template, alignment = load_template(inputs.template), _alignment(inputs)
@@ -195,7 +197,7 @@ class Masks(Step):
             save_volume(mask, self._out(key, folder / f"{key}.nii.gz"), in_template=True, dtype=np.uint8)
         self._results["defaced"] = masks.defaced
         cut = session.cut_share(load_volume(inputs.native), template.head, alignment.rigid)
-        return {"defaced": masks.defaced, "cut_share": cut, "template": template.space}
+        return Preprocessing(defaced=masks.defaced, cut_share=cut, template=template.space)
 
 
 class ScaleInputSpec(StepInputSpec):
@@ -216,14 +218,14 @@ class Scale(Step):
     output_spec = VolumeOutputSpec
     name_in_record = "white_matter"
 
-    def _work(self, folder: Path) -> dict[str, Any]:
+    def _work(self, folder: Path) -> ScanFacts:
         inputs = self.inputs
         core = _mask(inputs.white_matter) & _mask(inputs.coverage)
         head = _mask(inputs.head_mask)
         limit_to = head if inputs.defaced and not inputs.is_reference else None
         image, raw_peak, peak = session.scaled(load_volume(inputs.in_file), core, limit_to)
         save_volume(image, self._out("out_file", folder / f"preproc_{inputs.contrast}.nii.gz"), in_template=True)
-        return {"white_matter_peak_raw": raw_peak, "white_matter_peak": peak}
+        return ScanFacts(white_matter_peak_raw=raw_peak, white_matter_peak=peak)
 
 
 class CollectInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
@@ -246,9 +248,9 @@ class Collect(SimpleInterface):  # type: ignore[misc]
     output_spec = CollectOutputSpec
 
     def _run_interface(self, runtime: Any) -> Any:
-        pieces = [json.loads(piece) for piece in self.inputs.facts]
+        pieces = [from_json(piece, Preprocessing) for piece in self.inputs.facts]
         path = Path(runtime.cwd) / "record.json"
-        path.write_text(json.dumps(session.record(self.inputs.reference, pieces), indent=2))
+        path.write_text(to_readable_json(replace(gathered(pieces), reference=self.inputs.reference)))
         self._results["record"] = str(path)
         return runtime
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nipype.interfaces.base import BaseInterface, BaseInterfaceInputSpec, File, TraitedSpec, isdefined, traits
+from nipype.interfaces.base import BaseInterfaceInputSpec, File, SimpleInterface, TraitedSpec, isdefined, traits
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from haca3_bids.bids.describe import target_key
 from haca3_bids.intensity.blank import blank_mask
 from haca3_bids.interfaces.preprocess import AlignedInputSpec
 from haca3_bids.interfaces.step import Step, StepOutputSpec
@@ -24,7 +23,11 @@ from haca3_bids.preprocessing.template import load_template
 from haca3_bids.preprocessing.transforms import Matrix, inverse, read_itk
 from haca3_bids.quality.result import measure_result
 from haca3_bids.quality.scan import AsScanned, Regions, air_above, measure_scan, measured_air
-from haca3_bids.quality.verdict import quality_block
+from haca3_bids.quality.verdict import judge
+from haca3_bids.records.engine import EngineResult
+from haca3_bids.records.files import from_json, to_json
+from haca3_bids.records.preprocessing import Preprocessing, ScanFacts
+from haca3_bids.records.session import Numbers
 from haca3_bids.volumes.volume import Volume, load_volume
 
 WHOLLY = 0.99  # of a voxel: splines carry the edge of a blank region a little way into what was measured
@@ -50,7 +53,7 @@ class Measure(Step):
     output_spec = StepOutputSpec
     name_in_record = "measure"
 
-    def _work(self, folder: Path) -> dict[str, Any]:  # noqa: ARG002
+    def _work(self, folder: Path) -> ScanFacts:  # noqa: ARG002
         inputs = self.inputs
         alignment = TemplateAlignment(read_itk(inputs.to_template), read_itk(inputs.affine))
         tissues = tissue_regions(load_template(inputs.template), alignment)
@@ -65,7 +68,7 @@ class Measure(Step):
         pull = read_itk(inputs.to_reference) @ alignment.rigid
         blank = _mask(inputs.blank) if isdefined(inputs.blank) else None
         raw = as_scanned(load_volume(inputs.native), image, pull, regions, covered, blank)
-        return {"quality": measure_scan(image.data, covered, regions, inputs.contrast, raw).to_json()}
+        return ScanFacts(quality=measure_scan(image.data, covered, regions, inputs.contrast, raw))
 
 
 def as_scanned(
@@ -107,7 +110,7 @@ class JudgeOutputSpec(TraitedSpec):  # type: ignore[misc]
     quality = File(exists=True, desc="quality numbers and verdict as JSON")
 
 
-class Judge(BaseInterface):  # type: ignore[misc]
+class Judge(SimpleInterface):  # type: ignore[misc]
     """The quality numbers of a session's harmonized images, and the verdict on the session."""
 
     input_spec = JudgeInputSpec
@@ -116,21 +119,20 @@ class Judge(BaseInterface):  # type: ignore[misc]
     def _run_interface(self, runtime: Any) -> Any:
         inputs = self.inputs
         sources = dict(zip(inputs.contrasts, inputs.preproc, strict=True))
-        result = json.loads(Path(inputs.result).read_text())
-        images = {}
-        for image in result["images"]:
-            harmonized = load_volume(image["file"])
-            source = sources.get(str(image["target"]["contrast"]))
+        result = from_json(Path(inputs.result).read_bytes(), EngineResult)
+        images: dict[str, Numbers] = {}
+        for image in result.images:
+            harmonized = load_volume(image.file)
+            source = sources.get(image.target.contrast)
             brain = _mask(inputs.brain_mask) if isdefined(inputs.brain_mask) else harmonized.data > 0
             compared = None if source is None else load_volume(source).data
-            measured = measure_result(image, result, harmonized.data, compared, brain)
-            images[target_key(image["target"])] = measured
-        block = quality_block(json.loads(Path(inputs.record).read_text()), images, inputs.thresholds)
-        Path(runtime.cwd, "quality.json").write_text(json.dumps(block))
+            images[image.target.key] = asdict(measure_result(image, result, harmonized.data, compared, brain))
+        preprocessing = from_json(Path(inputs.record).read_bytes(), Preprocessing)
+        changes = [(measure, look, fail) for measure, look, fail in inputs.thresholds]
+        path = Path(runtime.cwd) / "quality.json"
+        path.write_text(to_json(judge(preprocessing, images, changes)))
+        self._results["quality"] = str(path)
         return runtime
-
-    def _list_outputs(self) -> dict[str, Any]:
-        return {"quality": str(Path.cwd() / "quality.json")}
 
 
 def _mask(path: str) -> NDArray[np.bool_]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from nipype.interfaces.base import File
@@ -13,6 +12,7 @@ from haca3_bids.interfaces.step import Step, StepInputSpec
 from haca3_bids.preprocessing import session
 from haca3_bids.preprocessing.neck import without_neck
 from haca3_bids.preprocessing.resolution import acquisition
+from haca3_bids.records.preprocessing import ScanFacts
 from haca3_bids.volumes.header import check_geometry
 from haca3_bids.volumes.scan import check_intensities, load_scan
 from haca3_bids.volumes.volume import save_volume
@@ -37,7 +37,7 @@ class Read(Step):
     output_spec = ReadOutputSpec
     name_in_record = "read"
 
-    def _work(self, folder: Path) -> dict[str, Any]:
+    def _work(self, folder: Path) -> ScanFacts:
         forced = "orientation" in self.inputs.force
         check_geometry(self.inputs.in_file, forced=forced)
         scan = load_scan(self.inputs.in_file, forced=forced)
@@ -48,8 +48,8 @@ class Read(Step):
         save_volume(copy, self._out("out_file", folder / "coarse.nii.gz"))
         blank = session.blank_voxels(head)
         save_volume(blank, self._out("blank", folder / "blank.nii.gz"), dtype=np.uint8)
-        return {
-            "acquisition": acquisition(scan.image).described(),
-            "remarks": [*scan.remarks, *([cut.sentence(name)] if cut else [])],
-            "orientation_assumed": scan.orientation_assumed,
-        }
+        return ScanFacts(
+            acquisition=acquisition(scan.image),
+            remarks=(*scan.remarks, *([cut.sentence(name)] if cut else [])),
+            orientation_assumed=scan.orientation_assumed,
+        )

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import time
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from nipype.interfaces.base import BaseInterfaceInputSpec, SimpleInterface, TraitedSpec, traits
 
+from haca3_bids.records.files import to_json
+from haca3_bids.records.preprocessing import Preprocessing, ScanFacts
 from haca3_bids.settings import PreprocessingSettings
 
 
@@ -28,11 +30,11 @@ class StepInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
 class StepOutputSpec(TraitedSpec):  # type: ignore[misc]
     """What every step says."""
 
-    facts = traits.Str(desc="a piece of the record, as JSON")
+    facts = traits.Str(desc="what it found: a piece of ``Preprocessing`` as JSON")
 
 
 class Step(SimpleInterface, ABC):  # type: ignore[misc]
-    """A node whose work is ``_work``, which returns the facts it found; seconds are added to them."""
+    """A node whose work is ``_work``; what it found is handed on with its seconds and memory."""
 
     input_spec = StepInputSpec
     output_spec = StepOutputSpec
@@ -41,16 +43,19 @@ class Step(SimpleInterface, ABC):  # type: ignore[misc]
     def _run_interface(self, runtime: Any) -> Any:
         begun = time.perf_counter()
         forget_peak_memory()
-        facts = self._work(Path(runtime.cwd))
-        costs = {"seconds": {self.name_in_record: round(time.perf_counter() - begun, 2)}}
-        if (memory := peak_memory_mb()) is not None:
-            costs["memory_mb"] = {self.name_in_record: memory}
-        self._results["facts"] = json.dumps({"contrast": self.inputs.contrast, **costs, **facts})
+        found, memory = self._work(Path(runtime.cwd)), peak_memory_mb()
+        facts = replace(
+            found,
+            seconds={self.name_in_record: round(time.perf_counter() - begun, 2)},
+            memory_mb={} if memory is None else {self.name_in_record: memory},
+        )
+        piece = Preprocessing(contrasts={self.inputs.contrast: facts}) if isinstance(facts, ScanFacts) else facts
+        self._results["facts"] = to_json(piece)
         return runtime
 
     @abstractmethod
-    def _work(self, folder: Path) -> dict[str, Any]:
-        """The step itself, with ``folder`` to write to; returns facts."""
+    def _work(self, folder: Path) -> Preprocessing | ScanFacts:
+        """The step itself, with ``folder`` to write to; returns what it found of the session or of its scan."""
 
     @property
     def _settings(self) -> PreprocessingSettings:

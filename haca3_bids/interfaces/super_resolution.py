@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from nipype.interfaces.base import File, traits
 
@@ -12,6 +11,8 @@ from haca3_bids.interfaces.preprocess import VolumeOutputSpec
 from haca3_bids.interfaces.step import Step, StepInputSpec
 from haca3_bids.preprocessing.eclare import run_eclare
 from haca3_bids.preprocessing.resolution import acquisition
+from haca3_bids.records.engine import SuperResolveJob, SuperResolveResult
+from haca3_bids.records.preprocessing import ScanFacts
 from haca3_bids.volumes.scan import load_scan
 from haca3_bids.volumes.volume import load_volume, save_volume
 
@@ -33,13 +34,13 @@ class SuperResolve(Step):
     output_spec = VolumeOutputSpec
     name_in_record = "super_resolution"
 
-    def _work(self, folder: Path) -> dict[str, Any]:
+    def _work(self, folder: Path) -> ScanFacts:
         inputs = self.inputs
         scan = load_scan(inputs.in_file).image
         taken = acquisition(scan)
         if not taken.two_dimensional:
             self._results["out_file"] = inputs.in_file
-            return {"super_resolution": "none"}
+            return ScanFacts()
         if inputs.method == "eclare":
             path = folder / "thin.nii.gz"
             save_volume(run_eclare(scan, taken.axis, folder / "eclare", inputs.device, inputs.threads), path)
@@ -47,20 +48,10 @@ class SuperResolve(Step):
             save_volume(scan, folder / "scan.nii")  # as it was understood: the process reads headers by itself
             path = self._builtin(folder / "scan.nii", taken.axis, folder)
         self._results["out_file"] = str(path)
-        return {
-            "super_resolution": inputs.method,
-            "thin_spacing_mm": round(float(load_volume(path).zooms_mm[taken.axis]), 4),
-        }
+        spacing = round(float(load_volume(path).zooms_mm[taken.axis]), 4)
+        return ScanFacts(super_resolution=inputs.method, thin_spacing_mm=spacing)
 
     def _builtin(self, raw: Path, axis: int, folder: Path) -> Path:
-        out = folder / "thin"
-        job = {
-            "task": "super_resolve",
-            "image": str(raw),
-            "axis": axis,
-            "seed": self.inputs.seed,
-            "sloppy": self.inputs.sloppy,
-            "threads": self.inputs.threads,
-            "out_dir": str(out),
-        }
-        return out / str(run_process(job, folder, self.inputs.threads)["file"])
+        inputs, out = self.inputs, folder / "thin"
+        job = SuperResolveJob(str(out), str(raw), axis, inputs.seed, inputs.sloppy, inputs.threads)
+        return out / run_process(job, SuperResolveResult, folder, inputs.threads).file

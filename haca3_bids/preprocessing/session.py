@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +32,7 @@ from haca3_bids.preprocessing.resampling import field_of_view, resample, resampl
 from haca3_bids.preprocessing.template import Template
 from haca3_bids.preprocessing.transforms import Matrix, displacement_mm, inverse, rigid_part, rotation_deg
 from haca3_bids.preprocessing.uncertainty import uncertainty
+from haca3_bids.records.preprocessing import Registration, ScanFacts
 from haca3_bids.settings import WHITE_MATTER_PEAK, PreprocessingSettings
 from haca3_bids.volumes.volume import Volume
 
@@ -76,7 +75,7 @@ def registered(
     settings: PreprocessingSettings,
     given: Matrix | None = None,
     known: KnownMasks | None = None,
-) -> tuple[TemplateAlignment, dict[str, Any]]:
+) -> tuple[TemplateAlignment, Registration]:
     """Where the template lies in the reference, and what is known of its quality.
 
     Raises BadInput when it is poor, unless the settings say that it may be: then ``problem`` says what is wrong.
@@ -88,7 +87,7 @@ def registered(
         alignment = register_to_template(reference, template, settings, brain)
     else:
         alignment = align_prior(reference, template, given, settings)
-    return alignment, judged(alignment, reference, template, settings, head) | {"given": given is not None}
+    return alignment, replace(judged(alignment, reference, template, settings, head), given=given is not None)
 
 
 def judged(
@@ -97,7 +96,7 @@ def judged(
     template: Template,
     settings: PreprocessingSettings,
     head: NDArray[np.bool_] | None = None,
-) -> dict[str, Any]:
+) -> Registration:
     """What is known of the quality of an alignment; BadInput when it is poor, as in ``registered``."""
     quality = registration_quality(reference, template, alignment.affine, head)
     centre = centre_of(template.brain, template.brain.data > 0.5)
@@ -106,28 +105,28 @@ def judged(
         poor = BadInput(f"{poor.sentence} {seen}", poor.hint)
     problem = _accepted(poor, settings)
     error = uncertainty(reference, template, alignment.affine)
-    return {
-        "similarity": quality.similarity,
-        "limit": SIMILARITY_LIMIT,
-        "distinctness": quality.distinctness,
-        "distinctness_limit": DISTINCTNESS_LIMIT,
-        "passed": not problem,
-        "problem": problem,
-        "given": False,
-        "brain_in_head": quality.brain_in_head,
-        "brain_covered": quality.brain_covered,
-        "uncertainty_mm": error.shift_mm,
-        "uncertainty_deg": error.turn_deg,
-        "rotation_deg": rotation_deg(alignment.rigid),
-        "translation_mm": displacement_mm(alignment.rigid, centre),
-        "rigid_shift_mm": displacement_mm(inverse(rigid_part(alignment.affine, centre)) @ alignment.rigid, centre),
-        "rigid_turn_deg": rotation_deg(inverse(rigid_part(alignment.affine, centre)) @ alignment.rigid),
-    }
+    apart = inverse(rigid_part(alignment.affine, centre)) @ alignment.rigid
+    return Registration(
+        similarity=quality.similarity,
+        limit=SIMILARITY_LIMIT,
+        distinctness=quality.distinctness,
+        distinctness_limit=DISTINCTNESS_LIMIT,
+        passed=not problem,
+        problem=problem,
+        brain_in_head=quality.brain_in_head,
+        brain_covered=quality.brain_covered,
+        uncertainty_mm=error.shift_mm,
+        uncertainty_deg=error.turn_deg,
+        rotation_deg=rotation_deg(alignment.rigid),
+        translation_mm=displacement_mm(alignment.rigid, centre),
+        rigid_shift_mm=displacement_mm(apart, centre),
+        rigid_turn_deg=rotation_deg(apart),
+    )
 
 
 def coregistered(
     moving: Volume, reference: Volume, settings: PreprocessingSettings, contrast: str
-) -> tuple[Matrix, dict[str, Any]]:
+) -> tuple[Matrix, ScanFacts]:
     """The rigid matrix from reference to another contrast, and its quality; poor ones as in ``registered``."""
     pull = coregister(moving, reference, settings)
     similarity, distinctness = coregistration_quality(moving, reference, pull)
@@ -138,11 +137,11 @@ def coregistered(
             f"{1 + distinctness:.1f} times that of displaced positions ({1 + COREGISTRATION_LIMIT:.1f} are required).",
             "Inspect both scans. Exclude one (--modalities, --bids-filter-file), or use --force registration.",
         )
-    return pull, {
-        "registration_similarity": similarity,
-        "registration_distinctness": distinctness,
-        "registration_problem": _accepted(poor, settings),
-    }
+    return pull, ScanFacts(
+        coregistration_similarity=similarity,
+        coregistration_distinctness=distinctness,
+        coregistration_problem=_accepted(poor, settings),
+    )
 
 
 def field_in_brain(
@@ -215,19 +214,6 @@ def cut_share(native: Volume, grid: Volume, rigid: Matrix) -> float:
     head = head_mask(native)
     inside = field_of_view(grid, native, inverse(rigid))
     return float((head & ~inside).sum() / max(int(head.sum()), 1))
-
-
-def record(reference: str, pieces: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """What the steps found, in one: facts of each contrast under ``contrasts``, those of the session at the top."""
-    whole: dict[str, Any] = {"reference": reference, "contrasts": {}, "seconds": {}}
-    for piece in pieces:
-        contrast = piece.get("contrast", "")
-        place = whole["contrasts"].setdefault(contrast, {"seconds": {}}) if contrast else whole
-        for costs in ("seconds", "memory_mb"):
-            if costs in piece:
-                place[costs] = place.get(costs, {}) | piece[costs]
-        place |= {key: value for key, value in piece.items() if key not in ("contrast", "seconds", "memory_mb")}
-    return whole
 
 
 def _accepted(poor: BadInput | None, settings: PreprocessingSettings) -> str:

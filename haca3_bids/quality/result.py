@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from haca3_bids.evaluation.similarity import compared
 from haca3_bids.quality.contrast import contrast_vector, is_table, name_doubt
+from haca3_bids.records.engine import EngineResult, HarmonizedImage
 from haca3_bids.settings import WHITE_MATTER_PEAK
 
 Array = NDArray[np.float32]
@@ -19,32 +20,44 @@ Mask = NDArray[np.bool_]
 FLOOR_PERCENTILE = 2.0  # of the brain
 
 
-def measure_result(
-    image: Mapping[str, Any], result: Mapping[str, Any], harmonized: Array, source: Array | None, brain: Mask
-) -> dict[str, Any]:
-    """The numbers of one harmonized image; ``source`` is the session's own image of that contrast, if it has one.
+@dataclass(frozen=True)
+class ImageQuality:
+    """Quality numbers of one harmonized image; None: cannot be measured. Each is described in ``thresholds``."""
 
-    ``image`` is the engine's entry of the image and ``result`` its whole answer (theta and eta of sources, of the
-    harmonized image and of the built-in references).
-    """
-    contrast = str(image["target"]["contrast"])
-    own = (image.get("sources") or {}).get(contrast) or {}
-    reference = (result.get("references") or {}).get(contrast) or {}
-    targets = [one["target"] for one in result.get("images") or () if one["target"]["contrast"] == contrast]
-    tells_of_source = image["target"] in targets[:1] or not targets  # once, however many targets have this contrast
+    nan_count: int
+    clipped_share: float | None
+    csf_floor: float | None
+    ssim: float | None
+    theta_distance_before: float | None
+    theta_distance_after: float | None
+    eta_distance: float | None
+    eta_clean_percentile: float | None
+    residual: float | None
+    name_doubt: float | None
+
+
+def measure_result(
+    image: HarmonizedImage, result: EngineResult, harmonized: Array, source: Array | None, brain: Mask
+) -> ImageQuality:
+    """The numbers of one harmonized image; ``source`` is the session's own image of that contrast, if it has one."""
+    target = image.target
+    own, reference = image.sources.get(target.contrast), result.references.get(target.contrast)
+    alike = [one.target for one in result.images if one.target.contrast == target.contrast]
+    tells_of_source = target in alike[:1] or not alike  # once, however many targets have this contrast
     finite = np.nan_to_num(harmonized[brain], nan=0.0, posinf=0.0, neginf=0.0)
-    return {
-        "nan_count": int(np.count_nonzero(~np.isfinite(harmonized))),
-        "clipped_share": clipped_share(finite),
-        "csf_floor": float(np.percentile(finite, FLOOR_PERCENTILE) / WHITE_MATTER_PEAK) if finite.size else None,
-        "ssim": None if source is None else structure_kept(source, harmonized, brain),
-        "theta_distance_before": theta_distance(own.get("theta"), image["target"].get("theta")),
-        "theta_distance_after": theta_distance(image.get("theta_after"), image["target"].get("theta")),
-        "eta_distance": (eta := distance(own.get("eta"), reference.get("eta"))),
-        "eta_clean_percentile": percentile(eta, reference.get("clean_eta")),
-        "residual": own.get("residual"),
-        "name_doubt": name_doubt(contrast, own.get("looks_like"), own.get("theta")) if tells_of_source else None,
-    }
+    eta_distance = math.dist(own.eta, reference.eta) if own and reference else None
+    return ImageQuality(
+        nan_count=int(np.count_nonzero(~np.isfinite(harmonized))),
+        clipped_share=clipped_share(finite),
+        csf_floor=float(np.percentile(finite, FLOOR_PERCENTILE) / WHITE_MATTER_PEAK) if finite.size else None,
+        ssim=None if source is None else structure_kept(source, harmonized, brain),
+        theta_distance_before=theta_distance(own.theta, target.theta) if own else None,
+        theta_distance_after=theta_distance(image.theta_after, target.theta),
+        eta_distance=eta_distance,
+        eta_clean_percentile=percentile(eta_distance, reference.clean_eta) if reference else None,
+        residual=own.residual if own else None,
+        name_doubt=name_doubt(target.contrast, own.looks_like, own.theta) if own and tells_of_source else None,
+    )
 
 
 def percentile(value: float | None, quantiles: Sequence[float] | None) -> float | None:
@@ -76,8 +89,3 @@ def theta_distance(one: Sequence[float] | None, other: Sequence[float] | None) -
         return None
     apart = math.dist(contrast_vector(one), contrast_vector(other))
     return apart / math.sqrt(len(one)) if is_table(one) else apart
-
-
-def distance(one: Sequence[float] | None, other: Sequence[float] | None) -> float | None:
-    """Euclidean distance of two points; None where one is not known."""
-    return None if not one or not other else math.dist(one, other)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from haca3_bids.intensity import artifacts
 from haca3_bids.quality.contrast import likely_contrast, name_margin
+from haca3_bids.records.preprocessing import ScanQuality as ScanQuality
 from haca3_bids.settings import WHITE_MATTER_PEAK
 
 Array = NDArray[np.float32]
@@ -40,30 +41,6 @@ class AsScanned:
     white: Mask
     zooms_mm: NDArray[np.float64]
     blank: Mask | None = None  # on the template grid: zeros that the scan was given, not measured
-
-
-@dataclass(frozen=True)
-class ScanQuality:
-    """Quality numbers of one scan; None: cannot be measured. Each is described in ``thresholds``."""
-
-    brain_seen: float
-    head_imputed: float
-    white_matter_spread: float | None
-    noise: float | None
-    ghosts: float | None
-    air_unevenness: float | None
-    air: float | None
-    entropy_focus: float | None
-    joint_variation: float | None
-    sharpness: float | None
-    grey_to_white: float | None
-    fluid_to_white: float | None
-    name_margin: float | None
-    likely_contrast: str | None
-
-    def to_json(self) -> dict[str, float | str | None]:
-        """The numbers rounded to six digits."""
-        return {key: _rounded(value) for key, value in asdict(self).items()}
 
 
 def measure_scan(
@@ -130,7 +107,3 @@ def _unevenness(raw: AsScanned) -> float | None:
 
 def _to_white(image: Array, mask: Mask, peak: float) -> float | None:
     return float(np.median(image[mask]) / peak) if mask.sum() >= artifacts.SMALLEST else None
-
-
-def _rounded(value: float | str | None) -> float | str | None:
-    return float(f"{value:.6g}") if isinstance(value, float) else value

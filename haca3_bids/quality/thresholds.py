@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from haca3_bids.errors import UsageError
+
+if TYPE_CHECKING:  # the command line reads this table, and is to answer at once
+    from haca3_bids.records.session import Change
 
 PASS, LOOK, FAIL = "pass", "look", "fail"
 GRADES = (PASS, LOOK, FAIL)  # from good to bad
@@ -31,37 +35,6 @@ class Threshold:
             if limit is not None and (value > limit if self.above else value < limit):
                 return grade, limit
         return PASS, None
-
-
-@dataclass(frozen=True)
-class Reason:
-    """Why a session is not passed."""
-
-    measure: str
-    grade: str
-    sentence: str
-    where: str = ""  # contrast, or target of a harmonized image
-    value: float | None = None
-    limit: float | None = None
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What is thought of a session: the worst grade of its reasons."""
-
-    grade: str
-    reasons: tuple[Reason, ...] = ()
-
-    @classmethod
-    def of(cls, reasons: Iterable[Reason]) -> Verdict:
-        """The verdict that these reasons make, the worst first."""
-        ordered = sorted(reasons, key=lambda reason: -GRADES.index(reason.grade))
-        return cls(ordered[0].grade if ordered else PASS, tuple(ordered))
-
-    @classmethod
-    def failed(cls, sentence: str) -> Verdict:
-        """The verdict on a session that ended with an error."""
-        return cls(FAIL, (Reason("error", FAIL, sentence),))
 
 
 BELOW, ABOVE = False, True
@@ -141,7 +114,7 @@ THRESHOLDS: Mapping[str, Threshold] = {
 }  # fmt: skip
 
 
-def with_changes(changes: Iterable[tuple[str, float | None, float | None]]) -> dict[str, Threshold]:
+def with_changes(changes: Iterable[Change]) -> dict[str, Threshold]:
     """The table with other limits: (measure, look, fail); UsageError for a measure that does not exist."""
     table = dict(THRESHOLDS)
     for measure, look, fail in changes:

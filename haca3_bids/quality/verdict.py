@@ -3,83 +3,75 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
-from typing import Any
+from dataclasses import asdict, replace
 
-from haca3_bids.quality.thresholds import Reason, Threshold, Verdict, with_changes
-
-Record = Mapping[str, Any]
-Change = tuple[str, float | None, float | None]
+from haca3_bids.quality.thresholds import GRADES, PASS, Threshold, with_changes
+from haca3_bids.records.preprocessing import Preprocessing, ScanFacts
+from haca3_bids.records.session import Change, Numbers, Quality, Reason, SessionRecord
 
 
-def judge(preprocessing: Record, images: Mapping[str, Record] | None = None, changes: Iterable[Change] = ()) -> Verdict:
-    """The verdict on a session from its preprocessing record and the numbers of its harmonized images."""
-    return Verdict.of(_reasons(quality_numbers(preprocessing, images or {}), with_changes(changes)))
+def judge(preprocessing: Preprocessing, images: Mapping[str, Numbers], changes: Iterable[Change] = ()) -> Quality:
+    """The verdict on a session, with all numbers; ``images`` holds those of its harmonized images by target."""
+    return judged_again(_numbers(preprocessing, images), changes)
 
 
-def quality_block(
-    preprocessing: Record, images: Mapping[str, Record], changes: Iterable[Change] = ()
-) -> dict[str, Any]:
-    """The part ``quality`` of a session's record: verdict, reasons, limits that were changed, and all numbers."""
-    return rejudged(quality_numbers(preprocessing, images), changes)
-
-
-def rejudged(block: Record, changes: Iterable[Change]) -> dict[str, Any]:
+def judged_again(quality: Quality, changes: Iterable[Change]) -> Quality:
     """The same numbers judged by other limits."""
-    changes = [(measure, look, fail) for measure, look, fail in changes]
-    numbers = {part: block.get(part) or {} for part in ("session", "scans", "images")}
-    verdict = Verdict.of(_reasons(numbers, with_changes(changes)))
-    described: dict[str, Any] = {"verdict": verdict.grade, "reasons": [asdict(reason) for reason in verdict.reasons]}
-    return described | {"thresholds_changed": [list(change) for change in changes]} | numbers
+    changes = tuple(changes)
+    reasons = sorted(_reasons(quality, with_changes(changes)), key=lambda reason: -GRADES.index(reason.grade))
+    verdict = reasons[0].grade if reasons else PASS
+    return replace(quality, verdict=verdict, reasons=tuple(reasons), thresholds_changed=changes)
 
 
-def quality_numbers(preprocessing: Record, images: Mapping[str, Record]) -> dict[str, Any]:
-    """All numbers of a session: ``session``, ``scans`` by contrast and ``images`` by target."""
-    registration = preprocessing.get("registration") or {}
-    session = {
-        "registration_similarity": registration.get("similarity"),
-        "registration_distinctness": registration.get("distinctness"),
-        "registration_uncertainty_deg": registration.get("uncertainty_deg"),
-        "brain_in_head": registration.get("brain_in_head"),
-        "brain_covered": registration.get("brain_covered"),
-        "rigid_shift_mm": registration.get("rigid_shift_mm"),
-        "rigid_turn_deg": registration.get("rigid_turn_deg"),
-    }
+def record_judged_again(record: SessionRecord, changes: Iterable[Change]) -> SessionRecord:
+    """The record with its numbers judged by other limits; one of a failure stays as it is."""
+    return replace(record, quality=judged_again(record.quality, changes)) if record.is_done else record
+
+
+def _numbers(preprocessing: Preprocessing, images: Mapping[str, Numbers]) -> Quality:
+    session: Numbers = {}
+    if (found := preprocessing.registration) is not None:
+        session = {
+            "registration_similarity": found.similarity,
+            "registration_distinctness": found.distinctness,
+            "registration_uncertainty_deg": found.uncertainty_deg,
+            "brain_in_head": found.brain_in_head,
+            "brain_covered": found.brain_covered,
+            "rigid_shift_mm": found.rigid_shift_mm,
+            "rigid_turn_deg": found.rigid_turn_deg,
+        }
     scans = {
-        contrast: _scan(own, contrast == preprocessing.get("reference"))
-        for contrast, own in (preprocessing.get("contrasts") or {}).items()
+        contrast: _scan(own, contrast == preprocessing.reference) for contrast, own in preprocessing.contrasts.items()
     }
-    return {"session": session, "scans": scans, "images": {key: dict(image) for key, image in images.items()}}
+    return Quality(session=session, scans=scans, images=images)
 
 
-def _scan(own: Record, is_reference: bool) -> dict[str, Any]:
-    registered = {
-        "coregistration_similarity": own.get("registration_similarity"),
-        "coregistration_distinctness": own.get("registration_distinctness"),
+def _scan(own: ScanFacts, is_reference: bool) -> Numbers:
+    registered: Numbers = {
+        "coregistration_similarity": own.coregistration_similarity,
+        "coregistration_distinctness": own.coregistration_distinctness,
     }
-    known = {key: own.get(key) for key in ("white_matter_peak", "white_matter_peak_raw", "coverage")}
-    known |= {"orientation_assumed": 1} if own.get("orientation_assumed") else {}
-    return ({} if is_reference else registered) | known | dict(own.get("quality") or {})
+    known: Numbers = {
+        "white_matter_peak": own.white_matter_peak,
+        "white_matter_peak_raw": own.white_matter_peak_raw,
+        "coverage": own.coverage,
+        **({"orientation_assumed": 1} if own.orientation_assumed else {}),
+    }
+    return {**({} if is_reference else registered), **known, **asdict(own.quality)}
 
 
-def _reasons(numbers: Record, table: Mapping[str, Threshold]) -> Iterator[Reason]:
-    yield from _of_one(numbers["session"], "session", "", table)
-    for place, part in (("scan", "scans"), ("image", "images")):
-        for where, own in numbers[part].items():
-            yield from _of_one(own, place, where, table)
+def _reasons(quality: Quality, table: Mapping[str, Threshold]) -> Iterator[Reason]:
+    for place, where, own in quality.places():
+        for measure, threshold in table.items():
+            value = own.get(measure)
+            if threshold.place != place or not isinstance(value, int | float):
+                continue
+            grade, limit = threshold.grade(value)
+            if limit is not None:
+                yield Reason(measure, grade, _sentence(threshold, own, where, value, limit), where, value, limit)
 
 
-def _of_one(own: Record, place: str, where: str, table: Mapping[str, Threshold]) -> Iterator[Reason]:
-    for measure, threshold in table.items():
-        value = own.get(measure)
-        if threshold.place != place or not isinstance(value, int | float):
-            continue
-        grade, limit = threshold.grade(value)
-        if limit is not None:
-            yield Reason(measure, grade, _sentence(threshold, own, where, value, limit), where, value, limit)
-
-
-def _sentence(threshold: Threshold, own: Record, where: str, value: float, limit: float) -> str:
+def _sentence(threshold: Threshold, own: Numbers, where: str, value: float, limit: float) -> str:
     named = f"{where}: " if where else ""
     likely = own.get("likely_contrast")
     words = threshold.words + (f", but like a {likely}" if threshold.measure == "name_margin" and likely else "")

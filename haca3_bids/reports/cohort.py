@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from haca3_bids.bids.atomic import read_json
 from haca3_bids.bids.lenient import read_object
 from haca3_bids.bids.names import parse_entities
 from haca3_bids.bids.participants import read_participants
+from haca3_bids.bids.record import read_session
+from haca3_bids.errors import Failure
+from haca3_bids.records.engine import SourceReport
+from haca3_bids.records.session import Numbers, Quality, SessionRecord
 
-Record = Mapping[str, Any]
+RECORDS = "sub-*_desc-haca3_qc.json"
 SIDECAR_GROUPS = {"manufacturer": "Manufacturer", "model": "ManufacturersModelName", "field": "MagneticFieldStrength"}
 MOST_GROUPS = 60  # of one column: more tell people apart, not scanners
 PARTICIPANTS = "participants.tsv"
@@ -26,7 +28,7 @@ class Member:
 
     participant: str  # sub-01
     session: str  # ses-1, or ""
-    record: Record
+    record: SessionRecord
     groups: Mapping[str, str]
 
     @property
@@ -35,46 +37,25 @@ class Member:
         return "_".join(filter(None, (self.participant, self.session)))
 
     @property
-    def verdict(self) -> str:
-        """Pass, look or fail."""
-        if self.record.get("status") != "done":
-            return "fail"
-        return str((self.record.get("quality") or {}).get("verdict", "look"))
-
-    @property
-    def reasons(self) -> list[Record]:
-        """Why it was not passed, the worst first."""
-        return list((self.record.get("quality") or {}).get("reasons") or ())
-
-    @property
-    def images(self) -> list[Record]:
-        """The harmonized images."""
-        return list((self.record.get("harmonization") or {}).get("images") or ())
-
-    @property
-    def sources(self) -> Mapping[str, Record]:
+    def sources(self) -> Mapping[str, SourceReport]:
         """Theta, eta and attention of each source."""
-        return dict(self.images[0].get("sources") or {}) if self.images else {}
+        return self.record.harmonization.sources
 
-    def numbers(self) -> Iterator[tuple[str, str, Record]]:
+    def numbers(self) -> Iterator[tuple[str, str, Numbers]]:
         """Kind ("session", "scan", "image"), where, and the quality numbers there."""
-        quality = self.record.get("quality") or {}
-        yield "session", "session", quality.get("session") or {}
-        for kind, part in (("scan", "scans"), ("image", "images")):
-            for where, own in (quality.get(part) or {}).items():
-                yield kind, where, own
+        return ((kind, where or "session", own) for kind, where, own in self.record.quality.places())
 
 
 def read_cohort(
     output_dir: Path, bids_dir: Path, subjects: Sequence[str] = (), sessions: Sequence[str] = ()
 ) -> list[Member]:
     """Every session that has a record, by name."""
-    records = {path: _record(path) for path in sorted(output_dir.glob("sub-*/**/anat/sub-*_desc-haca3_qc.json"))}
-    names = {f"sub-{str(record.get('subject', '')).removeprefix('sub-')}" for record in records.values()}
+    records = {path: session_record(path) for path in sorted(output_dir.glob(f"sub-*/**/anat/{RECORDS}"))}
+    names = {f"sub-{record.subject}" for record in records.values()}
     people = read_participants(bids_dir / PARTICIPANTS, names).rows
     members = []
     for path, record in records.items():
-        subject, session = str(record.get("subject", "")).removeprefix("sub-"), record.get("session") or ""
+        subject, session = record.subject, record.session or ""
         if (subjects and subject not in subjects) or (sessions and session not in sessions):
             continue
         participant, label = f"sub-{subject}", f"ses-{session}" if session else ""
@@ -83,19 +64,15 @@ def read_cohort(
     return members
 
 
-def _record(path: Path) -> Record:
+def session_record(path: Path) -> SessionRecord:
     """A session's record; where it cannot be read, one that says so."""
-    content = read_json(path)
-    if content is not None:
-        return content
+    record = read_session(path)
+    if record is not None:
+        return record
     entities, _, _ = parse_entities(path.name)
-    reason = {
-        "measure": "error",
-        "grade": "fail",
-        "sentence": f"{path.name} cannot be read: run the participant level again.",
-    }
-    quality = {"verdict": "fail", "reasons": [reason]}
-    return {"subject": entities.get("sub"), "session": entities.get("ses"), "status": "failed", "quality": quality}
+    failure = Failure(f"{path.name} cannot be read: run the participant level again.")
+    quality = Quality.failed(failure.sentence)
+    return SessionRecord(entities.get("sub", ""), entities.get("ses"), error=failure, quality=quality)
 
 
 def cohort_notes(members: Sequence[Member], bids_dir: Path, column: str = "") -> list[str]:

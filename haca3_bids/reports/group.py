@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import haca3_bids
-from haca3_bids.bids.lenient import finite
 from haca3_bids.quality.thresholds import GRADES
+from haca3_bids.records.files import to_json
 from haca3_bids.reports.cohort import NOT_KNOWN, Member, chosen_column, group_columns
 from haca3_bids.reports.outliers import OUTLIER, medoids, robust_distances
 from haca3_bids.reports.pixels import SLICES, data_uri, middle_slice
@@ -22,6 +22,24 @@ SHOWN = ("brain_seen", "noise", "ghosts", "ssim", "theta_distance_after")  # wor
 LARGER_IS_WORSE = {"brain_seen": False, "noise": True, "ghosts": True, "ssim": False, "theta_distance_after": True}
 
 
+@dataclass(frozen=True)
+class Suggestion:
+    """The session that stands for a group, and how many it was chosen among."""
+
+    group: str
+    name: str
+    among: int
+
+
+@dataclass(frozen=True)
+class WorstImage:
+    """A session that is to be looked at, why, and a slice of it."""
+
+    member: Member
+    why: Sequence[str]
+    picture: str
+
+
 def group_page(members: Sequence[Member], output_dir: Path, wanted_column: str = "", notes: Sequence[str] = ()) -> str:
     """The page as self-contained HTML. ``notes`` are shown at its top."""
     columns = group_columns(members)
@@ -29,20 +47,20 @@ def group_page(members: Sequence[Member], output_dir: Path, wanted_column: str =
         columns = [*columns, wanted_column]
     column = chosen_column(columns, wanted_column)
     distances = robust_distances(members)
-    data = page_data(members, columns, column, distances)
-    counts = {grade: sum(member.verdict == grade for member in members) for grade in GRADES}
+    data, axes = page_data(members, columns, column, distances), _axes(members)
+    counts = {grade: sum(member.record.verdict == grade for member in members) for grade in GRADES}
     return render(
         "group.html.j2",
         script="group.js",
         version=haca3_bids.__version__,
-        data=json.dumps(finite(data), separators=(",", ":")).replace("<", "\\u003c"),
+        data=to_json(data).replace("<", "\\u003c"),
         notes=notes,
         members=len(members),
         people=len({member.participant for member in members}),
         counts=counts,
         column=column,
-        axes=data["axes"],
-        tables=tuple(data["axes"]) != PLAIN_AXES,
+        axes=axes,
+        tables=axes != PLAIN_AXES,
         suggestions=suggested_targets(members, column),
         worst=worst_images(members, distances, output_dir),
         outlier=OUTLIER,
@@ -52,17 +70,17 @@ def group_page(members: Sequence[Member], output_dir: Path, wanted_column: str =
 
 def page_data(
     members: Sequence[Member], columns: Sequence[str], column: str, distances: Sequence[tuple[float | None, str]]
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """What the script of the page works on, as compact as can be: one list a session."""
     rows = []
     for member, (distance, measure) in zip(members, distances, strict=True):
         worst = [_worst(member, name) for name in SHOWN]
-        why = str(member.reasons[0].get("sentence", "")) if member.reasons else ""
-        if len(member.reasons) > 1:
-            why += f" (and {len(member.reasons) - 1} more)"
+        why = member.record.quality.reasons[0].sentence if member.record.quality.reasons else ""
+        if len(member.record.quality.reasons) > 1:
+            why += f" (and {len(member.record.quality.reasons) - 1} more)"
         groups = [member.groups.get(name, NOT_KNOWN) for name in columns if name != "session"]
         away = None if distance is None else round(distance, 1)
-        rows.append([member.participant, member.session, member.verdict, why, away, measure, *worst, *groups])
+        rows.append([member.participant, member.session, member.record.verdict, why, away, measure, *worst, *groups])
     others = [name for name in columns if name != "session"]
     return {
         "columns": ["participant", "session", "verdict", "reason", "distance", "farthest", *SHOWN, *others],
@@ -77,7 +95,7 @@ def page_data(
 
 def _axes(members: Sequence[Member]) -> tuple[str, str]:
     """What the axes of the plane are called; all sessions of a dataset are of one family of networks."""
-    known = (own["theta"] for member in members for own in member.sources.values() if own.get("theta"))
+    known = (own.theta for member in members for own in member.sources.values())
     return next(map(axes_of, known), PLAIN_AXES)
 
 
@@ -85,12 +103,10 @@ def _points(members: Sequence[Member]) -> dict[str, list[list[Any]]]:
     """For each contrast: index of the session, its place in the plane before and after (null where unknown)."""
     points: dict[str, list[list[Any]]] = {}
     for index, member in enumerate(members):
-        after = {image["target"]["contrast"]: image.get("theta_after") for image in member.images}
+        after = {image.target.contrast: image.theta_after for image in member.record.harmonization.images}
         for contrast, own in member.sources.items():
-            if own.get("theta"):
-                reached = after.get(contrast)
-                pair = [_short(own["theta"]), _short(reached) if reached else None]
-                points.setdefault(contrast, []).append([index, *pair])
+            reached = after.get(contrast)
+            points.setdefault(contrast, []).append([index, _short(own.theta), _short(reached) if reached else None])
     return points
 
 
@@ -99,48 +115,46 @@ def _short(theta: Sequence[float]) -> list[float]:
 
 
 def _worst(member: Member, measure: str) -> float | None:
-    values = [own[measure] for _, _, own in member.numbers() if isinstance(own.get(measure), int | float)]
+    known = (own.get(measure) for _, _, own in member.numbers())
+    values = [value for value in known if isinstance(value, int | float)]
     if not values:
         return None
     return float(f"{max(values) if LARGER_IS_WORSE[measure] else min(values):.4g}")
 
 
-def suggested_targets(members: Sequence[Member], column: str) -> list[dict[str, Any]]:
+def suggested_targets(members: Sequence[Member], column: str) -> list[Suggestion]:
     """A session that stands for each group, as --target takes it."""
-    return [
-        {"group": group, "name": member.name, "among": among, "page": f"{member.participant}.html"}
-        for group, (member, among) in medoids(members, column).items()
-    ]
+    return [Suggestion(group, member.name, among) for group, (member, among) in medoids(members, column).items()]
 
 
 def worst_images(
     members: Sequence[Member], distances: Sequence[tuple[float | None, str]], output_dir: Path
-) -> list[dict[str, Any]]:
+) -> list[WorstImage]:
     """The sessions with the worst verdicts, then the farthest from the others, each with a picture."""
     order = sorted(
         range(len(members)),
-        key=lambda index: (-GRADES.index(members[index].verdict), -(distances[index][0] or 0.0), index),
+        key=lambda index: (-GRADES.index(members[index].record.verdict), -(distances[index][0] or 0.0), index),
     )
-    shown: list[dict[str, Any]] = []
+    shown: list[WorstImage] = []
     for index in order:
         member, (distance, measure) = members[index], distances[index]
-        if len(shown) == WORST or (member.verdict == "pass" and (distance or 0) <= OUTLIER):
+        if len(shown) == WORST or (member.record.verdict == "pass" and (distance or 0) <= OUTLIER):
             break
         if picture := _picture(member, output_dir):
-            why = [str(reason.get("sentence", "")) for reason in member.reasons[:3]]
+            why = [reason.sentence for reason in member.record.quality.reasons[:3]]
             if distance is not None and distance > OUTLIER:
                 why.append(f"{measure.replace('_', ' ')}: {distance:.1f} robust standard deviations from the median.")
-            shown.append({"member": member, "why": why, "picture": picture})
+            shown.append(WorstImage(member, why, picture))
     return shown
 
 
 def _picture(member: Member, output_dir: Path) -> str:
     """The middle slice of the source that the first reason speaks of, else of the first there is."""
-    slices = [one for one in member.record.get("figures") or () if one.get("kind") == "slices"]
-    where = str(member.reasons[0].get("where", "")) if member.reasons else ""
-    slices.sort(key=lambda one: (one.get("contrast") != where, not str(one.get("role", "")).startswith("source")))
+    slices = [one for one in member.record.figures if one.kind == "slices"]
+    where = member.record.quality.reasons[0].where if member.record.quality.reasons else ""
+    slices.sort(key=lambda one: (one.contrast != where, not one.role.startswith("source")))
     for one in slices:
-        path = output_dir / one["file"]
+        path = output_dir / one.file
         if path.is_file():
             file = io.BytesIO()
             middle_slice(path, SLICES).save(file, "JPEG", quality=80)

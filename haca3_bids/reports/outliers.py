@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haca3_bids.quality.contrast import contrast_vector
+from haca3_bids.records.engine import SourceReport
 from haca3_bids.reports.cohort import Member
 
 MEASURES = (  # of a scan or image, by which sessions are compared
@@ -33,9 +34,9 @@ def robust_distances(members: Sequence[Member]) -> list[tuple[float | None, str]
     for index, member in enumerate(members):
         for _, where, own in member.numbers():
             for measure in MEASURES:
-                if isinstance(own.get(measure), int | float):
+                if isinstance(value := own.get(measure), int | float):
                     name = f"{where}: {measure}"
-                    columns.setdefault(name, np.full(len(members), np.nan))[index] = float(own[measure])
+                    columns.setdefault(name, np.full(len(members), np.nan))[index] = value
     for name, values in columns.items():
         away = robust_z(values)
         for index in np.flatnonzero(np.isfinite(away)):
@@ -77,11 +78,11 @@ def medoids(members: Sequence[Member], column: str) -> dict[str, tuple[Member, i
     """
     groups: dict[str, list[Member]] = {}
     for member in members:
-        if member.sources and all(own.get("theta") for own in member.sources.values()):
+        if member.sources:
             groups.setdefault(member.groups.get(column, "all") if column else "all", []).append(member)
     found = {}
     for group, own in sorted(groups.items()):
-        candidates = [member for member in own if member.verdict == "pass"] or own
+        candidates = [member for member in own if member.record.verdict == "pass"] or own
         commonest = max({tuple(sorted(m.sources)) for m in candidates}, key=lambda s: _count(candidates, s))
         alike = [member for member in candidates if tuple(sorted(member.sources)) == commonest]
         points = np.array([_thetas(member.sources, commonest) for member in alike])
@@ -102,5 +103,5 @@ def _count(members: Sequence[Member], contrasts: tuple[str, ...]) -> tuple[int, 
     return sum(tuple(sorted(member.sources)) == contrasts for member in members), contrasts
 
 
-def _thetas(sources: Mapping[str, Mapping[str, Sequence[float]]], contrasts: Sequence[str]) -> list[float]:
-    return [value for contrast in contrasts for value in contrast_vector(sources[contrast]["theta"])]
+def _thetas(sources: Mapping[str, SourceReport], contrasts: Sequence[str]) -> list[float]:
+    return [value for contrast in contrasts for value in contrast_vector(sources[contrast].theta)]

@@ -1,4 +1,4 @@
-"""Templates of pages: everything escaped, and a value that a record lacks shown as a dash."""
+"""Templates of pages: everything escaped, an unknown value shown as a dash, a name that does not exist an error."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from jinja2 import ChainableUndefined, Environment, FileSystemLoader, Undefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 TEMPLATES = Path(__file__).parent / "templates"
 NOTHING = "–"
@@ -19,7 +19,7 @@ def render(template: str, *, script: str = "", **values: Any) -> str:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
-        undefined=ChainableUndefined,
+        undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -36,20 +36,20 @@ def _policy(code: str) -> str:
     return f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
 
 
-def number(value: float | Undefined | None) -> str:
+def number(value: float | None) -> str:
     """Three significant digits, and whole numbers from a hundred on."""
-    if value is None or isinstance(value, Undefined):
+    if value is None:
         return NOTHING
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def numbers(values: Iterable[float] | Undefined | None) -> str:
+def numbers(values: Iterable[float] | None) -> str:
     """Two decimals each."""
-    if values is None or isinstance(values, Undefined):
+    if values is None:
         return NOTHING
     return ", ".join(f"{value:.2f}" for value in values)
 
 
-def percent(value: float | Undefined | None) -> str:
+def percent(value: float | None) -> str:
     """A share in whole percent."""
-    return NOTHING if value is None or isinstance(value, Undefined) else f"{100 * value:.0f} %"
+    return NOTHING if value is None else f"{100 * value:.0f} %"

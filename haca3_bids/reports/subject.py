@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
 import haca3_bids
+from haca3_bids.bids.atomic import read_json
 from haca3_bids.partial import partial_file
+from haca3_bids.records.session import SessionRecord
+from haca3_bids.reports.cohort import RECORDS, session_record
 from haca3_bids.reports.methods import methods_bibtex, methods_html, methods_markdown
 from haca3_bids.reports.pixels import SLICES, data_uri
 from haca3_bids.reports.rendering import render
-from haca3_bids.reports.view import Record, view_session
+from haca3_bids.reports.view import view_session
 
 
 def write_subject_page(output_dir: Path, subject: str, *, show_targets: bool = False) -> Path:
@@ -28,7 +30,7 @@ def write_subject_page(output_dir: Path, subject: str, *, show_targets: bool = F
         script="subject.js",
         subject=label,
         version=haca3_bids.__version__,
-        acknowledgement=_description(output_dir).get("HowToAcknowledge"),
+        acknowledgement=(read_json(output_dir / "dataset_description.json") or {}).get("HowToAcknowledge"),
         has_group=(output_dir / "group.html").is_file(),
         sessions=[view_session(output_dir, record, show_targets) for record in records],
         slices=SLICES,
@@ -40,20 +42,14 @@ def write_subject_page(output_dir: Path, subject: str, *, show_targets: bool = F
     return page
 
 
-def read_records(output_dir: Path, subject: str) -> list[dict[str, object]]:
+def read_records(output_dir: Path, subject: str) -> list[SessionRecord]:
     """The records of the subject's sessions in the order of their names."""
-    paths = sorted((output_dir / subject).rglob(f"{subject}*_desc-haca3_qc.json"))
-    return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    return [session_record(path) for path in sorted((output_dir / subject).rglob(RECORDS))]
 
 
-def _description(output_dir: Path) -> Record:
-    path = output_dir / "dataset_description.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-
-
-def _sentences(records: Iterable[Record]) -> list[str]:
+def _sentences(records: Iterable[SessionRecord]) -> list[str]:
     """The methods sentences of all sessions, each once."""
-    return list(dict.fromkeys(sentence for record in records for sentence in record.get("methods") or ()))
+    return list(dict.fromkeys(sentence for record in records for sentence in record.methods))
 
 
 def _downloads(sentences: list[str]) -> dict[str, str]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.quality.contrast import is_table
 from haca3_bids.quality.thresholds import THRESHOLDS
+from haca3_bids.records.preprocessing import ScanFacts
 from haca3_bids.reports.cohort import NOT_KNOWN, Member
 from haca3_bids.reports.outliers import percentiles
 from haca3_bids.reports.theta import TISSUE_WORDS
@@ -52,7 +52,7 @@ CONTRAST_COLUMNS: Mapping[str, str] = {  # a table has those of one family of ne
     "white_matter_peak_raw": "White-matter peak of the raw scan",
     "scale": "Factor by which the networks' output was multiplied",
     "coverage": "Fraction of the template's grid in the scan's field of view",
-    "registration_similarity": "Mutual information (nats) of the scan and the session's reference",
+    "coregistration_similarity": "Mutual information (nats) of the scan and the session's reference",
 }
 QC_COLUMNS: Mapping[str, str] = {
     **NAMES,
@@ -71,23 +71,31 @@ def contrast_rows(members: Iterable[Member]) -> list[dict[str, str]]:
     columns = _columns_of(members)
     rows = []
     for member in members:
-        for image in member.images:
-            target = image["target"]
-            row = _named(member, columns) | {"desc": f"haca3{target['name']}", "contrast": target["contrast"]}
-            row |= _numbers("theta", target.get("theta")) | _numbers("eta", target.get("eta"))
-            row |= _numbers("theta", image.get("theta_after"), "_after")
-            row |= {f"attention_{c}": text(own.get("attention")) for c, own in (image.get("sources") or {}).items()}
-            rows.append(row | {key: text(image.get(key)) for key in ("white_matter_peak", "scale")})
-        scans = (member.record.get("preprocessing") or {}).get("contrasts") or {}
-        for contrast, own in scans.items():
-            row = _named(member, columns) | {"desc": "preproc", "contrast": contrast}
-            source = member.sources.get(contrast) or {}
-            row |= _numbers("theta", source.get("theta")) | _numbers("eta", source.get("eta"))
-            if "looks_like" in columns:
-                row |= {"residual": text(source.get("residual")), "looks_like": source.get("looks_like") or NOT_KNOWN}
-            keys = ("white_matter_peak", "white_matter_peak_raw", "coverage", "registration_similarity")
-            rows.append(row | {key: text(own.get(key)) for key in keys})
+        for image in member.record.harmonization.images:
+            target = image.target
+            row = _named(member, columns) | {"desc": target.desc, "contrast": target.contrast}
+            row |= _numbers("theta", target.theta) | _numbers("eta", target.eta)
+            row |= _numbers("theta", image.theta_after or (), "_after")
+            row |= {f"attention_{contrast}": text(own.attention) for contrast, own in image.sources.items()}
+            rows.append(row | {"white_matter_peak": text(image.white_matter_peak), "scale": text(image.scale)})
+        rows += [
+            _scan_row(member, columns, contrast, own) for contrast, own in member.record.preprocessing.contrasts.items()
+        ]
     return rows
+
+
+def _scan_row(member: Member, columns: Iterable[str], contrast: str, own: ScanFacts) -> dict[str, str]:
+    row = _named(member, columns) | {"desc": "preproc", "contrast": contrast}
+    if (source := member.sources.get(contrast)) is not None:
+        row |= _numbers("theta", source.theta) | _numbers("eta", source.eta)
+        if "looks_like" in columns:
+            row |= {"residual": text(source.residual), "looks_like": source.looks_like or NOT_KNOWN}
+    return row | {
+        "white_matter_peak": text(own.white_matter_peak),
+        "white_matter_peak_raw": text(own.white_matter_peak_raw),
+        "coverage": text(own.coverage),
+        "coregistration_similarity": text(own.coregistration_similarity),
+    }
 
 
 def qc_rows(members: Iterable[Member]) -> list[dict[str, str]]:
@@ -95,12 +103,12 @@ def qc_rows(members: Iterable[Member]) -> list[dict[str, str]]:
     rows: list[dict[str, str]] = []
     distances: list[float] = []
     for member in members:
-        reasons = " ".join(str(reason.get("sentence", "")) for reason in member.reasons) or NOT_KNOWN
+        reasons = " ".join(reason.sentence for reason in member.record.quality.reasons) or NOT_KNOWN
         for kind, where, own in member.numbers():
-            row = _named(member, QC_COLUMNS) | {"kind": kind, "where": where, "verdict": member.verdict}
+            row = _named(member, QC_COLUMNS) | {"kind": kind, "where": where, "verdict": member.record.verdict}
             rows.append(row | {"reasons": reasons} | {name: text(own.get(name)) for name in THRESHOLDS})
             distance = own.get("eta_distance")
-            distances.append(np.nan if distance is None else float(distance))
+            distances.append(distance if isinstance(distance, int | float) else np.nan)
     for where in {row["where"] for row in rows if row["kind"] == "image"}:
         alike = [index for index, row in enumerate(rows) if row["where"] == where and row["kind"] == "image"]
         known = np.array([distances[index] for index in alike])
@@ -128,9 +136,9 @@ def dictionary(columns: Mapping[str, str]) -> dict[str, dict[str, str]]:
     return {name: {"Description": meaning[:1].upper() + meaning[1:]} for name, meaning in columns.items()}
 
 
-def text(value: Any) -> str:
+def text(value: float | str | None) -> str:
     """A number with six digits; n/a for anything else."""
-    return f"{value:.6g}" if isinstance(value, int | float) and not isinstance(value, bool) else NOT_KNOWN
+    return f"{value:.6g}" if isinstance(value, int | float) else NOT_KNOWN
 
 
 def _named(member: Member, columns: Iterable[str]) -> dict[str, str]:
@@ -140,14 +148,13 @@ def _named(member: Member, columns: Iterable[str]) -> dict[str, str]:
 
 def _columns_of(members: Iterable[Member]) -> Mapping[str, str]:
     """The columns of the family of networks that harmonized these sessions."""
-    thetas = [image["target"].get("theta") or () for member in members for image in member.images]
+    thetas = [image.target.theta for member in members for image in member.record.harmonization.images]
     others = HACA3_COLUMNS if any(map(is_table, thetas)) else MIXTURE_COLUMNS
     return {name: meaning for name, meaning in CONTRAST_COLUMNS.items() if name not in others}
 
 
-def _numbers(name: str, values: Sequence[float] | None, end: str = "") -> dict[str, str]:
+def _numbers(name: str, values: Sequence[float], end: str = "") -> dict[str, str]:
     """Cells of one theta or eta: by tissue, by index, or under the name alone where it is one number."""
-    values = list(values or ())
     if is_table(values):
         return {f"{name}_{tissue}{end}": text(value) for tissue, value in zip(TISSUES, values, strict=True)}
     if len(values) == 1:

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from haca3_bids.bids.describe import target_key, target_picture
+from haca3_bids.bids.describe import target_picture
 from haca3_bids.option import labels
 from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.quality.contrast import is_table
-from haca3_bids.quality.thresholds import with_changes
-from haca3_bids.quality.verdict import quality_block
+from haca3_bids.quality.thresholds import Threshold, with_changes
+from haca3_bids.records.engine import EngineResult, HarmonizedImage, WeightsUsed
+from haca3_bids.records.session import Figure, Quality, SessionRecord
+from haca3_bids.records.target import Target
 from haca3_bids.reports.pixels import SLICES, data_uri, picture_size
 from haca3_bids.reports.theta import PLAIN_AXES, TISSUE_WORDS, Point, axes_of, position, theta_plane
 from haca3_bids.settings import HarmonizationSettings
 
-Record = Mapping[str, Any]
 MIME = {".svg": "image/svg+xml", ".png": "image/png", ".jpg": "image/jpeg"}
 BUILTIN_ORIGIN = "built-in reference of builtin"
 BUILTIN_PICTURES = Path(__file__).parents[1] / "checkpoints" / "builtin"  # simulated heads: nobody's secret
@@ -25,11 +25,20 @@ KINDS = ("registration", "coregistration", "outline", "bias", "histogram")
 
 
 @dataclass(frozen=True)
+class Pane:
+    """One column of slices: its picture, and the shape of the window through which one slice is seen."""
+
+    role: str
+    data: str = ""
+    shape: str = ""
+
+
+@dataclass(frozen=True)
 class Viewer:
     """The slices that belong to one harmonized image, with one slider."""
 
     title: str
-    panes: Sequence[Mapping[str, Any]]
+    panes: Sequence[Pane]
 
 
 @dataclass(frozen=True)
@@ -42,20 +51,26 @@ class TissueTable:
 
 
 @dataclass(frozen=True)
+class NumberRow:
+    """A quality number with its limits and its grade."""
+
+    where: str
+    threshold: Threshold
+    value: float
+    grade: str
+
+
+@dataclass(frozen=True)
 class SessionView:
     """The data that the template shows of one session."""
 
     name: str
     anchor: str
-    failed: bool
-    record: Record
-    quality: Record
-    verdict: str
+    record: SessionRecord
     facts: Sequence[tuple[str, str]]
     software: Sequence[tuple[str, str]]
     costs: Sequence[tuple[str, float | None, float | None]]
-    sources: Mapping[str, Any]
-    numbers: Sequence[Mapping[str, Any]]
+    numbers: Sequence[NumberRow]
     theta: str
     axes: tuple[str, str]
     tissues: TissueTable | None
@@ -63,173 +78,146 @@ class SessionView:
     figures: Mapping[str, Sequence[Mapping[str, str]]] = field(default_factory=dict)
 
 
-def view_session(output_dir: Path, record: Record, show_targets: bool = False) -> SessionView:
+def view_session(output_dir: Path, record: SessionRecord, show_targets: bool = False) -> SessionView:
     """The view of one session's record; figures are read from the dataset into the page."""
-    session = record.get("session")
-    images = (record.get("harmonization") or {}).get("images") or []
-    sources = images[0].get("sources", {}) if images else {}
-    quality = record.get("quality") or quality_block(record.get("preprocessing") or {}, {})
-    failed = record.get("status") != "done"
-    listed = record.get("figures") or ()
-    axes = next((axes_of(theta) for theta in _thetas(sources, images)), PLAIN_AXES)
+    session, result = record.session, record.harmonization
+    axes = next((axes_of(theta) for theta in _thetas(result)), PLAIN_AXES)
     return SessionView(
         name=f"ses-{session}" if session else "Session",
         anchor=f"ses-{session or 'only'}",
-        failed=failed,
         record=record,
-        quality=quality,
-        verdict="fail" if failed else str(quality.get("verdict", "look")),
         facts=_facts(record),
         software=_software(record),
         costs=_costs(record),
-        sources=sources,
-        numbers=list(_numbers(quality)),
-        theta=theta_plane(_points(record, sources, images), axes),
+        numbers=list(_numbers(record.quality)),
+        theta=theta_plane(_points(result), axes),
         axes=axes,
-        tissues=_tissues(sources, images),
-        viewers=_viewers(output_dir, listed, _target_pictures(output_dir, images, show_targets)),
-        figures=_by_kind(output_dir, listed),
+        tissues=_tissues(result),
+        viewers=_viewers(output_dir, record.figures, _target_pictures(output_dir, result.images, show_targets)),
+        figures=_by_kind(output_dir, record.figures),
     )
 
 
-def _facts(record: Record) -> list[tuple[str, str]]:
-    before, after = record.get("preprocessing") or {}, record.get("harmonization") or {}
-    images = after.get("images") or []
+def _facts(record: SessionRecord) -> list[tuple[str, str]]:
+    before, after = record.preprocessing, record.harmonization
     facts = {
-        "Sources": ", ".join(image["contrast"] for image in record.get("images") or ()),
-        "Reference": before.get("reference"),
-        "Targets": ", ".join(_target_name(image["target"]) for image in images),
-        "Template": before.get("template"),
-        "Weights": (after.get("weights") or {}).get("name"),
-        "Time": _minutes(sum((record.get("seconds") or {}).values())),
+        "Sources": ", ".join(image.contrast for image in record.images),
+        "Reference": before.reference,
+        "Targets": ", ".join(_target_name(image.target) for image in after.images),
+        "Template": before.template,
+        "Weights": after.weights.name,
+        "Time": _minutes(sum(record.seconds.values())),
     }
     return [(name, value) for name, value in facts.items() if value]
 
 
-def _software(record: Record) -> list[tuple[str, str]]:
-    after = record.get("harmonization") or {}
-    weights, fusion = after.get("weights") or {}, after.get("fusion") or {}
-    memory = after.get("peak_memory_bytes")
+def _software(record: SessionRecord) -> list[tuple[str, str]]:
+    after = record.harmonization
+    memory = after.peak_memory_bytes
     facts = {
-        "haca3_bids": record.get("version"),
-        "Weights": _weights(weights),
-        "Fusion weights": _weights(fusion),
-        "Variant": weights.get("variant"),
-        **{label: after.get(name) for name, label in labels(HarmonizationSettings).items()},
+        "haca3_bids": record.version,
+        "Weights": _weights(after.weights),
+        "Fusion weights": _weights(after.fusion or WeightsUsed()),
+        "Variant": after.weights.variant,
+        **{label: getattr(after, name) for name, label in labels(HarmonizationSettings).items()},
         "Peak memory of the networks": f"{memory / 1e9:.2f} GB" if memory else None,
-        **(record.get("software") or {}),
     }
     return [(name, str(value)) for name, value in facts.items() if value not in (None, "")]
 
 
-def _costs(record: Record) -> list[tuple[str, float | None, float | None]]:
+def _costs(record: SessionRecord) -> list[tuple[str, float | None, float | None]]:
     """Seconds and megabytes of each step."""
-    seconds, memory = record.get("seconds") or {}, record.get("memory_mb") or {}
+    seconds, memory = record.seconds, record.memory_mb
     return [(step, seconds.get(step), memory.get(step)) for step in dict.fromkeys([*seconds, *memory])]
 
 
-def _numbers(quality: Record) -> Iterable[dict[str, Any]]:
-    """A row for each quality number: where, measure, meaning, value, limits, grade."""
-    table = with_changes([(*change,) for change in quality.get("thresholds_changed") or ()])
-    places = {"session": {"": quality.get("session") or {}}}
-    places |= {"scan": dict(quality.get("scans") or {}), "image": dict(quality.get("images") or {})}
-    for place, group in places.items():
-        for where, own in group.items():
-            for threshold in table.values():
-                if threshold.place == place and isinstance(own.get(threshold.measure), int | float):
-                    grade, _ = threshold.grade(own[threshold.measure])
-                    row = {"where": where or "session", "threshold": threshold, "value": own[threshold.measure]}
-                    yield row | {"grade": grade}
+def _numbers(quality: Quality) -> Iterable[NumberRow]:
+    """A row for each quality number that is known."""
+    table = with_changes(quality.thresholds_changed)
+    for place, where, own in quality.places():
+        for threshold in table.values():
+            value = own.get(threshold.measure)
+            if threshold.place == place and isinstance(value, int | float):
+                yield NumberRow(where or "session", threshold, value, threshold.grade(value)[0])
 
 
-def _points(record: Record, sources: Record, images: Sequence[Record]) -> list[Point]:
+def _points(result: EngineResult) -> list[Point]:
     """Sources, harmonized images, targets and built-in references that are no targets themselves."""
-    points = [Point(c, position(own["theta"]), "source", c) for c, own in sources.items() if own.get("theta")]
-    wanted: set[tuple[float, ...]] = set()
-    for image in images:
-        target = image["target"]
-        contrast = str(target["contrast"])
-        wanted.add(tuple(target["theta"]))
-        points.append(Point(f"target {_target_name(target)}", position(target["theta"]), "target", contrast))
-        if image.get("theta_after"):
-            points.append(Point(f"{contrast} harmonized", position(image["theta_after"]), "harmonized", contrast))
-    references = (record.get("harmonization") or {}).get("references") or {}
+    points = [Point(c, position(own.theta), "source", c) for c, own in result.sources.items()]
+    for image in result.images:
+        target, contrast = image.target, image.target.contrast
+        points.append(Point(f"target {_target_name(target)}", position(target.theta), "target", contrast))
+        if image.theta_after:
+            points.append(Point(f"{contrast} harmonized", position(image.theta_after), "harmonized", contrast))
+    wanted = {image.target.theta for image in result.images}
     points += [
-        Point(f"reference {contrast}", position(own["theta"]), "reference", contrast)
-        for contrast, own in references.items()
-        if tuple(own["theta"]) not in wanted
+        Point(f"reference {contrast}", position(own.theta), "reference", contrast)
+        for contrast, own in result.references.items()
+        if own.theta not in wanted
     ]
     return points
 
 
-def _thetas(sources: Record, images: Sequence[Record]) -> Iterable[Sequence[float]]:
-    """Every theta of a session that is known."""
-    found = [own.get("theta") for own in sources.values()]
-    yield from filter(None, [*found, *(image["target"].get("theta") for image in images)])
+def _thetas(result: EngineResult) -> Iterable[Sequence[float]]:
+    """Every theta of a session."""
+    yield from (own.theta for own in result.sources.values())
+    yield from (image.target.theta for image in result.images)
 
 
-def _tissues(sources: Record, images: Sequence[Record]) -> TissueTable | None:
+def _tissues(result: EngineResult) -> TissueTable | None:
     """The tables of a session side by side; None where theta is no table."""
-    known = {contrast: own["theta"] for contrast, own in sources.items() if own.get("theta")}
-    if not all(is_table(theta) for theta in _thetas(sources, images)) or not (known or images):
+    sources = {contrast: own.theta for contrast, own in result.sources.items()}
+    if not all(is_table(theta) for theta in _thetas(result)) or not result.images:
         return None
-    groups, columns = [("sources", len(known))] if known else [], list(known)
-    tables: list[Sequence[float]] = list(known.values())
-    for image in images:
-        reached = image.get("theta_after")
-        groups.append((_target_name(image["target"]), 2 if reached else 1))
+    groups, columns = [("sources", len(sources))] if sources else [], list(sources)
+    tables: list[Sequence[float]] = list(sources.values())
+    for image in result.images:
+        reached = image.theta_after
+        groups.append((_target_name(image.target), 2 if reached else 1))
         columns += ["target", "reached"] if reached else ["target"]
-        tables += [image["target"]["theta"], reached] if reached else [image["target"]["theta"]]
+        tables += [image.target.theta, reached] if reached else [image.target.theta]
     rows = [(TISSUE_WORDS[name], [table[index] for table in tables]) for index, name in enumerate(TISSUES)]
     return TissueTable(groups, columns, rows)
 
 
-def _target_pictures(output_dir: Path, images: Sequence[Record], asked_for: bool) -> dict[str, Path]:
+def _target_pictures(output_dir: Path, images: Iterable[HarmonizedImage], asked_for: bool) -> dict[str, Path]:
     """Slices of the targets that may be shown, by the targets' keys: the built-in ones, and those asked for."""
     found = {}
-    for target in (image["target"] for image in images):
-        builtin = target.get("origin") == BUILTIN_ORIGIN
-        shown = BUILTIN_PICTURES / f"{target['contrast']}.jpg" if builtin else target_picture(output_dir, target)
+    for target in (image.target for image in images):
+        builtin = target.origin == BUILTIN_ORIGIN
+        shown = BUILTIN_PICTURES / f"{target.contrast}.jpg" if builtin else target_picture(output_dir, target.key)
         if (builtin or asked_for) and shown.is_file():
-            found[target_key(target)] = shown
+            found[target.key] = shown
     return found
 
 
-def _viewers(output_dir: Path, figures: Iterable[Record], targets: Mapping[str, Path]) -> list[Viewer]:
-    grouped: dict[str, list[dict[str, Any]]] = {}
+def _viewers(output_dir: Path, figures: Iterable[Figure], targets: Mapping[str, Path]) -> list[Viewer]:
+    grouped: dict[str, list[Pane]] = {}
     titles: dict[str, str] = {}
-    for figure in figures:
-        if figure.get("kind") == "slices":
-            key = str(figure.get("target"))
-            title, _, role = str(figure.get("title")).partition(": ")
-            titles.setdefault(key, title)
-            panes = grouped.setdefault(key, [])
-            if role == "harmonized" and key in targets:
-                panes.append(_pane(targets[key], "target"))
-            panes.append(_pane(output_dir / figure["file"], role))
+    for figure in (figure for figure in figures if figure.kind == "slices"):
+        key = str(figure.target)
+        title, _, role = figure.title.partition(": ")
+        titles.setdefault(key, title)
+        panes = grouped.setdefault(key, [])
+        if role == "harmonized" and key in targets:
+            panes.append(_pane(targets[key], "target"))
+        panes.append(_pane(output_dir / figure.file, role))
     return [Viewer(titles[key], panes) for key, panes in grouped.items()]
 
 
-def _pane(path: Path, role: str) -> dict[str, Any]:
-    """One column of slices: its picture, and the shape of the window through which one slice is seen."""
+def _pane(path: Path, role: str) -> Pane:
     if not path.is_file():
-        return {"role": role, "data": ""}
+        return Pane(role)
     width, height = picture_size(path)
-    return {
-        "role": role,
-        "data": data_uri(path.read_bytes(), MIME[path.suffix]),
-        "shape": f"{width * SLICES} / {height}",
-    }
+    return Pane(role, data_uri(path.read_bytes(), MIME[path.suffix]), f"{width * SLICES} / {height}")
 
 
-def _by_kind(output_dir: Path, figures: Iterable[Record]) -> dict[str, list[dict[str, str]]]:
+def _by_kind(output_dir: Path, figures: Iterable[Figure]) -> dict[str, list[dict[str, str]]]:
     grouped: dict[str, list[dict[str, str]]] = {kind: [] for kind in (*KINDS, "other")}
-    for figure in figures:
-        if figure.get("kind") != "slices":
-            kind = figure.get("kind") if figure.get("kind") in KINDS else "other"
-            title = figure.get("title") or " ".join(filter(None, (figure.get("contrast"), kind)))
-            data = _data_uri(output_dir, figure["file"])
-            grouped[str(kind)].append({"title": title, "file": figure["file"], "data": data})
+    for figure in (figure for figure in figures if figure.kind != "slices"):
+        title = figure.title or f"{figure.contrast} {figure.kind}"
+        shown = {"title": title, "file": figure.file, "data": _data_uri(output_dir, figure.file)}
+        grouped[figure.kind if figure.kind in KINDS else "other"].append(shown)
     return grouped
 
 
@@ -240,13 +228,12 @@ def _data_uri(output_dir: Path, file: str) -> str:
     return data_uri(path.read_bytes(), MIME[path.suffix])
 
 
-def _weights(described: Record) -> str:
-    digest = described.get("sha256")
-    return f"{described.get('name', '')} {f'(SHA-256 {digest[:12]})' if digest else ''}".strip()
+def _weights(used: WeightsUsed) -> str:
+    return f"{used.name} {f'(SHA-256 {used.sha256[:12]})' if used.sha256 else ''}".strip()
 
 
-def _target_name(target: Record) -> str:
-    return f"{target['contrast']} ({target.get('name') or 'built-in'})"
+def _target_name(target: Target) -> str:
+    return f"{target.contrast} ({target.name or 'built-in'})"
 
 
 def _minutes(seconds: float) -> str:

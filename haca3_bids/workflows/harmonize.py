@@ -17,18 +17,10 @@ from haca3_bids.interfaces.native import ToNative
 from haca3_bids.settings import HarmonizationSettings, Settings
 
 ENGINE_MEMORY_GB = 2.5  # of the process of the networks on a CPU; three sources, measured: 2.1
-INPUTS = (
-    "contrasts",
-    "preproc",
-    "coverage",
-    "white_matter",
-    "head_mask",
-    "brain_mask",
-    "record",
-    "to_template",
-    "targets",
-    "protocols",
-)
+FROM_PREPROCESS = (
+    "contrasts", "preproc", "coverage", "white_matter", "head_mask", "brain_mask", "record", "to_template",
+)  # fmt: skip
+INPUTS = (*FROM_PREPROCESS, "targets", "protocols")
 METHODS = {
     "haca3": (
         "The preprocessed images of each session were harmonized with HACA3 [@haca3], which separates anatomy from "

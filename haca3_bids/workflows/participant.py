@@ -3,40 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from nipype.pipeline import engine as pe
 
-from haca3_bids.bids.derivatives import Context
 from haca3_bids.bids.discover import Session
 from haca3_bids.bids.names import node_name
+from haca3_bids.bids.record import Context
 from haca3_bids.errors import UsageError
 from haca3_bids.interfaces.derivatives import WriteSession
 from haca3_bids.interfaces.figures import DrawFigures
 from haca3_bids.interfaces.quality import Judge
 from haca3_bids.physics.described import protocol_from_sidecar, table
+from haca3_bids.records.files import to_json
+from haca3_bids.records.target import Target
 from haca3_bids.settings import Settings
 from haca3_bids.workflows import harmonize as harmonization
 from haca3_bids.workflows import longitudinal
 from haca3_bids.workflows import preprocess as preprocessing
-from haca3_bids.workflows.harmonize import EngineNeeds, init_harmonize_wf
+from haca3_bids.workflows.harmonize import FROM_PREPROCESS, EngineNeeds, init_harmonize_wf
 from haca3_bids.workflows.longitudinal import init_frame_wf
 from haca3_bids.workflows.preprocess import init_preprocess_wf
 
-FROM_PREPROCESS = (
-    "contrasts",
-    "preproc",
-    "coverage",
-    "white_matter",
-    "head_mask",
-    "brain_mask",
-    "record",
-    "to_template",
-)
 METHODS = "Images were read and written as BIDS datasets [@bids] by haca3_bids, whose steps run under Nipype [@nipype]."
 TO_WRITE = ("contrasts", "preproc", "to_reference", "to_template", "from_template", "record")
 TO_JUDGE = ("contrasts", "preproc", "brain_mask", "record")
@@ -48,7 +38,7 @@ class SessionPlan:
     """A session that is to be processed: its context, its targets, and what is known of it already."""
 
     context: Context
-    targets: Sequence[Mapping[str, Any]]
+    targets: Sequence[Target]
     given: Mapping[str, Path]
     visits: Mapping[str, Path] = field(default_factory=dict)  # reference of every session that shares the frame
 
@@ -94,8 +84,8 @@ def init_session_wf(plan: SessionPlan, settings: Settings, needs: EngineNeeds) -
     visit = {"visit": session.name} if plan.visits else {}
     preprocess = init_preprocess_wf(images, settings.preprocessing, given=plan.given, **visit)
     harmonize = init_harmonize_wf(settings, needs, reference=images[session.reference])
-    harmonize.inputs.inputnode.targets = json.dumps(list(plan.targets), sort_keys=True)
-    harmonize.inputs.inputnode.protocols = json.dumps(known_protocols(session), sort_keys=True)
+    harmonize.inputs.inputnode.targets = to_json(plan.targets)
+    harmonize.inputs.inputnode.protocols = to_json(known_protocols(session))
     draw = pe.Node(
         DrawFigures(
             raw={contrast: str(path) for contrast, path in images.items()},

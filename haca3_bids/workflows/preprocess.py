@@ -18,17 +18,9 @@ from haca3_bids.preprocessing.template import BUILTIN, DEFAULT
 from haca3_bids.settings import CONTRASTS, REFERENCE_ORDER, PreprocessingSettings
 
 OUTPUTS = (
-    "contrasts",
-    "preproc",
-    "coverage",
-    "white_matter",
-    "head_mask",
-    "brain_mask",
-    "to_reference",
-    "to_template",
-    "from_template",
-    "record",
-)
+    "contrasts", "preproc", "coverage", "white_matter", "head_mask", "brain_mask",
+    "to_reference", "to_template", "from_template", "record",
+)  # fmt: skip
 METHODS = (
     "The scans of each session were corrected for intensity non-uniformity with N4 [@n4] as implemented in ANTs "
     "[@ants]; the field was estimated inside the brain on a copy with voxels of 4 mm. The reference (T1w, else T2w, "

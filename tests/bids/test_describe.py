@@ -3,19 +3,19 @@ from __future__ import annotations
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from haca3_bids.bids.atomic import locked, read_json, write_json
 from haca3_bids.bids.describe import check_dataset, claim_targets, describe_dataset, known_targets
 from haca3_bids.errors import CannotCreate, TemporaryFailure
+from haca3_bids.records.target import Target
 
 WEIGHTS = {"name": "w", "sha256": "a", "variant": "haca3", "fusion_name": "f", "fusion_sha256": "b"}
 
 
-def target(name: str, theta: float, contrast: str = "T2w") -> dict[str, Any]:
-    return {"name": name, "contrast": contrast, "theta": [theta, 0.0], "eta": [0.3, 0.5], "scale": 1.0, "origin": "x"}
+def target(name: str, theta: float, contrast: str = "T2w") -> Target:
+    return Target(name, contrast, (theta, 0.0), (0.3, 0.5), 1.0, "x")
 
 
 def test_a_foreign_or_unnamed_dataset_is_refused(raw: Path, tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_one_name_never_stands_for_two_targets(raw: Path, tmp_path: Path) -> Non
     claim_targets(out, [target("a", 1.0 + 1e-5)])
     with pytest.raises(CannotCreate, match="another target"):
         claim_targets(out, [target("a", 1.1)])
-    assert known_targets(out)["haca3a_T2w"]["theta"] == [1.0, 0.0]
+    assert known_targets(out)["haca3a_T2w"].theta == (1.0, 0.0)
     assert "desc-haca3a\t" in (out / "descriptions.tsv").read_text()
 
 

@@ -1,31 +1,36 @@
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from haca3_bids.bids.describe import claim_targets, same_target
+from haca3_bids.bids.describe import claim_targets
 from haca3_bids.bids.sidecars import harmonized_sidecar, preproc_sidecar
 from haca3_bids.errors import CannotCreate
 from haca3_bids.physics.tissues import TISSUES
+from haca3_bids.records.engine import EngineResult, HarmonizedImage, SourceReport, WeightsUsed
+from haca3_bids.records.files import to_json
+from haca3_bids.records.preprocessing import Preprocessing, Registration, ScanFacts
+from haca3_bids.records.target import Target
 
 
 def test_a_poor_alignment_that_was_let_pass_is_told_and_a_good_one_is_not() -> None:
-    good = {"contrasts": {"T2w": {"registration_problem": ""}}, "registration": {"problem": ""}}
+    good = Preprocessing(contrasts={"T2w": ScanFacts()}, registration=Registration())
     assert "RegistrationProblem" not in preproc_sidecar("T2w", good, {})
-    own = {
-        "contrasts": {"T2w": {"registration_problem": "poor T2w"}},
-        "registration": {"problem": "poor head"},
-    }
+    scans = {"T2w": ScanFacts(coregistration_problem="poor T2w")}
+    own = Preprocessing(contrasts=scans, registration=Registration(problem="poor head"))
     assert preproc_sidecar("T2w", own, {})["RegistrationProblem"] == "poor T2w"
     assert preproc_sidecar("T1w", own, {})["RegistrationProblem"] == "poor head"
 
 
 def harmonized(theta: list[float], eta: list[float], variant: str, **said: Any) -> dict[str, Any]:
-    own = {"theta": theta, "eta": eta, "attention": 1.0, "brain_covered": 0.9, "residual": None, "looks_like": None}
-    image = {"target": {"name": "", "contrast": "T1w", "theta": theta, "eta": eta}, "sources": {"T1w": own | said}}
-    return harmonized_sidecar(image, {"weights": {"name": "w", "variant": variant}, "beta": "soft"}, "1")
+    own = SourceReport(tuple(theta), tuple(eta), 1.0, brain_covered=0.9, **said)
+    image = HarmonizedImage(Target("", "T1w", tuple(theta), tuple(eta), 1000.0, "x"), {"T1w": own})
+    result = EngineResult(weights=WeightsUsed("w", variant=variant), beta="soft")
+    return json.loads(to_json(harmonized_sidecar(image, result, "1")))
 
 
 def test_a_table_stands_in_the_sidecar_by_the_names_of_its_tissues() -> None:
@@ -49,15 +54,15 @@ def test_the_numbers_of_haca3_stand_in_the_sidecar_as_they_are() -> None:
 
 
 def test_another_table_of_the_same_name_is_refused_with_the_tissue_that_differs_most(tmp_path: Path) -> None:
-    table = {"name": "a", "contrast": "T1w", "theta": [1.0] * len(TISSUES), "eta": [0.0]}
-    other = table | {"theta": [0.5 if tissue == "grey" else 1.0 for tissue in TISSUES]}
-    numbers = table | {"theta": [1.0, 2.0], "eta": [0.3, 0.5]}
-    assert same_target(table, dict(table))
-    assert not same_target(table, numbers)
+    table = Target("a", "T1w", (1.0,) * len(TISSUES), (0.0,), 1000.0, "x")
+    other = replace(table, theta=tuple(0.5 if tissue == "grey" else 1.0 for tissue in TISSUES))
+    numbers = replace(table, theta=(1.0, 2.0), eta=(0.3, 0.5))
+    assert table.matches(replace(table))
+    assert not table.matches(numbers)
     claim_targets(tmp_path, [table])
     for refused, words in (
         (other, "grey 1, now 0.5"),
-        (table | {"eta": [0.4]}, r"artifact level \[0.0\], now \[0.4\]"),
+        (replace(table, eta=(0.4,)), r"artifact level \[0.0\], now \[0.4\]"),
     ):
         with pytest.raises(CannotCreate, match=words):
             claim_targets(tmp_path, [refused])

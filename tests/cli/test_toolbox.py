@@ -26,7 +26,8 @@ def head(tmp_path):
 def seen(monkeypatch):
     """What reaches the engine, which gives back its first source."""
     from haca3_bids.harmonization import engine, job
-    from haca3_bids.harmonization.engine import Harmonized, SourceReport
+    from haca3_bids.harmonization.engine import Harmonized
+    from haca3_bids.records.engine import SourceReport, WeightsUsed
 
     calls = {}
 
@@ -44,8 +45,8 @@ def seen(monkeypatch):
         ]
 
     monkeypatch.setattr(engine, "harmonize", harmonize)
-    weights = {"weights": {"name": "tiny"}}
-    monkeypatch.setattr(job, "load_networks", lambda settings, with_fusion=True: (Networks(), None, weights))
+    weights = job.Networks(Networks(), None, WeightsUsed("tiny"))
+    monkeypatch.setattr(job, "load_networks", lambda settings, with_fusion=True: weights)
     return calls
 
 
@@ -114,7 +115,7 @@ def test_the_sidecar_says_how_the_image_came_about(head, seen, tmp_path):
     sidecar = json.loads((tmp_path / "out.json").read_text())
     assert sidecar["target"]["eta"] == [0.3, 0.5]
     assert sidecar["source_files"] == {"T1w": head.name}
-    assert sidecar["weights"] == {"name": "tiny"}
+    assert sidecar["weights"]["name"] == "tiny"
     assert np.array_equal(load_volume(tmp_path / "out.nii").data, load_volume(head).data)
 
 

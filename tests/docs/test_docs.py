@@ -15,6 +15,9 @@ from haca3_bids.bids.sidecars import harmonized_sidecar, native_sidecar, preproc
 from haca3_bids.cli.options import every_option
 from haca3_bids.cli.toolbox import EARLY, LATE
 from haca3_bids.quality.thresholds import THRESHOLDS
+from haca3_bids.records.engine import EngineResult, HarmonizedImage
+from haca3_bids.records.preprocessing import Preprocessing
+from haca3_bids.records.target import Target
 from haca3_bids.volumes.volume import Volume, load_volume, save_volume
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,7 +44,7 @@ def test_every_option_of_the_parser_is_in_the_reference(site: Path) -> None:
 
 def test_every_exit_code_is_in_the_reference(site: Path) -> None:
     page = (site / "reference/exit-codes.html").read_text()
-    codes = {kind.exit_code for kind in vars(errors).values() if isinstance(kind, type)}
+    codes = {kind.exit_code for kind in vars(errors).values() if hasattr(kind, "exit_code")}
     assert not [code for code in codes | {0} if f"<p>{code}</p>" not in page]
 
 
@@ -79,9 +82,9 @@ def test_every_quality_number_is_in_the_reference(site: Path) -> None:
 
 
 def test_every_key_of_a_sidecar_is_in_the_reference() -> None:
-    target = {"name": "", "contrast": "T1w", "theta": [0, 0], "eta": [0, 0]}
+    image = HarmonizedImage(Target("", "T1w", (0, 0), (0, 0), 1.0, ""))
     keys = set(template_sidecar("MNI152NLin2009cSym", [])) | set(native_sidecar("", []))
-    keys |= set(preproc_sidecar("T1w", {}, {})) | set(harmonized_sidecar({"target": target}, {}, ""))
+    keys |= set(preproc_sidecar("T1w", Preprocessing(), {})) | set(harmonized_sidecar(image, EngineResult(), ""))
     page = (DOCS / "reference/sidecars.md").read_text()
     assert not [key for key in keys if f"`{key}`" not in page]
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from fake_parts import STAND_INS, make_dataset
 
+from haca3_bids.bids.names import node_name
 from haca3_bids.cli.app import main
 
 HERE = Path(__file__).parent
@@ -20,8 +21,10 @@ def fakes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setattr(name, stand_in)
     monkeypatch.setenv("PYTHONPATH", f"{HERE}:{HERE.parents[1]}")
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    monkeypatch.setenv("FAKE_NOTES", str(tmp_path / "notes"))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
     (tmp_path / "tmp").mkdir()
+    (tmp_path / "notes").mkdir()
 
 
 @pytest.fixture
@@ -48,13 +51,19 @@ def out(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def record(out: Path) -> Callable[[str], dict[str, Any]]:
-    """The record of a session by its name."""
+def record(out: Path, tmp_path: Path) -> Callable[[str], dict[str, Any]]:
+    """The record of a session by its name, with what the stand-ins were given."""
 
     def read(name: str) -> dict[str, Any]:
         content: dict[str, Any] = json.loads(
             (out.joinpath(*name.split("_")) / "anat" / f"{name}_desc-haca3_qc.json").read_text()
         )
+        for path in (tmp_path / "notes").glob(f"{node_name(name)}_wf-*.json"):
+            told = json.loads(path.read_text())
+            if path.stem.endswith("-job"):
+                content["harmonization"] = (content["harmonization"] or {}) | {"job": told}
+            else:
+                content["preprocessing"] = (content["preprocessing"] or {}) | told
         return content
 
     return read

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from fake_engine import note
 from nipype.interfaces import utility
 from nipype.interfaces.base import BaseInterface, BaseInterfaceInputSpec, TraitedSpec, isdefined, traits
 from nipype.pipeline import engine as pe
 
-from haca3_bids.execution.weights import Weights
-from haca3_bids.settings import CONTRASTS, HarmonizationSettings, PreprocessingSettings
+from haca3_bids.records.engine import Weights
+from haca3_bids.records.target import Target
+from haca3_bids.settings import CONTRASTS, REFERENCE_ORDER, HarmonizationSettings, PreprocessingSettings
 from haca3_bids.volumes.volume import Volume, load_volume, save_volume
 from haca3_bids.workflows.longitudinal import frame_workflow_name
 
@@ -90,6 +92,7 @@ class FakePreprocess(BaseInterface):
     def _run_interface(self, runtime: Any) -> Any:
         here = Path(runtime.cwd)
         record: dict[str, Any] = {"contrasts": {}, "template": "MNI152NLin2009cSym"}
+        record["reference"] = next(one for one in REFERENCE_ORDER if one in self.inputs.images)
         record["defaced"] = "FAKE_DEFACED" in os.environ
         for contrast, path in self.inputs.images.items():
             volume = load_volume(path)
@@ -97,13 +100,13 @@ class FakePreprocess(BaseInterface):
             save_volume(volume.with_data(np.ones(SHAPE)), here / f"coverage{contrast}.nii.gz")
             (here / f"{contrast}.txt").write_text(IDENTITY)
             own = {"white_matter_peak": 1000.0, "white_matter_peak_raw": 105.0, "coverage": 1.0}
-            record["contrasts"][contrast] = own | {"registration_similarity": 0.9, "seconds": {"n4": 1.0}}
+            record["contrasts"][contrast] = own | {"coregistration_similarity": 0.9, "seconds": {"n4": 1.0}}
         ball = (head().data > 0).astype(np.float32)
         save_volume(Volume(ball, AFFINE), here / "mask.nii.gz")
         for name in ("to", "from"):
             (here / f"{name}.txt").write_text(IDENTITY)
-        record |= {"settings": json.loads(self.inputs.settings), "given": dict(self.inputs.given)}
-        record["frame"] = str(self.inputs.frame) if isdefined(self.inputs.frame) else ""
+        told = {"settings": json.loads(self.inputs.settings), "given": dict(self.inputs.given)}
+        note(here, "preprocessing", told | {"frame": str(self.inputs.frame) if isdefined(self.inputs.frame) else ""})
         (here / "record.json").write_text(json.dumps(record))
         return runtime
 
@@ -158,7 +161,8 @@ def fake_frame_wf(subject: str, references: Mapping[str, Path], settings: Prepro
 
 def fake_weights(settings: HarmonizationSettings) -> Weights:
     """Weights with references for T1w, T2w and FLAIR; their SHA-256 follows the name they are asked for by."""
-    references = {c: {"theta": [1.0, 2.0], "eta": [0.3, 0.5], "scale": 900.0} for c in ("T1w", "T2w", "FLAIR")}
+    origin = "built-in reference of fake"
+    references = {c: Target("", c, (1.0, 2.0), (0.3, 0.5), 900.0, origin) for c in ("T1w", "T2w", "FLAIR")}
     sha = settings.weights.encode().hex().ljust(64, "0")[:64]
     variant = settings.variant or "haca3"
     fusion = settings.fusion_weights

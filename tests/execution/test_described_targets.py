@@ -6,8 +6,9 @@ import pytest
 from haca3_bids.errors import BadInput, UsageError
 from haca3_bids.execution.targets import parse_targets
 from haca3_bids.physics.tissues import TISSUES
+from haca3_bids.records.target import Target
 
-REFERENCE = {"T1w": {"theta": [0.2, 0.7, 0.8, 1.0, *[0.5] * 9], "eta": [0.0], "scale": 1000.0}}
+REFERENCE = {"T1w": Target("", "T1w", (0.2, 0.7, 0.8, 1.0, *[0.5] * 9), (0.0,), 1000.0, "built-in")}
 MIXTURE = SimpleNamespace(variant="mixture", name="builtin", references=REFERENCE)
 HACA3 = SimpleNamespace(variant="haca3", name="haca3", references={})
 
@@ -17,21 +18,21 @@ def parsed(*typed, weights=MIXTURE):
 
 
 def theta(target, tissue):
-    return target["theta"][TISSUES.index(tissue)]
+    return target.theta[TISSUES.index(tissue)]
 
 
 def test_intensities_of_tissues_replace_those_of_the_reference():
     (target,) = parsed("bright=T1w:grey=0.75,csf=0.2")
-    assert (target["name"], target["contrast"], target["scale"]) == ("bright", "T1w", 1000.0)
+    assert (target.name, target.contrast, target.scale) == ("bright", "T1w", 1000.0)
     assert (theta(target, "grey"), theta(target, "csf"), theta(target, "deep_grey")) == (0.75, 0.2, 0.8)
-    assert parsed("T1w:grey=0.75")[0]["name"] == "custom"
+    assert parsed("T1w:grey=0.75")[0].name == "custom"
 
 
 def test_a_protocol_is_a_target():
     one, other = parsed("T1w=MPRAGE:field=3,tr=2300,ti=900,te=2.98,flip=9", "spin=T1w=SE:tr=500,te=10")
-    assert (one["name"], other["name"]) == ("MPRAGE", "spin")
+    assert (one.name, other.name) == ("MPRAGE", "spin")
     assert theta(one, "grey") < theta(other, "grey") < 1
-    assert one["origin"] == "protocol MPRAGE at 3 T, TR 2300, TE 2.98, TI 900, flip angle 9"
+    assert one.origin == "protocol MPRAGE at 3 T, TR 2300, TE 2.98, TI 900, flip angle 9"
 
 
 def test_a_sidecar_is_a_target(tmp_path):
@@ -39,7 +40,7 @@ def test_a_sidecar_is_a_target(tmp_path):
     fields = {"MagneticFieldStrength": 3, "RepetitionTime": 2.3, "EchoTime": 0.003, "InversionTime": 0.9}
     sidecar.write_text(json.dumps(fields))
     (target,) = parsed(f"T1w={sidecar}")
-    assert target["name"] == "sub01T1w"
+    assert target.name == "sub01T1w"
     with pytest.raises(BadInput, match="cannot be read as a JSON sidecar"):
         parsed(f"T1w={tmp_path / 'none.json'}")
 
@@ -68,4 +69,4 @@ def test_haca3_weights_know_no_tissues(typed):
 
 def test_two_numbers_are_theta_of_haca3_weights():
     (target,) = parsed("T1w:10,20", weights=HACA3)
-    assert (target["theta"], target["eta"]) == ([10.0, 20.0], [0.3, 0.5])
+    assert (target.theta, target.eta) == ((10.0, 20.0), (0.3, 0.5))

@@ -140,5 +140,5 @@ def test_a_target_that_comes_out_the_same_under_other_settings_is_known_by_them(
     words = ("--target", "x=sub-01", "--participant-label", "02")
     assert app(*words) == 0
     assert app(*words, "--seed", "3") == 0  # encoded again: the stand-in gives the same numbers
-    monkeypatch.setattr("haca3_bids.execution.encoding._encode", None)
+    monkeypatch.setattr("haca3_bids.execution.encode._encode", None)
     assert app(*words, "--seed", "3") == 0

@@ -20,8 +20,8 @@ from haca3_bids.bids.discover import Session
 from haca3_bids.cli.app import main
 from haca3_bids.errors import BadInput, CannotCreate, TemporaryFailure, UsageError
 from haca3_bids.execution.environment import check_current_folder
+from haca3_bids.execution.lock import Part, in_rounds, subjects_at_once
 from haca3_bids.execution.outcome import DONE, FAILED, Outcome
-from haca3_bids.execution.rounds import Part, in_rounds, subjects_at_once
 from haca3_bids.execution.select import select_sessions
 from haca3_bids.partial import partial_file
 from haca3_bids.settings import Settings
@@ -218,7 +218,7 @@ def test_a_round_is_larger_than_the_processes_and_smaller_than_the_limit_of_file
 def test_rounds_change_nothing_but_the_locks(
     app: App, out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("haca3_bids.execution.rounds.SUBJECTS_A_PROCESS", 1)
+    monkeypatch.setattr("haca3_bids.execution.lock.SUBJECTS_A_PROCESS", 1)
     assert app("--nprocs", "1", "--write-graph") == 0
     assert "2 done, 0 skipped, 0 failed" in capsys.readouterr().out
     assert len(list(out.glob("logs/*/haca3_wf*.dot"))) == 2
@@ -227,7 +227,7 @@ def test_rounds_change_nothing_but_the_locks(
 def test_after_the_first_crash_no_further_round_begins(
     app: App, out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("haca3_bids.execution.rounds.SUBJECTS_A_PROCESS", 1)
+    monkeypatch.setattr("haca3_bids.execution.lock.SUBJECTS_A_PROCESS", 1)
     monkeypatch.setenv("FAKE_ENGINE", "refuses")
     assert app("--nprocs", "1", "--stop-on-first-crash") == 1
     said = capsys.readouterr().out

@@ -19,7 +19,7 @@ WEIGHTS = fake_weights(HarmonizationSettings())
 
 def parsed(bids: Path, *targets: str) -> list[tuple[str, list[str]]]:
     requests = parse_targets(Settings(bids, bids / "out", targets=targets), WEIGHTS)
-    return [(one.name, [str(v["contrast"]) for v in one.values] or list(one.images)) for one in requests]
+    return [(one.name, [v.contrast for v in one.values] or list(one.images)) for one in requests]
 
 
 def test_each_form_of_a_target_is_understood(dataset: Path) -> None:
@@ -82,7 +82,7 @@ def test_an_image_is_preprocessed_and_encoded_before_it_is_a_target(app: App, da
 
 def test_an_encoded_target_is_taken_over_by_later_runs(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     assert app("--target", "sub-01", "--participant-label", "02") == 0
-    monkeypatch.setattr("haca3_bids.execution.encoding._encode", None)
+    monkeypatch.setattr("haca3_bids.execution.encode._encode", None)
     assert app("--target", "sub-01", "--participant-label", "01") == 0
 
 

@@ -7,8 +7,9 @@ import pytest
 
 from haca3_bids.checkpoints.formats import Reference, save_checkpoint
 from haca3_bids.errors import Unavailable, UsageError
-from haca3_bids.execution.weights import Weights, find_weights, with_weights
+from haca3_bids.execution.weights import find_weights, with_weights
 from haca3_bids.networks.haca3 import Haca3, Haca3Config
+from haca3_bids.records.engine import Weights
 from haca3_bids.settings import HarmonizationSettings
 
 
@@ -27,7 +28,7 @@ def found(file: Path, **more: str) -> Weights:
 def test_weights_are_read_in_a_process_of_their_own(file: Path) -> None:
     weights = found(file, device="cpu", variant="haca3plus")
     assert (weights.variant, weights.device, weights.fusion) == ("haca3plus", "cpu", "median")
-    assert weights.references["T1w"]["theta"] == [1.0, 2.0]
+    assert weights.references["T1w"].theta == (1.0, 2.0)
     assert len(weights.sha256) == 64
     resolved = with_weights(HarmonizationSettings(weights=str(file)), weights)
     assert (resolved.weights, resolved.variant) == (str(file.resolve()), "haca3plus")

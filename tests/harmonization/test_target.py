@@ -7,12 +7,13 @@ import pytest
 from haca3_bids.errors import BadInput, UsageError
 from haca3_bids.harmonization.engine import encode_target
 from haca3_bids.harmonization.target import Target, target_from_numbers, target_from_reference
+from haca3_bids.records.files import from_json, to_json
 from haca3_bids.volumes.volume import Volume
 
 
 def test_a_target_survives_json():
     target = Target("siteA", "T2w", (1.0, -2.5), (0.3, 0.5), 870.0, "an image")
-    assert Target.from_json(target.to_json()) == target
+    assert from_json(to_json(target), Target) == target
 
 
 def test_numbers_take_the_authors_eta_and_scale():

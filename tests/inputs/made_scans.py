@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,8 @@ from numpy.typing import NDArray
 
 from haca3_bids.execution.select import Selection, select_sessions
 from haca3_bids.interfaces.read import Read
+from haca3_bids.records.files import from_json
+from haca3_bids.records.preprocessing import Preprocessing, ScanFacts
 from haca3_bids.settings import PreprocessingSettings, Settings
 
 Array = NDArray[Any]
@@ -86,9 +86,8 @@ def chosen(raw: Path) -> Path:
     return found["sub-01"].images["T1w"].path
 
 
-def read(path: Path, folder: Path, *force: str) -> Mapping[str, Any]:
+def read(path: Path, folder: Path, *force: str) -> ScanFacts:
     """What the first step of the App says of a scan."""
     folder.mkdir(exist_ok=True)
     done = Read(in_file=str(path), contrast="T1w", force=list(force)).run(cwd=str(folder))
-    facts: dict[str, Any] = json.loads(done.outputs.facts)
-    return facts
+    return from_json(done.outputs.facts, Preprocessing).contrasts["T1w"]

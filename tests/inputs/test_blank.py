@@ -14,6 +14,7 @@ from haca3_bids.preprocessing.resampling import shrink
 from haca3_bids.preprocessing.session import blank_voxels
 from haca3_bids.quality.scan import Regions, ScanQuality, measure_scan
 from haca3_bids.quality.verdict import judge
+from haca3_bids.records.preprocessing import Preprocessing, ScanFacts
 from haca3_bids.settings import WHITE_MATTER_PEAK
 from haca3_bids.volumes.volume import Volume
 
@@ -68,7 +69,7 @@ def test_a_clean_scan_stays_clean_where_zeros_were_put_into_its_air(recipe: str,
     assert given.air == pytest.approx(clean.air, rel=0.03)
     assert given.ghosts == pytest.approx(clean.ghosts, abs=0.003)
     assert given.air_unevenness == pytest.approx(clean.air_unevenness, abs=0.02)
-    found, before = (judge({"contrasts": {"T1w": {"quality": one.to_json()}}}) for one in (given, clean))
+    found, before = (judge(Preprocessing(contrasts={"T1w": ScanFacts(quality=one)}), {}) for one in (given, clean))
     assert [reason.measure for reason in found.reasons] == [reason.measure for reason in before.reasons]
 
 

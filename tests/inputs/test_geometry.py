@@ -31,6 +31,7 @@ from haca3_bids.bids.sidecars import preproc_sidecar
 from haca3_bids.errors import BadInput
 from haca3_bids.execution.select import select_sessions
 from haca3_bids.quality.verdict import judge
+from haca3_bids.records.preprocessing import Preprocessing
 from haca3_bids.settings import PreprocessingSettings, SelectionSettings, Settings
 from haca3_bids.volumes.scan import load_scan
 from haca3_bids.volumes.volume import load_volume
@@ -122,8 +123,8 @@ def test_what_is_believed_is_the_same_for_choosing_and_reading_and_is_said(
     scan = load_scan(chosen(raw), forced=False)
     np.testing.assert_allclose(scan.image.affine, affine, atol=1e-4)
     facts = read(chosen(raw), tmp_path / "read")
-    assert facts["acquisition"]["spacing_mm"] == pytest.approx(np.linalg.norm(affine[:3, :3], axis=0).max(), abs=1e-3)
-    assert [remark in one for one in facts["remarks"]] == ([True] if remark else [])
+    assert facts.acquisition.spacing_mm == pytest.approx(np.linalg.norm(affine[:3, :3], axis=0).max(), abs=1e-3)
+    assert [remark in one for one in facts.remarks] == ([True] if remark else [])
 
 
 @pytest.mark.parametrize(("unit", "factor"), [(MICRON, 1000.0), (METRE, 0.001), (MILLI, 1.0)])
@@ -144,11 +145,11 @@ def test_an_unknown_orientation_is_taken_where_the_user_insists_and_page_and_sid
     assert [session.name for session in select(raw, "orientation").sessions] == ["sub-01", "sub-02"]
     assert "sub-01" not in [session.name for session in select(raw, "registration").sessions]
     facts = read(path, tmp_path / "read", "orientation")
-    assert facts["orientation_assumed"]
-    record = {"contrasts": {"T1w": facts}}
+    assert facts.orientation_assumed
+    record = Preprocessing(contrasts={"T1w": facts})
     assert "left and right" in preproc_sidecar("T1w", record, {})["InputRemarks"][0]
-    verdict = judge(record)
-    assert verdict.grade == "look"
+    verdict = judge(record, {})
+    assert verdict.verdict == "look"
     assert "left and right" in verdict.reasons[0].sentence
     np.testing.assert_allclose(load_scan(path).image.affine[:3, :3], np.diag([-VOXEL_MM, VOXEL_MM, VOXEL_MM]))
 

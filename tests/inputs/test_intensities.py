@@ -75,4 +75,4 @@ def test_a_constant_background_becomes_zero_and_the_rest_stays(
     path = write(tmp_path / NAME, data=np.asarray(change(head())))
     np.testing.assert_allclose(load_scan(path).image.data, right(head()), atol=1e-3)
     facts = read(path, tmp_path / "read")
-    assert [f"background of {remark}, which" in one for one in facts["remarks"]] == ([True] if remark else [])
+    assert [f"background of {remark}, which" in one for one in facts.remarks] == ([True] if remark else [])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,8 @@ import pytest
 
 from haca3_bids.interfaces.read import Read
 from haca3_bids.preprocessing.neck import HEAD_MM, without_neck
+from haca3_bids.records.files import from_json
+from haca3_bids.records.preprocessing import Preprocessing
 from haca3_bids.volumes.volume import Volume, load_volume, reorient, save_volume
 
 VOXEL_MM = 5.0
@@ -61,4 +62,4 @@ def test_registration_is_given_the_head_and_the_page_says_so(tmp_path: Path) -> 
     copy = load_volume(done.outputs.out_file)
     assert copy.shape[2] * copy.zooms_mm[2] == pytest.approx(HEAD_MM + 20, abs=10)
     assert load_volume(done.outputs.blank, may_be_constant=True).has_grid_of(copy)
-    assert "of a body" in json.loads(done.outputs.facts)["remarks"][0]
+    assert "of a body" in from_json(done.outputs.facts, Preprocessing).contrasts["T1w"].remarks[0]

@@ -12,6 +12,7 @@ from haca3_bids.checkpoints.formats import save_checkpoint
 from haca3_bids.errors import BadInput, TemporaryFailure
 from haca3_bids.interfaces.harmonize import Encode, Harmonize, read_result
 from haca3_bids.networks.haca3 import Haca3, Haca3Config
+from haca3_bids.records.engine import EngineResult
 from haca3_bids.settings import HarmonizationSettings
 from haca3_bids.volumes.volume import Volume, load_volume, save_volume
 
@@ -65,12 +66,12 @@ def test_the_networks_run_in_their_own_process_on_the_grid_of_the_sources(
 def test_the_way_a_process_ended_becomes_an_error_of_its_class(tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     with pytest.raises(TemporaryFailure, match="signal 9"):
-        read_result(-9, path, "")
+        read_result(-9, path, "", EngineResult)
     with pytest.raises(RuntimeError, match="the last words"):
-        read_result(1, path, "Traceback\nthe last words\n")
-    path.write_text(json.dumps({"error": {"class": "BadInput", "sentence": "It is flat.", "hint": "Look."}}))
+        read_result(1, path, "Traceback\nthe last words\n", EngineResult)
+    path.write_text(json.dumps({"error": {"kind": "BadInput", "sentence": "It is flat.", "hint": "Look."}}))
     with pytest.raises(BadInput) as caught:
-        read_result(65, path, "")
+        read_result(65, path, "", EngineResult)
     assert (caught.value.sentence, caught.value.hint) == ("It is flat.", "Look.")
     path.write_text(json.dumps({"images": []}))
-    assert read_result(0, path, "") == {"images": []}
+    assert read_result(0, path, "", EngineResult) == EngineResult()

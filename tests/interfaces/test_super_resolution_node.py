@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 
 from haca3_bids.interfaces.super_resolution import SuperResolve
+from haca3_bids.records.files import from_json
+from haca3_bids.records.preprocessing import Preprocessing
 from haca3_bids.settings import PreprocessingSettings
 from haca3_bids.volumes.volume import Volume, load_volume, save_volume
 from haca3_bids.workflows.preprocess import init_preprocess_wf
@@ -26,15 +26,15 @@ def scan(tmp_path, monkeypatch):
 def test_thick_slices_become_thin_in_a_process_of_its_own(scan) -> None:
     done = SuperResolve(in_file=scan(1.0, 1.0, 3.0), contrast="T2w", sloppy=True).run().outputs
     assert load_volume(done.out_file).shape == (24, 24, 18)
-    facts = json.loads(done.facts)
-    assert (facts["super_resolution"], facts["thin_spacing_mm"]) == ("builtin", 1.0)
+    facts = from_json(done.facts, Preprocessing).contrasts["T2w"]
+    assert (facts.super_resolution, facts.thin_spacing_mm) == ("builtin", 1.0)
 
 
 def test_a_volume_is_handed_on_as_it_is(scan) -> None:
     path = scan(1.0, 1.0, 1.2)
     done = SuperResolve(in_file=path, contrast="T2w", method="eclare").run().outputs
     assert done.out_file == path
-    assert json.loads(done.facts)["super_resolution"] == "none"
+    assert from_json(done.facts, Preprocessing).contrasts["T2w"].super_resolution == "none"
 
 
 @pytest.mark.parametrize(("method", "steps"), [("none", 0), ("builtin", 1), ("eclare", 1)])

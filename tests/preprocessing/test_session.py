@@ -11,6 +11,7 @@ from haca3_bids.preprocessing import registration, session
 from haca3_bids.preprocessing.registration import TemplateAlignment
 from haca3_bids.preprocessing.search import Start
 from haca3_bids.preprocessing.transforms import similarity_matrix
+from haca3_bids.records.preprocessing import Preprocessing, Registration, ScanFacts, gathered
 from haca3_bids.settings import PreprocessingSettings
 
 FAST = PreprocessingSettings(template="phantom", sloppy=True)
@@ -37,10 +38,10 @@ def test_what_is_poor_is_told_and_let_pass_when_forced(phantom, monkeypatch) -> 
     monkeypatch.setattr(session, "register_to_template", lambda *_: TemplateAlignment(BESIDE, BESIDE))
     monkeypatch.setattr(session, "coregister", lambda *_: BESIDE)
     _, facts = session.registered(phantom.scan("T1w"), phantom.template(), forced)
-    assert not facts["passed"]
-    assert facts["problem"].startswith("The registration to the template failed")
+    assert not facts.passed
+    assert facts.problem.startswith("The registration to the template failed")
     _, facts = session.coregistered(phantom.scan("FLAIR"), phantom.scan("T1w"), forced, "FLAIR")
-    assert facts["registration_problem"].startswith("The FLAIR could not be registered")
+    assert facts.coregistration_problem.startswith("The FLAIR could not be registered")
 
 
 def test_scaling_brings_the_peak_to_1000_in_any_unit(phantom) -> None:
@@ -62,16 +63,15 @@ def test_the_cut_share_is_that_of_the_head_beyond_the_grid(phantom) -> None:
 
 def test_the_record_gathers_pieces_by_contrast() -> None:
     pieces = [
-        {"contrast": "", "seconds": {"register": 2.0}, "registration": {"passed": True}},
-        {"contrast": "T2w", "seconds": {"n4": 1.0}},
-        {"contrast": "T2w", "seconds": {"resample": 3.0}, "coverage": 0.5},
+        Preprocessing(seconds={"register": 2.0}, registration=Registration(passed=True)),
+        Preprocessing(contrasts={"T2w": ScanFacts(seconds={"n4": 1.0})}),
+        Preprocessing(contrasts={"T2w": ScanFacts(seconds={"resample": 3.0}, coverage=0.5)}),
     ]
-    assert session.record("T1w", pieces) == {
-        "reference": "T1w",
-        "seconds": {"register": 2.0},
-        "registration": {"passed": True},
-        "contrasts": {"T2w": {"seconds": {"n4": 1.0, "resample": 3.0}, "coverage": 0.5}},
-    }
+    assert gathered(pieces) == Preprocessing(
+        seconds={"register": 2.0},
+        registration=Registration(passed=True),
+        contrasts={"T2w": ScanFacts(seconds={"n4": 1.0, "resample": 3.0}, coverage=0.5)},
+    )
 
 
 def test_a_brain_that_is_known_is_all_that_the_search_looks_at(phantom, monkeypatch) -> None:
@@ -108,4 +108,4 @@ def test_the_brain_of_a_skull_stripped_scan_lies_in_its_head(phantom) -> None:
     scan = phantom.scan("T1w", noise=0.0)
     brain = ndimage.binary_erosion(phantom.mask(3, 4, 5))
     place = TemplateAlignment(np.eye(4), np.eye(4))
-    assert session.judged(place, scan.with_data(scan.data * brain), phantom.template(), FAST)["passed"]
+    assert session.judged(place, scan.with_data(scan.data * brain), phantom.template(), FAST).passed

@@ -7,25 +7,27 @@ import pytest
 
 from haca3_bids.errors import UsageError
 from haca3_bids.quality.thresholds import THRESHOLDS, with_changes
-from haca3_bids.quality.verdict import judge, quality_block, rejudged
+from haca3_bids.quality.verdict import judge, judged_again
+from haca3_bids.records.files import to_json
+from haca3_bids.records.preprocessing import Preprocessing, Registration, ScanFacts, ScanQuality
 
 GOOD_SCAN = {"brain_seen": 0.99, "noise": 0.02, "ghosts": 0.002, "name_margin": 1.0, "likely_contrast": "T1w"}
 REGISTRATION = {"similarity": 0.7, "distinctness": 0.3, "brain_in_head": 1.0, "brain_covered": 1.0}
 
 
-def record(**changes: Any) -> dict[str, Any]:
-    scans = {"T1w": {"registration_similarity": 1.0, "quality": GOOD_SCAN | changes}}
-    return {"reference": "T1w", "registration": REGISTRATION, "contrasts": scans}
+def record(**changes: Any) -> Preprocessing:
+    scans = {"T1w": ScanFacts(coregistration_similarity=1.0, quality=ScanQuality(**(GOOD_SCAN | changes)))}
+    return Preprocessing("T1w", registration=Registration(**REGISTRATION), contrasts=scans)
 
 
 def test_a_good_session_passes_without_a_reason() -> None:
     verdict = judge(record(), {"haca3_T1w": {"ssim": 0.9, "nan_count": 0}})
-    assert (verdict.grade, verdict.reasons) == ("pass", ())
+    assert (verdict.verdict, verdict.reasons) == ("pass", ())
 
 
 def test_the_worst_reason_makes_the_verdict_and_comes_first() -> None:
-    verdict = judge(record(noise=0.15, brain_seen=0.4))
-    assert verdict.grade == "fail"
+    verdict = judge(record(noise=0.15, brain_seen=0.4), {})
+    assert verdict.verdict == "fail"
     assert [reason.measure for reason in verdict.reasons] == ["brain_seen", "noise"]
     assert verdict.reasons[0].sentence.startswith("T1w: part of the brain is not seen (brain seen 0.4")
 
@@ -42,25 +44,25 @@ def test_a_value_beyond_a_limit_is_marked_and_one_on_it_is_not(threshold: Any) -
 
 
 def test_a_swapped_name_says_what_the_image_looks_like() -> None:
-    (reason,) = judge(record(name_margin=-1.0, likely_contrast="T2w")).reasons
+    (reason,) = judge(record(name_margin=-1.0, likely_contrast="T2w"), {}).reasons
     assert "like a T2w" in reason.sentence
 
 
 def test_the_reference_is_not_judged_by_its_registration_to_itself() -> None:
-    block = quality_block(record(), {})
-    assert "coregistration_similarity" not in block["scans"]["T1w"]
+    block = judge(record(), {})
+    assert "coregistration_similarity" not in block.scans["T1w"]
 
 
 def test_other_limits_change_the_verdict_and_are_noted() -> None:
-    block = quality_block(record(), {})
-    strict = rejudged(block, [("noise", 0.01, None)])
-    assert (block["verdict"], strict["verdict"]) == ("pass", "look")
-    assert strict["thresholds_changed"] == [["noise", 0.01, None]]
-    assert strict["scans"] == block["scans"]
+    block = judge(record(), {})
+    strict = judged_again(block, [("noise", 0.01, None)])
+    assert (block.verdict, strict.verdict) == ("pass", "look")
+    assert strict.thresholds_changed == (("noise", 0.01, None),)
+    assert strict.scans == block.scans
 
 
 def test_a_limit_can_be_taken_away() -> None:
-    assert judge(record(noise=9.0), changes=[("noise", None, None)]).grade == "pass"
+    assert judge(record(noise=9.0), {}, [("noise", None, None)]).verdict == "pass"
 
 
 def test_a_measure_that_does_not_exist_is_an_error_of_usage() -> None:
@@ -69,8 +71,8 @@ def test_a_measure_that_does_not_exist_is_an_error_of_usage() -> None:
 
 
 def test_a_record_without_numbers_still_gets_a_verdict() -> None:
-    assert json.loads(json.dumps(quality_block({}, {})))["verdict"] == "pass"
+    assert json.loads(to_json(judge(Preprocessing(), {})))["verdict"] == "pass"
 
 
 def test_a_voxel_that_is_no_number_fails_the_session() -> None:
-    assert judge(record(), {"haca3_T1w": {"nan_count": 1}}).grade == "fail"
+    assert judge(record(), {"haca3_T1w": {"nan_count": 1}}).verdict == "fail"

@@ -47,6 +47,7 @@ SOURCES = {
     "T1w": {"theta": [1.25, -2.5], "eta": [0.3, 0.5], "attention": 0.21},
     "T2w": {"theta": [-2.0, 0.5], "eta": [0.4, 0.6], "attention": 0.79},
 }
+TARGET = {"name": "", "contrast": "T2w", "theta": [-2.1, 0.4], "eta": [0.3, 0.5], "scale": 1000.0, "origin": "x"}
 RECORD: dict[str, Any] = {
     "subject": "01",
     "session": "siteA",
@@ -77,7 +78,7 @@ RECORD: dict[str, Any] = {
     "harmonization": {
         "images": [
             {
-                "target": {"name": "", "contrast": "T2w", "theta": [-2.1, 0.4], "eta": [0.3, 0.5], "scale": 1000.0},
+                "target": TARGET,
                 "file": "sub-01/ses-siteA/anat/x.nii.gz",
                 "white_matter_peak": 1001.0,
                 "cut_share": 0.013,
@@ -91,6 +92,7 @@ RECORD: dict[str, Any] = {
         "seed": 0,
         "peak_memory_bytes": 1_700_000_000,
     },
+    "quality": {"verdict": "pass"},
     "figures": [],
     "seconds": {"bias field": 31.2, "harmonization": 140.0},
     "notes": [],

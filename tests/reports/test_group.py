@@ -12,6 +12,8 @@ from mixture_records import TABLES, as_mixture
 from simulated_cohort import record, write_cohort, write_record
 
 from haca3_bids.physics.tissues import TISSUES
+from haca3_bids.records.files import from_values, to_json
+from haca3_bids.records.session import SessionRecord
 from haca3_bids.reports.cohort import Member, chosen_column, group_columns, read_cohort
 from haca3_bids.reports.group import group_page
 from haca3_bids.reports.outliers import medoid, medoids, percentiles, robust_distances, robust_z
@@ -36,7 +38,11 @@ def cohort(tmp_path: Path) -> list[Member]:
 @pytest.fixture
 def mixed(cohort: list[Member]) -> list[Member]:
     """The same sessions harmonized by the mixture model."""
-    return [dataclasses.replace(member, record=as_mixture(dict(member.record))) for member in cohort]
+    made = [as_mixture(json.loads(to_json(member.record))) for member in cohort]
+    return [
+        dataclasses.replace(member, record=from_values(record, SessionRecord))
+        for member, record in zip(cohort, made, strict=True)
+    ]
 
 
 def page_data(page: str) -> dict[str, Any]:
@@ -52,7 +58,7 @@ def page_rows(page: str) -> dict[str, list[object]]:
 def test_every_session_is_a_row_with_its_verdict(cohort: list[Member], tmp_path: Path) -> None:
     rows = page_rows(group_page(cohort, tmp_path / "out"))
     assert len(rows) == 40
-    assert {name: row[2] for name, row in rows.items()} == {member.name: member.verdict for member in cohort}
+    assert {name: row[2] for name, row in rows.items()} == {member.name: member.record.verdict for member in cohort}
 
 
 def test_sessions_are_grouped_by_participants_tsv_sidecars_or_a_named_column(cohort: list[Member]) -> None:
@@ -64,11 +70,13 @@ def test_sessions_are_grouped_by_participants_tsv_sidecars_or_a_named_column(coh
 
 
 def test_a_session_unlike_the_others_has_a_large_distance_and_the_measure_that_says_so(cohort: list[Member]) -> None:
-    odd = next(index for index, member in enumerate(cohort) if member.verdict == "pass")
-    cohort[odd].record["quality"]["scans"]["T2w"]["ghosts"] = 0.5
+    odd = next(index for index, member in enumerate(cohort) if member.record.verdict == "pass")
+    cohort[odd].record.quality.scans["T2w"]["ghosts"] = 0.5
     distances = robust_distances(cohort)
     assert distances[odd] == (20.0, "T2w: ghosts")
-    usual = [distance for (distance, _), member in zip(distances, cohort, strict=True) if member.verdict == "pass"]
+    usual = [
+        distance for (distance, _), member in zip(distances, cohort, strict=True) if member.record.verdict == "pass"
+    ]
     assert np.median([value or 0.0 for value in usual]) < 4
 
 
@@ -94,7 +102,7 @@ def test_the_medoid_has_the_smallest_sum_of_distances_by_brute_force() -> None:
 def test_one_target_is_suggested_for_each_site_and_it_passes(cohort: list[Member], tmp_path: Path) -> None:
     found = medoids(cohort, "site")
     assert list(found) == ["Aarhus", "Basel", "Cardiff", "Delft"]
-    assert all(member.verdict == "pass" and member.groups["site"] == site for site, (member, _) in found.items())
+    assert all(member.record.verdict == "pass" and member.groups["site"] == site for site, (member, _) in found.items())
     assert f"--target {found['Basel'][0].name}" in group_page(cohort, tmp_path / "out")
 
 
@@ -111,9 +119,9 @@ def test_tables_have_a_dictionary_that_explains_every_column(cohort: list[Member
 
 def test_theta_of_a_scan_and_theta_that_its_harmonized_image_reached_are_in_the_table(cohort: list[Member]) -> None:
     rows = {(row["desc"], row["contrast"]): row for row in contrast_rows(cohort[:1])}
-    own = cohort[0].record["harmonization"]["images"][0]
-    assert float(rows["preproc", "T1w"]["theta0"]) == pytest.approx(own["sources"]["T1w"]["theta"][0], rel=1e-4)
-    assert float(rows["haca3", "T1w"]["theta0_after"]) == pytest.approx(own["theta_after"][0], rel=1e-4)
+    own = cohort[0].record.harmonization.images[0]
+    assert float(rows["preproc", "T1w"]["theta0"]) == pytest.approx(own.sources["T1w"].theta[0], rel=1e-4)
+    assert float(rows["haca3", "T1w"]["theta0_after"]) == pytest.approx(own.theta_after[0], rel=1e-4)
 
 
 def test_a_table_has_the_columns_of_its_family_of_networks(cohort: list[Member], mixed: list[Member]) -> None:
@@ -127,10 +135,10 @@ def test_a_table_has_the_columns_of_its_family_of_networks(cohort: list[Member],
 def test_the_tissues_of_scans_targets_and_results_are_in_the_table(mixed: list[Member]) -> None:
     rows = {(row["desc"], row["contrast"]): row for row in contrast_rows(mixed[:1])}
     own = mixed[0].sources["T2w"]
-    assert float(rows["preproc", "T2w"]["theta_csf"]) == pytest.approx(own["theta"][0], rel=1e-4)
+    assert float(rows["preproc", "T2w"]["theta_csf"]) == pytest.approx(own.theta[0], rel=1e-4)
     assert [rows["preproc", "T2w"][name] for name in ("eta", "residual", "looks_like")] == ["0.11", "0.043", "T2w"]
     assert float(rows["haca3", "T2w"]["theta_grey"]) == TABLES["T2w"][1]
-    reached = mixed[0].images[1]["theta_after"]
+    reached = mixed[0].record.harmonization.images[1].theta_after
     assert float(rows["haca3", "T2w"]["theta_grey_after"]) == pytest.approx(reached[1], rel=1e-4)
     assert rows["haca3", "T2w"]["looks_like"] == "n/a"
 
@@ -140,16 +148,17 @@ def test_the_plane_of_the_group_shows_grey_matter_and_fluid_of_tables(
 ) -> None:
     data = page_data(group_page(mixed, tmp_path))
     assert data["axes"] == ["grey matter", "cerebrospinal fluid"]
-    table = mixed[0].sources["T2w"]["theta"]
+    table = mixed[0].sources["T2w"].theta
     assert data["points"]["T2w"][0][1] == [pytest.approx(table[1], abs=1e-3), pytest.approx(table[0], abs=1e-3)]
     assert page_data(group_page(cohort, tmp_path))["axes"] == ["theta 1", "theta 2"]
 
 
 def test_a_target_is_suggested_among_tables_and_is_not_the_odd_one(mixed: list[Member]) -> None:
     odd = medoids(mixed, "site")["Basel"][0]
-    for image in odd.images:
-        for own in image["sources"].values():
-            own["theta"] = [9.0 if name == "fat" else value for name, value in zip(TISSUES, own["theta"], strict=True)]
+    for image in odd.record.harmonization.images:
+        for contrast, own in image.sources.items():
+            fat = tuple(9.0 if name == "fat" else value for name, value in zip(TISSUES, own.theta, strict=True))
+            image.sources[contrast] = dataclasses.replace(own, theta=fat)
     found = medoids(mixed, "site")
     assert list(found) == ["Aarhus", "Basel", "Cardiff", "Delft"]
     assert found["Basel"][0].name != odd.name

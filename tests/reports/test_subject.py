@@ -120,7 +120,7 @@ def test_a_failed_session_says_why_beside_one_that_is_done(dataset: Dataset) -> 
 
 
 def test_a_record_with_next_to_nothing_still_makes_a_page(dataset: Dataset) -> None:
-    bare = {"preprocessing": None, "harmonization": None, "images": [], "left_out": []}
+    bare = {"preprocessing": {}, "harmonization": {}, "images": [], "left_out": []}
     assert "sub-01" in words(write_subject_page(dataset(bare), "01"))
 
 

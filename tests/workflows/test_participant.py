@@ -7,18 +7,19 @@ from typing import Any
 
 import pytest
 
-from haca3_bids.bids.derivatives import Context
 from haca3_bids.bids.discover import Session, SourceImage
 from haca3_bids.bids.metadata import Metadata
+from haca3_bids.bids.record import Context
 from haca3_bids.execution.crash import STEPS
 from haca3_bids.physics.tissues import TISSUES
+from haca3_bids.records.target import Target
 from haca3_bids.reports.methods import REFERENCES, methods_markdown
 from haca3_bids.settings import OutputSettings, PreprocessingSettings, Settings
 from haca3_bids.workflows.harmonize import EngineNeeds
 from haca3_bids.workflows.participant import SessionPlan, init_participant_wf, known_protocols, methods, workflow_name
 
 NEEDS = EngineNeeds("x", threads=2, use_gpu=False)
-TARGET = {"name": "", "contrast": "T1w", "theta": [0, 0], "eta": [0, 0], "scale": 1.0, "origin": "x"}
+TARGET = Target("", "T1w", (0, 0), (0, 0), 1.0, "x")
 
 
 def plan(tmp_path: Path, label: str, *contrasts: str) -> SessionPlan:
@@ -28,7 +29,7 @@ def plan(tmp_path: Path, label: str, *contrasts: str) -> SessionPlan:
         path.touch()
         images[contrast] = SourceImage(contrast, path, {}, "")
     session = Session(label, None, images)
-    context = Context(session, tmp_path, tmp_path / "out", "MNI152NLin2009cSym", "1", "f", "haca3-bids")
+    context = Context(session, tmp_path, tmp_path / "out", "MNI152NLin2009cSym", "1", "haca3-bids")
     return SessionPlan(context, [TARGET], {})
 
 

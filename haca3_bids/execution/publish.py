@@ -1,24 +1,39 @@
-"""Pages and methods text, made from what is already there."""
+"""What people read: the record of each session, the page of each subject, the methods text."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 
-from haca3_bids.bids.atomic import make_folder, read_json, write_json
+from haca3_bids.bids.atomic import make_folder
+from haca3_bids.bids.discover import Session
+from haca3_bids.bids.record import write_failure
 from haca3_bids.errors import NothingSelected
+from haca3_bids.execution.judge import judge_again
+from haca3_bids.execution.outcome import FAILED, Outcome
+from haca3_bids.execution.plan import context_of
+from haca3_bids.execution.task import Run
+from haca3_bids.reports.cohort import RECORDS
 from haca3_bids.settings import Settings
 
 LOGGER = logging.getLogger("haca3_bids")
 
 
-def write_pages(settings: Settings, subjects: Sequence[str]) -> None:
+def publish(run: Run, sessions: Sequence[Session], outcomes: Iterable[Outcome]) -> None:
+    """Leave a record of each session that failed, and write the pages of all."""
+    by_name = {session.name: session for session in sessions}
+    for outcome in outcomes:
+        if outcome.status == FAILED and outcome.error is not None:
+            write_failure(context_of(run, by_name[outcome.name]), outcome.error.failure(outcome.step))
+    write_pages(run.settings, dict.fromkeys(session.subject for session in sessions))
+
+
+def write_pages(settings: Settings, subjects: Iterable[str]) -> None:
     """Write the page of each subject that has a record."""
     from haca3_bids.reports.subject import write_subject_page
 
     for subject in subjects:
-        if any((settings.output_dir / f"sub-{subject}").rglob("sub-*_desc-haca3_qc.json")):
+        if any((settings.output_dir / f"sub-{subject}").rglob(RECORDS)):
             page = write_subject_page(settings.output_dir, subject, show_targets=settings.quality.show_targets)
             LOGGER.info("Page: %s", page)
 
@@ -31,21 +46,10 @@ def rewrite_pages(settings: Settings) -> int:
     if not subjects:
         raise NothingSelected(f"There is no subject to report on in {settings.output_dir.name}.")
     for subject in subjects:
-        for path in (settings.output_dir / f"sub-{subject}").rglob("sub-*_desc-haca3_qc.json"):
+        for path in (settings.output_dir / f"sub-{subject}").rglob(RECORDS):
             judge_again(path, settings)
     write_pages(settings, subjects)
     return 0
-
-
-def judge_again(path: Path, settings: Settings) -> None:
-    """The verdict in a session's record by the limits of this run, where they differ from those it was made with."""
-    from haca3_bids.quality.verdict import rejudged
-
-    record = read_json(path) or {}
-    changes = [list(change) for change in settings.quality.thresholds]
-    quality = record.get("quality") or {}
-    if record.get("status") == "done" and quality and changes != quality.get("thresholds_changed"):
-        write_json(path, record | {"quality": rejudged(quality, settings.quality.thresholds)})
 
 
 def write_boilerplate(settings: Settings) -> int:

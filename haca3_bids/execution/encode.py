@@ -1,12 +1,12 @@
-"""The values of a run's targets: images are preprocessed and encoded, once for all runs on an output."""
+"""The targets of a run's sessions: images are preprocessed and encoded, once for all runs on an output."""
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from haca3_bids.bids.atomic import locked, write_copy
@@ -14,12 +14,24 @@ from haca3_bids.bids.describe import claim_targets, known_targets, target_pictur
 from haca3_bids.errors import Haca3Error, TemporaryFailure
 from haca3_bids.execution.crash import Crash
 from haca3_bids.execution.graph import run_graph
-from haca3_bids.execution.targets import Target, TargetRequest, image_fingerprint, mean_target, take_over
+from haca3_bids.execution.select import Selection
+from haca3_bids.execution.targets import TargetRequest, image_fingerprint, mean_target, take_over
 from haca3_bids.execution.task import Run, engine_needs
+from haca3_bids.records.files import from_json
+from haca3_bids.records.target import Target, target_key
 
 LOGGER = logging.getLogger("haca3_bids")
 PATIENCE_S = 24 * 3600.0  # for another run that encodes the same target, perhaps with ECLARE: nothing else can be done
 Values = dict[str, Sequence[Target]]  # by what was typed
+
+
+def with_targets(run: Run, selection: Selection) -> Run:
+    """The run with the targets of its sessions, which the dataset's description names from now on."""
+    encoded = encode_targets(run)
+    targets = {one.name: encoded or selection.references[one.name] for one in selection.sessions}
+    claim_targets(run.settings.output_dir, encoded or [one for own in targets.values() for one in own])
+    plain = {name: [replace(one, fingerprint="") for one in own] for name, own in targets.items()}
+    return replace(run, targets=plain)
 
 
 def encode_targets(run: Run) -> list[Target]:
@@ -35,7 +47,7 @@ def encode_targets(run: Run) -> list[Target]:
                 encoded = _encode(run, missing)
                 claim_targets(run.settings.output_dir, [one for own in encoded.values() for one in own])
                 values |= encoded
-    return [dict(value) for request in run.requests for value in values[request.typed]]
+    return [value for request in run.requests for value in values[request.typed]]
 
 
 def _missing(run: Run, values: Values) -> list[TargetRequest]:
@@ -54,8 +66,8 @@ def _known(run: Run, requests: Sequence[TargetRequest]) -> Values:
 
 
 def _lacks_picture(run: Run, request: TargetRequest) -> bool:
-    targets = [{"name": request.name, "contrast": contrast} for contrast in request.images]  # a mean has none
-    pictures = [target_picture(run.settings.output_dir, target) for target in targets]
+    keys = [target_key(request.name, contrast) for contrast in request.images]  # a mean has none
+    pictures = [target_picture(run.settings.output_dir, key) for key in keys]
     return run.settings.quality.show_targets and not all(picture.is_file() for picture in pictures)
 
 
@@ -89,12 +101,13 @@ def _encode(run: Run, requests: Sequence[TargetRequest]) -> Values:
     values: Values = {}
     for request in requests:
         made = image_fingerprint(request, run.settings, run.weights)
-        encoded = [json.loads((_scratch(run, part) / "encode" / "targets.json").read_text()) for part in request.parts]
+        files = [_scratch(run, part) / "encode" / "targets.json" for part in request.parts]
+        encoded = [from_json(file.read_bytes(), list[Target]) for file in files]
         found = mean_target(request, encoded) if request.members else encoded[0]
-        values[request.typed] = [one | {"fingerprint": made} for one in found]
+        values[request.typed] = [replace(one, fingerprint=made) for one in found]
         for one in found if run.settings.quality.show_targets and request.images else ():
-            drawn = _scratch(run, request) / "draw" / f"{one['contrast']}.jpg"
-            write_copy(drawn, target_picture(run.settings.output_dir, one))
+            drawn = _scratch(run, request) / "draw" / f"{one.contrast}.jpg"
+            write_copy(drawn, target_picture(run.settings.output_dir, one.key))
     return values
 
 

@@ -1,0 +1,100 @@
+"""What is to be done of each session: nothing, where an earlier run finished it, else its part of the graph."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from haca3_bids import __version__
+from haca3_bids.bids.discover import Session
+from haca3_bids.bids.given import find_given
+from haca3_bids.bids.record import Context, input_sha256, is_finished, record_path
+from haca3_bids.digest import short_digest
+from haca3_bids.errors import BadInput, Haca3Error
+from haca3_bids.execution.judge import judge_again
+from haca3_bids.execution.outcome import FAILED, FINISHED, Outcome
+from haca3_bids.execution.task import Run
+from haca3_bids.records.target import Target
+from haca3_bids.settings import fingerprint
+
+if TYPE_CHECKING:
+    from haca3_bids.workflows.participant import SessionPlan
+
+LOGGER = logging.getLogger("haca3_bids")
+
+
+@dataclass(frozen=True)
+class Planned:
+    """The sessions that are to be processed, and how the others ended."""
+
+    plans: tuple[SessionPlan, ...]
+    outcomes: tuple[Outcome, ...]
+
+
+def plan_sessions(run: Run, sessions: Sequence[Session]) -> Planned:
+    """What is to be done of sessions whose locks are held."""
+    plans: list[SessionPlan] = []
+    outcomes: list[Outcome] = []
+    for session in sessions:
+        try:
+            context = replace(context_of(run, session), fingerprint=session_fingerprint(run, session))
+            targets = run.targets[session.name]
+            if not run.settings.execution.reprocess and is_finished(context, targets):
+                judge_again(record_path(context.output_dir, session), run.settings, session)
+                outcomes.append(Outcome(session.name, FINISHED))
+            else:
+                plans.append(_plan(run, context, targets))
+        except (Haca3Error, OSError) as error:
+            outcomes.append(Outcome(session.name, FAILED, "looking at what there is of it", _as_expected(error)))
+    return Planned(tuple(plans), tuple(outcomes))
+
+
+def _plan(run: Run, context: Context, targets: Sequence[Target]) -> SessionPlan:
+    """The session with its targets, and what earlier derivatives and other visits say of it."""
+    from haca3_bids.workflows.participant import SessionPlan
+
+    session = context.session
+    visits = run.visits.get(session.subject, ())
+    given = find_given(run.settings.selection.derivatives, session, run.space)
+    if visits and "to_template" in given:
+        del given["to_template"]
+        LOGGER.info("%s: its transform to the template is not taken over, for it shares a frame", session.name)
+    for kind, path in given.items():
+        LOGGER.info("%s: %s is taken from %s", session.name, kind, path)
+    return SessionPlan(context, targets, given, {visit.name: visit.images[visit.reference].path for visit in visits})
+
+
+def context_of(run: Run, session: Session) -> Context:
+    """What is known of a session before it is looked at."""
+    bids_dir, output_dir = run.settings.bids_dir, run.settings.output_dir
+    return Context(session, bids_dir, output_dir, run.space, __version__, run.command, run.methods)
+
+
+def session_fingerprint(run: Run, session: Session) -> str:
+    """Of everything that can change an output of this session.
+
+    Visits that share a frame are part of it, by their references: one visit more, and all are to be done again.
+    """
+    weights, output_dir = run.weights, run.settings.output_dir
+    own = fingerprint(
+        run.settings,
+        weights_sha256=weights.sha256,
+        fusion_sha256=weights.fusion_sha256 or weights.fusion,
+        version=__version__,
+    )
+    visits = run.visits.get(session.subject, ())
+    if not visits:
+        return own
+    files = {visit.name: input_sha256(output_dir, visit, visit.reference) for visit in visits}
+    return short_digest(json.dumps([own, files], sort_keys=True))
+
+
+def _as_expected(error: Haca3Error | OSError) -> Haca3Error:
+    if isinstance(error, Haca3Error):
+        return error
+    name = Path(str(error.filename)).name if error.filename else "A file"
+    return BadInput(f"{name} cannot be read or written ({error.strerror}).", "Check its owner and permissions.")

@@ -1,0 +1,88 @@
+"""The sessions of a run, a few subjects at a time: lock, plan, run, judge, publish."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from haca3_bids.bids.discover import Session
+from haca3_bids.bids.record import record_path
+from haca3_bids.execution.graph import run_graph
+from haca3_bids.execution.judge import judge_session, stopped
+from haca3_bids.execution.lock import Part, in_rounds, parts_of, subjects_at_once
+from haca3_bids.execution.outcome import DONE, FAILED, Outcome
+from haca3_bids.execution.plan import plan_sessions
+from haca3_bids.execution.publish import publish
+from haca3_bids.execution.select import Selection
+from haca3_bids.execution.task import Run, engine_needs, session_scratch
+
+if TYPE_CHECKING:
+    from haca3_bids.workflows.participant import SessionPlan
+
+LOGGER = logging.getLogger("haca3_bids")
+
+
+def process(run: Run, selection: Selection) -> list[Outcome]:
+    """How each selected session ended; its record and the page of its subject are written."""
+    execution, resources = run.settings.execution, run.resources
+    LOGGER.info(
+        "Up to %d processes, %d threads each, %.1f GB; scratch in %s",
+        resources.nprocs,
+        resources.threads,
+        resources.memory_gb,
+        run.work,
+    )
+    failed = {outcome.name: outcome for outcome in selection.outcomes if outcome.status == FAILED}
+    crashed: list[Outcome] = []
+
+    def work(parts: list[Part]) -> list[Outcome] | None:
+        if crashed and execution.stop_on_first_crash:
+            return None
+        sessions = [session for part in parts for session in part.sessions]
+        planned = plan_sessions(run, [session for session in sessions if session.name not in failed])
+        known = [failed[session.name] for session in sessions if session.name in failed]
+        ended = [*known, *planned.outcomes, *_run(run, planned.plans)]
+        publish(run, sessions, ended)
+        crashed.extend(one for one in ended if one.status == FAILED)
+        return ended
+
+    everyone = parts_of([*selection.sessions, *selection.failed])
+    size = subjects_at_once(None if execution.plugin_file else resources.nprocs)
+    ended = {one.name: one for one in in_rounds(run.settings.output_dir, everyone, size, work)}
+    return [ended.get(session.name) or stopped(run, session) for session in selection.sessions]
+
+
+def _run(run: Run, plans: Sequence[SessionPlan]) -> list[Outcome]:
+    """Run the graph of the sessions, and say how each of them ended."""
+    from haca3_bids.workflows.participant import init_participant_wf
+
+    if not plans:
+        return []
+    workflow = init_participant_wf(plans, run.settings, engine_needs(run))
+    workflow.base_dir = str(run.work)
+    if run.settings.execution.clean_workdir:
+        _remove_scratch(run, [plan.session for plan in plans])
+    before = [_written(run, plan.session) for plan in plans]
+    crashes = run_graph(workflow, run.settings, run.resources, run.logs)
+    ended = [
+        judge_session(run, plan, crashes, written=_written(run, plan.session) != earlier)
+        for plan, earlier in zip(plans, before, strict=True)
+    ]
+    if not (run.settings.execution.keep_work or run.settings.execution.debug):
+        done = {one.name for one in ended if one.status == DONE}
+        _remove_scratch(run, [plan.session for plan in plans if plan.session.name in done])
+    return ended
+
+
+def _written(run: Run, session: Session) -> int:
+    """When the session's record was written, in nanoseconds; 0 where there is none."""
+    path = record_path(run.settings.output_dir, session)
+    return path.stat().st_mtime_ns if path.exists() else 0
+
+
+def _remove_scratch(run: Run, sessions: Sequence[Session]) -> None:
+    for session in sessions:
+        for folder in session_scratch(run, session):
+            shutil.rmtree(folder, ignore_errors=True)

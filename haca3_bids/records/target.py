@@ -1,0 +1,60 @@
+"""What a harmonized image shall look like."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+from haca3_bids.errors import UsageError
+
+SAME_TARGET = 1e-3  # thetas of one image differ by less between machines
+
+
+def target_key(name: str, contrast: str) -> str:
+    """``haca3site2_T2w``, of the target ``site2``."""
+    return f"haca3{name}_{contrast}"
+
+
+@dataclass(frozen=True)
+class Target:
+    """One wanted contrast."""
+
+    name: str  # "" for a built-in reference
+    contrast: str  # the suffix of the file that is written
+    theta: tuple[float, ...]  # two numbers (HACA3), or the intensities of the tissues (mixture model)
+    eta: tuple[float, ...]
+    scale: float  # intensity that the harmonized image's unit (95th percentile, or white matter) is brought to
+    origin: str  # where the numbers come from, for the sidecar
+    fingerprint: str = ""  # of the image and the settings it was encoded with; only in the dataset's description
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9]*", self.name):
+            raise UsageError(f"{self.name} cannot name a target.", "Use letters and digits only.")
+        numbers = (*self.theta, *self.eta, self.scale)
+        paired = len(self.theta) == len(self.eta) == 2 or (len(self.theta) > 2 and len(self.eta) == 1)
+        if not paired or not all(map(math.isfinite, numbers)) or self.scale <= 0:
+            raise UsageError(
+                f"Target {self.name or self.contrast} has theta {self.theta}, eta {self.eta} and scale {self.scale}.",
+                "Two finite numbers each, or the intensities of all tissues and one number, and a scale above zero are "
+                "needed.",
+            )
+        object.__setattr__(self, "theta", tuple(float(value) for value in self.theta))
+        object.__setattr__(self, "eta", tuple(float(value) for value in self.eta))
+
+    @property
+    def desc(self) -> str:
+        """The ``desc-`` label of images harmonized to it: ``haca3site2``."""
+        return f"haca3{self.name}"
+
+    @property
+    def key(self) -> str:
+        """What tells its images from those of another target."""
+        return target_key(self.name, self.contrast)
+
+    def matches(self, other: Target) -> bool:
+        """Whether the other target asks for the same contrast."""
+        if (self.contrast, len(self.theta), len(self.eta)) != (other.contrast, len(other.theta), len(other.eta)):
+            return False
+        pairs = zip([*self.theta, *self.eta], [*other.theta, *other.eta], strict=True)
+        return all(math.isclose(one, two, rel_tol=SAME_TARGET, abs_tol=SAME_TARGET) for one, two in pairs)
