@@ -7,8 +7,9 @@ carry work voxel by voxel on these, so that a further target costs next to nothi
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from haca3_bids.harmonization.prepare import Prepared, nonempty
 from haca3_bids.harmonization.target import Target
 from haca3_bids.intensity.percentile import Array, Mask
 from haca3_bids.networks.mixture import ARTIFACT, Anatomy, Mixture, Sources, Step
-from haca3_bids.networks.table import Prior, fit_table, likeliest, measure
+from haca3_bids.networks.table import Fit, Prior, fit_table, likeliest, measure
 from haca3_bids.settings import HarmonizationSettings
 from haca3_bids.volumes.slices import ORIENTATIONS, cut
 
@@ -114,48 +115,43 @@ class Voxelwise(Method):
             artifacts.append(float(within[:, ARTIFACT].mean()))
             return within[:, : config.classes].softmax(dim=1)[:, : len(config.tissues)]
 
-        known = self.white is not None
-        fit = measure(slices[:, None] * unit, encode, prior, inside, config.white, white_is_known=known)
+        fit = measure(slices[:, None] * unit, encode, self._fit(prior), prior.theta, inside)
         scale = image.scale / unit * fit.white
         return Codes(tuple(fit.theta.tolist()), (artifacts[-1],), scale, fit.residual, likeliest(fit, self.priors))
 
+    def _fit(self, prior: Prior) -> Callable[[Tensor, Tensor], Fit]:
+        known, config = self.white is not None, self.model.config
+        return partial(fit_table, prior=prior, white=config.white, white_is_known=known, lesion=config.lesion)
+
     def _together(self, images: Mapping[str, Prepared], codes: Mapping[str, Codes], view: _View) -> dict[str, Codes]:
         """Theta of each image, and its scale where white matter is not known, from fractions fused for its contrast."""
-        config, slices, maps = self.model.config, [], []
-        for contrast, image in images.items():
-            slices.append(torch.from_numpy(view.of(image.values) * np.float32(image.scale / codes[contrast].scale)))
-            encoder = self._encoder(torch.tensor(codes[contrast].theta, device=self.device))
-            maps.append(self._batched(encoder, slices[-1][:, None].to(self.device)))
-        thetas = torch.tensor([codes[contrast].theta for contrast in images], device=self.device)
-        covers = torch.from_numpy(np.stack([view.of(image.votes) for image in images.values()], axis=1))
-        sources = Sources(
-            torch.stack(maps, 1),
-            torch.stack(slices, 1).to(self.device),
-            thetas.expand(len(covers), -1, -1),
-            covers.to(self.device),
-        )
-        found = {}
-        for number, contrast in enumerate(images):
-            alpha = self.model.attend(sources, sources.thetas[:, number])
-            fractions = self.model.fuse(sources.maps, alpha).beta[:, : len(config.tissues)].movedim(1, -1)
-            shown = sources.covers[:, number]
-            prior = self.priors.get(contrast) or self.priors[codes[contrast].looks_like or contrast]
-            known = self.white is not None
-            fit = fit_table(
-                fractions[shown].cpu(),
-                sources.images[:, number][shown].cpu(),
-                prior,
-                config.white,
-                white_is_known=known,
-            )
+        sources, found = self._shown(images, codes, view), {}
+        for number, (contrast, before) in enumerate(codes.items()):
+            anatomy = self.model.fuse(sources.maps, self.model.attend(sources, sources.thetas[:, number]))
+            fractions = anatomy.beta[:, : len(self.model.config.tissues)].movedim(1, -1)
+            covered = sources.covers[:, number]
+            prior = self.priors.get(contrast) or self.priors[before.looks_like or contrast]
+            fit = self._fit(prior)(fractions[covered].cpu(), sources.images[:, number][covered].cpu())
             found[contrast] = replace(
-                codes[contrast],
+                before,
                 theta=tuple(fit.theta.tolist()),
-                scale=codes[contrast].scale * fit.white,
+                scale=before.scale * fit.white,
                 residual=fit.residual,
                 looks_like=likeliest(fit, self.priors),
             )
         return found
+
+    def _shown(self, images: Mapping[str, Prepared], codes: Mapping[str, Codes], view: _View) -> Sources:
+        """The images of a session in some slices, encoded with the thetas found so far."""
+        slices, maps = [], []
+        thetas = torch.tensor([codes[contrast].theta for contrast in images], device=self.device)
+        for (contrast, image), theta in zip(images.items(), thetas, strict=True):
+            shown = torch.from_numpy(view.of(image.values) * np.float32(image.scale / codes[contrast].scale))
+            slices.append(shown.to(self.device))
+            maps.append(self._batched(self._encoder(theta), slices[-1][:, None]))
+        covers = torch.from_numpy(np.stack([view.of(image.votes) for image in images.values()], axis=1))
+        thetas = thetas.expand(len(covers), -1, -1)
+        return Sources(torch.stack(maps, 1), torch.stack(slices, 1), thetas, covers.to(self.device))
 
     def _batched(self, encoder: Step, slices: Tensor) -> Tensor:
         return torch.cat([encoder(part) for part in torch.split(slices, self.settings.batch_size)])

@@ -44,6 +44,11 @@ class MixtureConfig:
         return self.tissues.index("white")
 
     @property
+    def lesion(self) -> int | None:
+        """The place of lesions in theta, if they are a class."""
+        return self.tissues.index("lesion") if "lesion" in self.tissues else None
+
+    @property
     def theta_dim(self) -> int:
         """How many numbers theta has."""
         return len(self.tissues)

@@ -77,12 +77,15 @@ class Fit:
     residual: float  # robust standard deviation of what theta does not explain, relative to white matter
 
 
-def fit_table(beta: Tensor, x: Tensor, prior: Prior, white: int, *, white_is_known: bool) -> Fit:
+def fit_table(
+    beta: Tensor, x: Tensor, prior: Prior, white: int, *, white_is_known: bool, lesion: int | None = None
+) -> Fit:
     """The maximum a posteriori table of voxels x (voxels,) with tissue fractions beta (voxels, tissues).
 
     ``white`` is the place of white matter in the table; with ``white_is_known`` its intensity stays 1.
     """
-    pure = (beta.amax(dim=1) > PURE).nonzero()[:, 0]
+    largest, tissue = beta.max(dim=1)
+    pure = ((largest > PURE) & (tissue != (-1 if lesion is None else lesion))).nonzero()[:, 0]
     pure = pure[:: 1 + len(pure) // VOXELS]
     beta, x = beta[pure].double(), x[pure].double()
     mean, precision = prior.mean, torch.linalg.inv(prior.covariance)
@@ -106,19 +109,19 @@ def fit_table(beta: Tensor, x: Tensor, prior: Prior, white: int, *, white_is_kno
     return Fit((theta / unit).float(), unit, deviation)
 
 
-def measure(slices: Tensor, encode: Encode, prior: Prior, inside: Tensor, white: int, *, white_is_known: bool) -> Fit:
+def measure(slices: Tensor, encode: Encode, fit: Callable[[Tensor, Tensor], Fit], start: Tensor, inside: Tensor) -> Fit:
     """Theta of an image from some of its slices (slices, 1, h, w); voxels ``inside`` (slices, h, w) count.
 
-    ``encode`` gives tissue fractions of these voxels for the theta found so far. Where white matter is not known to be
-    1, the image is scaled anew in each round.
+    ``encode`` gives tissue fractions of these voxels for the theta found so far, ``start`` at first, and ``fit`` the
+    table of fractions and intensities (``fit_table``). The image is scaled to the white matter that was found.
     """
+    found = Fit(start, 1.0, float("inf"))
     unit = 1.0
-    fit = Fit(prior.theta, 1.0, float("inf"))
     for _ in range(ROUNDS):
         scaled = slices / unit
-        fit = fit_table(encode(scaled, fit.theta), scaled[:, 0][inside], prior, white, white_is_known=white_is_known)
-        unit *= fit.white
-    return Fit(fit.theta, unit, fit.residual)
+        found = fit(encode(scaled, found.theta), scaled[:, 0][inside])
+        unit *= found.white
+    return Fit(found.theta, unit, found.residual)
 
 
 def likeliest(fit: Fit, priors: Mapping[str, Prior]) -> str:

@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 import torch
 
@@ -47,11 +49,21 @@ def test_of_a_tissue_that_is_absent_the_prior_speaks(prior):
     assert fit.theta[1] == pytest.approx(0.75, rel=0.02)
 
 
+def test_lesions_are_not_measured_but_follow_from_the_other_tissues(prior):
+    beta = fractions()
+    brighter = beta @ TRUE + 0.4 * (beta[:, 3] > 0.5)  # the last tissue
+    for lesion, moved in ((3, False), (None, True)):
+        fits = [fit_table(beta, x, prior, WHITE, white_is_known=True, lesion=lesion) for x in (beta @ TRUE, brighter)]
+        assert (abs(fits[0].theta[3] - fits[1].theta[3]) > 0.2) == moved
+        assert moved or torch.equal(fits[0].theta, fits[1].theta)
+
+
 def test_the_unit_of_an_image_is_found_with_its_table(prior):
     beta = fractions()
     slices = (340.0 * (beta @ TRUE)).reshape(1, 1, 200, 100)
     inside = torch.ones(1, 200, 100, dtype=torch.bool)
-    fit = measure(slices / 300, lambda x, theta: beta, prior, inside, WHITE, white_is_known=False)
+    fitted = partial(fit_table, prior=prior, white=WHITE, white_is_known=False)
+    fit = measure(slices / 300, lambda x, theta: beta, fitted, prior.theta, inside)
     assert fit.white == pytest.approx(340 / 300, rel=0.02)
     torch.testing.assert_close(fit.theta, TRUE, rtol=0.02, atol=0.01)
 
