@@ -31,7 +31,7 @@ from haca3_bids.physics.protocols import REFERENCE_PROTOCOLS
 from haca3_bids.physics.render import texture, tissue_weights
 from haca3_bids.physics.scanner import Imperfections, acquire
 from haca3_bids.physics.tissues import TISSUES, person_deviations
-from haca3_bids.settings import CONTRASTS, WHITE_MATTER_PEAK, HarmonizationSettings
+from haca3_bids.settings import CONTRASTS, WHITE_MATTER_PEAK, HarmonizationSettings, Precision
 from haca3_bids.training.mixture_export import priors, references
 from haca3_bids.training.tables import draw_tables
 from haca3_bids.volumes.builtin import load_icbm2009a
@@ -68,7 +68,7 @@ def networks() -> Checkpoint:
     return Checkpoint(model, "random", "", references(), {}, priors(tables))
 
 
-def cost(scans: dict[str, Volume], wanted: Sequence[str], precision: str) -> Cost:
+def cost(scans: dict[str, Volume], wanted: Sequence[str], precision: Precision) -> Cost:
     """The networks applied in this process, once."""
     checkpoint = networks()
     targets = [target_from_reference(contrast, checkpoint) for contrast in wanted]

@@ -59,7 +59,7 @@ def main() -> None:
         for first, second in PAIRS:
             reference, moving = images[first], images[second]
             right.append(coregistration_quality(moving, reference, np.eye(4))[1])
-            worse = moving.with_data(rician(moving.data, np.float32(NOISE * np.percentile(moving.data, 95)), rng))
+            worse = moving.with_data(rician(moving.data, float(NOISE * np.percentile(moving.data, 95)), rng))
             noisy.append(coregistration_quality(worse, reference, np.eye(4))[1])
             centre = centre_of(reference, head_mask(reference))
             wrong += [coregistration_quality(moving, reference, pull)[1] for pull in displaced(centre, rng)]

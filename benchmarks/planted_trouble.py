@@ -104,7 +104,7 @@ def simulate(case: Case, heads: Sequence[Anatomy]) -> dict[str, Volume]:
 def troubled(image: Volume, white: float, case: Case, rng: np.random.Generator) -> Volume:
     """The image with its trouble; ``white`` is the intensity of its white matter."""
     if case.trouble == "noise":
-        return image.with_data(rician(image.data, np.float32(white * rng.uniform(*NOISE)), rng))
+        return image.with_data(rician(image.data, float(white * rng.uniform(*NOISE)), rng))
     if case.trouble == "motion":
         voxels, events = rng.uniform(*MOTION_VOXELS), int(rng.integers(MOTION_EVENTS[0], MOTION_EVENTS[1] + 1))
         return image.with_data(moved(image.data, voxels, events, int(rng.integers(2)), rng))

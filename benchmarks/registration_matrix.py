@@ -80,13 +80,13 @@ def measured(case: Case, anatomy: Anatomy, template: Template, place: Matrix) ->
     alignment, facts = registered(reference, template, SETTINGS)
     seconds = time.process_time() - begun
     change = inverse(without_scale(pose, place, centre)) @ alignment.rigid
-    figures = {key: round(float(facts[key]), 4) for key in COLUMNS[10:15]}
+    figures = {key: round(float(getattr(facts, key)), 4) for key in COLUMNS[10:15]}
     return {
         **{key: getattr(case, key) for key in COLUMNS[1:7]},
         "case": case.name,
         "error_mm": round(displacement_mm(change, centre), 3),
         "error_deg": round(rotation_deg(change), 3),
-        "flagged": int(bool(facts["problem"])),
+        "flagged": int(bool(facts.problem)),
         **figures,
         "seconds": round(seconds, 1),
         **decoys(reference, template, alignment.affine, case.seed),

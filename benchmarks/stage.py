@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haca3_bids.checkpoints.formats import Checkpoint
-from haca3_bids.harmonization.device import PRECISIONS
 from haca3_bids.harmonization.engine import Harmonized, encode_target, encode_targets, harmonize
 from haca3_bids.harmonization.job import load_networks
 from haca3_bids.harmonization.target import Target
@@ -32,7 +31,7 @@ from haca3_bids.physics.render import texture, tissue_weights
 from haca3_bids.physics.scanner import Imperfections, acquire, draw_acquisition
 from haca3_bids.physics.signal import Protocol
 from haca3_bids.physics.tissues import person_deviations
-from haca3_bids.settings import CONTRASTS, WHITE_MATTER_PEAK, HarmonizationSettings
+from haca3_bids.settings import CONTRASTS, PRECISIONS, WHITE_MATTER_PEAK, HarmonizationSettings
 from haca3_bids.training.heads import find_label_maps, load_heads
 from haca3_bids.volumes.volume import Volume
 
@@ -186,7 +185,8 @@ def stage(options: argparse.Namespace) -> Stage:
         precision=options.precision,
         threads=options.threads,
     )
-    checkpoint, fusion, _ = load_networks(settings)
+    networks = load_networks(settings)
+    checkpoint, fusion = networks.checkpoint, networks.fusion
     return Stage(heads, builtin, sites[: options.sites], checkpoint, fusion, settings, options.out, options.part)
 
 

@@ -24,6 +24,7 @@ from haca3_bids.physics.render import render, texture, tissue_weights
 from haca3_bids.physics.scanner import rician, smooth_field
 from haca3_bids.physics.tissues import TISSUES, person_deviations
 from haca3_bids.preprocessing import session
+from haca3_bids.preprocessing.resampling import resample_mask
 from haca3_bids.preprocessing.template import DEFAULT, Template, load_template
 from haca3_bids.settings import CONTRASTS, PreprocessingSettings
 from haca3_bids.training.heads import load_heads
@@ -61,7 +62,7 @@ def error(scan: Volume, pure: Volume, template: Template) -> float:
     image, covered = session.on_template_grid(scan, field, template.head, UPRIGHT, SETTINGS)
     found = session.masks(image, covered.data > 0.5, template, place)
     written, _, _ = session.scaled(image, found.white_matter, None)
-    white = session.resample_mask(pure, template.head, UPRIGHT, threshold=0.999)
+    white = resample_mask(pure, template.head, UPRIGHT, threshold=0.999)
     return float(np.median(written.data[white]) / 1000 - 1)
 
 
