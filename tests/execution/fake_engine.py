@@ -87,7 +87,7 @@ def harmonize(job: dict[str, Any], out: Path) -> dict[str, Any]:
         "fusion": {"name": "fake", "sha256": "e" * 64},
         "device": job["settings"]["device"],
         "precision": job["settings"]["precision"],
-        "anatomy": job["settings"]["beta"],
+        "beta": job["settings"]["beta"],
         "seed": job["settings"]["seed"],
         "seconds": 1.0,
         "peak_memory_bytes": 1,

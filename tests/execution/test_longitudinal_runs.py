@@ -27,13 +27,13 @@ def test_all_sessions_of_a_subject_share_one_frame_when_asked_for(app: App, visi
         assert record(name)["preprocessing"]["frame"] == frame
     assert record("sub-01_ses-2")["preprocessing"]["frame"] == "sub-01_ses-1 sub-01_ses-2"
     assert record("sub-01_ses-1")["harmonization"]["job"]["content"].endswith("sub-01_ses-1_T1w.nii.gz")
-    assert "middle of their positions" in " ".join(record("sub-01_ses-1")["methods"])
+    assert "frame midway between them" in " ".join(record("sub-01_ses-1")["methods"])
 
 
 def test_without_the_option_every_session_stands_alone(app: App, visits: Path, record: Record) -> None:
     assert app(bids=visits) == 0
     assert record("sub-01_ses-1")["preprocessing"]["frame"] == ""
-    assert "middle of their positions" not in " ".join(record("sub-01_ses-1")["methods"])
+    assert "frame midway between them" not in " ".join(record("sub-01_ses-1")["methods"])
 
 
 def test_one_visit_more_and_all_of_them_are_done_again(app: App, visits: Path, record: Record) -> None:

@@ -21,7 +21,7 @@ def as_mixture(record: dict[str, Any]) -> dict[str, Any]:
     record = copy.deepcopy(record)
     after = record["harmonization"]
     after["weights"] |= {"name": "builtin", "variant": "mixture"}
-    after |= {"fusion": None, "anatomy": "soft"}
+    after |= {"fusion": None, "beta": "soft"}
     after["references"] = {name: {"theta": list(table), "eta": [0.0]} for name, table in TABLES.items()}
     for image in after["images"]:
         contrast = image["target"]["contrast"]
