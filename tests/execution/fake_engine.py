@@ -47,7 +47,9 @@ def seen(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def note(folder: Path, part: str, content: dict[str, Any]) -> None:
-    """Leave what a stand-in was given for the tests, under the name of the session's workflow."""
+    """Leave what a stand-in was given for tests that ask for it, under the name of the session's workflow."""
+    if "FAKE_NOTES" not in os.environ:
+        return
     session = next((name for name in folder.parts if re.fullmatch(r"sub_\w+_wf", name)), None)
     if session:
         Path(os.environ["FAKE_NOTES"], f"{session}-{part}.json").write_text(json.dumps(content))

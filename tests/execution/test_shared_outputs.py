@@ -155,7 +155,7 @@ def test_a_closed_subject_fails_by_itself_and_a_closed_dataset_has_a_sentence(
     (bids / "dataset_description.json").chmod(0o000)
     with somebody_else():
         assert main(dry) == 65
-    assert "There is no permission" in capsys.readouterr().err
+    assert "No permission" in capsys.readouterr().err
 
 
 def part(label: str) -> Part:
