@@ -33,7 +33,7 @@ MEASURED = {"axial": 7, "coronal": 6}  # slices of each orientation from which t
 TOGETHER = 2  # times that theta is measured anew on the anatomy that all images of a session show
 MIDDLE = 0.7  # of the slices with a head: those beyond have too little brain
 MULTIPLE = 16  # pixels: the encoder halves its pictures four times
-CHUNK = 200_000  # voxels decoded at a time
+CHUNK = 40_000  # voxels decoded at a time
 
 Voxels = NDArray[np.intp]
 
