@@ -104,6 +104,9 @@ def fit_table(
             gradient[white], hessian[white], hessian[:, white] = 0.0, 0.0, 0.0
             hessian[white, white] = 1.0
         logs = logs + torch.linalg.solve(hessian, gradient).clamp(-0.5, 0.5)
+    if lesion is not None:
+        spread = prior.covariance[lesion, lesion].sqrt()
+        logs[lesion] = logs[lesion].clamp(mean[lesion] - spread, mean[lesion] + spread)
     theta = (logs.exp() - DARKEST).clamp(min=0)
     unit = 1.0 if white_is_known else max(float(theta[white]), 1e-3)
     return Fit((theta / unit).float(), unit, deviation)
