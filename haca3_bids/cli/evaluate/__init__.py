@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from haca3_bids.cli.evaluate import anatomy, longitudinal, overlap, reliability, similarity, travelling
+from haca3_bids.cli.evaluate import anatomy, attention, longitudinal, overlap, reliability, similarity, travelling
 from haca3_bids.cli.evaluate.output import check_out, print_tables, write_findings
 from haca3_bids.records.findings import Column, Findings
 
@@ -36,6 +36,7 @@ EXPERIMENTS: Mapping[str, Experiment] = {
     "overlap": overlap,
     "travelling": travelling,
     "anatomy": anatomy,
+    "attention": attention,
     "reliability": reliability,
     "longitudinal": longitudinal,
 }
