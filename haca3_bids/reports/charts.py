@@ -62,9 +62,18 @@ def lines(axes: Axes, across: Sequence[float | str], curves: Points, xlabel: str
 
 
 def slices(
-    images: Mapping[str, Volume], axial_mm: float, columns: int = 5, white: Mapping[str, float] | None = None
+    images: Mapping[str, Volume],
+    axial_mm: float | None = None,
+    columns: int = 5,
+    white: Mapping[str, float] | None = None,
 ) -> Figure:
-    """The same axial slice of every image under its name; ``white`` is the end of its grey scale, if not its own."""
+    """The same axial slice of every image under its name, by default the middle one of the first.
+
+    ``white`` is the end of the grey scale of an image, if not its own.
+    """
+    if axial_mm is None:
+        first = next(iter(images.values()))
+        axial_mm = float((first.affine @ [*(np.array(first.shape) - 1) / 2, 1])[2])
     ends = {name: white_end(image) for name, image in images.items()} | dict(white or {})
     pictures = {name: cut(image, "axial", axial_mm) for name, image in images.items()}
     columns = min(columns, len(pictures))
