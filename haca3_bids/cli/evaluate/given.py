@@ -88,14 +88,21 @@ def tissues_of(image: TemplateImage, grid: Volume, folder: Path) -> Mapping[str,
 
 
 def session_files(folder: Path, image: TemplateImage) -> list[Path]:
-    """The images of a session in another dataset, in the same space."""
+    """The images of a session in another dataset: in the same space, unless its own is known."""
     if not folder.is_dir():
         raise BadInput(f"{folder.name} is not a folder.", "Give a folder of derivatives.")
     found = [path for path in sorted(folder.glob(f"{image.participant}/**/*.nii*")) if path.name.endswith(NIFTI)]
-    wanted = {"ses": image.session.removeprefix("ses-"), "space": image.space}
+    wanted = {"ses": image.session.removeprefix("ses-")}
+    if _pose(folder, image) is None:
+        wanted["space"] = image.space
     return [
         path for path in found if all(parse_entities(path.name)[0].get(key, "") == own for key, own in wanted.items())
     ]
+
+
+def _pose(folder: Path, image: TemplateImage) -> Path | None:
+    """The position of the head in the scanner, which the truth of ``haca3 simulate`` has."""
+    return next(folder.glob(f"{image.participant}/**/{image.session_name}_{POSE}"), None)
 
 
 @cache
@@ -121,7 +128,7 @@ def _on_grid(
 
     first, *others = (load_volume(path, may_be_constant=True) for path in paths)
     whole = first.with_data(sum((other.data for other in others), first.data))
-    pose = next(folder.glob(f"{image.participant}/**/{image.session_name}_{POSE}"), None)
+    pose = _pose(folder, image)
     if pose is not None:
         return resample(whole, grid, _from_image_to_truth(image, pose), order=order).data
     if not whole.has_grid_of(grid):
