@@ -43,7 +43,7 @@ def add_brain(parser: argparse.ArgumentParser) -> None:
 
 def brain_in_words(folder: Path | None) -> str:
     """Where the brain comes from."""
-    return "the template's brain mask" if folder is None else f"from the masks or maps in {folder.name}"
+    return "the template's brain mask" if folder is None else f"given by the masks or tissue maps in {folder.name}"
 
 
 def brain_of(image: TemplateImage, grid: Volume, folder: Path | None) -> NDArray[np.bool_]:

@@ -102,8 +102,8 @@ def run(args: argparse.Namespace) -> Findings:
     notes = [
         f"The data range of PSNR and SSIM is the 95th percentile of the reference in the head. The head is found by "
         f"Otsu's method in the unharmonized reference; the brain is {brain_in_words(args.brain)}.",
-        "Histogram matching uses all of the head; Nyul, WhiteStripe and z-score use the brain and are extrapolated "
-        "outside it.",
+        "Histogram matching uses the whole head. Nyul, WhiteStripe and z-score use the brain and are extrapolated to "
+        "the rest of the head.",
         smallest_p(people),
         *choice.notes,
         *(f"{method} {why}" for method, why in seen.failed.items()),
@@ -131,7 +131,7 @@ def _head(path: Path, image: Volume, seen: _Seen) -> Mask:
 
 def _measure(pair: Pair, args: argparse.Namespace, seen: _Seen) -> None:
     """The rows of one pair of sessions, for every method."""
-    from haca3_bids.evaluation.similarity import fitted
+    from haca3_bids.evaluation.similarity import best_factor, fitted
     from haca3_bids.volumes.volume import load_volume
 
     reference = load_volume(pair.reference.path)
@@ -153,7 +153,7 @@ def _measure(pair: Pair, args: argparse.Namespace, seen: _Seen) -> None:
             row |= {f"psnr_{place}_db": found.psnr_db, f"ssim_{place}": found.ssim}
         seen.rows.append(row)
         if keep:
-            first[method] = image
+            first[method] = image.with_data(image.data * best_factor(image.data[head], reference.data[head]))
     if keep:
         first["reference"] = reference
 
@@ -200,15 +200,16 @@ def _baselines(pair: Pair, scan: Volume, head: Mask, brain: Mask, seen: _Seen) -
         except ValueError as error:
             seen.failed.setdefault(method, f"has no image of {pair.scan.session_name}, {pair.contrast}: {error}.")
             continue
-        yield method, scan.with_data(made)
+        yield method, scan.with_data(made * head)
 
 
 def _drawings(seen: _Seen) -> list[Drawing]:
-    """One slice of the first pair in each contrast, then the measures of everybody."""
+    """One slice of the first pair in each contrast, all with the same grey scale, then the measures of everybody."""
     from haca3_bids.reports.charts import slices, svg
+    from haca3_bids.reports.planes import white_end
 
-    made = [
-        Drawing(f"{contrast}, one subject", svg(slices(images, AXIAL_MM)), caption="An axial slice of the first pair.")
-        for contrast, images in seen.shown.items()
-    ]
+    made = []
+    for contrast, images in seen.shown.items():
+        figure = slices(images, AXIAL_MM, white=dict.fromkeys(images, white_end(images["reference"])))
+        made.append(Drawing(f"{contrast}, one subject", svg(figure), caption="An axial slice of the first pair."))
     return [*made, *dot_charts(seen.rows, MEASURES)]
