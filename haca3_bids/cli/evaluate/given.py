@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 TISSUES = {"CSF": ("CSF",), "GM": ("GM", "SGM"), "WM": ("WM", "L")}  # and the label- entities of their maps
 BIDS_LABELS = {"GM": 1, "WM": 2, "CSF": 3}  # of a dseg, as BIDS numbers tissues
+LESIONS = ("label-L_mask", "label-lesion_mask", "desc-lesion_mask")  # ends of the names of lesion masks
 MOST = 0.5  # of a voxel
 POSE = "from-MNI152NLin2009cSym_to-scanner_mode-image_xfm.json"
 
@@ -85,6 +86,22 @@ def tissues_of(image: TemplateImage, grid: Volume, folder: Path) -> Mapping[str,
         )
     numbers = np.rint(_on_grid(labels, image, grid, folder, order=0))
     return {tissue: numbers == BIDS_LABELS[tissue] for tissue in TISSUES}
+
+
+def lesions_of(images: Sequence[TemplateImage], grid: Volume, folder: Path) -> NDArray[np.bool_]:
+    """The lesions of several sessions together; BadInput where none of them has a mask."""
+    import numpy as np
+
+    found = [
+        _on_grid([path], image, grid, folder) > MOST
+        for image in images
+        for path in session_files(folder, image)
+        if path.name.partition(".")[0].endswith(LESIONS)
+    ]
+    if not found:
+        names = " or ".join(image.session_name for image in images)
+        raise BadInput(f"{folder.name} has no lesion mask of {names}.", f"Its name must end in {' or '.join(LESIONS)}.")
+    return np.any(found, axis=0)
 
 
 def session_files(folder: Path, image: TemplateImage) -> list[Path]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from haca3_bids.cli.evaluate.comparison import BASELINE, CONTRAST, METHOD, PEOPLE, dot_charts, smallest_p, tested
-from haca3_bids.cli.evaluate.given import add_brain, brain_in_words, brain_of
+from haca3_bids.cli.evaluate.given import add_brain, brain_in_words, brain_of, lesions_of
 from haca3_bids.cli.evaluate.inputs import bad_input
 from haca3_bids.cli.evaluate.pairs import Pair, choose
 from haca3_bids.cli.evaluate.selection import add_selection
@@ -71,6 +71,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "subject in sessions of that name (default: sessions of a subject are compared with each other)",
     )
     add_brain(parser)
+    parser.add_argument(
+        "--exclude",
+        type=Path,
+        metavar="DIR",
+        help="derivatives with lesion masks (label-L_mask, label-lesion_mask or desc-lesion_mask), which are left out",
+    )
 
 
 def _session(text: str) -> str:
@@ -105,6 +111,7 @@ def run(args: argparse.Namespace) -> Findings:
         "Histogram matching uses the whole head. Nyul, WhiteStripe and z-score use the brain and are extrapolated to "
         "the rest of the head.",
         smallest_p(people),
+        *([f"The lesions in {args.exclude.name} are left out of brain and head."] if args.exclude else []),
         *choice.notes,
         *(f"{method} {why}" for method, why in seen.failed.items()),
     ]
@@ -137,6 +144,7 @@ def _measure(pair: Pair, args: argparse.Namespace, seen: _Seen) -> None:
     reference = load_volume(pair.reference.path)
     head = _head(pair.reference.path, reference, seen)
     brain = brain_of(pair.reference, reference, args.brain) & head
+    kept = ~lesions_of((pair.scan, pair.reference), reference, args.exclude) if args.exclude else head
     about: dict[str, Value] = {
         "participant_id": pair.scan.participant,
         "session_id": pair.scan.session,
@@ -149,7 +157,7 @@ def _measure(pair: Pair, args: argparse.Namespace, seen: _Seen) -> None:
         row = about | {"method": method}
         for place, mask in zip(PLACES, (brain, head), strict=True):
             with bad_input():
-                found = fitted(image.data, truth.data, mask, head)
+                found = fitted(image.data, truth.data, mask & kept, head)
             row |= {f"psnr_{place}_db": found.psnr_db, f"ssim_{place}": found.ssim}
         seen.rows.append(row)
         if keep:
