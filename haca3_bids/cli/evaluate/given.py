@@ -101,7 +101,7 @@ def lesions_of(images: Sequence[TemplateImage], grid: Volume, folder: Path) -> N
     if not found:
         names = " or ".join(image.session_name for image in images)
         raise BadInput(f"{folder.name} has no lesion mask of {names}.", f"Its name must end in {' or '.join(LESIONS)}.")
-    return np.stack(found).any(axis=0)
+    return np.asarray(np.logical_or.reduce(found), np.bool_)
 
 
 def session_files(folder: Path, image: TemplateImage) -> list[Path]:
