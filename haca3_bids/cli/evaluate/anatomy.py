@@ -18,7 +18,6 @@ from haca3_bids.errors import BadInput
 from haca3_bids.records.findings import Column, Drawing, Findings, Table, Value
 
 if TYPE_CHECKING:
-
     from haca3_bids.bids.results import TemplateImage
     from haca3_bids.evaluation.anatomy import Mask, Tissues
     from haca3_bids.volumes.box import Box
