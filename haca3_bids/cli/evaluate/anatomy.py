@@ -70,7 +70,7 @@ AXIAL_MM = 12.0  # the slice that is shown
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The dataset, which images of it, the truth and the brain."""
-    add_selection(parser)
+    add_selection(parser, ("T1w",))
     parser.add_argument(
         "--truth",
         type=Path,
@@ -80,7 +80,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "gives the brain",
     )
     add_brain(parser)
-    parser.set_defaults(contrast=["T1w"])
 
 
 @dataclass
