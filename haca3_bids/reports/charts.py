@@ -24,7 +24,7 @@ Points = Mapping[str, Sequence[float | None]]  # name -> one value for each pers
 
 
 def panels(titles: Sequence[str], label: str, columns: int = 2) -> tuple[Figure, list[Axes]]:
-    """A figure with one empty panel for each title, ``label`` at the vertical axes; its width depends on nothing."""
+    """A figure as wide as ``columns`` panels, with an empty one for each title, ``label`` at the vertical axes."""
     rows = -(-len(titles) // columns)
     figure = Figure((PANEL_INCH[0] * columns, PANEL_INCH[1] * rows), facecolor=PAPER, layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
