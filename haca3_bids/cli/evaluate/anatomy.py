@@ -136,7 +136,7 @@ def _notes(args: argparse.Namespace, seen: _Seen) -> list[str]:
     if seen.retests:
         notes.append(
             "Dice coefficients between sessions contain the error of registration: use haca3-bids --longitudinal. "
-            "Volumes do not depend on it."
+            "Volumes depend on it only through the brain mask."
         )
     return notes
 
