@@ -12,13 +12,17 @@ from numpy.typing import NDArray
 
 from haca3_bids.interfaces.step import Step, StepInputSpec, StepOutputSpec
 from haca3_bids.preprocessing import session
+from haca3_bids.preprocessing.prior import tissue_regions
 from haca3_bids.preprocessing.registration import TemplateAlignment
 from haca3_bids.preprocessing.template import load_template
 from haca3_bids.preprocessing.transforms import inverse, read_itk, write_itk
+from haca3_bids.quality.scan import air_above
 from haca3_bids.records.files import from_json, to_readable_json
 from haca3_bids.records.preprocessing import Preprocessing, ScanFacts, gathered
 from haca3_bids.volumes.scan import load_scan
 from haca3_bids.volumes.volume import Volume, load_volume, save_volume
+
+LABELS = {"grey": 1, "fluid": 2, "air": 3}  # of the map of regions, in the order of ``quality.scan.Regions``
 
 
 class VolumeOutputSpec(StepOutputSpec):
@@ -177,11 +181,12 @@ class MasksOutputSpec(StepOutputSpec):
     head_mask = File(exists=True, desc="head of the reference")
     brain_mask = File(exists=True, desc="the template's brain, stretched to the subject's")
     white_matter = File(exists=True, desc="core in which the peak is found")
+    regions = File(exists=True, desc="label map (LABELS) of what the quality is measured in besides")
     defaced = traits.Bool(desc="whether the reference has no face")
 
 
 class Masks(Step):
-    """Head, brain and white-matter core on the template grid, and whether the face has been removed."""
+    """Head, brain, white-matter core and other regions on the template grid; whether the face has been removed."""
 
     input_spec = MasksInputSpec
     output_spec = MasksOutputSpec
@@ -195,6 +200,9 @@ class Masks(Step):
         for key in ("head_mask", "brain_mask", "white_matter"):
             mask = reference.with_data(getattr(masks, key))
             save_volume(mask, self._out(key, folder / f"{key}.nii.gz"), in_template=True, dtype=np.uint8)
+        regions = tissue_regions(template, alignment) | {"air": air_above(masks.brain_mask)}
+        labels = reference.with_data(sum(label * regions[name] for name, label in LABELS.items()))
+        save_volume(labels, self._out("regions", folder / "regions.nii.gz"), in_template=True, dtype=np.uint8)
         self._results["defaced"] = masks.defaced
         cut = session.cut_share(load_volume(inputs.native), template.head, alignment.rigid)
         return Preprocessing(defaced=masks.defaced, cut_share=cut, template=template.space)
