@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from haca3_bids.checkpoints.registry import BUILTIN
 from haca3_bids.cli import train_mixture
 from haca3_bids.errors import UsageError
-from haca3_bids.settings import PRECISIONS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run.add_argument("--striped", action="store_true", help="train fusion on volumes with simulated stripes")
     machine = parser.add_argument_group("machine")
     machine.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
-    machine.add_argument("--precision", choices=PRECISIONS, default="fp32", help="numerical precision (default: fp32)")
+    machine.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="default: fp32")
     machine.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads (default: PyTorch's choice)")
     machine.add_argument("--workers", type=int, default=1, metavar="N", help="data processes (default: 1)")
 

@@ -25,7 +25,8 @@ STEPS = {
     "harmonize": "harmonizing",
     "encode": "encoding the target",
     "native": "resampling to the scan's own grid",
-    "draw": "drawing the figures",
+    "draw_preprocessing": "drawing the figures of the preprocessing",
+    "draw": "drawing the figures of the results",
     "write": "writing the outputs",
 }
 NO_SPACE = re.compile(r"Errno (28|122|5|116)\b")

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from haca3_bids.errors import UsageError
-from haca3_bids.execution.crash import Crash, read_crashes, step_in_words
+from haca3_bids.execution.crash import Crash, read_crashes
+from haca3_bids.execution.progress import Progress
 from haca3_bids.execution.resources import Resources
 from haca3_bids.settings import Settings
 
@@ -44,7 +45,7 @@ def configure_nipype(settings: Settings, logs: Path) -> None:
         config.disable_resource_monitor()
 
 
-def run_graph(workflow: Any, settings: Settings, resources: Resources, logs: Path) -> list[Crash]:
+def run_graph(workflow: Any, settings: Settings, resources: Resources, logs: Path, progress: Progress) -> list[Crash]:
     """Run a workflow to its end and return the steps that crashed; an error of the engine itself is raised."""
     if settings.execution.write_graph:
         write_graph(workflow, logs)
@@ -53,7 +54,7 @@ def run_graph(workflow: Any, settings: Settings, resources: Resources, logs: Pat
     scratch.mkdir(parents=True, exist_ok=True)
     try:
         with chdir(scratch):  # Nipype's resource monitor leaves files where its workers were started
-            plugin, arguments = _plugin(settings, resources, logs)
+            plugin, arguments = _plugin(settings, resources, logs, progress)
             workflow.run(plugin=plugin, plugin_args=arguments)
     except Exception as error:
         crashes = [crash for crash in read_crashes(logs) if crash.file not in known]
@@ -64,7 +65,7 @@ def run_graph(workflow: Any, settings: Settings, resources: Resources, logs: Pat
     return [crash for crash in read_crashes(logs) if crash.file not in known]
 
 
-def _plugin(settings: Settings, resources: Resources, logs: Path) -> tuple[Any, dict[str, Any]]:
+def _plugin(settings: Settings, resources: Resources, logs: Path, progress: Progress) -> tuple[Any, dict[str, Any]]:
     """Name or object of the plugin and its arguments: those of --nipype-plugin-file, else our MultiProc."""
     if settings.execution.plugin_file is not None:
         chosen = read_plugin_file(settings.execution.plugin_file)
@@ -80,24 +81,14 @@ def _plugin(settings: Settings, resources: Resources, logs: Path) -> tuple[Any, 
         "n_gpu_procs": max(1, gpu_count()),
     }
     table = ResourceTable(logs / "resources.tsv") if settings.execution.resource_monitor else None
-    arguments["status_callback"] = Progress(table)
+
+    def told(node: Any, status: str) -> None:
+        progress(node, status)
+        if table:
+            table(node, status)
+
+    arguments["status_callback"] = told
     return SturdyMultiProcPlugin(plugin_args=arguments), arguments
-
-
-class Progress:
-    """Called by Nipype when a step starts and ends: tells the user what has begun."""
-
-    def __init__(self, table: ResourceTable | None = None) -> None:
-        self.table = table
-
-    def __call__(self, node: Any, status: str) -> None:
-        """Say what starts, "sub-01_ses-1: registering to the template"; what ends goes into the table."""
-        words = step_in_words(node.name)
-        if status == "start" and words:
-            session = node.fullname.split(".")[1].removesuffix("_wf")
-            LOGGER.info("%s: %s", session.replace("sub_", "sub-", 1).replace("_ses_", "_ses-", 1), words)
-        if self.table:
-            self.table(node, status)
 
 
 class ResourceTable:

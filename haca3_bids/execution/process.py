@@ -14,6 +14,7 @@ from haca3_bids.execution.judge import judge_session, stopped
 from haca3_bids.execution.lock import Part, in_rounds, parts_of, subjects_at_once
 from haca3_bids.execution.outcome import DONE, FAILED, Outcome
 from haca3_bids.execution.plan import plan_sessions
+from haca3_bids.execution.progress import Progress, progress_of
 from haca3_bids.execution.publish import publish
 from haca3_bids.execution.select import Selection
 from haca3_bids.execution.task import Run, engine_needs, session_scratch
@@ -43,18 +44,20 @@ def process(run: Run, selection: Selection) -> list[Outcome]:
         sessions = [session for part in parts for session in part.sessions]
         planned = plan_sessions(run, [session for session in sessions if session.name not in failed])
         known = [failed[session.name] for session in sessions if session.name in failed]
-        ended = [*known, *planned.outcomes, *_run(run, planned.plans)]
+        progress.done(len(known) + len(planned.outcomes))
+        ended = [*known, *planned.outcomes, *_run(run, planned.plans, progress)]
         publish(run, sessions, ended)
         crashed.extend(one for one in ended if one.status == FAILED)
         return ended
 
     everyone = parts_of([*selection.sessions, *selection.failed])
     size = subjects_at_once(None if execution.plugin_file else resources.nprocs)
-    ended = {one.name: one for one in in_rounds(run.settings.output_dir, everyone, size, work)}
+    with progress_of(sum(len(part.sessions) for part in everyone)) as progress:
+        ended = {one.name: one for one in in_rounds(run.settings.output_dir, everyone, size, work)}
     return [ended.get(session.name) or stopped(run, session) for session in selection.sessions]
 
 
-def _run(run: Run, plans: Sequence[SessionPlan]) -> list[Outcome]:
+def _run(run: Run, plans: Sequence[SessionPlan], progress: Progress) -> list[Outcome]:
     """Run the graph of the sessions, and say how each of them ended."""
     from haca3_bids.workflows.participant import init_participant_wf
 
@@ -65,7 +68,8 @@ def _run(run: Run, plans: Sequence[SessionPlan]) -> list[Outcome]:
     if run.settings.execution.clean_workdir:
         _remove_scratch(run, [plan.session for plan in plans])
     before = [_written(run, plan.session) for plan in plans]
-    crashes = run_graph(workflow, run.settings, run.resources, run.logs)
+    progress.begin(workflow, len(plans))
+    crashes = run_graph(workflow, run.settings, run.resources, run.logs, progress)
     ended = [
         judge_session(run, plan, crashes, written=_written(run, plan.session) != earlier)
         for plan, earlier in zip(plans, before, strict=True)

@@ -48,7 +48,7 @@ class Slicewise(Method):
         else:
             chosen = representative(nonempty(cut(image.votes, "coronal")))
         slices = torch.from_numpy(np.ascontiguousarray(cut(image.values, "coronal")[chosen]))[:, None]
-        with inference(self.settings.precision, self.settings.threads):
+        with inference(self.settings.threads):
             parts = [self._codes(batch) for batch in slices.split(max(1, self.settings.batch_size))]
         theta0, theta1, eta0, eta1 = torch.cat(parts).double().mean(dim=0).tolist()
         return Codes((theta0, theta1), (eta0, eta1), image.scale)
@@ -60,7 +60,7 @@ class Slicewise(Method):
     def run(self, session: Session, targets: Sequence[Target], extras: Collection[str]) -> list[Made]:
         """One image for each target, or the mean of the drawn ones where anatomy is sampled."""
         batches = Batches(self.settings.batch_size, self.device)
-        with inference(self.settings.precision, self.settings.threads):
+        with inference(self.settings.threads):
             stream = Stream(session, self.model, self.settings, self.device, batches)
             images = [DrawnImage() for _ in targets]
             for draws in self._grouped(targets, extras):

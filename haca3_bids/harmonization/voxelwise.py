@@ -71,7 +71,7 @@ class Voxelwise(Method):
 
     def codes(self, image: Prepared, contrast: str) -> Codes:
         """Theta by maximum a posteriori regression (``networks.table``), eta as the mean of the artifact map."""
-        with inference(self.settings.precision, self.settings.threads):
+        with inference(self.settings.threads):
             if contrast in self.priors:
                 return self._measured(image, contrast)
             tried = [self._measured(image, one) for one in self.priors]
@@ -81,7 +81,7 @@ class Voxelwise(Method):
         """Theta of each image alone first, then all anew on the anatomy that they show together."""
         codes = super().session_codes(images)
         if len(images) > 1:
-            with inference(self.settings.precision, self.settings.threads):
+            with inference(self.settings.threads):
                 view = _View.through(union(image.votes for image in images.values()))
                 for _ in range(TOGETHER):
                     codes = self._together(images, codes, view)
@@ -90,7 +90,7 @@ class Voxelwise(Method):
     def run(self, session: Session, targets: Sequence[Target], extras: Collection[str]) -> Iterator[Made]:
         """One image for each target, one at a time."""
         codes = self.session_codes(session.sources)
-        with inference(self.settings.precision, self.settings.threads), reused_memory():
+        with inference(self.settings.threads), reused_memory():
             numbers = _numbered(session.mask)
             sources = {
                 contrast: self._encoded(source, codes[contrast], session.mask, numbers)
@@ -98,7 +98,7 @@ class Voxelwise(Method):
             }
             del numbers
         for target in targets:
-            with inference(self.settings.precision, self.settings.threads):
+            with inference(self.settings.threads):
                 made = self._made(target, session, sources, codes, extras)
             yield made
 
@@ -186,7 +186,7 @@ class Voxelwise(Method):
                 found = (found.movedim(1, -1).cpu()[inside] / len(ORIENTATIONS)).half()
                 maps.index_add_(0, where[inside].long(), found)
 
-            Batches(self.settings.batch_size, self.device).run(wanted, step)
+            Batches(self.settings.batch_size, self.device).run(wanted, step, f"Encoding {orientation} slices")
         return _Encoded(maps, theta.cpu(), torch.from_numpy(x[mask]), torch.from_numpy(source.votes[mask]))
 
     def _made(

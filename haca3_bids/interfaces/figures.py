@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,42 +29,58 @@ DIFFERENCE_LIMIT = 0.5 * WHITE_MATTER_PEAK  # full colour
 
 
 class DrawInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
-    """Inputs of ``DrawFigures``."""
+    """What both nodes need."""
 
     contrasts = traits.List(traits.Str, mandatory=True, desc="contrasts of the session")
-    raw = traits.Dict(traits.Str, File(exists=True), mandatory=True, desc="raw scan by contrast")
     preproc = traits.List(File(exists=True), mandatory=True, desc="preprocessed images, in the order of contrasts")
-    to_reference = traits.List(File(exists=True), desc="transforms, in the order of contrasts")
-    to_template = File(exists=True, desc="transform of the reference to the template")
-    template = traits.Str(desc="name of the template")
     brain_mask = File(exists=True, desc="the template's brain")
-    white_matter = File(exists=True, desc="mask of the white-matter core")
     reference = traits.Str(mandatory=True, desc="contrast that was registered to the template")
-    record = File(exists=True, mandatory=True, desc="record of the preprocessing")
-    result = File(exists=True, mandatory=True, desc="result of the engine")
 
 
 class DrawOutputSpec(TraitedSpec):  # type: ignore[misc]
-    """Outputs of ``DrawFigures``."""
+    """What both nodes give."""
 
     figures = File(exists=True, desc="list of figures as JSON, files absolute")
 
 
-class DrawFigures(SimpleInterface):  # type: ignore[misc]
-    """Registration and bias flickers, histograms, and slices of sources, results and maps of one session."""
+class Draw(SimpleInterface, ABC):  # type: ignore[misc]
+    """A node that draws figures of a session."""
 
-    input_spec = DrawInputSpec
     output_spec = DrawOutputSpec
 
     def _run_interface(self, runtime: Any) -> Any:
         folder = Path(runtime.cwd)
-        figures = [*self._preprocessing(folder), *self._harmonization(folder)]
         path = folder / "figures.json"
-        path.write_text(to_json(figures))
+        path.write_text(to_json(list(self._drawn(folder))))
         self._results["figures"] = str(path)
         return runtime
 
-    def _preprocessing(self, folder: Path) -> Iterator[Figure]:
+    @abstractmethod
+    def _drawn(self, folder: Path) -> Iterator[Figure]:
+        """Draw the figures into ``folder``."""
+
+    def _brain(self) -> Volume | None:
+        path = self.inputs.brain_mask
+        return load_volume(path, may_be_constant=True) if isdefined(path) else None
+
+
+class DrawPreprocessingInputSpec(DrawInputSpec):
+    """Inputs of ``DrawPreprocessing``."""
+
+    raw = traits.Dict(traits.Str, File(exists=True), mandatory=True, desc="raw scan by contrast")
+    to_reference = traits.List(File(exists=True), desc="transforms, in the order of contrasts")
+    to_template = File(exists=True, desc="transform of the reference to the template")
+    template = traits.Str(desc="name of the template")
+    white_matter = File(exists=True, desc="mask of the white-matter core")
+    record = File(exists=True, mandatory=True, desc="record of the preprocessing")
+
+
+class DrawPreprocessing(Draw):
+    """Registration and bias flickers, and histograms, of one session."""
+
+    input_spec = DrawPreprocessingInputSpec
+
+    def _drawn(self, folder: Path) -> Iterator[Figure]:
         inputs = self.inputs
         facts = from_json(Path(inputs.record).read_bytes(), Preprocessing).contrasts
         images = {c: load_volume(path) for c, path in zip(inputs.contrasts, inputs.preproc, strict=True)}
@@ -96,10 +113,6 @@ class DrawFigures(SimpleInterface):  # type: ignore[misc]
             whites = [white_end(template), white_of_brain(image, self._brain())]
             draw_flicker(template, image, ("template", contrast), Path(figure.file), whites)
 
-    def _brain(self) -> Volume | None:
-        path = self.inputs.brain_mask
-        return load_volume(path, may_be_constant=True) if isdefined(path) else None
-
     def _uncorrected(self, contrast: str, image: Volume) -> Volume:
         """The raw scan on the grid of the preprocessed one, through the same transforms."""
         inputs = self.inputs
@@ -109,7 +122,19 @@ class DrawFigures(SimpleInterface):  # type: ignore[misc]
         to_reference = read_itk(inputs.to_reference[inputs.contrasts.index(contrast)])
         return resample(raw, image, to_reference @ read_itk(inputs.to_template), order=1)
 
-    def _harmonization(self, folder: Path) -> Iterator[Figure]:
+
+class DrawResultsInputSpec(DrawInputSpec):
+    """Inputs of ``DrawResults``."""
+
+    result = File(exists=True, mandatory=True, desc="result of the engine")
+
+
+class DrawResults(Draw):
+    """Slices of the sources, results and maps of one session."""
+
+    input_spec = DrawResultsInputSpec
+
+    def _drawn(self, folder: Path) -> Iterator[Figure]:
         sources = dict(zip(self.inputs.contrasts, self.inputs.preproc, strict=True))
         for image in from_json(Path(self.inputs.result).read_bytes(), EngineResult).images:
             target, contrast = image.target, image.target.contrast

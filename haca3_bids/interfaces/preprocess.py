@@ -201,7 +201,7 @@ class Masks(Step):
             mask = reference.with_data(getattr(masks, key))
             save_volume(mask, self._out(key, folder / f"{key}.nii.gz"), in_template=True, dtype=np.uint8)
         regions = tissue_regions(template, alignment) | {"air": air_above(masks.brain_mask)}
-        labels = reference.with_data(sum(label * regions[name] for name, label in LABELS.items()))
+        labels = reference.with_data(np.select([regions[name] for name in LABELS], list(LABELS.values())))
         save_volume(labels, self._out("regions", folder / "regions.nii.gz"), in_template=True, dtype=np.uint8)
         self._results["defaced"] = masks.defaced
         cut = session.cut_share(load_volume(inputs.native), template.head, alignment.rigid)

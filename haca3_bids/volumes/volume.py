@@ -126,7 +126,7 @@ def save_volume(
 
 
 def reorient(volume: Volume, axes: Sequence[str] = ("L", "P", "S")) -> Volume:
-    """The same image with its array axes pointing to ``axes`` (no interpolation)."""
+    """The same image with its array axes pointing to ``axes``: a view of the voxels."""
     return _reordered(volume, axcodes2ornt(tuple(axes)))
 
 
@@ -138,4 +138,4 @@ def reorient_like(volume: Volume, other: Volume) -> Volume:
 def _reordered(volume: Volume, wanted: NDArray[np.float64]) -> Volume:
     change = ornt_transform(io_orientation(volume.affine), wanted)
     data = nib.orientations.apply_orientation(volume.data, change)
-    return Volume(np.ascontiguousarray(data), volume.affine @ inv_ornt_aff(change, volume.shape))
+    return Volume(data, volume.affine @ inv_ornt_aff(change, volume.shape))
