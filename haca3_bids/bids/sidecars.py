@@ -35,10 +35,10 @@ ALIGNMENT = "rigid (6 parameters): the frame is the template's, size and shape a
 UNITS = "arbitrary"
 
 
-def template_sidecar(space: str, sources: Sequence[str]) -> dict[str, object]:
-    """What every image on the template grid says; ``sources`` are ``bids:`` URIs."""
+def template_sidecar(space: str, sources: Sequence[str], stripped: bool) -> dict[str, object]:
+    """The keys of every image on the template grid; ``sources`` are ``bids:`` URIs."""
     return {
-        "SkullStripped": False,
+        "SkullStripped": stripped,
         "SpatialReference": SPATIAL_REFERENCES.get(space, space),
         "SpatialAlignment": ALIGNMENT,
         "Resolution": RESOLUTION,
@@ -47,10 +47,10 @@ def template_sidecar(space: str, sources: Sequence[str]) -> dict[str, object]:
     }
 
 
-def native_sidecar(reference_uri: str, sources: Sequence[str]) -> dict[str, object]:
-    """What every image on the grid of the session's reference scan says."""
+def native_sidecar(reference_uri: str, sources: Sequence[str], stripped: bool) -> dict[str, object]:
+    """The keys of every image on the grid of the session's reference scan."""
     return {
-        "SkullStripped": False,
+        "SkullStripped": stripped,
         "SpatialReference": reference_uri,
         "Sources": list(sources),
         "Units": UNITS,

@@ -81,24 +81,20 @@ def harmonize(
     protocols: Mapping[str, Sequence[float]] | None = None,
     extras: Collection[str] = (),
 ) -> list[Harmonized]:
-    """One image for each target, from ``sources`` (contrast -> image) that share one grid; BadInput otherwise.
+    """Harmonize ``sources`` (contrast -> image on one grid) to each target; BadInput if the grids differ.
 
-    ``coverage`` holds the field of view of a source, ``white_matter`` the mask in which the peak is brought to 1000,
-    ``head_mask`` the only place where anything is written; all are masks on the same grid. ``fusion`` None stands
-    for the voxelwise median. A grid larger than the networks' canvas is cropped about ``content``. What
-    each source contributed is told of the ``brain``. ``white`` is the intensity of white matter in all sources, where
-    that is known, ``protocols`` the tissue intensities that the protocol of a source leads to. ``extras`` may name
-    "attention" and "beta".
+    All masks lie on the same grid: ``coverage`` (field of view of each source), ``white_matter`` (its peak is scaled to
+    1000), ``head_mask`` (the output is zero outside), ``content`` (a grid larger than the canvas is cropped about it)
+    and ``brain`` (attention is averaged over it). ``fusion`` None is the voxelwise median. ``white`` is the known
+    intensity of white matter in all sources, ``protocols`` the tissue intensities expected from the protocol of a
+    source. ``extras`` may contain "attention" and "beta".
     """
     masks = {"white matter": white_matter, "head mask": head_mask, "content": content, "brain": brain}
-    _check(sources, targets, {**(coverage or {}), **masks})
-    _check_targets(targets, checkpoint)
+    _check(sources, targets, checkpoint, {**(coverage or {}), **masks})
     ordered = sources if settings.like_authors else {c: sources[c] for c in sorted(sources, key=_rank)}
     rim = Rim(coverage or {}, head_mask, content, brain)
     device = choose_device(settings.device)
-    canvas = fit_images(ordered, rim, settings)
-    seen_from = checkpoint.model.config.seen_from
-    prepared = {name: prepare(name, volume, canvas, rim, settings, seen_from) for name, volume in ordered.items()}
+    canvas, prepared = _prepared(ordered, checkpoint, rim, settings)
     known = checkpoint.with_protocols(protocols or {})
     task = _Task(prepared, canvas, targets, known, fusion, settings, rim, white_matter, white, extras)
     try:
@@ -140,10 +136,7 @@ def encode_targets(
     sources'; BadInput otherwise. The mixture model measures them together.
     """
     _check_grids(images, {**(coverage or {}), "head mask": head_mask})
-    rim = Rim(coverage or {}, head_mask)
-    canvas = fit_images(images, rim, settings)
-    seen_from = checkpoint.model.config.seen_from
-    prepared = {name: prepare(name, volume, canvas, rim, settings, seen_from) for name, volume in images.items()}
+    _, prepared = _prepared(images, checkpoint, Rim(coverage or {}, head_mask), settings)
     codes = method_for(checkpoint, None, settings, choose_device(settings.device), white).session_codes(prepared)
     return [Target(name, contrast, one.theta, one.eta, one.scale, origin) for contrast, one in codes.items()]
 
@@ -178,11 +171,20 @@ def encode_target(
 def _check(
     sources: Mapping[str, Volume],
     targets: Sequence[Target],
+    checkpoint: Checkpoint,
     masks: Mapping[str, Volume | None],
 ) -> None:
     if not sources or not targets:
         raise UsageError("At least one source and one target are needed.")
     _check_grids(sources, masks)
+    needed = checkpoint.model.config.theta_dim
+    for target in targets:
+        if len(target.theta) != needed:
+            raise UsageError(
+                f"Theta of target {target.name or target.contrast} has {len(target.theta)} numbers; the weights "
+                f"{checkpoint.name} need {needed}.",
+                "Give an image or a contrast as target; numbers belong to the weights that they were made with.",
+            )
 
 
 def _check_grids(images: Mapping[str, Volume], masks: Mapping[str, Volume | None]) -> None:
@@ -195,15 +197,12 @@ def _check_grids(images: Mapping[str, Volume], masks: Mapping[str, Volume | None
             )
 
 
-def _check_targets(targets: Sequence[Target], checkpoint: Checkpoint) -> None:
-    needed = checkpoint.model.config.theta_dim
-    for target in targets:
-        if len(target.theta) != needed:
-            raise UsageError(
-                f"Theta of target {target.name or target.contrast} has {len(target.theta)} numbers; the weights "
-                f"{checkpoint.name} need {needed}.",
-                "Give an image or a contrast as target; numbers belong to the weights that they were made with.",
-            )
+def _prepared(
+    images: Mapping[str, Volume], checkpoint: Checkpoint, rim: Rim, settings: HarmonizationSettings
+) -> tuple[Canvas, dict[str, Prepared]]:
+    canvas = fit_images(images, rim, settings)
+    seen_from = checkpoint.model.config.seen_from
+    return canvas, {name: prepare(name, volume, canvas, rim, settings, seen_from) for name, volume in images.items()}
 
 
 def _rank(contrast: str) -> tuple[int, str]:

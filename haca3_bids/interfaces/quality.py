@@ -19,6 +19,7 @@ from haca3_bids.preprocessing.prior import tissue_regions
 from haca3_bids.preprocessing.quality import AIR_MM
 from haca3_bids.preprocessing.registration import TemplateAlignment
 from haca3_bids.preprocessing.resampling import resample_mask
+from haca3_bids.preprocessing.stripping import looks_stripped
 from haca3_bids.preprocessing.template import load_template
 from haca3_bids.preprocessing.transforms import Matrix, inverse, read_itk
 from haca3_bids.quality.result import measure_result
@@ -68,7 +69,10 @@ class Measure(Step):
         pull = read_itk(inputs.to_reference) @ alignment.rigid
         blank = _mask(inputs.blank) if isdefined(inputs.blank) else None
         raw = as_scanned(load_volume(inputs.native), image, pull, regions, covered, blank)
-        return ScanFacts(quality=measure_scan(image.data, covered, regions, inputs.contrast, raw))
+        return ScanFacts(
+            skull_stripped=looks_stripped(image, regions.brain, covered),
+            quality=measure_scan(image.data, covered, regions, inputs.contrast, raw),
+        )
 
 
 def as_scanned(

@@ -30,6 +30,7 @@ from haca3_bids.preprocessing.search import (
     starts,
 )
 from haca3_bids.preprocessing.similarity import Comparison, compare
+from haca3_bids.preprocessing.stripping import looks_stripped
 from haca3_bids.preprocessing.template import Template
 from haca3_bids.preprocessing.transforms import (
     Matrix,
@@ -51,8 +52,6 @@ BRAIN_RIM_MM = 6.0  # rim about the brain that belongs to the refinement: CSF an
 STRIPPED_RIM_MM = 3.0  # the same for a scan without skull: the fluid, which masks of brains often hold
 SKULL_MM = 5.0  # about the brain, in which a head does not end
 BEYOND_MM = (3.0, 12.0)  # from the template's head: a rim of air, into which a head of its size does not reach
-SHELL_MM = (7.0, 15.0)  # from the brain: skull and scalp, and no fluid
-BLACK, BLACK_SHARE = 0.01, 0.8  # of the brain's median; of the shell, in a scan whose skull was removed
 SCALE_RANGE = (0.6, 1.4)  # of affine scales that are believed; heads lie well within, small children's too
 SHAPE_MM = 2.0  # an affine transform that moves the brain's centre further than this is held by nothing
 AFFINE_SHARE = 0.7  # of the way from what is rigid in the similarity to what is rigid in the affine transform
@@ -191,16 +190,9 @@ def _air_about_the_head(template: Template, grid: Volume, brain: NDArray[np.bool
 
 
 def _is_stripped(reference: Volume, template: Template, pull: Matrix) -> bool:
-    """Whether nearly all is black where skull and scalp should be."""
     grid = isotropic_grid(template.head, COARSE_MM / 2)
     brain = resample_mask(template.brain, grid, np.eye(4))
-    covered = field_of_view(reference, grid, pull)
-    near, far = (dilated(brain, grid.zooms_mm, rim) for rim in SHELL_MM)
-    shell, inside = far & ~near & covered, brain & covered
-    if not shell.any() or not inside.any():
-        return False
-    image = resample(reference, grid, pull, order=1).data
-    return float((image[shell] < BLACK * np.median(image[inside])).mean()) > BLACK_SHARE
+    return looks_stripped(resample(reference, grid, pull, order=1), brain, field_of_view(reference, grid, pull))
 
 
 def _refined_in_brain(

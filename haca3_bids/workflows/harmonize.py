@@ -71,16 +71,14 @@ def engine_node(interface: Any, name: str, needs: EngineNeeds) -> pe.Node:
     return pe.Node(interface, name=name, n_procs=threads, mem_gb=needs.memory_gb)
 
 
-def init_harmonize_wf(
-    settings: Settings, needs: EngineNeeds, *, reference: Path, name: str = "harmonize_wf"
-) -> pe.Workflow:
+def init_harmonize_wf(settings: Settings, needs: EngineNeeds, *, reference: Path) -> pe.Workflow:
     """Harmonize to all targets on the template grid and, on request, bring the results to the reference's own grid.
 
     Inputs (``inputnode``): those of INPUTS, ``targets`` and ``protocols`` as JSON. Outputs (``outputnode``):
     ``result``, the engine's result as a JSON file, and ``native``, the images on the grid of ``reference`` (undefined
     unless asked for).
     """
-    workflow = pe.Workflow(name=name)
+    workflow = pe.Workflow(name="harmonize_wf")
     inputnode = pe.Node(utility.IdentityInterface(fields=list(INPUTS)), name="inputnode")
     outputnode = pe.Node(utility.IdentityInterface(fields=["result", "native"]), name="outputnode")
     interface = Harmonize(**engine_inputs(settings.harmonization, needs), extras=list(settings.outputs.extras))
