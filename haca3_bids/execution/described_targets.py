@@ -11,12 +11,11 @@ from haca3_bids.physics.signal import Protocol
 from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.records.engine import Weights
 from haca3_bids.records.files import from_json
-from haca3_bids.records.target import Target
+from haca3_bids.records.target import CLEAN_ETA, Target
+from haca3_bids.settings import WHITE_MATTER_PEAK
 
 MIXTURE = "mixture"
-ETA = (0.3, 0.5)  # of a HACA3 target given by theta alone: a clean image, as in the released program
 CLEAN = (0.0,)  # eta of a target of the mixture model
-SCALE = 1000.0  # intensity of white matter, or of the 95th percentile, of a target given by numbers
 
 
 def from_numbers(name: str, value: str, typed: str, weights: Weights) -> Target:
@@ -36,7 +35,7 @@ def from_numbers(name: str, value: str, typed: str, weights: Weights) -> Target:
         numbers = []
     if len(numbers) not in (2, 4):
         raise UsageError(f"--target {typed} wants two numbers (theta) or four (theta, eta) after '{contrast}:'.")
-    return Target(name, contrast, tuple(numbers[:2]), tuple(numbers[2:]) or ETA, SCALE, "numbers")
+    return Target(name, contrast, tuple(numbers[:2]), tuple(numbers[2:]) or CLEAN_ETA, WHITE_MATTER_PEAK, "numbers")
 
 
 def from_protocol(name: str, contrast: str, described: str, typed: str, weights: Weights) -> Target:
@@ -51,7 +50,7 @@ def from_protocol(name: str, contrast: str, described: str, typed: str, weights:
         protocol = protocol_from_words(contrast, sequence, numbers)
         made = sequence
     label = check_target_name(name or "".join(letter for letter in made if letter.isalnum()))
-    return Target(label, contrast, table(protocol), CLEAN, SCALE, f"protocol {_in_words(protocol)}")
+    return Target(label, contrast, table(protocol), CLEAN, WHITE_MATTER_PEAK, f"protocol {_in_words(protocol)}")
 
 
 def _from_tissues(name: str, contrast: str, text: str, typed: str, weights: Weights) -> Target:
@@ -71,7 +70,7 @@ def _from_tissues(name: str, contrast: str, text: str, typed: str, weights: Weig
             raise UsageError(f"--target {typed}: '{part}' holds no number.", "White matter is 1.") from None
     if not all(0 <= value < 20 for value in theta):
         raise UsageError(f"--target {typed}: an intensity is not between 0 and 20.", "White matter is 1.")
-    return Target(name, contrast, tuple(theta), CLEAN, SCALE, f"intensities {text}")
+    return Target(name, contrast, tuple(theta), CLEAN, WHITE_MATTER_PEAK, f"intensities {text}")
 
 
 def _need_mixture(typed: str, weights: Weights) -> None:

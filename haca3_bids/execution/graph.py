@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from contextlib import chdir
 from pathlib import Path
@@ -13,7 +14,7 @@ from haca3_bids.execution.resources import Resources
 from haca3_bids.settings import Settings
 
 LOGGER = logging.getLogger("haca3_bids")
-POLL_SECONDS = 1.0  # Nipype collects garbage at each look, which costs a quarter of a second
+POLL_SECONDS = 0.2
 
 
 def configure_nipype(settings: Settings, logs: Path) -> None:
@@ -51,6 +52,7 @@ def run_graph(workflow: Any, settings: Settings, resources: Resources, logs: Pat
     known = {crash.file for crash in read_crashes(logs)}
     scratch = Path(workflow.base_dir)
     scratch.mkdir(parents=True, exist_ok=True)
+    gc.freeze()  # Nipype collects garbage at each poll, which takes a quarter of a second with all that is imported
     try:
         with chdir(scratch):  # Nipype's resource monitor leaves files where its workers were started
             plugin, arguments = _plugin(settings, resources, logs)
@@ -61,6 +63,8 @@ def run_graph(workflow: Any, settings: Settings, resources: Resources, logs: Pat
             raise
         LOGGER.debug("The graph ended with %s", error)
         return crashes
+    finally:
+        gc.unfreeze()
     return [crash for crash in read_crashes(logs) if crash.file not in known]
 
 

@@ -11,10 +11,9 @@ from haca3_bids.bids.discover import Session
 from haca3_bids.execution.resources import Resources
 from haca3_bids.execution.targets import TargetRequest
 from haca3_bids.execution.weights import with_weights
-from haca3_bids.preprocessing.template import SPACES
 from haca3_bids.records.engine import Weights
 from haca3_bids.records.target import Target
-from haca3_bids.settings import Settings
+from haca3_bids.settings import TEMPLATE_SPACES, Settings
 
 if TYPE_CHECKING:
     from haca3_bids.workflows.harmonize import EngineNeeds
@@ -38,7 +37,7 @@ class Run:
     @property
     def space(self) -> str:
         """Label of the template's space."""
-        return SPACES[self.settings.preprocessing.template]
+        return TEMPLATE_SPACES[self.settings.preprocessing.template]
 
 
 def as_planned(settings: Settings, weights: Weights, resources: Resources) -> Settings:

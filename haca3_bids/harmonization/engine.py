@@ -26,8 +26,6 @@ from haca3_bids.volumes.volume import Volume
 
 logger = logging.getLogger(__name__)
 
-EXTRAS = ("beta", "attention", "std")
-
 
 @dataclass(frozen=True)
 class Harmonized:

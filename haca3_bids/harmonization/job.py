@@ -20,7 +20,7 @@ from haca3_bids.checkpoints.formats import Checkpoint, load_checkpoint, load_fus
 from haca3_bids.checkpoints.registry import MEDIAN, fusion_for, resolve
 from haca3_bids.digest import file_sha256
 from haca3_bids.errors import BadInput, Haca3Error, InputOutputFailure, UsageError
-from haca3_bids.harmonization.engine import EXTRAS, Harmonized, encode_targets, harmonize
+from haca3_bids.harmonization.engine import Harmonized, encode_targets, harmonize
 from haca3_bids.harmonization.super_resolution import SLOPPY_STEPS, STEPS, super_resolved
 from haca3_bids.networks.fusion import FusionNet
 from haca3_bids.networks.mixture import Mixture
@@ -89,7 +89,6 @@ def harmonize_job(job: HarmonizeJob, out_dir: Path) -> EngineResult:
     names = [file_name(target) for target in job.targets]
     if len(set(names)) < len(names):
         raise UsageError("Two targets have one name and one contrast.", "Name them: --target NAME=VALUE.")
-    _check_extras(job.extras)
     networks = load_networks(settings)
     checkpoint = networks.checkpoint
     images = harmonize(
@@ -258,9 +257,3 @@ def _loaded(files: Mapping[str, str]) -> dict[str, Volume]:
 
 def _masks(files: Mapping[str, str]) -> dict[str, Volume]:
     return {contrast: load_volume(path, may_be_constant=True) for contrast, path in files.items()}
-
-
-def _check_extras(extras: Sequence[str]) -> None:
-    unknown = sorted(set(extras) - set(EXTRAS))
-    if unknown:
-        raise UsageError(f"{', '.join(unknown)} cannot be written.", f"Choose among {', '.join(EXTRAS)}.")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from haca3_bids.checkpoints.formats import Checkpoint
 from haca3_bids.errors import UsageError
+from haca3_bids.records.target import CLEAN_ETA
 from haca3_bids.records.target import Target as Target
 from haca3_bids.settings import WHITE_MATTER_PEAK
-
-DEFAULT_ETA = (0.3, 0.5)  # of a clean image, in the released weights; used where only theta is given
 
 Pair = tuple[float, float]
 
@@ -27,4 +26,4 @@ def target_from_reference(contrast: str, checkpoint: Checkpoint, name: str = "")
 
 def target_from_numbers(contrast: str, theta: Pair, eta: Pair | None = None, name: str = "") -> Target:
     """A target from two or four numbers; the output is scaled to 1000."""
-    return Target(name, contrast, theta, eta or DEFAULT_ETA, WHITE_MATTER_PEAK, "numbers on the command line")
+    return Target(name, contrast, theta, eta or CLEAN_ETA, WHITE_MATTER_PEAK, "numbers on the command line")

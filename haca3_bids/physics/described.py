@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from haca3_bids.errors import UsageError
-from haca3_bids.physics.protocols import nulling_ti_ms
+from haca3_bids.physics.protocols import REFERENCE_PROTOCOLS, nulling_ti_ms
 from haca3_bids.physics.render import tissue_weights
 from haca3_bids.physics.signal import SEQUENCES, Protocol
 from haca3_bids.physics.tissues import TISSUES
@@ -23,18 +23,17 @@ WORDS = {  # word of a description: field of Protocol
     "pulses": "pulses", "train": "train_ms", "stored": "stored",
 }  # fmt: skip
 COMMON = {  # what is not said
-    "MPRAGE": Protocol("T1w", "MPRAGE", 3.0, 2300, 2.9, ti_ms=900, flip_deg=9, spacing_ms=7.1, pulses=176),
+    "MPRAGE": REFERENCE_PROTOCOLS["T1w"],
     "SPGR": Protocol("T1w", "SPGR", 3.0, 20, 4.6, flip_deg=25),
     "MDEFT": Protocol("T1w", "MDEFT", 3.0, 2200, 2.5, ti_ms=950, flip_deg=16),
-    "SE": Protocol("", "SE", 3.0, 5000, 95, train_ms=150),
+    "SE": REFERENCE_PROTOCOLS["T2w"],
     "SPACE": Protocol("T2w", "SPACE", 3.0, 3200, 400, train_ms=700, stored=0.75),
-    "FLAIR": Protocol("FLAIR", "FLAIR", 3.0, 9000, 120, ti_ms=2430, train_ms=200),
+    "FLAIR": REFERENCE_PROTOCOLS["FLAIR"],
 }
-SPIN_ECHOES = {  # contrast: what is not said of a spin echo of that contrast
-    "T1w": {"tr_ms": 550.0, "te_ms": 12.0, "train_ms": 0.0},
-    "T2w": {"tr_ms": 5000.0, "te_ms": 95.0, "train_ms": 150.0},
-    "PDw": {"tr_ms": 3500.0, "te_ms": 15.0, "train_ms": 60.0},
-}
+SPIN_ECHOES = {
+    "T1w": Protocol("T1w", "SE", 3.0, 550, 12),
+    "PDw": REFERENCE_PROTOCOLS["PDw"],
+}  # by contrast; else COMMON
 FIELDS_T = (1.5, 3.0)  # field strengths with known tissue values
 SHORT_TR_MS = 200.0  # below this a T1w without inversion is a gradient echo
 MS_A_SECOND = 1000.0
@@ -107,9 +106,8 @@ def _sequence(contrast: str, numbers: Mapping[str, float]) -> str:
 
 
 def _completed(contrast: str, sequence: str, numbers: Mapping[str, float]) -> Protocol:
-    common = replace(COMMON[sequence], contrast=contrast)
-    if sequence == "SE" and contrast in SPIN_ECHOES:
-        common = replace(common, **SPIN_ECHOES[contrast])  # type: ignore[arg-type]
+    spin_echo = SPIN_ECHOES.get(contrast) if sequence == "SE" else None
+    common = spin_echo or replace(COMMON[sequence], contrast=contrast)
     given = {one.name: numbers[one.name] for one in fields(Protocol) if one.name in numbers}
     protocol = replace(common, **given)  # type: ignore[arg-type]
     if protocol.field_t not in FIELDS_T:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haca3_bids.preprocessing.ants_bridge import RAS_TO_LPS, seeded_ants, to_ants
+from haca3_bids.preprocessing.similarity import BINS
 from haca3_bids.preprocessing.transforms import Matrix, write_itk
 from haca3_bids.settings import PreprocessingSettings
 from haca3_bids.volumes.volume import Volume
@@ -16,7 +17,6 @@ from haca3_bids.volumes.volume import Volume
 FULL = ((60, 30), (2, 1), (1, 0))  # iterations, shrink factors, smoothing (voxels) on images of 2 mm
 SLOPPY = ((30,), (2,), (1,))
 SAMPLED = 0.25  # share of the voxels, on a regular lattice with a seeded jitter
-BINS = 32
 
 
 def refined(

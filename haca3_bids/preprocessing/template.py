@@ -14,14 +14,12 @@ import numpy as np
 from haca3_bids.errors import Unavailable
 from haca3_bids.preprocessing.head import dilated
 from haca3_bids.private import private_folder
+from haca3_bids.settings import TEMPLATE_SPACES
 from haca3_bids.volumes.builtin import load_icbm2009a
 from haca3_bids.volumes.volume import Volume, load_volume
 
 DEFAULT = "MNI152NLin2009cSym"
 BUILTIN = "builtin"
-NAMES = (DEFAULT, BUILTIN)
-SPACES = {DEFAULT: "MNI152NLin2009cSym", BUILTIN: "MNI152NLin2009aSym"}  # the space- label of files
-RESOLUTION = "1"  # the res- label: 1 mm, the resolution of the networks
 BRAIN_THRESHOLD = 0.1  # of the built-in, skull-stripped template's maximum: above is brain
 FILES: dict[str, dict[str, str | None]] = {  # TemplateFlow's description of each image that is needed
     "head": {"desc": None, "suffix": "T1w"},
@@ -38,8 +36,7 @@ class Template:
     """A head or brain, its brain mask (0 or 1) and the probability of white matter (0..1), on one 1 mm grid."""
 
     name: str
-    space: str
-    resolution: str
+    space: str  # label of the files in it
     head: Volume
     brain: Volume
     white_matter: Volume
@@ -59,8 +56,7 @@ def load_template(name: str) -> Template:
     white = load_volume(files["white"])
     return Template(
         name,
-        SPACES[name],
-        RESOLUTION,
+        TEMPLATE_SPACES[name],
         load_volume(files["head"]),
         _as_mask(load_volume(files["brain"])),
         white.with_data(white.data / max(float(white.data.max()), 1e-6)),
@@ -73,8 +69,8 @@ def check_template(name: str) -> dict[str, Path]:
 
     To be called before any subject starts: it looks at sizes only.
     """
-    if name not in NAMES:
-        raise Unavailable(f"There is no template {name!r}.", f"Choose one of {', '.join(NAMES)}.")
+    if name not in TEMPLATE_SPACES:
+        raise Unavailable(f"There is no template {name!r}.", f"Choose one of {', '.join(TEMPLATE_SPACES)}.")
     if name == BUILTIN:
         return {}
     return {part: _fetched(name, part, query) for part, query in FILES.items()}
@@ -131,7 +127,7 @@ def _builtin() -> Template:
     maps = load_icbm2009a()
     head = maps["brain"]
     brain = head.with_data(head.data > BRAIN_THRESHOLD * head.data.max())
-    return Template(BUILTIN, SPACES[BUILTIN], RESOLUTION, head, brain, maps["white"], has_skull=False)
+    return Template(BUILTIN, TEMPLATE_SPACES[BUILTIN], head, brain, maps["white"], has_skull=False)
 
 
 def _as_mask(volume: Volume) -> Volume:

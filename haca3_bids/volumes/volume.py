@@ -62,6 +62,11 @@ def load_volume(path: str | os.PathLike[str], *, may_be_constant: bool = False, 
     return load_placed(path, may_be_constant=may_be_constant, forced=forced)[0]
 
 
+def load_mask(path: str | os.PathLike[str]) -> NDArray[np.bool_]:
+    """Where the image in a file, which may be constant, is above one half; errors as ``load_volume``."""
+    return load_volume(path, may_be_constant=True).data > 0.5
+
+
 def load_placed(
     path: str | os.PathLike[str], *, may_be_constant: bool = False, forced: bool = False
 ) -> tuple[Volume, Placement]:

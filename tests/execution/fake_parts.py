@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -181,6 +182,6 @@ STAND_INS = {  # what takes time, by its name in the App
     "haca3_bids.execution.run.check_template": lambda name: None,
     "haca3_bids.execution.graph.POLL_SECONDS": 0.02,
     "haca3_bids.interfaces.harmonize.ENGINE": "fake_engine",
-    "haca3_bids.interfaces.figures.template_head": lambda _, grid: grid,
+    "haca3_bids.interfaces.figures.load_template": lambda _: SimpleNamespace(head=head()),
     **{f"haca3_bids.interfaces.figures.draw_{name}": _draw for name in ("flicker", "histogram", "registration")},
 }
