@@ -1,4 +1,4 @@
-"""Targets that need no image: numbers for the networks, intensities of tissues, or a protocol."""
+"""Targets without an image: theta as numbers, tissue intensities, or a protocol."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def from_numbers(name: str, value: str, typed: str, weights: Weights) -> Target:
         return _from_tissues(name, contrast, text, typed, weights)
     if weights.variant == MIXTURE:
         raise UsageError(
-            f"--target {typed} gives theta as numbers, which belong to HACA3 weights; {weights.name} has a table of "
-            "tissues.",
+            f"--target {typed} specifies theta as numbers, which is possible with HACA3 weights only; theta of "
+            f"{weights.name} is a table of tissue intensities.",
             "Give intensities of tissues (T1w:grey=0.75,csf=0.2), a protocol, an image, or --weights haca3.",
         )
     try:
@@ -34,12 +34,12 @@ def from_numbers(name: str, value: str, typed: str, weights: Weights) -> Target:
     except ValueError:
         numbers = []
     if len(numbers) not in (2, 4):
-        raise UsageError(f"--target {typed} wants two numbers (theta) or four (theta, eta) after '{contrast}:'.")
+        raise UsageError(f"--target {typed} requires two numbers (theta) or four (theta, eta) after '{contrast}:'.")
     return Target(name, contrast, tuple(numbers[:2]), tuple(numbers[2:]) or CLEAN_ETA, WHITE_MATTER_PEAK, "numbers")
 
 
 def from_protocol(name: str, contrast: str, described: str, typed: str, weights: Weights) -> Target:
-    """``T1w=MPRAGE:field=3,tr=2300,ti=900`` or ``T1w=sidecar.json``: the table that the signal equation gives."""
+    """``T1w=MPRAGE:field=3,tr=2300,ti=900`` or ``T1w=sidecar.json``: tissue intensities by the signal equation."""
     _need_mixture(typed, weights)
     sequence, _, numbers = described.partition(":")
     if described.endswith(".json"):
@@ -54,7 +54,7 @@ def from_protocol(name: str, contrast: str, described: str, typed: str, weights:
 
 
 def _from_tissues(name: str, contrast: str, text: str, typed: str, weights: Weights) -> Target:
-    """The built-in reference of the contrast with other intensities for the tissues that are named."""
+    """The built-in reference of the contrast with the given intensities of some tissues."""
     _need_mixture(typed, weights)
     if contrast not in weights.references:
         raise UsageError(f"--target {typed}: the weights {weights.name} have no reference for {contrast}.")
@@ -67,7 +67,7 @@ def _from_tissues(name: str, contrast: str, text: str, typed: str, weights: Weig
         try:
             theta[TISSUES.index(tissue)] = float(value)
         except ValueError:
-            raise UsageError(f"--target {typed}: '{part}' holds no number.", "White matter is 1.") from None
+            raise UsageError(f"--target {typed}: '{part}' contains no number.", "White matter is 1.") from None
     if not all(0 <= value < 20 for value in theta):
         raise UsageError(f"--target {typed}: an intensity is not between 0 and 20.", "White matter is 1.")
     return Target(name, contrast, tuple(theta), CLEAN, WHITE_MATTER_PEAK, f"intensities {text}")
@@ -76,7 +76,7 @@ def _from_tissues(name: str, contrast: str, text: str, typed: str, weights: Weig
 def _need_mixture(typed: str, weights: Weights) -> None:
     if weights.variant != MIXTURE:
         raise UsageError(
-            f"--target {typed} describes tissues, and the theta of {weights.name} is no table of tissues.",
+            f"--target {typed} specifies tissue intensities, but theta of {weights.name} is not a table of them.",
             "Use it with the built-in weights; for HACA3 weights give an image or two numbers (T1w:10,20).",
         )
 

@@ -1,4 +1,4 @@
-"""Running a graph with Nipype: its configuration, its plugin, its crash files."""
+"""Execution of a graph with Nipype: configuration, plugin, crash files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ POLL_SECONDS = 0.2
 
 
 def configure_nipype(settings: Settings, logs: Path) -> None:
-    """Set what Nipype does in this process and its workers."""
+    """Configure Nipype in this process and its workers."""
     from nipype import config
 
     execution = settings.execution
@@ -29,7 +29,7 @@ def configure_nipype(settings: Settings, logs: Path) -> None:
                 "crashdump_dir": str(logs),
                 "crashfile_format": "txt",
                 "stop_on_first_crash": execution.stop_on_first_crash,
-                "remove_unnecessary_outputs": False,  # results name files that are no outputs themselves
+                "remove_unnecessary_outputs": False,  # results refer to files that are not outputs themselves
                 "keep_inputs": True,
                 "poll_sleep_duration": POLL_SECONDS,
                 "create_report": False,
@@ -46,7 +46,7 @@ def configure_nipype(settings: Settings, logs: Path) -> None:
 
 
 def run_graph(workflow: Any, settings: Settings, resources: Resources, logs: Path) -> list[Crash]:
-    """Run a workflow to its end and return the steps that crashed; an error of the engine itself is raised."""
+    """Run a workflow to its end and return the steps that crashed; errors of Nipype itself are raised."""
     if settings.execution.write_graph:
         write_graph(workflow, logs)
     known = {crash.file for crash in read_crashes(logs)}
@@ -89,13 +89,13 @@ def _plugin(settings: Settings, resources: Resources, logs: Path) -> tuple[Any, 
 
 
 class Progress:
-    """Called by Nipype when a step starts and ends: tells the user what has begun."""
+    """Callback of Nipype that logs the start of each step."""
 
     def __init__(self, table: ResourceTable | None = None) -> None:
         self.table = table
 
     def __call__(self, node: Any, status: str) -> None:
-        """Say what starts, "sub-01_ses-1: registering to the template"; what ends goes into the table."""
+        """Log the start of a step ("sub-01_ses-1: registering to the template"), and add its end to the table."""
         words = step_in_words(node.name)
         if status == "start" and words:
             session = node.fullname.split(".")[1].removesuffix("_wf")
@@ -105,7 +105,7 @@ class Progress:
 
 
 class ResourceTable:
-    """Called by Nipype at the end of each step: adds a line of what the step took to a table."""
+    """Callback of Nipype that adds the resources used by each step to a table."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -113,12 +113,12 @@ class ResourceTable:
             path.write_text("step\tstatus\tseconds\tpeak_memory_gb\tcpu_percent\n")
 
     def __call__(self, node: Any, status: str) -> None:
-        """Add the line of one step that ended."""
+        """Add a line when a step ends."""
         if status == "start":
             return
         try:
             runtime = node.result.runtime
-        except Exception:  # a step that crashed has no result, and Nipype says so in several ways
+        except Exception:  # for a step without a result, Nipype raises several kinds
             runtime = None
         values = [getattr(runtime, name, None) for name in ("duration", "mem_peak_gb", "cpu_percent")]
         words = ["n/a" if value is None else f"{value:.3g}" for value in values]
@@ -127,7 +127,7 @@ class ResourceTable:
 
 
 def read_plugin_file(path: Path) -> dict[str, Any]:
-    """``plugin`` and ``plugin_args`` from a YAML file; UsageError when it says neither."""
+    """``plugin`` and ``plugin_args`` from a YAML file; UsageError if there is no plugin in it."""
     import yaml
 
     try:
@@ -135,7 +135,7 @@ def read_plugin_file(path: Path) -> dict[str, Any]:
     except (OSError, yaml.YAMLError) as error:
         raise UsageError(f"The plugin file {path.name} cannot be read as YAML ({type(error).__name__}).") from error
     if not isinstance(content, dict) or not isinstance(content.get("plugin"), str):
-        raise UsageError(f"The plugin file {path.name} must say 'plugin: NAME', and may say plugin_args.")
+        raise UsageError(f"The plugin file {path.name} must contain 'plugin: NAME' and may contain plugin_args.")
     return content
 
 

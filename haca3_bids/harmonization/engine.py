@@ -29,14 +29,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Harmonized:
-    """One harmonized image on the grid of the sources, and how it came about."""
+    """One harmonized image on the grid of the sources, and facts about it."""
 
     target: Target
     image: Volume
-    std: Volume | None  # over samples, where anatomy was drawn at random
+    std: Volume | None  # over samples, if anatomy was drawn at random
     sources: Mapping[str, SourceReport]
     scale: float  # by which the output of the networks was multiplied
-    white_matter_peak: float | None  # at the target's scale, before it was brought to 1000
+    white_matter_peak: float | None  # at the target's scale, before scaling to 1000
     cut_share: float  # of the grid, outside the canvas
     covered_share: float  # of the grid, inside some source's field of view
     device: str
@@ -44,12 +44,12 @@ class Harmonized:
     anatomy: str  # how beta was taken: "argmax", "sample" or "soft"
     attention_maps: Mapping[str, Volume] = field(default_factory=dict)
     beta: Volume | None = None  # class + 1, 0 outside
-    brain_without_source: float | None = None  # share of the brain that stays empty
+    brain_without_source: float | None = None  # fraction of the brain outside all sources
 
 
 @dataclass(frozen=True)
 class _Task:
-    """All that one run needs, checked."""
+    """The checked arguments of one call of ``harmonize``."""
 
     sources: Mapping[str, Prepared]
     canvas: Canvas
@@ -100,7 +100,7 @@ def harmonize(
     except torch.OutOfMemoryError as error:
         if settings.device != "auto":
             raise out_of_memory(device) from error
-        logger.warning("GPU out of memory even for single slices: going on with the CPU.")
+        logger.warning("GPU out of memory even for single slices: continuing on the CPU.")
     return _run(task, torch.device("cpu"))
 
 
@@ -111,7 +111,7 @@ def method_for(
     device: torch.device,
     white: float | None = None,
 ) -> Method:
-    """The way to apply the networks of a checkpoint."""
+    """The engine for the networks of a checkpoint."""
     if isinstance(checkpoint.model, Haca3):
         return Slicewise(checkpoint.model, fusion, settings, device)
     return Voxelwise(checkpoint.model, checkpoint.priors, settings, device, white)
@@ -128,10 +128,10 @@ def encode_targets(
     head_mask: Volume | None = None,
     white: float | None = None,
 ) -> list[Target]:
-    """The targets that the images of one session set (contrast -> image): theta, eta and intensity scale of each.
+    """Targets from the images of one session (contrast -> image): theta, eta and intensity scale of each.
 
-    The images must be upright, about 1 mm, as preprocessed images are, and share one grid, which need not be the
-    sources'; BadInput otherwise. The mixture model measures them together.
+    Like preprocessed images, they must be upright, with voxels of about 1 mm, on one grid (BadInput otherwise), which
+    may differ from the grid of the sources. The mixture model measures them together.
     """
     _check_grids(images, {**(coverage or {}), "head mask": head_mask})
     _, prepared = _prepared(images, checkpoint, Rim(coverage or {}, head_mask), settings)
@@ -151,7 +151,7 @@ def encode_target(
     head_mask: Volume | None = None,
     white: float | None = None,
 ) -> Target:
-    """The target that a single image sets; see ``encode_targets``."""
+    """The target from a single image; see ``encode_targets``."""
     covered = {contrast: coverage} if coverage is not None else {}
     (target,) = encode_targets(
         {contrast: volume},
@@ -181,7 +181,7 @@ def _check(
             raise UsageError(
                 f"Theta of target {target.name or target.contrast} has {len(target.theta)} numbers; the weights "
                 f"{checkpoint.name} need {needed}.",
-                "Give an image or a contrast as target; numbers belong to the weights that they were made with.",
+                "Give an image or a contrast as target; numbers are only valid for the weights they were made with.",
             )
 
 
@@ -211,7 +211,7 @@ def _run(task: _Task, device: torch.device) -> list[Harmonized]:
     method = method_for(task.checkpoint, task.fusion, task.settings, device, task.white)
     mask = method.mask(task.sources)
     if not mask.any():
-        raise BadInput("No source shows anything of a head: there is nothing to harmonize.", "Look at the images.")
+        raise BadInput("No source shows a head: there is nothing to harmonize.", "Inspect the images.")
     session = Session(task.sources, mask, None if task.rim.brain is None else task.canvas.place_mask(task.rim.brain))
     made = method.run(session, task.targets, task.extras)
     return [_finished(one, session, method, task, device) for one in made]
@@ -239,7 +239,7 @@ def _finished(made: Made, session: Session, method: Method, task: _Task, device:
 
 
 def _output_scale(image: Volume, target: Target, task: _Task) -> tuple[float | None, float]:
-    """White-matter peak of the image at the target's scale, and the factor that brings the peak to 1000."""
+    """White-matter peak of the image at the target's scale, and the factor that scales the image's peak to 1000."""
     if task.white_matter is None or task.settings.like_authors:
         return None, target.scale
     from haca3_bids.intensity.white_matter import white_matter_peak
@@ -249,7 +249,7 @@ def _output_scale(image: Volume, target: Target, task: _Task) -> tuple[float | N
     if not (np.isfinite(peak) and peak > 0):
         raise BadInput(
             f"The harmonized image has no white-matter peak (found {peak:g}) for target {name}.",
-            "Look at the preprocessed images: is the head where the template is?",
+            "Inspect the preprocessed images: are they aligned with the template?",
         )
     return peak, target.scale * WHITE_MATTER_PEAK / peak
 

@@ -12,7 +12,7 @@ Pair = tuple[float, float]
 
 
 def target_from_reference(contrast: str, checkpoint: Checkpoint, name: str = "") -> Target:
-    """The reference of this contrast that comes with the weights; UsageError when they have none."""
+    """The built-in reference of a contrast; UsageError if the weights have none."""
     reference = checkpoint.references.get(contrast)
     if reference is None:
         known = ", ".join(checkpoint.references) or "none"

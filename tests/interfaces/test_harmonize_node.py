@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from nipype.pipeline import engine as pe
 
 from haca3_bids.checkpoints.formats import save_checkpoint
@@ -33,6 +34,7 @@ def inputs(tmp_path: Path) -> dict[str, object]:
         texture = (800 + 200 * rng.random(SHAPE)).astype(np.float32)
         save_volume(Volume(ball * texture, affine), paths[-1], in_template=True)
     save_volume(Volume(np.ones(SHAPE, np.float32), affine), tmp_path / "coverage.nii.gz")
+    torch.manual_seed(0)
     weights = tmp_path / "small.safetensors"
     save_checkpoint(weights, Haca3(Haca3Config(beta_base=2, decoder_base=2)), references={}, card={})
     settings = HarmonizationSettings(weights=str(weights), fusion_weights="median", device="cpu", background="none")
