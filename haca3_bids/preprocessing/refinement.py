@@ -1,4 +1,4 @@
-"""Refinement of a registration with ANTs, from a start that is already close; the result is reproducible bit by bit."""
+"""Refinement of a registration with ANTs from a close start; the result is reproducible bit by bit."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def refined(
     kind: str,
     settings: PreprocessingSettings,
 ) -> Matrix:
-    """``start``, a matrix that pulls, made better by maximal Mattes mutual information inside ``mask``.
+    """The pull matrix ``start`` refined by maximising Mattes mutual information inside ``mask``.
 
-    ``kind`` is "Rigid", "Similarity" or "Affine". Give images of about 2 mm.
+    ``kind`` is "Rigid", "Similarity" or "Affine". The images should have voxels of about 2 mm.
     """
     iterations, shrinks, smoothings = SLOPPY if settings.sloppy else FULL
     with tempfile.TemporaryDirectory(prefix="haca3-") as folder, seeded_ants(settings.seed) as ants:
