@@ -1,6 +1,6 @@
 """A protocol from words (``MPRAGE:field=3,tr=2300,ti=900,te=2.98,flip=9``) or from a BIDS sidecar.
 
-What a description leaves out is taken from a common protocol of that sequence, so that a few numbers are enough.
+Missing values are taken from a common protocol of the sequence.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ WORDS = {  # word of a description: field of Protocol
     "field": "field_t", "tr": "tr_ms", "te": "te_ms", "ti": "ti_ms", "flip": "flip_deg", "spacing": "spacing_ms",
     "pulses": "pulses", "train": "train_ms", "stored": "stored",
 }  # fmt: skip
-COMMON = {  # what is not said
+COMMON = {  # missing values
     "MPRAGE": REFERENCE_PROTOCOLS["T1w"],
     "SPGR": Protocol("T1w", "SPGR", 3.0, 20, 4.6, flip_deg=25),
     "MDEFT": Protocol("T1w", "MDEFT", 3.0, 2200, 2.5, ti_ms=950, flip_deg=16),
@@ -54,14 +54,14 @@ def protocol_from_words(contrast: str, sequence: str, text: str) -> Protocol:
         try:
             numbers[WORDS[word]] = float(value)
         except ValueError:
-            raise UsageError(f"'{part}' holds no number.", "Times are in ms, angles in degrees.") from None
+            raise UsageError(f"'{part}' contains no number.", "Times are in ms, angles in degrees.") from None
     return _completed(contrast, sequence, numbers)
 
 
 def protocol_from_sidecar(contrast: str, sidecar: Mapping[str, Any]) -> Protocol:
-    """The protocol that a BIDS sidecar describes; UsageError where it lacks the field strength or the times.
+    """The protocol in a BIDS sidecar; UsageError if the field strength or a time is missing.
 
-    The sequence is told by the contrast, the inversion time and the repetition time.
+    The sequence is determined by the contrast, the inversion time and the repetition time.
     """
     numbers = {
         "field_t": _number(sidecar, "MagneticFieldStrength"),
@@ -75,7 +75,7 @@ def protocol_from_sidecar(contrast: str, sidecar: Mapping[str, Any]) -> Protocol
     if contrast == "FLAIR" and numbers["ti_ms"] is None:
         missing.append("InversionTime")
     if missing:
-        raise UsageError(f"The sidecar of the {contrast} does not say {', '.join(missing)}.")
+        raise UsageError(f"The sidecar of the {contrast} does not contain {', '.join(missing)}.")
     found = {key: value for key, value in numbers.items() if value is not None}
     found["field_t"] = min(FIELDS_T, key=lambda known: abs(known - found["field_t"]))
     sequence = _sequence(contrast, found)
