@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from haca3_bids.arrays import Array
 from haca3_bids.harmonization.stream import Draw
-from haca3_bids.intensity.percentile import Array
 
 
 class DrawnImage:

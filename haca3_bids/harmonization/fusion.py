@@ -7,13 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from haca3_bids.arrays import Array
 from haca3_bids.networks.fusion import FusionNet
-
-Array = NDArray[np.float32]
 
 SLAB = 12  # planes at a time; over the whole volume each of the 16-channel maps alone would take 0.7 GB
 EPSILON = nn.InstanceNorm3d(1).eps

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import re
-import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +20,7 @@ from haca3_bids.digest import file_sha256
 from haca3_bids.errors import BadInput, Haca3Error, InputOutputFailure, UsageError
 from haca3_bids.harmonization.engine import Harmonized, encode_targets, harmonize
 from haca3_bids.harmonization.super_resolution import SLOPPY_STEPS, STEPS, super_resolved
+from haca3_bids.memory import peak_memory_bytes
 from haca3_bids.networks.fusion import FusionNet
 from haca3_bids.networks.mixture import Mixture
 from haca3_bids.option import labels
@@ -238,17 +237,6 @@ def file_name(target: Target) -> str:
 def load_mask(path: str | None) -> Volume | None:
     """The mask in a file; None if there is no file."""
     return None if path is None else load_volume(path, may_be_constant=True)
-
-
-def peak_memory_bytes() -> int:
-    """The most memory this process has held; a parent's memory before exec does not count (Linux)."""
-    try:
-        found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    except OSError:
-        found = None
-    if found:
-        return int(found[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _loaded(files: Mapping[str, str]) -> dict[str, Volume]:

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from haca3_bids.arrays import Array, Mask
 from haca3_bids.harmonization.prepare import Prepared
-from haca3_bids.intensity.percentile import Array, Mask
 from haca3_bids.records.engine import SourceReport as SourceReport
 from haca3_bids.records.target import Target
 

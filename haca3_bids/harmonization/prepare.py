@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.ndimage import binary_fill_holes, label
 
+from haca3_bids.arrays import Array, Mask
 from haca3_bids.errors import BadInput
 from haca3_bids.intensity.background import closed, head_mask
-from haca3_bids.intensity.percentile import Array, Mask, estimated_coverage, scaled, upper_percentile
+from haca3_bids.intensity.percentile import estimated_coverage, scaled, upper_percentile
 from haca3_bids.settings import HarmonizationSettings
 from haca3_bids.volumes.canvas import (
     AUTHORS_GRID,

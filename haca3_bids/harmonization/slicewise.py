@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 import numpy as np
 import torch
 
+from haca3_bids.arrays import Array, Mask
 from haca3_bids.harmonization.device import Batches, half_precision, inference, made_lean, reused_memory
 from haca3_bids.harmonization.drawn import DrawnImage
 from haca3_bids.harmonization.fusion import SLAB, fuse_in_slabs, median
@@ -14,7 +15,7 @@ from haca3_bids.harmonization.method import Codes, Made, Method, Session, Source
 from haca3_bids.harmonization.prepare import REFERENCE_SLICES, Prepared, nonempty, representative
 from haca3_bids.harmonization.stream import Draw, Stream
 from haca3_bids.harmonization.target import Target
-from haca3_bids.intensity.percentile import Array, Mask, scaled, upper_percentile
+from haca3_bids.intensity.percentile import scaled, upper_percentile
 from haca3_bids.networks.fusion import FusionNet
 from haca3_bids.networks.haca3 import Haca3
 from haca3_bids.settings import HarmonizationSettings

@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from haca3_bids.arrays import Array
 from haca3_bids.harmonization.device import Batches, Indices, half_precision
 from haca3_bids.harmonization.method import Session
 from haca3_bids.harmonization.prepare import Prepared, nonempty, representative
 from haca3_bids.harmonization.target import Target
-from haca3_bids.intensity.percentile import Array
 from haca3_bids.networks.haca3 import Haca3, argmax_beta, sample_beta
 from haca3_bids.settings import HarmonizationSettings
 from haca3_bids.volumes.canvas import CANVAS

@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 from scipy.interpolate import make_interp_spline
 from torch import Tensor
 
+from haca3_bids.arrays import Array
 from haca3_bids.networks.upsampler import Upsampler
 from haca3_bids.volumes.volume import Volume
-
-Array = NDArray[np.float32]
 
 WANTED_MM = 1.0  # approximate spacing of the thin slices: that of the template grid
 STEPS = 500  # of training; a fixed number, so that the same image gives the same result

@@ -11,7 +11,7 @@ from haca3_bids.settings import WHITE_MATTER_PEAK
 Pair = tuple[float, float]
 
 
-def target_from_reference(contrast: str, checkpoint: Checkpoint, name: str = "") -> Target:
+def target_from_reference(contrast: str, checkpoint: Checkpoint) -> Target:
     """The built-in reference of a contrast; UsageError if the weights have none."""
     reference = checkpoint.references.get(contrast)
     if reference is None:
@@ -21,9 +21,9 @@ def target_from_reference(contrast: str, checkpoint: Checkpoint, name: str = "")
             "Give an image, a subject or numbers as target, for example T2w:THETA0,THETA1.",
         )
     origin = f"built-in reference of the weights {checkpoint.name}: {reference.description}"
-    return Target(name, reference.contrast, reference.theta, reference.eta, reference.scale, origin)
+    return Target("", reference.contrast, reference.theta, reference.eta, reference.scale, origin)
 
 
-def target_from_numbers(contrast: str, theta: Pair, eta: Pair | None = None, name: str = "") -> Target:
+def target_from_numbers(contrast: str, theta: Pair, eta: Pair | None = None) -> Target:
     """A target from two or four numbers; the output is scaled to 1000."""
-    return Target(name, contrast, theta, eta or CLEAN_ETA, WHITE_MATTER_PEAK, "numbers on the command line")
+    return Target("", contrast, theta, eta or CLEAN_ETA, WHITE_MATTER_PEAK, "numbers on the command line")

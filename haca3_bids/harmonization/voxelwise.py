@@ -17,11 +17,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from haca3_bids.arrays import Array, Mask
 from haca3_bids.harmonization.device import Batches, Indices, half_precision, inference, reused_memory
 from haca3_bids.harmonization.method import Codes, Made, Method, Session, SourceReport, union
 from haca3_bids.harmonization.prepare import Prepared, nonempty
 from haca3_bids.harmonization.target import Target
-from haca3_bids.intensity.percentile import Array, Mask
 from haca3_bids.networks.mixture import ARTIFACT, Anatomy, Mixture, Sources, Step
 from haca3_bids.networks.table import Fit, Prior, fit_table, likeliest, measure
 from haca3_bids.settings import HarmonizationSettings

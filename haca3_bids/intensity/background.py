@@ -7,10 +7,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
+from haca3_bids.arrays import Array, Mask
 from haca3_bids.volumes.box import bounding_box
-
-Array = NDArray[np.float32]
-Mask = NDArray[np.bool_]
 
 CLOSING_RADIUS = 20  # voxels: ventricles, sinuses and the dark skull become part of the head
 SPECK = 200  # voxels: smaller pieces may be noise in the air, which a closing makes one with the head

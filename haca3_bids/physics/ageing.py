@@ -12,11 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from haca3_bids.arrays import Array
 from haca3_bids.physics.anatomy import FULL, Anatomy
 from haca3_bids.physics.tissues import BRAIN, TISSUES
 from haca3_bids.physics.ventricles import brain_box, ventricles
-
-Array = NDArray[np.float32]
 
 AGE_OF_MAPS = 30.0  # years: label maps are mostly of young adults; at this age, a head is the map itself
 VENTRICLE_MM_A_YEAR = 0.05  # the wall moves outwards

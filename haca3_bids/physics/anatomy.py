@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from haca3_bids.arrays import Mask
 from haca3_bids.physics.tissues import BRAIN, TISSUES
 from haca3_bids.volumes.canvas import AUTHORS_GRID, AUTHORS_ORIGIN_MM, LPS
 from haca3_bids.volumes.volume import Volume, reorient
 
 Shares = NDArray[np.uint8]
-Mask = NDArray[np.bool_]
 
 SHAPE = AUTHORS_GRID  # voxels of 1 mm
 AFFINE = np.diag([*LPS, 1.0])  # in MNI position

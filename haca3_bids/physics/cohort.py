@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from haca3_bids.arrays import Array
 from haca3_bids.physics.anatomy import AFFINE, SHAPE, Anatomy
 from haca3_bids.physics.coverage import FieldOfView, cropped, draw_field_of_view
 from haca3_bids.physics.people import Person
@@ -17,8 +18,6 @@ from haca3_bids.physics.render import render, tissue_weights
 from haca3_bids.physics.scanner import Imperfections, acquire, draw_acquisition, draw_artifacts
 from haca3_bids.physics.signal import Protocol
 from haca3_bids.volumes.volume import Volume
-
-Array = NDArray[np.float32]
 
 SLAB = 16  # slices rendered at a time, to keep memory small
 THICKNESSES_MM = (1, 1, 2, 3)  # slice thicknesses of sites

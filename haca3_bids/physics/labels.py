@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, optimize
 
-from haca3_bids.physics.anatomy import AFFINE, FULL, SHAPE, Anatomy, Mask, placed
+from haca3_bids.arrays import Mask
+from haca3_bids.physics.anatomy import AFFINE, FULL, SHAPE, Anatomy, placed
 from haca3_bids.physics.pose import rotation
 from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.volumes.volume import Volume, reorient

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from haca3_bids.physics.anatomy import AFFINE, FULL, Anatomy, Mask
+from haca3_bids.arrays import Array, Mask
+from haca3_bids.physics.anatomy import AFFINE, FULL, Anatomy
 from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.physics.ventricles import brain_box, ventricles
 
-Array = NDArray[np.float32]
 Triple = tuple[float, float, float]
 
 COUNTS = {"periventricular": (6, 20), "juxtacortical": (2, 9), "deep": (3, 12)}  # range per person, inclusive

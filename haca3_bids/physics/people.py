@@ -5,16 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
+from haca3_bids.arrays import Array
 from haca3_bids.physics.ageing import AGE_OF_MAPS, Ageing, aged, draw_ageing
 from haca3_bids.physics.anatomy import FULL, SHAPE, Anatomy
 from haca3_bids.physics.lesions import Lesion, draw_lesions, with_lesions
 from haca3_bids.physics.render import texture
 from haca3_bids.physics.tissues import person_deviations
-
-Array = NDArray[np.float32]
 
 OLDEST = 85.0  # years: the rates of ``ageing`` are plausible up to here, and BIDS does not allow ages above 89
 

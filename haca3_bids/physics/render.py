@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from haca3_bids.arrays import Array
 from haca3_bids.physics.anatomy import FULL
 from haca3_bids.physics.scanner import smooth_field
 from haca3_bids.physics.signal import Protocol, signal_and_slopes
 from haca3_bids.physics.tissues import SPREAD_WITHIN_TISSUE, TISSUES, deviate, mean_tissues
-
-Array = NDArray[np.float32]
 
 WHITE = TISSUES.index("white")
 TEXTURE_CELLS = (12, 60)  # periods of the smooth and of the fine texture along an axis

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-Array = NDArray[np.float32]
+from haca3_bids.arrays import Array
+
 Values = TypeVar("Values", NDArray[np.float32], NDArray[np.float64])
 
 SLICE_AXES = 3  # of a volume; an image of two axes is one of its slices

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from haca3_bids.arrays import Array
 from haca3_bids.physics.tissues import TissueTable, deviate
 
-Array = NDArray[np.float32]
+STEP = 0.02  # of logarithms, for derivatives
 
 
 def spin_echo(pd: Array, t1: Array, t2: Array, *, tr: float, te: float, train: float = 0.0) -> Array:
@@ -146,7 +146,7 @@ SEQUENCES: dict[str, Callable[[Protocol, TissueTable], Array]] = {
 }  # fmt: skip
 
 
-def signal_and_slopes(protocol: Protocol, tissues: TissueTable, step: float = 0.02) -> Array:
+def signal_and_slopes(protocol: Protocol, tissues: TissueTable) -> Array:
     """The signal and its derivatives by ln T1, ln T2 (with T2*), ln PD: shape (4, tissues).
 
     They are used for texture: signal(x) = row 0 + sum of row i times the local logarithmic deviation i.
@@ -154,7 +154,7 @@ def signal_and_slopes(protocol: Protocol, tissues: TissueTable, step: float = 0.
     rows = [signal(protocol, tissues)]
     for which in range(3):
         shift = np.zeros((3, 1), np.float32)
-        shift[which] = step
+        shift[which] = STEP
         up, down = (signal(protocol, deviate(tissues, sign * shift)) for sign in (1, -1))
-        rows.append((up - down) / (2 * step))
+        rows.append((up - down) / (2 * STEP))
     return np.stack(rows).astype(np.float32)

@@ -10,9 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+from haca3_bids.arrays import Array
 
 TISSUES = (
     "csf", "grey", "deep_grey", "white", "fat", "muscle", "skin", "bone", "marrow", "vessel", "dura", "eye", "lesion",

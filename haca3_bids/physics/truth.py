@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from haca3_bids.physics.anatomy import FULL, Anatomy, Mask
+from haca3_bids.arrays import Mask
+from haca3_bids.physics.anatomy import FULL, Anatomy
 from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.physics.ventricles import ventricles
 

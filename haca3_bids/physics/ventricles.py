@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from haca3_bids.physics.anatomy import AFFINE, Anatomy, Mask
+from haca3_bids.arrays import Mask
+from haca3_bids.physics.anatomy import AFFINE, Anatomy
 from haca3_bids.volumes.box import Box, bounding_box
 
 # centres and radii in RAS millimetres of MNI space; the first three lie on both sides
