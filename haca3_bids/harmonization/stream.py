@@ -120,7 +120,7 @@ class Stream:
         beta = self._anatomy(model.fuse(encoded.logits, alpha), draw.sample, batch, orientation)
         with half_precision(self.device, self.settings.precision):
             image = model.decode(beta, query[:, :2])[:, 0].float()
-        levels = beta.argmax(dim=1).to(torch.uint8) if draw.wants_maps else beta.new_zeros(0)
+        levels = beta.max(dim=1).indices.to(torch.uint8) if draw.wants_maps else beta.new_zeros(0)
         return image, alpha.expand(-1, -1, *image.shape[1:]), levels
 
     def _votes(self, encoded: _Encoded) -> Tensor | None:

@@ -32,11 +32,16 @@ def head_mask(image: Array, within: Mask | None = None, radius: int = CLOSING_RA
 
 
 def without_specks(mask: Mask, smallest: int) -> Mask:
-    """The mask without connected pieces of fewer than ``smallest`` voxels; as it is where nothing would be left."""
-    pieces, _ = ndimage.label(mask)
+    """The mask without connected pieces of fewer than ``smallest`` voxels; unchanged if nothing would be left."""
+    box = bounding_box(mask)
+    pieces, _ = ndimage.label(mask[box])
     large = np.bincount(pieces.ravel()) >= smallest
     large[0] = False
-    return np.asarray(large[pieces]) if large.any() else mask
+    if not large.any():
+        return mask
+    out = np.zeros_like(mask)
+    out[box] = large[pieces]
+    return out
 
 
 def closed(mask: Mask, radius: int = CLOSING_RADIUS) -> Mask:
