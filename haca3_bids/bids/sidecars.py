@@ -30,6 +30,7 @@ SPATIAL_REFERENCES = {
     "tpl-MNI152NLin2009cSym_res-1_T1w.nii.gz",
     "MNI152NLin2009aSym": "https://www.bic.mni.mcgill.ca/ServicesAtlases/ICBM152NLin2009",
 }
+FAMILIES = {"mixture": "the mixture model", "haca3": "HACA3", "haca3plus": "HACA3+"}  # by variant of the weights
 RESOLUTION = "1 mm isotropic, the grid of the template"
 ALIGNMENT = "rigid (6 parameters): the frame is the template's, size and shape are the subject's own"
 UNITS = "arbitrary"
@@ -107,9 +108,9 @@ def _sampling(own: ScanFacts) -> dict[str, object]:
 def harmonized_sidecar(image: HarmonizedImage, result: EngineResult, version: str) -> dict[str, object]:
     """What a harmonized image adds: model, weights, target, and what each source contributed."""
     target, weights, fusion = image.target, result.weights, result.fusion
-    by = "the mixture model" if weights.variant == "mixture" else "HACA3"
+    family = FAMILIES.get(weights.variant or "", weights.variant)
     return {
-        "Description": f"Harmonized with {by} to {target.name or 'the built-in reference'} ({target.contrast})",
+        "Description": f"Harmonized with {family} to {target.name or 'the built-in reference'} ({target.contrast})",
         "Model": weights.variant,
         "Weights": weights.name,
         "WeightsSHA256": weights.sha256,

@@ -22,7 +22,7 @@ from haca3_bids.harmonization.engine import Harmonized, encode_targets, harmoniz
 from haca3_bids.harmonization.super_resolution import SLOPPY_STEPS, STEPS, super_resolved
 from haca3_bids.memory import peak_memory_bytes
 from haca3_bids.networks.fusion import FusionNet
-from haca3_bids.networks.mixture import Mixture
+from haca3_bids.networks.haca3 import Haca3
 from haca3_bids.option import labels
 from haca3_bids.records.engine import (
     EncodeJob,
@@ -148,7 +148,7 @@ def load_networks(settings: HarmonizationSettings, with_fusion: bool = True) -> 
     """The networks of the settings."""
     checkpoint = load_checkpoint(resolve(settings.weights), settings.variant)
     weights = WeightsUsed(checkpoint.name, checkpoint.sha256, checkpoint.variant)
-    if not with_fusion or isinstance(checkpoint.model, Mixture):
+    if not with_fusion or not isinstance(checkpoint.model, Haca3):  # only HACA3 fuses orientations
         return Networks(checkpoint, None, weights)
     wanted = fusion_for(settings.weights, settings.fusion_weights)
     if wanted == MEDIAN:

@@ -37,9 +37,9 @@ METHODS = {
 
 
 def methods(settings: HarmonizationSettings) -> str:
-    """The sentences for a methods section."""
-    mixture = settings.variant == "mixture" or (settings.variant is None and settings.weights == BUILTIN)
-    return METHODS["mixture" if mixture else "haca3"]
+    """The sentences for a methods section; without a known variant, those of the built-in weights or HACA3."""
+    variant = settings.variant or ("mixture" if settings.weights == BUILTIN else "haca3")
+    return METHODS.get(variant, METHODS["haca3"])
 
 
 @dataclass(frozen=True)
