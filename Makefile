@@ -29,7 +29,7 @@ demo: $(VENV)/.installed
 	@echo "$(CURDIR)/demo/out/sub-01.html"
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "$(QUICK)"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "$(QUICK)"
 
 # As root on a Debian without an engine this installs one; what is lacking otherwise is a reason for skipping.
 test-container: install-engine

@@ -12,12 +12,16 @@ from haca3_bids.option import Checked, setting, shaping
 from haca3_bids.parse import memory_gb, named_folder, show_memory, show_named_folder, show_threshold, threshold
 
 Contrast = Literal["T1w", "T2w", "PDw", "FLAIR"]
+Extra = Literal["beta", "attention", "std"]  # images beside the harmonized one
 Precision = Literal["fp32", "bf16", "auto"]
 PRECISIONS: tuple[str, ...] = get_args(Precision)
 CONTRASTS: tuple[str, ...] = get_args(Contrast)  # the order in which sources and outputs are listed everywhere
 REFERENCE_ORDER = ("T1w", "T2w", "FLAIR", "PDw")  # the first one present is the session's reference
 WHITE_MATTER_PEAK = 1000.0  # intensity of the white-matter peak in every image that is written
-TEMPLATE_SPACES = {"MNI152NLin2009cSym": "MNI152NLin2009cSym", "builtin": "MNI152NLin2009aSym"}
+TEMPLATE_SPACES = {  # label of the files in the space of each template
+    "MNI152NLin2009cSym": "MNI152NLin2009cSym",
+    "builtin": "MNI152NLin2009aSym",
+}
 
 
 @dataclass(frozen=True)
@@ -169,7 +173,7 @@ class OutputSettings(Checked):
         choices=("template", "native", *TEMPLATE_SPACES.values()),
         metavar="SPACE",
     )
-    extras: tuple[Literal["beta", "attention", "std"], ...] = setting(
+    extras: tuple[Extra, ...] = setting(
         (),
         "additional images: beta (anatomy), attention (weight of each source), std (standard deviation of --samples)",
         "--extra-outputs",

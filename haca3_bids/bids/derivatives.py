@@ -85,7 +85,8 @@ def _stage_preproc(context: Context, products: Products, partial: Path) -> None:
         _copy(path, target)
         source = context.session.images[contrast].path
         raw = read_metadata(source, context.bids_dir).values
-        content = template_sidecar(context.space, [_raw_uri(context, source)])
+        stripped = products.preprocessing.contrasts[contrast].skull_stripped
+        content = template_sidecar(context.space, [_raw_uri(context, source)], stripped)
         write_json(_sidecar(target), content | preproc_sidecar(contrast, products.preprocessing, raw))
 
 
@@ -102,7 +103,8 @@ def _stage_transforms(context: Context, products: Products, partial: Path) -> No
 def _stage_harmonized(context: Context, products: Products, partial: Path, image: HarmonizedImage) -> HarmonizedImage:
     """Place one harmonized image and what belongs to it; the same with files relative to the dataset."""
     target, desc, suffix = image.target, image.target.desc, image.target.contrast
-    common = template_sidecar(context.space, [_own_uri(context, contrast) for contrast in products.preproc])
+    sources = [_own_uri(context, contrast) for contrast in products.preproc]
+    common = template_sidecar(context.space, sources, products.preprocessing.all_stripped)
     own = common | harmonized_sidecar(image, products.result, context.version)
     spread = own | {"Description": f"Standard deviation of the samples of desc-{desc}"}
     beta = common | {"Description": f"Anatomy (beta), the likeliest level, as used for desc-{desc} {suffix}"}
@@ -132,6 +134,7 @@ def _stage_native(context: Context, products: Products, partial: Path) -> None:
     common = native_sidecar(
         _raw_uri(context, session.images[session.reference].path),
         [_own_uri(context, contrast) for contrast in products.preproc],
+        products.preprocessing.all_stripped,
     )
     for path, image in zip(products.native, products.result.images, strict=False):
         target = partial / _relative(context, image.target.contrast, space=session.reference, desc=image.target.desc)

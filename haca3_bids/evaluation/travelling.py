@@ -9,7 +9,8 @@ from itertools import combinations
 import numpy as np
 from scipy import stats
 
-from haca3_bids.evaluation.similarity import Array, Mask, Similarity, compared
+from haca3_bids.arrays import Array, Mask
+from haca3_bids.evaluation.similarity import Similarity, compared
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What went wrong, from the crash files that Nipype leaves: which session, which step, why, what to try."""
+"""Errors of steps, from Nipype's crash files: session, step, cause and hint."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ STEPS = {
     "resample": "resampling to the template",
     "masks": "finding head, brain and white matter",
     "white_matter": "finding the white-matter peak",
-    "super_resolution": "making thin slices of thick ones",
-    "frame": "finding the frame in the middle of all sessions",
+    "super_resolution": "reconstructing thin slices",
+    "frame": "computing the common frame of all sessions",
     "measure": "measuring the quality of the scan",
-    "judge": "judging the session",
-    "collect": "gathering what the preprocessing found",
+    "judge": "determining the verdict",
+    "collect": "collecting the results of preprocessing",
     "harmonize": "harmonizing",
     "encode": "encoding the target",
     "native": "resampling to the scan's own grid",
@@ -75,7 +75,7 @@ def _read(path: Path) -> Crash:
 
 
 def error_from(traceback: str) -> Haca3Error:
-    """The expected error at the end of a traceback, or what an unexpected one amounts to."""
+    """The expected error at the end of a traceback, or the one that comes closest to an unexpected exception."""
     expected = from_traceback(traceback)
     if expected:
         return expected

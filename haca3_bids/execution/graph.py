@@ -1,7 +1,8 @@
-"""Running a graph with Nipype: its configuration, its plugin, its crash files."""
+"""Execution of a graph with Nipype: configuration, plugin, crash files."""
 
 from __future__ import annotations
 
+import gc
 import logging
 from contextlib import chdir
 from pathlib import Path
@@ -14,11 +15,11 @@ from haca3_bids.execution.resources import Resources
 from haca3_bids.settings import Settings
 
 LOGGER = logging.getLogger("haca3_bids")
-POLL_SECONDS = 1.0  # Nipype collects garbage at each look, which costs a quarter of a second
+POLL_SECONDS = 0.2
 
 
 def configure_nipype(settings: Settings, logs: Path) -> None:
-    """Set what Nipype does in this process and its workers."""
+    """Configure Nipype in this process and its workers."""
     from nipype import config
 
     execution = settings.execution
@@ -29,7 +30,7 @@ def configure_nipype(settings: Settings, logs: Path) -> None:
                 "crashdump_dir": str(logs),
                 "crashfile_format": "txt",
                 "stop_on_first_crash": execution.stop_on_first_crash,
-                "remove_unnecessary_outputs": False,  # results name files that are no outputs themselves
+                "remove_unnecessary_outputs": False,  # results refer to files that are not outputs themselves
                 "keep_inputs": True,
                 "poll_sleep_duration": POLL_SECONDS,
                 "create_report": False,
@@ -46,12 +47,13 @@ def configure_nipype(settings: Settings, logs: Path) -> None:
 
 
 def run_graph(workflow: Any, settings: Settings, resources: Resources, logs: Path, progress: Progress) -> list[Crash]:
-    """Run a workflow to its end and return the steps that crashed; an error of the engine itself is raised."""
+    """Run a workflow to its end and return the steps that crashed; errors of Nipype itself are raised."""
     if settings.execution.write_graph:
         write_graph(workflow, logs)
     known = {crash.file for crash in read_crashes(logs)}
     scratch = Path(workflow.base_dir)
     scratch.mkdir(parents=True, exist_ok=True)
+    gc.freeze()  # Nipype collects garbage at each poll, which takes a quarter of a second with all that is imported
     try:
         with chdir(scratch):  # Nipype's resource monitor leaves files where its workers were started
             plugin, arguments = _plugin(settings, resources, logs, progress)
@@ -62,6 +64,8 @@ def run_graph(workflow: Any, settings: Settings, resources: Resources, logs: Pat
             raise
         LOGGER.debug("The graph ended with %s", error)
         return crashes
+    finally:
+        gc.unfreeze()
     return [crash for crash in read_crashes(logs) if crash.file not in known]
 
 
@@ -92,7 +96,7 @@ def _plugin(settings: Settings, resources: Resources, logs: Path, progress: Prog
 
 
 class ResourceTable:
-    """Called by Nipype at the end of each step: adds a line of what the step took to a table."""
+    """Callback of Nipype that adds the resources used by each step to a table."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -100,12 +104,12 @@ class ResourceTable:
             path.write_text("step\tstatus\tseconds\tpeak_memory_gb\tcpu_percent\n")
 
     def __call__(self, node: Any, status: str) -> None:
-        """Add the line of one step that ended."""
+        """Add a line when a step ends."""
         if status == "start":
             return
         try:
             runtime = node.result.runtime
-        except Exception:  # a step that crashed has no result, and Nipype says so in several ways
+        except Exception:  # for a step without a result, Nipype raises several kinds
             runtime = None
         values = [getattr(runtime, name, None) for name in ("duration", "mem_peak_gb", "cpu_percent")]
         words = ["n/a" if value is None else f"{value:.3g}" for value in values]
@@ -114,7 +118,7 @@ class ResourceTable:
 
 
 def read_plugin_file(path: Path) -> dict[str, Any]:
-    """``plugin`` and ``plugin_args`` from a YAML file; UsageError when it says neither."""
+    """``plugin`` and ``plugin_args`` from a YAML file; UsageError if there is no plugin in it."""
     import yaml
 
     try:
@@ -122,7 +126,7 @@ def read_plugin_file(path: Path) -> dict[str, Any]:
     except (OSError, yaml.YAMLError) as error:
         raise UsageError(f"The plugin file {path.name} cannot be read as YAML ({type(error).__name__}).") from error
     if not isinstance(content, dict) or not isinstance(content.get("plugin"), str):
-        raise UsageError(f"The plugin file {path.name} must say 'plugin: NAME', and may say plugin_args.")
+        raise UsageError(f"The plugin file {path.name} must contain 'plugin: NAME' and may contain plugin_args.")
     return content
 
 

@@ -1,4 +1,4 @@
-"""Nipype's MultiProc, made to survive a worker that is killed."""
+"""Nipype's MultiProc plugin, extended to survive a killed worker."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class _Task:
 class SturdyMultiProcPlugin(MultiProcPlugin):  # type: ignore[misc]
     """MultiProc in which a killed worker fails its own step, and the run goes on.
 
-    The pool of concurrent.futures breaks as a whole when one worker is killed: every running task ends with
-    BrokenProcessPool, and Nipype, which swallows that in a callback, waits for ever. Here the pool is made anew. The
-    tasks that were running when it broke cannot be told apart, so each is tried once more, alone in a pool of its
-    own; the one that is killed again is reported as failed.
+    When a worker is killed, the whole pool of concurrent.futures breaks: every running task ends with
+    BrokenProcessPool, which Nipype ignores in a callback, so that it waits forever. Here the pool is replaced. It is
+    not known which of the running tasks was killed, so each is repeated alone in a pool of its own; a task that is
+    killed again is reported as failed.
     """
 
     def __init__(self, plugin_args: dict[str, Any] | None = None) -> None:
@@ -68,7 +68,7 @@ class SturdyMultiProcPlugin(MultiProcPlugin):  # type: ignore[misc]
             result = future.result()
         except BrokenProcessPool:
             result = {"taskid": taskid, "killed": True}
-        except Exception as error:  # the result could not be sent back; Nipype must hear of it all the same
+        except Exception as error:  # the result could not be sent back, which is a failure too
             result = {"result": None, "traceback": [f"{type(error).__name__}: {error}"], "taskid": taskid}
         self._taskresult[taskid] = result
 

@@ -26,7 +26,7 @@ LOGGER = logging.getLogger("haca3_bids")
 
 
 def process(run: Run, selection: Selection) -> list[Outcome]:
-    """How each selected session ended; its record and the page of its subject are written."""
+    """Process the selected sessions, write their records and pages, and return the outcomes."""
     execution, resources = run.settings.execution, run.resources
     LOGGER.info(
         "Up to %d processes, %d threads each, %.1f GB; scratch in %s",
@@ -58,7 +58,7 @@ def process(run: Run, selection: Selection) -> list[Outcome]:
 
 
 def _run(run: Run, plans: Sequence[SessionPlan], progress: Progress) -> list[Outcome]:
-    """Run the graph of the sessions, and say how each of them ended."""
+    """Run the graph of the sessions and return the outcome of each."""
     from haca3_bids.workflows.participant import init_participant_wf
 
     if not plans:
@@ -81,7 +81,7 @@ def _run(run: Run, plans: Sequence[SessionPlan], progress: Progress) -> list[Out
 
 
 def _written(run: Run, session: Session) -> int:
-    """When the session's record was written, in nanoseconds; 0 where there is none."""
+    """Modification time of the session's record in nanoseconds; 0 if there is none."""
     path = record_path(run.settings.output_dir, session)
     return path.stat().st_mtime_ns if path.exists() else 0
 

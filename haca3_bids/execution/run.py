@@ -62,7 +62,7 @@ def run(settings: Settings, *, words: Sequence[str], config: str) -> int:
 
 
 def run_participant(settings: Settings, words: list[str], config: str) -> int:
-    """Check everything that can be checked, then process every session; see the exit codes in ``errors``."""
+    """Check everything in advance, then process every session; the exit codes are listed in ``errors``."""
     started = time.monotonic()
     selection = check_input(settings)
     weights, requests = check_means(settings)
@@ -101,7 +101,7 @@ def run_participant(settings: Settings, words: list[str], config: str) -> int:
 
 
 def check_input(settings: Settings) -> Selection:
-    """The sessions to work on; errors of the input (16, 18, 64, 66) are raised here. Writes nothing."""
+    """The selected sessions; raises the errors of the input (16, 18, 64, 66). Writes nothing."""
     check_description(settings.bids_dir)
     check_derivatives(settings.selection.derivatives)
     selection = select_sessions(settings)
@@ -111,7 +111,7 @@ def check_input(settings: Settings) -> Selection:
 
 
 def check_means(settings: Settings) -> tuple[Weights, list[TargetRequest]]:
-    """Weights and targets; errors of what a run needs (64, 69, 73) are raised here. Writes nothing."""
+    """Weights and targets; raises an error if something is missing or unsuitable (64, 69, 73). Writes nothing."""
     check_template(settings.preprocessing.template)
     eclare = settings.preprocessing.super_resolution == "eclare"
     if eclare:
@@ -128,7 +128,7 @@ def check_means(settings: Settings) -> tuple[Weights, list[TargetRequest]]:
 def with_references(selection: Selection, weights: Weights) -> Selection:
     """The selection with the built-in target of each contrast of its sessions.
 
-    Sessions for which the weights bring none have failed; UsageError where all are such.
+    A session fails if the weights have no reference for it; UsageError if this is true of all sessions.
     """
     references: dict[str, Sequence[Target]] = {}
     lacking: list[Outcome] = []

@@ -7,10 +7,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
+from haca3_bids.arrays import Array, Mask
 from haca3_bids.volumes.box import bounding_box
-
-Array = NDArray[np.float32]
-Mask = NDArray[np.bool_]
 
 CLOSING_RADIUS = 20  # voxels: ventricles, sinuses and the dark skull become part of the head
 SPECK = 200  # voxels: smaller pieces may be noise in the air, which a closing makes one with the head
@@ -39,11 +37,16 @@ def _rough_size(mask: Mask, radius: int) -> int:
 
 
 def without_specks(mask: Mask, smallest: int) -> Mask:
-    """The mask without connected pieces of fewer than ``smallest`` voxels; as it is where nothing would be left."""
-    pieces, _ = ndimage.label(mask)
+    """The mask without connected pieces of fewer than ``smallest`` voxels; unchanged if nothing would be left."""
+    box = bounding_box(mask)
+    pieces, _ = ndimage.label(mask[box])
     large = np.bincount(pieces.ravel()) >= smallest
     large[0] = False
-    return np.asarray(large[pieces]) if large.any() else mask
+    if not large.any():
+        return mask
+    out = np.zeros_like(mask)
+    out[box] = large[pieces]
+    return out
 
 
 def closed(mask: Mask, radius: int = CLOSING_RADIUS) -> Mask:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from nipype.interfaces.base import BaseInterfaceInputSpec, File, SimpleInterface, TraitedSpec, isdefined, traits
-from numpy.typing import NDArray
 
 from haca3_bids.interfaces.step import Step, StepInputSpec, StepOutputSpec
 from haca3_bids.preprocessing import session
@@ -20,7 +19,7 @@ from haca3_bids.quality.scan import air_above
 from haca3_bids.records.files import from_json, to_readable_json
 from haca3_bids.records.preprocessing import Preprocessing, ScanFacts, gathered
 from haca3_bids.volumes.scan import load_scan
-from haca3_bids.volumes.volume import Volume, load_volume, save_volume
+from haca3_bids.volumes.volume import Volume, load_mask, load_volume, save_volume
 
 LABELS = {"grey": 1, "fluid": 2, "air": 3}  # of the map of regions, in the order of ``quality.scan.Regions``
 
@@ -194,7 +193,7 @@ class Masks(Step):
 
     def _work(self, folder: Path) -> Preprocessing:
         inputs = self.inputs
-        reference, covered = load_volume(inputs.reference), _mask(inputs.coverage)
+        reference, covered = load_volume(inputs.reference), load_mask(inputs.coverage)
         template, alignment = load_template(inputs.template), _alignment(inputs)
         masks = session.masks(reference, covered, template, alignment, _known(inputs.known_head))
         for key in ("head_mask", "brain_mask", "white_matter"):
@@ -228,8 +227,8 @@ class Scale(Step):
 
     def _work(self, folder: Path) -> ScanFacts:
         inputs = self.inputs
-        core = _mask(inputs.white_matter) & _mask(inputs.coverage)
-        head = _mask(inputs.head_mask)
+        core = load_mask(inputs.white_matter) & load_mask(inputs.coverage)
+        head = load_mask(inputs.head_mask)
         limit_to = head if inputs.defaced and not inputs.is_reference else None
         image, raw_peak, peak = session.scaled(load_volume(inputs.in_file), core, limit_to)
         save_volume(image, self._out("out_file", folder / f"preproc_{inputs.contrast}.nii.gz"), in_template=True)
@@ -266,10 +265,6 @@ class Collect(SimpleInterface):  # type: ignore[misc]
 def _known(path: Any) -> Volume | None:
     """A mask that earlier derivatives may have given."""
     return load_volume(path, may_be_constant=True) if isdefined(path) else None
-
-
-def _mask(path: str) -> NDArray[np.bool_]:
-    return load_volume(path, may_be_constant=True).data > 0.5
 
 
 def _alignment(inputs: Any) -> TemplateAlignment:

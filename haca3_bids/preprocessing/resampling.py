@@ -18,8 +18,8 @@ FWHM_TO_SIGMA = 1.0 / np.sqrt(8.0 * np.log(2.0))
 def resample(moving: Volume, grid: Volume, pull: Matrix, *, order: int = 3) -> Volume:
     """``moving`` on the grid of ``grid`` by one B-spline interpolation; 0 outside the field of view.
 
-    ``pull`` maps millimetres of ``grid`` to millimetres of ``moving``. Values stay in the range of the input. Along
-    axes on which the new grid is coarser, the image is smoothed to the new voxel size first, so that nothing aliases.
+    ``pull`` maps millimetres of ``grid`` to millimetres of ``moving``. Values are clipped to the range of the input. To
+    avoid aliasing, the image is first smoothed along axes that are coarser in the new grid.
     """
     data = _without_finer_detail(moving, grid)
     to_voxels = inverse(moving.affine) @ pull @ grid.affine
@@ -101,7 +101,7 @@ def _image_of(box: Box, matrix: Matrix, shape: tuple[int, ...]) -> Box:
 
 
 def _without_finer_detail(moving: Volume, grid: Volume) -> NDArray[np.float32]:
-    """The voxels of ``moving`` with a Gaussian that widens each of its axes to the voxel size of ``grid``."""
+    """The voxels of ``moving``, smoothed along each axis to the voxel size of ``grid``."""
     ratio = float(grid.zooms_mm.max()) / moving.zooms_mm
     sigma = np.sqrt(np.maximum(ratio**2 - 1.0, 0.0)) * FWHM_TO_SIGMA
     if (sigma < 0.1).all():

@@ -19,13 +19,12 @@ from haca3_bids.volumes.box import bounding_box
 # percentile inside the template's own map of grey matter), fluid less than half.
 GREY = (0.60, 0.85)
 FLUID = 0.50
-NOT_WHITE = 0.05  # probability of white matter below which a voxel is none
-WHITE = 0.9
-VENTRICLES_MM = 15.0  # deeper than this below the brain's surface, fluid is that of the ventricles
+NOT_WHITE, WHITE = 0.05, 0.9  # probability of white matter below which a voxel is not, above which it is white matter
+VENTRICLES_MM = 15.0  # depth below the brain's surface at which fluid belongs to the ventricles
 
 
 def grey_matter(template: Template) -> NDArray[np.bool_]:
-    """Voxels of the template's head that are grey matter, by their intensity."""
+    """Grey matter of the template's head, by intensity."""
     relative = _relative(template)
     brain = template.brain.data > 0.5
     grey: Any = brain & (template.white_matter.data < NOT_WHITE) & (relative > GREY[0]) & (relative < GREY[1])
@@ -33,7 +32,7 @@ def grey_matter(template: Template) -> NDArray[np.bool_]:
 
 
 def ventricles(template: Template) -> NDArray[np.bool_]:
-    """Voxels of the template's head that are fluid deep in the brain."""
+    """Fluid deep in the brain of the template's head."""
     zooms, brain = template.head.zooms_mm, template.brain.data > 0.5
     box = bounding_box(brain, margin=1)
     filled = ndimage.binary_fill_holes(brain[box])  # a mask may leave the ventricles out

@@ -8,13 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from haca3_bids.arrays import Array, Mask
 from haca3_bids.intensity import artifacts
 from haca3_bids.quality.contrast import likely_contrast, name_margin
 from haca3_bids.records.preprocessing import ScanQuality as ScanQuality
 from haca3_bids.settings import WHITE_MATTER_PEAK
-
-Array = NDArray[np.float32]
-Mask = NDArray[np.bool_]
 
 AIR_MM = 30.0  # from the brain begins the air: skull, scalp and hair are thinner
 SIGNAL = 0.08  # of white matter, after smoothing: darker voxels of the brain show nothing

@@ -13,12 +13,12 @@ import numpy as np
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
 from numpy.typing import NDArray
 
+from haca3_bids.arrays import Array
 from haca3_bids.errors import BadInput
 from haca3_bids.partial import partial_file
 from haca3_bids.volumes.header import check_numbers, check_shape, open_image, unreadable
 from haca3_bids.volumes.placement import Placement, placement
 
-Array = NDArray[np.float32]
 Affine = NDArray[np.float64]
 
 FINITE_SHARE = 0.01  # of the voxels: a brain in a background of NaN fills more
@@ -47,9 +47,9 @@ class Volume:
         """Other voxels on the same grid."""
         return Volume(np.asarray(data, np.float32), self.affine)
 
-    def has_grid_of(self, other: Volume, tolerance: float = 1e-3) -> bool:
-        """Whether both images share shape and affine (millimetres within ``tolerance``)."""
-        return self.shape == other.shape and bool(np.allclose(self.affine, other.affine, atol=tolerance))
+    def has_grid_of(self, other: Volume) -> bool:
+        """Whether both images have the same shape and affine (to a micrometre)."""
+        return self.shape == other.shape and bool(np.allclose(self.affine, other.affine, atol=1e-3))
 
 
 def load_volume(path: str | os.PathLike[str], *, may_be_constant: bool = False, forced: bool = False) -> Volume:
@@ -60,6 +60,11 @@ def load_volume(path: str | os.PathLike[str], *, may_be_constant: bool = False, 
     equal (``may_be_constant``: a mask can be), nearly all not finite, or too large for float32.
     """
     return load_placed(path, may_be_constant=may_be_constant, forced=forced)[0]
+
+
+def load_mask(path: str | os.PathLike[str]) -> NDArray[np.bool_]:
+    """Where the image in a file, which may be constant, is above one half; errors as ``load_volume``."""
+    return load_volume(path, may_be_constant=True).data > 0.5
 
 
 def load_placed(

@@ -53,14 +53,12 @@ def workflow_name(session: Session) -> str:
     return f"{node_name(session.name)}_wf"
 
 
-def init_participant_wf(
-    plans: Sequence[SessionPlan], settings: Settings, needs: EngineNeeds, *, name: str = "haca3_wf"
-) -> pe.Workflow:
+def init_participant_wf(plans: Sequence[SessionPlan], settings: Settings, needs: EngineNeeds) -> pe.Workflow:
     """All sessions of a run, side by side: nothing connects them, so the failure of one is no other's.
 
     Except for visits that share a frame: they wait for it.
     """
-    workflow = pe.Workflow(name=name)
+    workflow = pe.Workflow(name="haca3_wf")
     sessions = {plan.session.name: init_session_wf(plan, settings, needs) for plan in plans}
     workflow.add_nodes(list(sessions.values()))
     frames: dict[str, pe.Workflow] = {}
@@ -81,8 +79,8 @@ def init_session_wf(plan: SessionPlan, settings: Settings, needs: EngineNeeds) -
     session = plan.session
     workflow = pe.Workflow(name=workflow_name(session))
     images = {contrast: image.path for contrast, image in session.images.items()}
-    visit = {"visit": session.name} if plan.visits else {}
-    preprocess = init_preprocess_wf(images, settings.preprocessing, given=plan.given, **visit)
+    visit = session.name if plan.visits else ""
+    preprocess = init_preprocess_wf(images, settings.preprocessing, given=plan.given, visit=visit)
     harmonize = init_harmonize_wf(settings, needs, reference=images[session.reference])
     harmonize.inputs.inputnode.targets = to_json(plan.targets)
     harmonize.inputs.inputnode.protocols = to_json(known_protocols(session))

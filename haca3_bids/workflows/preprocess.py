@@ -21,6 +21,11 @@ OUTPUTS = (
     "contrasts", "preproc", "coverage", "white_matter", "head_mask", "brain_mask",
     "to_reference", "to_template", "from_template", "record",
 )  # fmt: skip
+LISTS = {  # lists among them: the step and its output that they are made of
+    "preproc": ("white_matter", "out_file"),
+    "coverage": ("resample", "coverage"),
+    "to_reference": ("coregister", "to_reference"),
+}
 METHODS = (
     "The scans of each session were corrected for intensity non-uniformity with N4 [@n4] as implemented in ANTs "
     "[@ants]; the field was estimated inside the brain on a copy with voxels of 4 mm. The reference (T1w, else T2w, "
@@ -68,40 +73,58 @@ def init_preprocess_wf(
     images: Mapping[str, Path],
     settings: PreprocessingSettings,
     *,
-    name: str = "preprocess_wf",
     given: Mapping[str, Path] | None = None,
     visit: str = "",
 ) -> pe.Workflow:
     """N4, rigid registration, one interpolation and white-matter scaling of the scans of one session.
 
-    ``images`` holds a raw scan for each contrast. ``given`` may hold ``to_template`` (ITK file, reference to template)
-    and ``brain_mask``, ``head_mask`` (in the reference's own space), which are then used instead of estimates.
-    ``visit`` is the name of the session where its place is found by ``FindFrame``: then ``inputnode`` has the input
-    ``frame``. Outputs (``outputnode``), lists in the order of ``contrasts``: ``preproc``, ``coverage`` (field of view),
-    ``to_reference``; and for the session ``white_matter``, ``head_mask``, ``brain_mask``, ``to_template``,
-    ``from_template``, ``record``.
+    ``images`` maps contrasts to raw scans. ``given`` may contain ``to_template`` (ITK file, reference to template),
+    ``brain_mask`` and ``head_mask`` (in the reference's own space), which replace estimates. ``visit`` is the name of
+    the session if ``FindFrame`` has determined its position, which is then the input ``frame`` of ``inputnode``.
+
+    Outputs (``outputnode``): OUTPUTS; ``preproc``, ``coverage`` (field of view) and ``to_reference`` are lists in the
+    order of ``contrasts``.
     """
-    given = given or {}
-    contrasts = [contrast for contrast in CONTRASTS if contrast in images]
+    given = {key: Path(path).absolute() for key, path in (given or {}).items()}
     reference = next(contrast for contrast in REFERENCE_ORDER if contrast in images)
-    workflow = pe.Workflow(name=name)
+    workflow = pe.Workflow(name="preprocess_wf")
     output = pe.Node(utility.IdentityInterface(fields=list(OUTPUTS)), name="outputnode")
-    output.inputs.contrasts = contrasts
+    chains = {c: _chain(c, Path(images[c]).absolute(), settings, given) for c in CONTRASTS if c in images}
+    output.inputs.contrasts = list(chains)
+    register = _register(workflow, settings, given, visit)
+    masks = step_node(steps.Masks, "masks", settings)
+    if "head_mask" in given:
+        masks.inputs.known_head = str(given["head_mask"])
+    _connect_session(workflow, chains[reference], register, masks, output)
+    for contrast, chain in chains.items():
+        _connect_chain(workflow, chain, chains[reference], register, masks)
+        chain["white_matter"].inputs.is_reference = contrast == reference
+    for name, (step, field) in LISTS.items():
+        _merge(workflow, name, [chain[step] for chain in chains.values()], field, output)
+    collect = pe.Node(steps.Collect(reference=reference), name="collect", mem_gb=0.1)
+    every = [register, masks, *(node for chain in chains.values() for node in chain.values())]
+    _merge(workflow, "facts", every, "facts", collect)
+    workflow.connect(collect, "record", output, "record")
+    return workflow
+
+
+def _register(workflow: pe.Workflow, settings: PreprocessingSettings, given: Mapping[str, Path], visit: str) -> pe.Node:
+    """The node that finds the reference's place on the template, by itself or from the frame of all visits."""
     register = step_node(PlaceInFrame if visit else steps.Register, "register", settings)
     if visit:
         register.inputs.visit = visit
         frame = pe.Node(utility.IdentityInterface(fields=["frame"]), name="inputnode")
         workflow.connect(frame, "frame", register, "frame")
     else:
-        for key in ("to_template", "brain_mask", "head_mask"):
-            if key in given:
-                setattr(register.inputs, key, str(Path(given[key]).absolute()))
-    masks = step_node(steps.Masks, "masks", settings)
-    if "head_mask" in given:
-        masks.inputs.known_head = str(Path(given["head_mask"]).absolute())
-    collect = pe.Node(steps.Collect(reference=reference), name="collect", mem_gb=0.1)
-    chains = {contrast: _chain(contrast, images[contrast], settings, given) for contrast in contrasts}
-    first = chains[reference]
+        for key, path in given.items():
+            setattr(register.inputs, key, str(path))
+    return register
+
+
+def _connect_session(
+    workflow: pe.Workflow, first: Mapping[str, pe.Node], register: pe.Node, masks: pe.Node, output: pe.Node
+) -> None:
+    """Registration and masks of the session, from the chain of its reference."""
     workflow.connect(
         [
             (first["read"], register, [("out_file", "reference")]),
@@ -110,18 +133,8 @@ def init_preprocess_wf(
             (register, masks, [("to_template", "to_template"), ("affine", "affine")]),
             (register, output, [("to_template", "to_template"), ("from_template", "from_template")]),
             (masks, output, [(key, key) for key in ("head_mask", "brain_mask", "white_matter")]),
-            (collect, output, [("record", "record")]),
         ]
     )
-    for contrast, chain in chains.items():
-        _connect_chain(workflow, chain, first, register, masks)
-        chain["white_matter"].inputs.is_reference = contrast == reference
-    _merge(workflow, "preproc", [chain["white_matter"] for chain in chains.values()], "out_file", output)
-    _merge(workflow, "coverage", [chain["resample"] for chain in chains.values()], "coverage", output)
-    _merge(workflow, "to_reference", [chain["coregister"] for chain in chains.values()], "to_reference", output)
-    every = [register, masks, *(node for chain in chains.values() for node in chain.values())]
-    _merge(workflow, "facts", every, "facts", collect)
-    return workflow
 
 
 def _chain(contrast: str, path: Path, settings: PreprocessingSettings, given: Mapping[str, Path]) -> dict[str, pe.Node]:
@@ -139,9 +152,9 @@ def _chain(contrast: str, path: Path, settings: PreprocessingSettings, given: Ma
         chain["super_resolution"] = _super_resolution(contrast, settings)
     first_hand = ("read", "n4", "super_resolution" if "super_resolution" in chain else "resample")
     for step in first_hand:
-        chain[step].inputs.in_file = str(Path(path).absolute())
+        chain[step].inputs.in_file = str(path)
     if "brain_mask" in given:
-        chain["n4"].inputs.brain_mask = str(Path(given["brain_mask"]).absolute())
+        chain["n4"].inputs.brain_mask = str(given["brain_mask"])
     return chain
 
 

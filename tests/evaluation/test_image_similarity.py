@@ -2,10 +2,8 @@
 
 import numpy as np
 import pytest
-from skimage.exposure import match_histograms
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from haca3_bids.evaluation.histogram import matched
 from haca3_bids.evaluation.similarity import compared, psnr_db, scaled, ssim, ssim_map
 from haca3_bids.volumes.box import bounding_box
 
@@ -93,21 +91,3 @@ def test_the_box_of_a_mask_holds_it_and_no_more():
     assert bounding_box(nothing) == (slice(0, 2), slice(0, 2))
     with pytest.raises(ValueError, match="nothing to compare"):
         compared(np.ones((2, 2), np.float32), np.ones((2, 2), np.float32), nothing)
-
-
-def test_matched_histograms_are_the_references(pair):
-    image, truth = pair
-    everywhere = np.ones(truth.shape, bool)
-    reference = truth[::-1] ** 2 * 900
-    found = matched(image, everywhere, reference, everywhere)
-    difference = np.abs(found - match_histograms(image, reference))
-    assert np.quantile(difference, 0.99) < 2  # of 900; the last thousandth lies between two quantiles
-    np.testing.assert_allclose(np.quantile(found, [0.1, 0.5, 0.9]), np.quantile(reference, [0.1, 0.5, 0.9]), rtol=0.01)
-
-
-def test_matching_undoes_a_change_of_contrast_of_the_same_image(pair):
-    _, truth = pair
-    mask = truth > 0.2
-    found = matched(np.sqrt(truth) * 30 + 5, mask, truth, mask)
-    np.testing.assert_allclose(found[mask], truth[mask], atol=2e-3)
-    assert not found[~mask].any()

@@ -13,6 +13,7 @@ from haca3_bids.harmonization.device import (
     made_lean,
 )
 from haca3_bids.networks.haca3 import Haca3
+from haca3_bids.settings import HarmonizationSettings
 
 GPU = torch.device("cuda")
 
@@ -25,7 +26,7 @@ def test_an_absent_gpu_that_was_asked_for_fails_at_once_with_the_hint():
 
 
 def test_an_unknown_device_is_a_usage_error():
-    with pytest.raises(UsageError, match="tpu is no device"):
+    with pytest.raises(UsageError, match="There is no device 'tpu'"):
         choose_device("tpu")
 
 
@@ -101,5 +102,8 @@ def test_auto_takes_bfloat16_where_the_processor_has_it(monkeypatch):
             monkeypatch.setattr(torch.cpu, name, lambda fast=fast: fast, raising=False)
         assert choose_precision("auto", cpu) == expected
         assert choose_precision("fp32", cpu) == "fp32"
+
+
+def test_unknown_precisions_are_refused():
     with pytest.raises(UsageError, match="fp8"):
-        choose_precision("fp8", cpu)
+        HarmonizationSettings(precision="fp8")
