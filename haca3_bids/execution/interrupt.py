@@ -14,15 +14,24 @@ AGAIN_S = 1.0
 class Terminated(KeyboardInterrupt):
     """SIGTERM came, as batch systems and container engines send it before they kill."""
 
+    exit_code = 128 + signal.SIGTERM
+
+
+class Warned(Terminated):
+    """SIGUSR1 came, as Slurm sends it some time before the end: ``sbatch --signal=B:USR1@60``."""
+
+    exit_code = 128 + signal.SIGUSR1
+
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """While the block runs, SIGTERM raises Terminated; when it is left by an interrupt, all children are stopped."""
-    signals = signal.SIGINT, signal.SIGTERM, signal.SIGALRM
+    """While the block runs, SIGTERM and SIGUSR1 raise Terminated; left by an interrupt, it stops all children."""
+    raised = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated, signal.SIGUSR1: Warned}
+    signals = *raised, signal.SIGALRM
     before = [signal.getsignal(number) for number in signals]
     try:
-        signal.signal(signal.SIGINT, _raiser(KeyboardInterrupt))
-        signal.signal(signal.SIGTERM, _raiser(Terminated))
+        for number, error in raised.items():
+            signal.signal(number, _raiser(error))
     except ValueError:  # not in the main thread, where no signal arrives
         yield
         return

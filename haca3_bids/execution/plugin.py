@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -14,6 +15,7 @@ from typing import Any
 from nipype.pipeline.plugins.multiproc import MultiProcPlugin, process_initializer, run_node
 
 from haca3_bids.errors import TemporaryFailure
+from haca3_bids.orphan import end_with_parent
 
 LOGGER = logging.getLogger("haca3_bids")
 KILLED = TemporaryFailure(
@@ -41,7 +43,7 @@ class SturdyMultiProcPlugin(MultiProcPlugin):  # type: ignore[misc]
 
     def __init__(self, plugin_args: dict[str, Any] | None = None) -> None:
         super().__init__(plugin_args=plugin_args)
-        self.pool: ProcessPoolExecutor
+        self.pool: ProcessPoolExecutor = self._make_pool(self.processors)
         self._tasks: dict[int, _Task] = {}
         self._guard = threading.RLock()
 
@@ -101,7 +103,12 @@ class SturdyMultiProcPlugin(MultiProcPlugin):  # type: ignore[misc]
             self.pool = self._make_pool(self.processors)
 
     def _make_pool(self, workers: int) -> ProcessPoolExecutor:
-        context = get_context(self.plugin_args.get("mp_context"))
         return ProcessPoolExecutor(
-            max_workers=workers, initializer=process_initializer, initargs=(self._cwd,), mp_context=context
+            max_workers=workers, initializer=_begin, initargs=(os.getpid(), self._cwd), mp_context=get_context("fork")
         )
+
+
+def _begin(parent: int, folder: str) -> None:
+    """What a worker does first."""
+    end_with_parent(parent)
+    process_initializer(folder)

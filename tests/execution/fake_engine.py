@@ -26,6 +26,7 @@ def main(path: str) -> int:
         os.kill(os.getpid(), signal.SIGKILL)
     if behaviour == "sleeps":
         time.sleep(120)
+    time.sleep(float(os.environ.get("FAKE_SECONDS", 0)))
     if behaviour == "refuses":
         error = {"kind": "BadInput", "sentence": "No source shows anything of a head.", "hint": "Look at the images."}
         (out / "result.json").write_text(json.dumps({"error": error}))
