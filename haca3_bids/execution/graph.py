@@ -66,13 +66,15 @@ def run_graph(workflow: Any, settings: Settings, resources: Resources, logs: Pat
 
 def _plugin(settings: Settings, resources: Resources, logs: Path) -> tuple[Any, dict[str, Any]]:
     """Name or object of the plugin and its arguments: those of --nipype-plugin-file, else our MultiProc."""
-    if settings.execution.plugin_file is not None:
-        chosen = read_plugin_file(settings.execution.plugin_file)
-        return chosen["plugin"], chosen.get("plugin_args", {})
     from nipype.utils.gpu_count import gpu_count
 
     from haca3_bids.execution.plugin import SturdyMultiProcPlugin
 
+    chosen: dict[str, Any] = {"plugin": "MultiProc"}
+    if settings.execution.plugin_file is not None:
+        chosen = read_plugin_file(settings.execution.plugin_file)
+    if chosen["plugin"] != "MultiProc":
+        return chosen["plugin"], chosen.get("plugin_args") or {}
     arguments: dict[str, Any] = {
         "n_procs": resources.nprocs,
         "memory_gb": resources.memory_gb,
@@ -81,6 +83,7 @@ def _plugin(settings: Settings, resources: Resources, logs: Path) -> tuple[Any, 
     }
     table = ResourceTable(logs / "resources.tsv") if settings.execution.resource_monitor else None
     arguments["status_callback"] = Progress(table)
+    arguments |= chosen.get("plugin_args") or {}
     return SturdyMultiProcPlugin(plugin_args=arguments), arguments
 
 
@@ -123,16 +126,24 @@ class ResourceTable:
 
 
 def read_plugin_file(path: Path) -> dict[str, Any]:
-    """``plugin`` and ``plugin_args`` from a YAML file; UsageError when it says neither."""
+    """``plugin`` and ``plugin_args`` from a YAML file; UsageError where Nipype has no such plugin."""
     import yaml
+    from nipype.pipeline import plugins
 
     try:
         content = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise UsageError(f"The plugin file {path.name} cannot be read as YAML ({type(error).__name__}).") from error
-    if not isinstance(content, dict) or not isinstance(content.get("plugin"), str):
+    if not (isinstance(content, dict) and isinstance(content.get("plugin"), str) and _has_arguments(content)):
         raise UsageError(f"The plugin file {path.name} must say 'plugin: NAME', and may say plugin_args.")
+    if not hasattr(plugins, f"{content['plugin']}Plugin"):
+        known = ", ".join(sorted(name.removesuffix("Plugin") for name in vars(plugins) if name.endswith("Plugin")))
+        raise UsageError(f"Nipype has no plugin '{content['plugin']}', named in {path.name}.", f"It has {known}.")
     return content
+
+
+def _has_arguments(content: dict[str, Any]) -> bool:
+    return isinstance(content.get("plugin_args") or {}, dict)
 
 
 def write_graph(workflow: Any, logs: Path) -> Path:
