@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
+import signal
 import threading
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -60,7 +62,7 @@ class SturdyMultiProcPlugin(MultiProcPlugin):  # type: ignore[misc]
 
     def _submit(self, taskid: int, task: _Task) -> None:
         self._tasks[taskid] = task
-        future = task.pool.submit(run_node, task.node, task.updatehash, taskid)
+        future = task.pool.submit(_run, pickle.dumps(task.node), task.updatehash, taskid)
         self._task_obj[taskid] = future
         future.add_done_callback(lambda done: self._finished(taskid, done))
 
@@ -99,7 +101,7 @@ class SturdyMultiProcPlugin(MultiProcPlugin):  # type: ignore[misc]
     def _renew(self, broken: ProcessPoolExecutor) -> None:
         """A new pool in place of the common one, if that is the one that broke."""
         if self.pool is broken:
-            broken.shutdown(wait=False)
+            broken.shutdown()  # until the other workers, which the pool stops, are gone: their steps start anew
             self.pool = self._make_pool(self.processors)
 
     def _make_pool(self, workers: int) -> ProcessPoolExecutor:
@@ -108,7 +110,26 @@ class SturdyMultiProcPlugin(MultiProcPlugin):  # type: ignore[misc]
         )
 
 
+def _run(node: bytes, updatehash: bool, taskid: int) -> dict[str, Any]:
+    """What Nipype's run_node says of a pickled step; what keeps it from saying anything is the step's own error.
+
+    A step one of whose files is gone cannot be unpickled, which would break the pool as if its worker had been killed.
+    And of a step that failed before it left a result, run_node looks for the result.
+    """
+    try:
+        result: dict[str, Any] = run_node(pickle.loads(node), updatehash, taskid)
+    except Exception as error:
+        cause: BaseException = error
+        while isinstance(cause, FileNotFoundError) and cause.__context__ is not None:
+            cause = cause.__context__
+        result = {"result": None, "traceback": format_exception(cause), "taskid": taskid}
+    return result
+
+
 def _begin(parent: int, folder: str) -> None:
-    """What a worker does first."""
+    """What a worker does first; of the signals that the run heeds, those that go to all its processes are ignored."""
     end_with_parent(parent)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in (signal.SIGINT, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
     process_initializer(folder)

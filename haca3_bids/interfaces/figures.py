@@ -31,7 +31,7 @@ class DrawInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
     """Inputs of ``DrawFigures``."""
 
     contrasts = traits.List(traits.Str, mandatory=True, desc="contrasts of the session")
-    raw = traits.Dict(traits.Str, File(exists=True), mandatory=True, desc="raw scan by contrast")
+    raw = traits.Dict(traits.Str, File(), mandatory=True, desc="raw scan by contrast")
     preproc = traits.List(File(exists=True), mandatory=True, desc="preprocessed images, in the order of contrasts")
     to_reference = traits.List(File(exists=True), desc="transforms, in the order of contrasts")
     to_template = File(exists=True, desc="transform of the reference to the template")

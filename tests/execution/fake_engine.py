@@ -24,6 +24,8 @@ def main(path: str) -> int:
     out = Path(job["out_dir"])
     if behaviour == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
+    if behaviour == "hungry for two" and len(job.get("sources", ())) == 2:
+        bytearray(4 * 2**30)
     if behaviour == "sleeps":
         time.sleep(120)
     time.sleep(float(os.environ.get("FAKE_SECONDS", 0)))
