@@ -33,13 +33,14 @@ class Run:
     words: Sequence[str] = ("--skip-bids-validation", "--nprocs", "2")
     variables: Mapping[str, str] = field(default_factory=dict)
     wrapper: Sequence[str] = ()
+    level: str = "participant"
 
     @property
     def out(self) -> Path:
         return self.folder / "out"
 
     def command(self, *more: str) -> list[str]:
-        words = [str(self.bids), str(self.out), "participant", "--work-dir", str(self.folder / "work")]
+        words = [str(self.bids), str(self.out), self.level, "--work-dir", str(self.folder / "work")]
         return [*self.wrapper, sys.executable, str(APP), self.kind, *words, *self.words, *more]
 
     @contextmanager

@@ -18,7 +18,7 @@ VOXEL_MM = 1.3  # of the small head
 
 def main(kind: str, words: list[str]) -> int:
     sys.path[:0] = PLACES
-    os.environ["PYTHONPATH"] = os.pathsep.join(PLACES)
+    os.environ["PYTHONPATH"] = os.pathsep.join([*PLACES, os.environ.get("PYTHONPATH", "")])
     if kind == "quick":
         from fake_parts import STAND_INS
     else:
