@@ -17,6 +17,8 @@ from haca3_bids.settings import CONTRASTS
 
 LARGEST = 4096  # channels of a layer; no network of this package is near
 MOST = 256  # tissues, or levels of a network
+LARGEST_LOG = 20.0  # of an intensity with white matter = 1
+LARGEST_SPREAD = 1e9  # of such a logarithm, and of its inverse
 ETA_DIM = {"mixture": 1, "haca3": 2, "haca3plus": 2}
 
 Config = Haca3Config | MixtureConfig
@@ -106,7 +108,8 @@ def _prior(contrast: str, given: _PriorFields, config: Config) -> Prior:
     if contrast not in CONTRASTS or {len(given.mean), len(given.covariance), *map(len, given.covariance)} != {size}:
         raise ValueError(f"the prior of {contrast[:40]!r} is not for these networks")
     mean, covariance = (torch.tensor(one, dtype=torch.float64) for one in (given.mean, given.covariance))
-    definite = torch.isfinite(mean.exp().float()).all() and torch.linalg.cholesky_ex(covariance).info == 0
-    if not definite or not 0 < given.upper < math.inf:
+    spread = covariance.diagonal()
+    usual = (mean.abs() < LARGEST_LOG).all() and ((spread > 1 / LARGEST_SPREAD) & (spread < LARGEST_SPREAD)).all()
+    if not usual or torch.linalg.cholesky_ex(covariance).info != 0 or not 0 < given.upper < math.inf:
         raise ValueError(f"the prior of {contrast} has impossible numbers")
     return Prior(mean, covariance, given.upper)
