@@ -16,7 +16,7 @@ LOGGER = logging.getLogger("haca3_bids")
 POLL_SECONDS = 1.0  # Nipype collects garbage at each look, which costs a quarter of a second
 
 
-def configure_nipype(settings: Settings, logs: Path) -> None:
+def configure_nipype(settings: Settings) -> None:
     """Set what Nipype does in this process and its workers."""
     from nipype import config
 
@@ -25,7 +25,6 @@ def configure_nipype(settings: Settings, logs: Path) -> None:
         {
             "execution": {
                 "hash_method": "content",
-                "crashdump_dir": str(logs),
                 "crashfile_format": "txt",
                 "stop_on_first_crash": execution.stop_on_first_crash,
                 "remove_unnecessary_outputs": False,  # results name files that are no outputs themselves
@@ -49,6 +48,7 @@ def run_graph(workflow: Any, settings: Settings, resources: Resources, logs: Pat
     if settings.execution.write_graph:
         write_graph(workflow, logs)
     known = {crash.file for crash in read_crashes(logs)}
+    workflow.config["execution"] |= {"crashdump_dir": str(logs)}  # the common configuration takes no % in a path
     scratch = Path(workflow.base_dir)
     scratch.mkdir(parents=True, exist_ok=True)
     try:
@@ -65,16 +65,17 @@ def run_graph(workflow: Any, settings: Settings, resources: Resources, logs: Pat
 
 
 def _plugin(settings: Settings, resources: Resources, logs: Path) -> tuple[Any, dict[str, Any]]:
-    """Name or object of the plugin and its arguments: those of --nipype-plugin-file, else our MultiProc."""
+    """The plugin and its arguments: those of --nipype-plugin-file, else our MultiProc."""
     from nipype.utils.gpu_count import gpu_count
 
-    from haca3_bids.execution.plugin import SturdyMultiProcPlugin
+    from haca3_bids.execution.plugin import SturdyMultiProcPlugin, cluster_plugin
 
     chosen: dict[str, Any] = {"plugin": "MultiProc"}
     if settings.execution.plugin_file is not None:
         chosen = read_plugin_file(settings.execution.plugin_file)
     if chosen["plugin"] != "MultiProc":
-        return chosen["plugin"], chosen.get("plugin_args") or {}
+        own = chosen.get("plugin_args") or {}
+        return cluster_plugin(chosen["plugin"], own), own
     arguments: dict[str, Any] = {
         "n_procs": resources.nprocs,
         "memory_gb": resources.memory_gb,

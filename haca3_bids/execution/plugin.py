@@ -1,4 +1,4 @@
-"""Nipype's MultiProc, made to survive a worker that is killed."""
+"""Nipype's plugins, made to survive a worker or a job that is killed."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from multiprocessing import get_context
 from traceback import format_exception
 from typing import Any
 
+from nipype.pipeline import plugins
 from nipype.pipeline.plugins.multiproc import MultiProcPlugin, process_initializer, run_node
 
 from haca3_bids.errors import TemporaryFailure
@@ -24,6 +25,31 @@ KILLED = TemporaryFailure(
     "The worker process was killed, probably because memory ran out.",
     "Give --mem, fewer --nprocs, or more memory to the job.",
 )
+
+NO_RESULT = "finished or terminated, but results file does not exist"  # Nipype, of a job that left nothing
+JOB_KILLED = TemporaryFailure(
+    "The job of this step was killed, or could not start.",
+    "Request more memory or time for jobs in the plugin file; the scheduler says why it ended (sacct -j).",
+)
+
+
+def cluster_plugin(name: str, arguments: dict[str, Any]) -> Any:
+    """Nipype's plugin of that name, in which a killed job fails its own step, and the run goes on.
+
+    Nipype gives the traceback of a job without result as one text where it wants a list, and ends with a TypeError.
+    """
+    plugin = getattr(plugins, f"{name}Plugin")(plugin_args=arguments)
+    if hasattr(plugin, "_get_result"):
+        ask = plugin._get_result
+        plugin._get_result = lambda taskid: _with_list(ask(taskid))
+    return plugin
+
+
+def _with_list(result: dict[str, Any] | None) -> dict[str, Any] | None:
+    text = (result or {}).get("traceback")
+    if result is None or not isinstance(text, str):
+        return result
+    return result | {"traceback": format_exception(JOB_KILLED) if NO_RESULT in text else text.splitlines(keepends=True)}
 
 
 @dataclass(frozen=True)

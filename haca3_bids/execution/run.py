@@ -81,7 +81,7 @@ def run_participant(settings: Settings, words: list[str], config: str) -> int:
         write_methods(logs, methods)
         about = _write_beginning(settings, words, config, logs, selection)
         set_threads(resources.threads)
-        configure_nipype(settings, logs)
+        configure_nipype(settings)
         task = Run(
             settings=planned,
             weights=weights,

@@ -8,37 +8,17 @@ from __future__ import annotations
 import os
 import random
 import shutil
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
+from limits import limited_memory, small_disk
 from runs import FULL, PATIENCE_S, Run, fingerprints, networks, wait_for, workers
 
 pytestmark = pytest.mark.slow
-CGROUP = Path("/sys/fs/cgroup/memory")  # version 1
-CGROUP_2 = Path("/sys/fs/cgroup")
 ROOM_KB = 50_000
 MOMENTS = range(8 if FULL else 2)
-
-
-@contextmanager
-def small_disk(folder: Path, size_kb: int) -> Iterator[Callable[[str], None]]:
-    """A disk in a folder; what is given is called with new options."""
-    folder.mkdir(parents=True, exist_ok=True)
-    words = ["mount", "-t", "tmpfs", "-o", f"size={size_kb}k", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(words, capture_output=True).returncode != 0:
-        pytest.skip("needs root and the right to mount")
-
-    def remount(options: str) -> None:
-        subprocess.run(["mount", "-o", f"remount,{options}", str(folder)], check=True)
-
-    try:
-        yield remount
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
@@ -66,23 +46,6 @@ def test_an_output_that_becomes_read_only_is_named(run: Run, undisturbed: dict[s
         assert "is not writable" in run.said
         assert "Traceback" not in run.said
         assert fingerprints(run.out) == undisturbed
-
-
-@contextmanager
-def limited_memory(name: str, megabytes: int) -> Iterator[list[str]]:
-    """The words before a command that may not use more memory than that, with all its children."""
-    folder = (CGROUP if CGROUP.is_dir() else CGROUP_2) / f"haca3-{name}"
-    try:
-        folder.mkdir()
-    except OSError:
-        pytest.skip("needs root and control groups")
-    try:
-        for file in ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "memory.max"):
-            if (folder / file).exists():
-                (folder / file).write_text(f"{megabytes}M")
-        yield ["sh", "-c", f'echo $$ > {folder}/cgroup.procs; exec "$@"', "sh"]
-    finally:
-        folder.rmdir()
 
 
 def test_memory_that_runs_out_ends_one_session_and_not_the_run(run: Run, undisturbed: dict[str, str]) -> None:
