@@ -18,7 +18,7 @@ LOGGER = logging.getLogger("haca3_bids")
 POLL_SECONDS = 0.2
 
 
-def configure_nipype(settings: Settings, logs: Path) -> None:
+def configure_nipype(settings: Settings) -> None:
     """Configure Nipype in this process and its workers."""
     from nipype import config
 
@@ -27,7 +27,6 @@ def configure_nipype(settings: Settings, logs: Path) -> None:
         {
             "execution": {
                 "hash_method": "content",
-                "crashdump_dir": str(logs),
                 "crashfile_format": "txt",
                 "stop_on_first_crash": execution.stop_on_first_crash,
                 "remove_unnecessary_outputs": False,  # results refer to files that are not outputs themselves
@@ -51,6 +50,7 @@ def run_graph(workflow: Any, settings: Settings, resources: Resources, logs: Pat
     if settings.execution.write_graph:
         write_graph(workflow, logs)
     known = {crash.file for crash in read_crashes(logs)}
+    workflow.config["execution"] |= {"crashdump_dir": str(logs)}  # the common configuration takes no % in a path
     scratch = Path(workflow.base_dir)
     scratch.mkdir(parents=True, exist_ok=True)
     gc.freeze()  # Nipype collects garbage at each poll, which takes a quarter of a second with all that is imported
@@ -70,14 +70,17 @@ def run_graph(workflow: Any, settings: Settings, resources: Resources, logs: Pat
 
 
 def _plugin(settings: Settings, resources: Resources, logs: Path, progress: Progress) -> tuple[Any, dict[str, Any]]:
-    """Name or object of the plugin and its arguments: those of --nipype-plugin-file, else our MultiProc."""
-    if settings.execution.plugin_file is not None:
-        chosen = read_plugin_file(settings.execution.plugin_file)
-        return chosen["plugin"], chosen.get("plugin_args", {})
+    """The plugin and its arguments: those of --nipype-plugin-file, else our MultiProc."""
     from nipype.utils.gpu_count import gpu_count
 
-    from haca3_bids.execution.plugin import SturdyMultiProcPlugin
+    from haca3_bids.execution.plugin import SturdyMultiProcPlugin, cluster_plugin
 
+    chosen: dict[str, Any] = {"plugin": "MultiProc"}
+    if settings.execution.plugin_file is not None:
+        chosen = read_plugin_file(settings.execution.plugin_file)
+    if chosen["plugin"] != "MultiProc":
+        own = chosen.get("plugin_args") or {}
+        return cluster_plugin(chosen["plugin"], own), own
     arguments: dict[str, Any] = {
         "n_procs": resources.nprocs,
         "memory_gb": resources.memory_gb,
@@ -92,6 +95,7 @@ def _plugin(settings: Settings, resources: Resources, logs: Path, progress: Prog
             table(node, status)
 
     arguments["status_callback"] = told
+    arguments |= chosen.get("plugin_args") or {}
     return SturdyMultiProcPlugin(plugin_args=arguments), arguments
 
 
@@ -118,16 +122,24 @@ class ResourceTable:
 
 
 def read_plugin_file(path: Path) -> dict[str, Any]:
-    """``plugin`` and ``plugin_args`` from a YAML file; UsageError if there is no plugin in it."""
+    """``plugin`` and ``plugin_args`` from a YAML file; UsageError if Nipype has no such plugin."""
     import yaml
+    from nipype.pipeline import plugins
 
     try:
         content = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise UsageError(f"The plugin file {path.name} cannot be read as YAML ({type(error).__name__}).") from error
-    if not isinstance(content, dict) or not isinstance(content.get("plugin"), str):
+    if not (isinstance(content, dict) and isinstance(content.get("plugin"), str) and _has_arguments(content)):
         raise UsageError(f"The plugin file {path.name} must contain 'plugin: NAME' and may contain plugin_args.")
+    if not hasattr(plugins, f"{content['plugin']}Plugin"):
+        known = ", ".join(sorted(name.removesuffix("Plugin") for name in vars(plugins) if name.endswith("Plugin")))
+        raise UsageError(f"Nipype has no plugin '{content['plugin']}', named in {path.name}.", f"It has {known}.")
     return content
+
+
+def _has_arguments(content: dict[str, Any]) -> bool:
+    return isinstance(content.get("plugin_args") or {}, dict)
 
 
 def write_graph(workflow: Any, logs: Path) -> Path:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from haca3_bids.bids.discover import Session
+from haca3_bids.bids.leftovers import remove_partial_sessions
 from haca3_bids.bids.record import record_path
+from haca3_bids.execution.crash import Crash
 from haca3_bids.execution.graph import run_graph
+from haca3_bids.execution.interrupt import stop_children
 from haca3_bids.execution.judge import judge_session, stopped
 from haca3_bids.execution.lock import Part, in_rounds, parts_of, subjects_at_once
 from haca3_bids.execution.outcome import DONE, FAILED, Outcome
@@ -42,6 +45,7 @@ def process(run: Run, selection: Selection) -> list[Outcome]:
         if crashed and execution.stop_on_first_crash:
             return None
         sessions = [session for part in parts for session in part.sessions]
+        remove_partial_sessions(run.settings.output_dir, sessions)
         planned = plan_sessions(run, [session for session in sessions if session.name not in failed])
         known = [failed[session.name] for session in sessions if session.name in failed]
         progress.done(len(known) + len(planned.outcomes))
@@ -69,7 +73,7 @@ def _run(run: Run, plans: Sequence[SessionPlan], progress: Progress) -> list[Out
         _remove_scratch(run, [plan.session for plan in plans])
     before = [_written(run, plan.session) for plan in plans]
     progress.begin(workflow, len(plans))
-    crashes = run_graph(workflow, run.settings, run.resources, run.logs, progress)
+    crashes = _steps(run, workflow, [plan.session for plan in plans], progress)
     ended = [
         judge_session(run, plan, crashes, written=_written(run, plan.session) != earlier)
         for plan, earlier in zip(plans, before, strict=True)
@@ -78,6 +82,16 @@ def _run(run: Run, plans: Sequence[SessionPlan], progress: Progress) -> list[Out
         done = {one.name for one in ended if one.status == DONE}
         _remove_scratch(run, [plan.session for plan in plans if plan.session.name in done])
     return ended
+
+
+def _steps(run: Run, workflow: Any, sessions: Sequence[Session], progress: Progress) -> Sequence[Crash]:
+    """Run the graph; where it is interrupted, nothing half-written stays."""
+    try:
+        return run_graph(workflow, run.settings, run.resources, run.logs, progress)
+    except KeyboardInterrupt:
+        stop_children()
+        remove_partial_sessions(run.settings.output_dir, sessions)
+        raise
 
 
 def _written(run: Run, session: Session) -> int:

@@ -64,7 +64,7 @@ class Draw(SimpleInterface, ABC):  # type: ignore[misc]
 class DrawPreprocessingInputSpec(DrawInputSpec):
     """Inputs of ``DrawPreprocessing``."""
 
-    raw = traits.Dict(traits.Str, File(exists=True), mandatory=True, desc="raw scan by contrast")
+    raw = traits.Dict(traits.Str, File(), mandatory=True, desc="raw scan by contrast")
     to_reference = traits.List(File(exists=True), mandatory=True, desc="transforms, in the order of contrasts")
     to_template = File(exists=True, mandatory=True, desc="transform of the reference to the template")
     template = traits.Str(mandatory=True, desc="name of the template")

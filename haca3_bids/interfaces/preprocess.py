@@ -106,7 +106,7 @@ class AlignedInputSpec(StepInputSpec):
 class EstimateBiasInputSpec(AlignedInputSpec):
     """Inputs of ``EstimateBias``."""
 
-    in_file = File(exists=True, mandatory=True, desc="raw scan")
+    in_file = File(mandatory=True, desc="raw scan")
     to_reference = File(exists=True, mandatory=True, desc="rigid, ITK text")
     brain_mask = File(exists=True, desc="brain on the reference's grid that is known already")
 
@@ -136,7 +136,7 @@ class EstimateBias(Step):
 class ResampleInputSpec(StepInputSpec):
     """Inputs of ``Resample``."""
 
-    in_file = File(exists=True, mandatory=True, desc="raw scan")
+    in_file = File(mandatory=True, desc="raw scan")
     field = File(exists=True, mandatory=True, desc="logarithm of its bias field")
     to_reference = File(exists=True, mandatory=True, desc="rigid, ITK text")
     to_template = File(exists=True, mandatory=True, desc="rigid, ITK text")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from haca3_bids.arrays import Array
 from haca3_bids.errors import BadInput
 from haca3_bids.partial import partial_file
-from haca3_bids.volumes.header import check_numbers, check_shape, open_image, unreadable
+from haca3_bids.volumes.header import check_numbers, open_image, shape_of, unreadable
 from haca3_bids.volumes.placement import Placement, placement
 
 Affine = NDArray[np.float64]
@@ -74,10 +74,8 @@ def load_placed(
     path = Path(path)
     image = open_image(path)
     check_numbers(image, path.name)
-    data = _voxels(image, path)
-    while data.ndim > 3 and data.shape[-1] == 1:
-        data = data[..., 0]
-    check_shape(data.shape, path.name)
+    shape = shape_of(image, path)
+    data = _voxels(image, path).reshape(shape)
     placed = placement(image, path)
     if placed.doubt is not None and not forced:
         raise placed.doubt
