@@ -100,7 +100,7 @@ class _Likelihood:
     def __init__(self, tables: Sequence[Moments], weights: Sequence[Array]) -> None:
         self.draws, self.centre = len(weights[0]), tables[0].centre
         pairs = list(zip(tables, weights, strict=True))
-        self.total: Array = sum((np.tensordot(w, t.squares, 1) for t, w in pairs), np.zeros(()))
+        self.total: Array = np.sum([np.tensordot(w, t.squares, 1) for t, w in pairs], axis=0)
         self.counts = np.unique(np.concatenate([table.visits for table in tables]))  # numbers of visits that occur
         self.people = np.zeros((self.draws, len(self.counts)))
         self.between = np.zeros((self.draws, len(self.counts), 3, 3))
