@@ -1,9 +1,12 @@
 """``haca3 evaluate``: every measure prints its table, every option is listened to, what cannot be is a sentence."""
 
+import html
+import json
+
 import numpy as np
 import pytest
 
-from haca3_bids.cli import toolbox
+from haca3_bids.cli import evaluate, toolbox
 from haca3_bids.volumes.volume import Volume, save_volume
 
 AFFINE = np.diag([-1.0, -1, 1, 1])
@@ -52,7 +55,8 @@ def test_overlap_prints_every_label(tmp_path, capsys):
     one, other = np.zeros((4, 4, 4)), np.zeros((4, 4, 4))
     one[0], other[0, :2], other[3] = 1, 1, 7
     rows = table(capsys, "overlap", save(one, tmp_path / "a.nii"), save(other, tmp_path / "b.nii"))
-    assert rows == [{"label": "1", "dice": "0.6667"}, {"label": "7", "dice": "0"}]
+    assert [(row["label"], row["dice"]) for row in rows] == [("1", "0.6667"), ("7", "0")]
+    assert [(row["volume_ml"], row["other_volume_ml"]) for row in rows] == [("0.016", "0.008"), ("0", "0.016")]
 
 
 @pytest.fixture
@@ -115,6 +119,37 @@ def test_visits_to_several_sites_on_one_day_are_points_of_one_line(volumes, caps
     first, *_ = table(capsys, "longitudinal", volumes, "--value", "grey")
     assert (first["visits"], float(first["per_year"])) == ("3", pytest.approx((7 + 9) / 2 / 3, rel=1e-3))
     assert float(first["residual"]) == pytest.approx(2**0.5, rel=1e-3)
+
+
+def test_findings_are_written_as_table_dictionary_and_page(volumes, tmp_path, capsys):
+    out = tmp_path / "found"
+    (printed,) = table(capsys, "reliability", volumes, "--value", "grey", "--out", out)
+    names, row = (line.split("\t") for line in (out / "reliability.tsv").read_text().splitlines())
+    written = dict(zip(names, row, strict=True))
+    assert float(written["agreement"]) == pytest.approx(float(printed["agreement"]), rel=1e-3)
+    described = json.loads((out / "reliability.json").read_text())
+    assert list(described) == names
+    assert all(one["Description"] for one in described.values())
+    page = (out / "reliability.html").read_text()
+    assert all(one["Description"] in html.unescape(page) for one in described.values())
+    assert "haca3 evaluate reliability volumes.tsv --value grey --out found" in page
+    assert str(tmp_path) not in page
+    assert "http" not in page.replace("http-equiv", "")
+
+
+def test_a_place_that_cannot_be_written_to_is_told_before_anything_is_computed(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert toolbox.main(["evaluate", "overlap", "none", "none", "--out", str(tmp_path / "file")]) == 73
+    assert "is a file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", evaluate.EXPERIMENTS)
+def test_every_column_is_described_once(name):
+    experiment = evaluate.EXPERIMENTS[name]
+    assert next(iter(experiment.COLUMNS)) == name
+    for columns in experiment.COLUMNS.values():
+        assert len({column.name for column in columns}) == len(columns)
+        assert not [column for column in columns if not column.description or column.description.endswith(".")]
 
 
 @pytest.mark.parametrize(
