@@ -13,12 +13,12 @@ Line = dict[str, str]
 
 
 @contextmanager
-def bad_input() -> Iterator[None]:
-    """Where a measure raises ValueError, a sentence about the input, raise BadInput."""
+def bad_input(about: str = "") -> Iterator[None]:
+    """Where a measure raises ValueError, a sentence about the input, raise BadInput; it begins with ``about``."""
     try:
         yield
     except ValueError as error:
-        sentence = str(error)
+        sentence = f"{about}: {error}" if about else str(error)
         raise BadInput(f"{sentence[:1].upper()}{sentence[1:]}.") from error
 
 
