@@ -11,8 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from haca3_bids.reports.planes import cut, white_end
+from haca3_bids.volumes.volume import Volume
+
 PAPER = "#ffffff"
 COLOURS = ("#0b7285", "#d9480f", "#7048a8", "#5c940d", "#1971c2", "#a61e4d", "#495057", "#e67700", "#2b8a3e")
+SLICE_INCH, NAME_INCH = 2.0, 0.3
 PANEL_INCH = (3.6, 2.9)
 
 Points = Mapping[str, Sequence[float | None]]  # name -> one value for each person; None where there is none
@@ -55,6 +59,24 @@ def lines(axes: Axes, across: Sequence[float | str], curves: Points, xlabel: str
         axes.plot(across, shown, marker="o", markersize=4, label=name, color=COLOURS[index % len(COLOURS)])
     axes.set_xlabel(xlabel, fontsize=9)
     axes.legend(frameon=False, fontsize=8)
+
+
+def slices(images: Mapping[str, Volume], axial_mm: float, columns: int = 5) -> Figure:
+    """The same axial slice of every image, each with its own grey scale, under its name."""
+    pictures = {name: cut(image, "axial", axial_mm) for name, image in images.items()}
+    columns = min(columns, len(pictures))
+    rows = -(-len(pictures) // columns)
+    wide, high = max(p.width_mm for p in pictures.values()), max(p.height_mm for p in pictures.values())
+    tile = SLICE_INCH * high / wide + NAME_INCH
+    figure = Figure((SLICE_INCH * columns, tile * rows), facecolor="black")
+    for index, (name, picture) in enumerate(pictures.items()):
+        row, column = divmod(index, columns)
+        box = (column / columns, 1 - (row + 1) / rows, 1 / columns, (1 - NAME_INCH / tile) / rows)
+        axes = figure.add_axes(box)
+        axes.imshow(picture.pixels, cmap="gray", vmin=0, vmax=white_end(images[name]), origin="lower")
+        axes.set_title(name, color="#ced4da", fontsize=9, pad=4)
+        axes.set_axis_off()
+    return figure
 
 
 def svg(figure: Figure) -> bytes:

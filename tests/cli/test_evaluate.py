@@ -60,35 +60,6 @@ def test_overlap_prints_every_label(tmp_path, capsys):
 
 
 @pytest.fixture
-def travellers(head, tmp_path):
-    rng = np.random.default_rng(0)
-    for person in range(3):
-        for session in "AB":
-            stem = tmp_path / f"sub-{person}/ses-{session}/anat/sub-{person}_ses-{session}_space-X"
-            noise = rng.standard_normal(head.shape) * (head > 0)
-            for desc, size in (("preproc", 80), ("haca3", 10), ("haca3other", 40)):
-                for contrast in ("T1w", "T2w"):
-                    gain = 3 if contrast == "T2w" else 1
-                    save(head + gain * size * noise, stem.with_name(f"{stem.name}_desc-{desc}_{contrast}.nii.gz"))
-    return tmp_path
-
-
-def test_travellers_are_compared_before_and_after(travellers, capsys):
-    rows = table(capsys, "travelling", travellers)
-    assert [row["images"] for row in rows] == ["preproc"] * 3 + ["haca3"] * 3 + ["", ""]
-    assert float(rows[-2]["psnr_db"]) > 10
-    assert float(rows[-1]["psnr_db"]) == 0.25  # three people: Wilcoxon's p cannot be smaller
-
-
-def test_contrast_and_names_of_the_images_are_listened_to(travellers, capsys):
-    first = table(capsys, "travelling", travellers)
-    t2w = table(capsys, "travelling", travellers, "--contrast", "T2w")
-    assert float(t2w[0]["psnr_db"]) < float(first[0]["psnr_db"])
-    other = table(capsys, "travelling", travellers, "--before", "haca3other", "--after", "haca3")
-    assert [row["images"] for row in other[:6]] == ["haca3other"] * 3 + ["haca3"] * 3
-
-
-@pytest.fixture
 def volumes(tmp_path):
     path = tmp_path / "volumes.tsv"
     rows = [(f"sub-{p}", s, y, 100 + 10 * p + 2 * y + (s == "B"), p) for p in range(4) for s, y in (("A", 0), ("B", 3))]
@@ -143,7 +114,6 @@ def test_every_column_is_described_once(name):
         (["similarity", "a.nii", "--truth", "none.nii"], 65, "does not exist"),
         (["similarity", "other.nii", "--truth", "a.nii"], 65, "does not share the grid"),
         (["overlap", "a.nii", "other.nii"], 65, "do not share a grid"),
-        (["travelling", "."], 65, "nobody with two sessions"),
         (["reliability", "volumes.tsv", "--value", "white"], 65, "has no column white"),
         (["reliability", "volumes.tsv", "--value", "site"], 65, "is no number"),
         (["reliability", "volumes.tsv", "--value", "grey", "--person", "site", "--site", "years"], 65, "two lines"),
