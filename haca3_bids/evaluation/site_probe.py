@@ -13,13 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import beta
-from sklearn.base import TransformerMixin
-from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.neural_network import MLPClassifier
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 Table = NDArray[np.float64]
 Labels = NDArray[np.int_]
@@ -28,7 +24,8 @@ FOLDS = 5
 COMPONENTS = 10  # principal components that a classifier sees, at most
 SHRINKAGE = 0.1  # of the covariance of the linear classifier towards a sphere
 HIDDEN, DECAY = (16,), 1e-2  # of the network
-ITERATIONS, TOLERANCE = 1000, 1e-3  # of L-BFGS: the largest component of the gradient when training has converged
+ITERATIONS, TOLERANCE = 300, 1e-3  # of L-BFGS: at most so many, or until no component of the gradient is larger
+LEAST = 1e-9  # spread of a feature or component, relative to others: less is rounding
 COVERAGE = 0.95
 
 
@@ -107,8 +104,7 @@ def _linear_scores(trained_on: Table, tried_on: Table, about: Design, orders: La
     """Balanced accuracy for every order of the labels (orders, images)."""
     guesses = np.empty_like(orders)
     for train, test in _folds(about, seed):
-        reduced = make_pipeline(*_reduction(trained_on[train])).fit(trained_on[train])
-        rows, tried = (reduced.transform(part) for part in (trained_on[train], tried_on[test]))
+        rows, tried = reduced(trained_on[train], tried_on[test])
         guesses[:, test] = discriminated(rows, orders[:, train], tried, about.count)
     return np.array([_balanced(guess, order) for guess, order in zip(guesses, orders, strict=True)])
 
@@ -137,17 +133,25 @@ def _network_score(features: Table, about: Design, labels: Labels, seed: int) ->
         network = MLPClassifier(
             HIDDEN, solver="lbfgs", alpha=DECAY, max_iter=ITERATIONS, tol=TOLERANCE, random_state=seed
         )
+        rows, tried = reduced(features[train], features[test])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            fitted = make_pipeline(*_reduction(features[train]), network).fit(features[train], labels[train])
-        guesses[test] = fitted.predict(features[test])
+            guesses[test] = network.fit(rows, labels[train]).predict(tried)
     return _balanced(guesses, labels)
 
 
-def _reduction(rows: Table) -> list[TransformerMixin]:
-    """Standardize and reduce, to be learned in the training part alone."""
-    components = min(COMPONENTS, rows.shape[0] - 1, rows.shape[1])
-    return [StandardScaler(), PCA(components, svd_solver="full"), StandardScaler()]
+def reduced(rows: Table, tried: Table) -> tuple[Table, Table]:
+    """The principal components of ``rows`` and the same of ``tried``, of unit variance; standardized features first.
+
+    All that is learned is learned from ``rows``. Features and components that do not vary are left out.
+    """
+    mean, spread = rows.mean(axis=0), rows.std(axis=0)
+    varies = spread > LEAST * np.maximum(np.abs(mean), 1)
+    unit, other = ((table[:, varies] - mean[varies]) / spread[varies] for table in (rows, tried))
+    _, sizes, axes = np.linalg.svd(unit, full_matrices=False)
+    kept = axes[:COMPONENTS][sizes[:COMPONENTS] > LEAST * sizes.max(initial=0)]
+    scale = np.sqrt(len(rows)) / sizes[: len(kept)]
+    return unit @ kept.T * scale, other @ kept.T * scale
 
 
 def _folds(about: Design, seed: int) -> Iterator[tuple[Labels, Labels]]:

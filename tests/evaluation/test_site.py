@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 from scipy import ndimage, stats
+from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.preprocessing import StandardScaler
 
 from haca3_bids.evaluation import site_features
-from haca3_bids.evaluation.site_probe import SHRINKAGE, design, discriminated, linear_probe, network_probe
+from haca3_bids.evaluation.site_probe import SHRINKAGE, design, discriminated, linear_probe, network_probe, reduced
 
 SEEDS, LEVEL = 200, 0.05
 
@@ -53,7 +55,7 @@ def test_false_positives_of_the_linear_probe_occur_at_the_nominal_rate():
     found = []
     for seed in range(SEEDS):
         rows, about = table(seed, 0.0, people=12, travelling=bool(seed % 2))
-        found.append(linear_probe(rows, rows, about, permutations=39))
+        found.append(linear_probe(rows, rows, about, permutations=19))
     low, high = stats.binom(SEEDS, LEVEL).interval(0.99)
     assert low <= sum(one.p <= LEVEL for one in found) <= high
     assert np.mean([one.accuracy for one in found]) == pytest.approx(0.5, abs=0.05)
@@ -95,6 +97,17 @@ def test_linear_discriminants_are_those_of_scikit_learn():
     for own, guess in zip(labels, found, strict=True):
         other = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=SHRINKAGE, priors=[1 / 3] * 3).fit(rows, own)
         np.testing.assert_array_equal(guess, other.predict(tried))
+
+
+def test_components_are_those_of_scikit_learn():
+    rng = np.random.default_rng(0)
+    rows, tried = rng.normal(3, 2, (20, 15)), rng.normal(3, 2, (7, 15))
+    rows[:, 4] = tried[:, 4] = 1e3 / 3
+    scale = StandardScaler().fit(rows)
+    other = PCA(10, whiten=True, svd_solver="full").fit(scale.transform(rows))
+    for found, table in zip(reduced(rows, tried), (rows, tried), strict=True):
+        expected = other.transform(scale.transform(table)) * np.sqrt(20 / 19)
+        np.testing.assert_allclose(np.abs(found), np.abs(expected), atol=1e-6)
 
 
 def test_a_rare_site_is_told_as_well_as_a_frequent_one():

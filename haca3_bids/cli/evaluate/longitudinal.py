@@ -160,7 +160,8 @@ def _subjects(value: str, method: str, course: Course) -> list[dict[str, Value]]
 
 
 def _drawings(data: Mapping[tuple[str, str], Course], rows: Sequence[Mapping[str, Value]], time: str) -> list[Drawing]:
-    from haca3_bids.reports.longitudinal import courses, intervals
+    from haca3_bids.reports.courses import courses
+    from haca3_bids.reports.intervals import intervals
 
     def estimates(key: str) -> dict[str, dict[str, tuple[float, float, float]]]:
         found: dict[str, dict[str, tuple[float, float, float]]] = {}
@@ -174,7 +175,7 @@ def _drawings(data: Mapping[tuple[str, str], Course], rows: Sequence[Mapping[str
         Drawing("Intraclass correlation", intervals(estimates("icc"), "ICC"), caption="Bars are 95 % intervals."),
         Drawing(
             "Residual variance",
-            intervals(estimates("residual_variance"), "variance", lowest=0),
+            intervals(estimates("residual_variance"), "variance", limits=(0, None)),
             caption="Bars are 95 % intervals.",
         ),
     ]

@@ -1,4 +1,4 @@
-"""Charts of a longitudinal measurement: every subject over time, and the numbers of the model with their intervals."""
+"""Charts of a longitudinal measurement: every subject over time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from matplotlib.axes import Axes
 from haca3_bids.reports.charts import COLOURS, panels, svg
 
 Course = tuple[Sequence[str], Sequence[float], Sequence[float]]  # subjects, times and values of all sessions
-Estimates = Mapping[str, tuple[float, float, float]]  # method -> estimate, low, high
 
 
 def courses(data: Mapping[tuple[str, str], Course], time: str) -> bytes:
@@ -30,16 +29,3 @@ def _same_limits(axes: Sequence[Axes]) -> None:
     limits = np.array([panel.get_ylim() for panel in axes])
     for panel in axes:
         panel.set_ylim(limits[:, 0].min(), limits[:, 1].max())
-
-
-def intervals(data: Mapping[str, Estimates], label: str, *, lowest: float | None = None) -> bytes:
-    """One panel for each measurement: an estimate with its interval for each method; the axis begins at ``lowest``."""
-    figure, axes = panels(list(data), label)
-    for panel, estimates in zip(axes, data.values(), strict=True):
-        for place, (value, low, high) in enumerate(estimates.values()):
-            panel.vlines(place, low, high, color=COLOURS[place % len(COLOURS)], linewidth=2)
-            panel.scatter([place], [value], s=28, color=COLOURS[place % len(COLOURS)], zorder=2)
-        panel.set_ylim(bottom=lowest)
-        panel.set_xlim(-0.5, len(estimates) - 0.5)
-        panel.set_xticks(range(len(estimates)), list(estimates))
-    return svg(figure)
