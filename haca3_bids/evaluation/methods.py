@@ -1,7 +1,7 @@
 """Methods side by side: means over people, and paired tests of one method against another.
 
-A row tells of one image: ``participant_id``, ``contrast``, ``method``, and a number for each measure. A person with
-several images counts once, with their mean.
+A row tells of one image: ``participant_id``, ``method``, the columns ``by`` which rows are kept apart, such as
+``contrast``, and a number for each measure. A person with several images counts once, with their mean.
 """
 
 from __future__ import annotations
@@ -12,52 +12,57 @@ from haca3_bids.evaluation.travelling import paired
 
 Cell = float | int | str | None
 Row = Mapping[str, Cell]
+Group = tuple[Cell, ...]  # the values of the columns ``by``
+BY = ("contrast",)
 
 
-def methods_of(rows: Sequence[Row]) -> dict[str, list[str]]:
-    """Contrast -> its methods, in the order in which they come."""
-    found: dict[str, list[str]] = {}
+def methods_of(rows: Sequence[Row], by: Sequence[str] = BY) -> dict[Group, list[str]]:
+    """The methods of every group, in the order in which they come."""
+    found: dict[Group, list[str]] = {}
     for row in rows:
-        methods = found.setdefault(str(row["contrast"]), [])
+        methods = found.setdefault(tuple(row[key] for key in by), [])
         if row["method"] not in methods:
             methods.append(str(row["method"]))
     return found
 
 
-def person_means(rows: Sequence[Row], contrast: str, method: str, measure: str) -> dict[str, float]:
-    """Person -> mean of a measure over his images."""
+def person_means(
+    rows: Sequence[Row], group: Group, method: str, measure: str, by: Sequence[str] = BY
+) -> dict[str, float]:
+    """Person -> mean of a measure over the images of a method in a group, as far as it is known."""
     values: dict[str, list[float]] = {}
     for row in rows:
-        value = row[measure]
-        if (row["contrast"], row["method"]) == (contrast, method) and isinstance(value, float):
+        value = row.get(measure)
+        if tuple(row[key] for key in by) == group and row["method"] == method and isinstance(value, float):
             values.setdefault(str(row["participant_id"]), []).append(value)
     return {person: sum(own) / len(own) for person, own in values.items()}
 
 
-def mean_rows(rows: Sequence[Row], measures: Collection[str]) -> Iterator[dict[str, Cell]]:
-    """The mean over people of every measure, for each contrast and method."""
-    for contrast, methods in methods_of(rows).items():
+def mean_rows(rows: Sequence[Row], measures: Collection[str], by: Sequence[str] = BY) -> Iterator[dict[str, Cell]]:
+    """The mean over people of every measure that is known, for each group and method."""
+    for group, methods in methods_of(rows, by).items():
         for method in methods:
-            row: dict[str, Cell] = {"contrast": contrast, "method": method}
+            row: dict[str, Cell] = dict(zip(by, group, strict=True)) | {"method": method}
             for measure in measures:
-                values = list(person_means(rows, contrast, method, measure).values())
-                row |= {"people": len(values), measure: sum(values) / len(values) if values else None}
+                values = list(person_means(rows, group, method, measure, by).values())
+                if values:
+                    row |= {"people": len(values), measure: sum(values) / len(values)}
             yield row
 
 
 def difference_rows(
-    rows: Sequence[Row], measures: Collection[str], simple: Collection[str]
+    rows: Sequence[Row], measures: Collection[str], simple: Collection[str] = (), by: Sequence[str] = BY
 ) -> Iterator[dict[str, Cell]]:
-    """Every method against those before it; ``simple`` methods against the first only.
+    """Every method against those before it in its group; ``simple`` methods against the first only.
 
     ``difference_<measure>`` is method minus baseline, ``p_<measure>`` that of Wilcoxon's signed rank test.
     """
-    for contrast, methods in methods_of(rows).items():
+    for group, methods in methods_of(rows, by).items():
         for place, method in enumerate(methods):
             for baseline in methods[: min(place, 1) if method in simple else place]:
-                row: dict[str, Cell] = {"contrast": contrast, "method": method, "baseline": baseline}
+                row: dict[str, Cell] = dict(zip(by, group, strict=True)) | {"method": method, "baseline": baseline}
                 for measure in measures:
-                    one, other = (person_means(rows, contrast, name, measure) for name in (method, baseline))
+                    one, other = (person_means(rows, group, name, measure, by) for name in (method, baseline))
                     if set(one) & set(other):
                         found = paired(one, other)
                         row |= {"people": found.people, f"p_{measure}": found.p}

@@ -175,10 +175,10 @@ def test_without_the_package_its_baselines_are_left_out_and_the_reader_is_told(c
     ],
 )
 def test_what_cannot_be_compared_is_a_sentence(arguments, code, sentence, cohort, capsys, monkeypatch) -> None:
-    from haca3_bids.cli.evaluate import brains
+    from haca3_bids.cli.evaluate import given
 
     monkeypatch.chdir(cohort)
-    monkeypatch.setattr(brains, "_template_brain", lambda space: Volume(np.ones((9, 9, 9), np.float32), AFFINE))
+    monkeypatch.setattr(given, "_template_brain", lambda space: Volume(np.ones((9, 9, 9), np.float32), AFFINE))
     assert run(*arguments) == code
     assert sentence in capsys.readouterr().err
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from haca3_bids.cli.evaluate.brains import add_brain, brain_in_words, brain_of
+from haca3_bids.cli.evaluate.given import add_brain, brain_in_words, brain_of
 from haca3_bids.cli.evaluate.inputs import bad_input
 from haca3_bids.cli.evaluate.pairs import BEFORE, Pair, choose
 from haca3_bids.errors import BadInput
@@ -118,6 +118,7 @@ class _Seen:
 
     rows: list[dict[str, Value]] = field(default_factory=list)
     shown: dict[str, dict[str, Volume]] = field(default_factory=dict)  # contrast -> images of the first pair
+    heads: dict[Path, Mask] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)  # why a baseline is missing, and where first
 
 
@@ -150,17 +151,25 @@ def run(args: argparse.Namespace) -> Findings:
             "Paired differences over subjects: each method minus its baseline.",
         ),
     }
-    return Findings(choice.sentence, tables, _drawings(seen), notes)
+    return Findings(choice.sentence, tables, _drawings(seen) if args.out else (), notes)
+
+
+def _head(path: Path, image: Volume, seen: _Seen) -> Mask:
+    """The head in an image, found once."""
+    from haca3_bids.intensity.background import head_mask
+
+    if path not in seen.heads:
+        seen.heads[path] = head_mask(image.data)
+    return seen.heads[path]
 
 
 def _measure(pair: Pair, args: argparse.Namespace, seen: _Seen) -> None:
     """The rows of one pair of sessions, for every method."""
     from haca3_bids.evaluation.similarity import fitted
-    from haca3_bids.intensity.background import head_mask
     from haca3_bids.volumes.volume import load_volume
 
     reference = load_volume(pair.reference.path)
-    head = head_mask(reference.data)
+    head = _head(pair.reference.path, reference, seen)
     brain = brain_of(pair.reference, reference, args.brain) & head
     about: dict[str, Value] = {
         "participant_id": pair.scan.participant,
@@ -209,13 +218,12 @@ def _baselines(pair: Pair, scan: Volume, head: Mask, brain: Mask, seen: _Seen) -
     """The scan with the intensities of the guide, by histogram matching and by normalizations."""
     from haca3_bids.evaluation import normalization
     from haca3_bids.evaluation.histogram import matched
-    from haca3_bids.intensity.background import head_mask
     from haca3_bids.volumes.volume import load_volume
 
     guide = load_volume(pair.guide.path)
     if not guide.has_grid_of(scan):
         raise BadInput(f"{pair.guide.path.name} does not share the grid of {pair.scan.path.name}.")
-    guide_head = head_mask(guide.data)
+    guide_head = _head(pair.guide.path, guide, seen)
     yield MATCHED, scan.with_data(matched(scan.data, head, guide.data, guide_head))
     for method in normalization.METHODS:
         try:
@@ -238,11 +246,11 @@ def _drawings(seen: _Seen) -> list[Drawing]:
         Drawing(f"{contrast}, one subject", svg(slices(images, AXIAL_MM)), caption="An axial slice of the first pair.")
         for contrast, images in seen.shown.items()
     ]
-    contrasts = methods_of(seen.rows)
+    groups = methods_of(seen.rows)
     for measure, words in MEASURES.items():
-        figure, axes = panels(list(contrasts), words)
-        for one, (contrast, methods) in zip(axes, contrasts.items(), strict=True):
-            own = {method: person_means(seen.rows, contrast, method, measure) for method in methods}
+        figure, axes = panels([str(contrast) for (contrast,) in groups], words)
+        for one, (group, methods) in zip(axes, groups.items(), strict=True):
+            own = {method: person_means(seen.rows, group, method, measure) for method in methods}
             people = list(dict.fromkeys(person for values in own.values() for person in values))
             dots(one, {name: [values.get(person) for person in people] for name, values in own.items()})
         caption = "One dot per subject, those of a subject joined; bars: medians."
