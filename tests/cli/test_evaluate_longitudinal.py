@@ -129,7 +129,7 @@ def people(path, ages=(50, 53)):
 
 
 def test_volumes_of_a_dataset_are_measured_before_and_after(dataset, tmp_path, capsys):
-    arguments = (dataset, "--people", people(tmp_path / "ages.tsv"), "--out", tmp_path / "found")
+    arguments = (dataset, "--people", people(tmp_path / "ages.tsv"), "--out", tmp_path / "found", "--draws", 99)
     model, _, volumes = tables(capsys, *arguments)
     assert [(row["measurement"], row["method"]) for row in model[:2]] == [("GM", "preproc"), ("GM", "haca3")]
     assert len(volumes) == 4 * 2 * 2

@@ -41,7 +41,7 @@ def rows():
 
 def test_probes_of_every_method_are_told(rows, tmp_path, capsys):
     path = write(tmp_path / "features.tsv", rows)
-    arguments = (path, "--method", "step", "--seeds", 1, "--permutations", 4, "--out", tmp_path / "out")
+    arguments = (path, "--method", "step", "--seeds", 1, "--permutations", 1, "--out", tmp_path / "out")
     (found,) = tables(capsys, *arguments)
     kinds = [(row["method"], row["probe"]) for row in found]
     assert kinds == [
@@ -50,7 +50,7 @@ def test_probes_of_every_method_are_told(rows, tmp_path, capsys):
     ]
     assert float(found[0]["accuracy"]) > 0.9
     assert float(found[0]["chance"]) == 0.5
-    assert float(found[0]["p"]) == 0.2 <= min(float(row["p"]) for row in found[2:])
+    assert {row["p"] for row in found} <= {"0.5", "1"}
     assert all(float(row["accuracy"]) < 0.8 for row in found[2:])
     assert (found[0]["images"], found[0]["subjects"]) == ("12", "12")
     assert (tmp_path / "out" / "site.html").exists()

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from haca3_bids.cli.evaluate import longitudinal, overlap, reliability, similarity, site, travelling
+from haca3_bids.cli.evaluate import lesions, longitudinal, overlap, reliability, similarity, site, travelling
 from haca3_bids.cli.evaluate.output import check_out, print_tables, write_findings
 from haca3_bids.records.findings import Column, Findings
 
@@ -38,6 +38,7 @@ EXPERIMENTS: Mapping[str, Experiment] = {
     "reliability": reliability,
     "longitudinal": longitudinal,
     "site": site,
+    "lesions": lesions,
 }
 
 

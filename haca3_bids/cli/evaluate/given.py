@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 TISSUES = {"CSF": ("CSF",), "GM": ("GM", "SGM"), "WM": ("WM", "L")}  # and the label- entities of their maps
 BIDS_LABELS = {"GM": 1, "WM": 2, "CSF": 3}  # of a dseg, as BIDS numbers tissues
+LESIONS = ("L", "lesion")  # label- entities of their masks
 MOST = 0.5  # of a voxel
 POSE = "from-MNI152NLin2009cSym_to-scanner_mode-image_xfm.json"
 
@@ -85,6 +86,18 @@ def tissues_of(image: TemplateImage, grid: Volume, folder: Path) -> Mapping[str,
         )
     numbers = np.rint(_on_grid(labels, image, grid, folder, order=0))
     return {tissue: numbers == BIDS_LABELS[tissue] for tissue in TISSUES}
+
+
+def lesions_of(image: TemplateImage, grid: Volume, folder: Path) -> NDArray[np.bool_]:
+    """The lesions of an image's session; BadInput where there is no mask."""
+    files = session_files(folder, image)
+    masks = [path for path in files if any(f"_label-{label}_mask." in path.name for label in LESIONS)]
+    if len(masks) != 1:
+        raise BadInput(
+            f"{folder.name} has {len(masks)} lesion masks of {image.session_name}.",
+            "It needs one label-L_mask or label-lesion_mask image in the space of the harmonized images.",
+        )
+    return _on_grid(masks, image, grid, folder) > MOST
 
 
 def session_files(folder: Path, image: TemplateImage) -> list[Path]:

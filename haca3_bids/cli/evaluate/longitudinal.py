@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from haca3_bids.cli.evaluate import volumes
-from haca3_bids.cli.evaluate.brains import add_brain
+from haca3_bids.cli.evaluate.given import add_brain
 from haca3_bids.cli.evaluate.inputs import Line, bad_input, number, read_table
 from haca3_bids.cli.evaluate.people import add_people
 from haca3_bids.errors import BadInput

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from haca3_bids.cli.evaluate import site_images
-from haca3_bids.cli.evaluate.brains import add_brain
+from haca3_bids.cli.evaluate.given import add_brain
 from haca3_bids.cli.evaluate.inputs import bad_input, number, read_table
 from haca3_bids.cli.evaluate.people import NO_VALUE, add_people
 from haca3_bids.errors import BadInput

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from haca3_bids.cli.evaluate.brains import brain_in_words, brain_of
+from haca3_bids.cli.evaluate.given import brain_in_words, brain_of
 from haca3_bids.cli.evaluate.inputs import bad_input
 from haca3_bids.cli.evaluate.people import read_people
 from haca3_bids.errors import BadInput
