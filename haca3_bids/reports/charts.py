@@ -61,8 +61,20 @@ def lines(axes: Axes, across: Sequence[float | str], curves: Points, xlabel: str
     axes.legend(frameon=False, fontsize=8)
 
 
-def slices(images: Mapping[str, Volume], axial_mm: float, columns: int = 5) -> Figure:
-    """The same axial slice of every image, each with its own grey scale, under its name."""
+def slices(
+    images: Mapping[str, Volume],
+    axial_mm: float | None = None,
+    columns: int = 5,
+    white: Mapping[str, float] | None = None,
+) -> Figure:
+    """The same axial slice of every image under its name, by default the middle one of the first.
+
+    ``white`` is the end of the grey scale of an image, if not its own.
+    """
+    if axial_mm is None:
+        first = next(iter(images.values()))
+        axial_mm = float((first.affine @ [*(np.array(first.shape) - 1) / 2, 1])[2])
+    ends = {name: white_end(image) for name, image in images.items()} | dict(white or {})
     pictures = {name: cut(image, "axial", axial_mm) for name, image in images.items()}
     columns = min(columns, len(pictures))
     rows = -(-len(pictures) // columns)
@@ -73,7 +85,7 @@ def slices(images: Mapping[str, Volume], axial_mm: float, columns: int = 5) -> F
         row, column = divmod(index, columns)
         box = (column / columns, 1 - (row + 1) / rows, 1 / columns, (1 - NAME_INCH / tile) / rows)
         axes = figure.add_axes(box)
-        axes.imshow(picture.pixels, cmap="gray", vmin=0, vmax=white_end(images[name]), origin="lower")
+        axes.imshow(picture.pixels, cmap="gray", vmin=0, vmax=ends[name], origin="lower")
         axes.set_title(name, color="#ced4da", fontsize=9, pad=4)
         axes.set_axis_off()
     return figure

@@ -90,7 +90,16 @@ def test_findings_are_written_as_table_dictionary_and_page(volumes, tmp_path, ca
     assert all(one["Description"] in html.unescape(page) for one in described.values())
     assert "haca3 evaluate reliability volumes.tsv --value grey --out found" in page
     assert str(tmp_path) not in page
+    assert "data:image/svg+xml" in page
     assert "http" not in page.replace("http-equiv", "")
+
+
+def test_the_pages_of_images_and_label_maps_show_them(head, tmp_path, capsys):
+    maps = [save(data, tmp_path / f"{name}.nii") for name, data in (("a", head > 500), ("b", head > 0), ("t", head))]
+    table(capsys, "overlap", *maps[:2], "--out", tmp_path)
+    table(capsys, "similarity", maps[1], "--truth", maps[2], "--out", tmp_path)
+    for name in ("overlap", "similarity"):
+        assert (tmp_path / f"{name}.html").read_text().count("data:image/svg+xml") == 1
 
 
 def test_a_place_that_cannot_be_written_to_is_told_before_anything_is_computed(tmp_path, capsys):

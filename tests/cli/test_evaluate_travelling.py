@@ -2,49 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from derivatives import AFFINE, SHAPE, ball, describe, name, save, tables
 
 from haca3_bids.cli import toolbox
 from haca3_bids.evaluation.histogram import matched
 from haca3_bids.evaluation.similarity import fitted
 from haca3_bids.intensity.background import head_mask
-from haca3_bids.volumes.volume import Volume, load_volume, save_volume
+from haca3_bids.volumes.volume import Volume, load_volume
 
 pytest.importorskip("intensity_normalization", reason="needs pip install intensity-normalization")
 
-SHAPE = (20, 22, 18)
-AFFINE = np.diag([-1.0, -1, 1, 1])
 NOISE = {"preproc": 0.20, "haca3": 0.05, "haca3B": 0.02}
-SPACE = "space-MNI152NLin2009cSym_res-1"
-
-
-def save(data: np.ndarray, path: Path, affine: np.ndarray = AFFINE) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_volume(Volume(np.asarray(data, np.float32), affine), path)
-    return path
-
-
-def name(root: Path, person: int, session: str, rest: str) -> Path:
-    stem = f"sub-{person}_ses-{session}"
-    return root / f"sub-{person}/ses-{session}/anat/{stem}_{SPACE}_{rest}.nii.gz"
-
-
-def ball(radius: float) -> np.ndarray:
-    return (
-        sum(((x - (n - 1) / 2) / r) ** 2 for x, n, r in zip(np.indices(SHAPE), SHAPE, (radius,) * 3, strict=True)) < 1
-    )
 
 
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three people at sites A and B; the fewer the noise, the more alike the images of a person."""
     root, rng = tmp_path_factory.mktemp("cohort"), np.random.default_rng(0)
-    (root / "derivatives").mkdir()
-    (root / "derivatives/dataset_description.json").write_text(json.dumps({"DatasetType": "derivative"}))
+    describe(root / "derivatives")
     for person in range(3):
         tissue = (rng.choice([300.0, 650.0, 1000.0], SHAPE, p=[0.2, 0.3, 0.5]) + rng.normal(0, 20, SHAPE)) * ball(8)
         for session in "AB":
@@ -61,20 +40,16 @@ def run(*arguments: object) -> int:
     return toolbox.main(["evaluate", "travelling", *map(str, arguments)])
 
 
-def tables(capsys: pytest.CaptureFixture[str], cohort: Path, *arguments: object) -> list[list[dict[str, str]]]:
+def found(capsys: pytest.CaptureFixture[str], cohort: Path, *arguments: object) -> list[list[dict[str, str]]]:
     assert run(cohort / "derivatives", "--brain", cohort / "masks", *arguments) == 0
-    found = []
-    for block in capsys.readouterr().out.strip().split("\n\n"):
-        names, *rows = (line.split("\t") for line in block.splitlines())
-        found.append([dict(zip(names, row, strict=True)) for row in rows])
-    return found
+    return tables(capsys.readouterr().out)
 
 
 ALL = ["unharmonized", "histogram matching", "Nyul", "WhiteStripe", "z-score", "harmonized"]
 
 
 def test_sessions_of_a_person_are_compared_before_and_after(cohort, capsys) -> None:
-    rows, means, tests = tables(capsys, cohort, "--after", "haca3", "--contrast", "T1w")
+    rows, means, tests = found(capsys, cohort, "--after", "haca3", "--contrast", "T1w")
     assert {(row["session_id"], row["reference_session_id"]) for row in rows} == {("ses-A", "ses-B")}
     assert [row["method"] for row in means] == ALL
     assert {row["people"] for row in means} == {"3"}
@@ -86,7 +61,7 @@ def test_sessions_of_a_person_are_compared_before_and_after(cohort, capsys) -> N
 
 
 def test_images_harmonized_to_a_session_are_compared_with_scans_at_its_site(cohort, capsys) -> None:
-    rows, *_ = tables(capsys, cohort, "--target", "sub-0_ses-B", "--after", "haca3B", "--contrast", "T1w")
+    rows, *_ = found(capsys, cohort, "--target", "sub-0_ses-B", "--after", "haca3B", "--contrast", "T1w")
     assert {row["participant_id"] for row in rows} == {"sub-1", "sub-2"}
     brain, root = ball(5), cohort / "derivatives"
     scan, truth, made, guide = (
@@ -102,9 +77,9 @@ def test_images_harmonized_to_a_session_are_compared_with_scans_at_its_site(coho
     for method, image in images.items():
         (row,) = (row for row in rows if (row["participant_id"], row["method"]) == ("sub-1", method))
         for place, mask in (("brain", brain & head), ("head", head)):
-            found = fitted(image, truth, mask, head)
-            assert float(row[f"psnr_{place}_db"]) == pytest.approx(found.psnr_db, rel=1e-3)
-            assert float(row[f"ssim_{place}"]) == pytest.approx(found.ssim, rel=1e-3)
+            expected = fitted(image, truth, mask, head)
+            assert float(row[f"psnr_{place}_db"]) == pytest.approx(expected.psnr_db, rel=1e-3)
+            assert float(row[f"ssim_{place}"]) == pytest.approx(expected.ssim, rel=1e-3)
 
 
 def test_any_folder_of_images_of_the_same_names_is_a_method(cohort, capsys, tmp_path) -> None:
@@ -113,7 +88,7 @@ def test_any_folder_of_images_of_the_same_names_is_a_method(cohort, capsys, tmp_
         for session in "AB":
             save(3 * exact, tmp_path / name(Path(), person, session, "desc-preproc_T1w").name)
     options = ("--after", "haca3", "haca3B", "--contrast", "T1w", "--method", f"other={tmp_path}")
-    _, means, tests = tables(capsys, cohort, *options)
+    _, means, tests = found(capsys, cohort, *options)
     assert [row["method"] for row in means] == [*ALL[:-1], "haca3", "haca3B", "other"]
     assert (means[-1]["people"], means[-1]["ssim_head"]) == ("2", "1")
     assert {row["baseline"] for row in tests if row["method"] == "other"} == {row["method"] for row in means[:-1]}
@@ -122,7 +97,7 @@ def test_any_folder_of_images_of_the_same_names_is_a_method(cohort, capsys, tmp_
 
 def test_all_contrasts_are_taken_and_the_page_shows_them(cohort, capsys, tmp_path) -> None:
     options = ("--target", "sub-0_ses-B", "--after", "haca3B", "--out", tmp_path)
-    rows, *_ = tables(capsys, cohort, *options)
+    rows, *_ = found(capsys, cohort, *options)
     t1w, t2w = (
         [float(row["psnr_head_db"]) for row in rows if (row["contrast"], row["method"]) == (contrast, "unharmonized")]
         for contrast in ("T1w", "T2w")
@@ -197,7 +172,7 @@ def test_images_that_cannot_be_compared_are_named(data, affine, sentence, cohort
 
 
 def test_people_with_one_session_are_no_travellers(tmp_path, capsys) -> None:
-    (tmp_path / "dataset_description.json").write_text('{"DatasetType": "derivative"}')
+    describe(tmp_path)
     for desc in ("preproc", "haca3"):
         save(ball(6), name(tmp_path, 1, "A", f"desc-{desc}_T1w"))
     assert run(tmp_path) == 65

@@ -8,7 +8,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from haca3_bids.cli.evaluate import lesions, longitudinal, overlap, reliability, similarity, site, travelling
+from haca3_bids.cli.evaluate import (
+    anatomy,
+    attention,
+    lesions,
+    longitudinal,
+    overlap,
+    reliability,
+    similarity,
+    site,
+    travelling,
+)
 from haca3_bids.cli.evaluate.output import check_out, print_tables, write_findings
 from haca3_bids.records.findings import Column, Findings
 
@@ -35,6 +45,8 @@ EXPERIMENTS: Mapping[str, Experiment] = {
     "similarity": similarity,
     "overlap": overlap,
     "travelling": travelling,
+    "anatomy": anatomy,
+    "attention": attention,
     "reliability": reliability,
     "longitudinal": longitudinal,
     "site": site,

@@ -44,7 +44,7 @@ def add_brain(parser: argparse.ArgumentParser) -> None:
 
 def brain_in_words(folder: Path | None) -> str:
     """Where the brain comes from."""
-    return "the template's brain mask" if folder is None else f"from the masks or maps in {folder.name}"
+    return "the template's brain mask" if folder is None else f"given by the masks or tissue maps in {folder.name}"
 
 
 def brain_of(image: TemplateImage, grid: Volume, folder: Path | None) -> NDArray[np.bool_]:
@@ -101,14 +101,21 @@ def lesions_of(image: TemplateImage, grid: Volume, folder: Path) -> NDArray[np.b
 
 
 def session_files(folder: Path, image: TemplateImage) -> list[Path]:
-    """The images of a session in another dataset, in the same space."""
+    """The images of a session in another dataset: in the same space, unless its own is known."""
     if not folder.is_dir():
         raise BadInput(f"{folder.name} is not a folder.", "Give a folder of derivatives.")
     found = [path for path in sorted(folder.glob(f"{image.participant}/**/*.nii*")) if path.name.endswith(NIFTI)]
-    wanted = {"ses": image.session.removeprefix("ses-"), "space": image.space}
+    wanted = {"ses": image.session.removeprefix("ses-")}
+    if _pose(folder, image) is None:
+        wanted["space"] = image.space
     return [
         path for path in found if all(parse_entities(path.name)[0].get(key, "") == own for key, own in wanted.items())
     ]
+
+
+def _pose(folder: Path, image: TemplateImage) -> Path | None:
+    """The position of the head in the scanner, which the truth of ``haca3 simulate`` has."""
+    return next(folder.glob(f"{image.participant}/**/{image.session_name}_{POSE}"), None)
 
 
 @cache
@@ -134,7 +141,7 @@ def _on_grid(
 
     first, *others = (load_volume(path, may_be_constant=True) for path in paths)
     whole = first.with_data(sum((other.data for other in others), first.data))
-    pose = next(folder.glob(f"{image.participant}/**/{image.session_name}_{POSE}"), None)
+    pose = _pose(folder, image)
     if pose is not None:
         return resample(whole, grid, _from_image_to_truth(image, pose), order=order).data
     if not whole.has_grid_of(grid):

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from haca3_bids.errors import BadInput
-from haca3_bids.records.findings import Column, Findings, Table
+from haca3_bids.records.findings import Column, Drawing, Findings, Table
+
+if TYPE_CHECKING:
+    from haca3_bids.volumes.volume import Volume
 
 HELP = "Dice coefficient of each label in two label maps"
 COLUMNS = {
@@ -46,6 +51,12 @@ def run(args: argparse.Namespace) -> Findings:
         {"label": label, "dice": value, "volume_ml": first[label], "other_volume_ml": second[label]}
         for label, value in found.items()
     ]
-    return Findings(
-        f"The labels of {names[0]} are compared with those of {names[1]}.", {"overlap": Table(COLUMNS["overlap"], rows)}
-    )
+    summary = f"The labels of {names[0]} are compared with those of {names[1]}."
+    drawings = [_drawing(dict(zip(names, (one, other), strict=True)))] if args.out else ()
+    return Findings(summary, {"overlap": Table(COLUMNS["overlap"], rows)}, drawings)
+
+
+def _drawing(maps: Mapping[str, Volume]) -> Drawing:
+    from haca3_bids.reports.charts import slices, svg
+
+    return Drawing("The label maps", svg(slices(maps)), caption="Axial slice in the middle.")

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
-from haca3_bids.bids.results import TemplateImage, by_file_name, images_of
+from haca3_bids.bids.results import TemplateImage
+from haca3_bids.cli.evaluate.selection import BEFORE, Selection, Sessions, in_words, select
 from haca3_bids.errors import BadInput
 
-BEFORE = "unharmonized"
-HARMONIZED = "harmonized"
-Sessions = Mapping[tuple[str, str], TemplateImage]  # (participant, session) -> image of one desc and contrast
+Three = tuple[TemplateImage, TemplateImage, TemplateImage]
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class Pair:
     scan: TemplateImage  # unharmonized
     reference: TemplateImage  # unharmonized, of the other session
     guide: TemplateImage  # whose intensities histogram matching and normalizations take
-    methods: Mapping[str, tuple[Path, Path]]
+    methods: Mapping[str, tuple[Path, Path]]  # unharmonized first
 
 
 @dataclass(frozen=True)
@@ -38,57 +37,28 @@ class Choice:
 
 def choose(args: argparse.Namespace) -> Choice:
     """The pairs that the command line asks for; BadInput where there are none."""
-    images = images_of(args.dataset)
-    contrasts = args.contrast or list(dict.fromkeys(image.contrast for image in images))
-    descs = args.after or [_only_harmonized(images, args.dataset)]
-    folders = {name: by_file_name(folder) for name, folder in args.method}
-    pairs: list[Pair] = []
-    for contrast in contrasts:
-        of = {desc: _sessions(images, desc, contrast) for desc in (args.before, *descs)}
-        both = _targeted(of[args.before], args) if args.target else _all_pairs(of[args.before])
-        pairs += [
-            Pair(contrast, scan, reference, guide, _methods(scan, reference, of, descs, folders, bool(args.target)))
-            for scan, reference, guide in both
-        ]
-    pairs = [pair for pair in pairs if any(name == HARMONIZED or name in descs for name in pair.methods)]
+    pairs = []
+    for selection in select(args):
+        scans = selection.scans
+        for scan, reference, guide in _targeted(scans, args.target) if args.target else _all_pairs(scans):
+            methods = _methods(selection, scan, reference, bool(args.target))
+            if set(methods) & set(selection.harmonized):
+                pairs.append(Pair(selection.contrast, scan, reference, guide, methods))
     if not pairs:
-        raise _nobody(args, descs)
+        raise _nobody(args)
     return Choice(pairs, _sentence(args), _missing(pairs))
 
 
-def _only_harmonized(images: Iterable[TemplateImage], dataset: Path) -> str:
-    found = sorted(
-        {image.desc for image in images if image.desc.startswith("haca3") and not image.desc.endswith("Std")}
-    )
-    if len(found) != 1:
-        known = ", ".join(found) or "none"
-        raise BadInput(
-            f"{dataset.resolve().name} has {len(found)} kinds of harmonized images ({known}).",
-            "Choose with --after DESC." if found else "Give the output folder of haca3-bids.",
-        )
-    return found[0]
-
-
-def _sessions(images: Iterable[TemplateImage], desc: str, contrast: str) -> Sessions:
-    return {
-        (image.participant, image.session): image
-        for image in images
-        if (image.desc, image.contrast) == (desc, contrast)
-    }
-
-
-def _all_pairs(scans: Sessions) -> Iterator[tuple[TemplateImage, TemplateImage, TemplateImage]]:
+def _all_pairs(scans: Sessions) -> Iterator[Three]:
     """Every pair of sessions of each person; the later one is the reference."""
     for one, other in combinations(sorted(scans), 2):
         if one[0] == other[0]:
             yield scans[one], scans[other], scans[other]
 
 
-def _targeted(
-    scans: Sessions, args: argparse.Namespace
-) -> Iterator[tuple[TemplateImage, TemplateImage, TemplateImage]]:
+def _targeted(scans: Sessions, target: str) -> Iterator[Three]:
     """Each session of everybody but the target's person, with the session of the same person at the target's site."""
-    person, _, label = args.target.partition("_")
+    person, _, label = target.partition("_")
     guide = scans.get((person, label))
     if guide is None:
         return
@@ -98,43 +68,25 @@ def _targeted(
 
 
 def _methods(
-    scan: TemplateImage,
-    reference: TemplateImage,
-    of: Mapping[str, Sessions],
-    descs: Sequence[str],
-    folders: Mapping[str, Mapping[str, Path]],
-    targeted: bool,
+    selection: Selection, scan: TemplateImage, reference: TemplateImage, targeted: bool
 ) -> dict[str, tuple[Path, Path]]:
     """The methods that have this pair: harmonized to a target, the image is to be like the unharmonized reference."""
-    found = {BEFORE: (scan.path, reference.path)}
-    here, there = (scan.participant, scan.session), (reference.participant, reference.session)
-    for desc in descs:
-        own = of[desc]
-        if here in own and (targeted or there in own):
-            other = reference.path if targeted else own[there].path
-            found[HARMONIZED if len(descs) == 1 else desc] = (own[here].path, other)
-    for name, files in folders.items():
-        names = [[of[desc][key].path.name for desc in descs if key in of[desc]] for key in (here, there)]
-        own_file, other_file = (
-            next((files[one] for one in (*known, image.path.name) if one in files), None)
-            for known, image in zip(names, (scan, reference), strict=True)
-        )
-        if own_file and (targeted or other_file):
-            found[name] = (own_file, reference.path if targeted or other_file is None else other_file)
-    return found
+    here, there = selection.files(scan), selection.files(reference)
+    if targeted:
+        return {name: (path, there[BEFORE]) for name, path in here.items()}
+    return {name: (path, there[name]) for name, path in here.items() if name in there}
 
 
-def _nobody(args: argparse.Namespace, descs: Sequence[str]) -> BadInput:
-    wanted = f"desc-{args.before} and desc-{' or desc-'.join(descs)} images"
+def _nobody(args: argparse.Namespace) -> BadInput:
     name = args.dataset.resolve().name
     if args.target:
         return BadInput(
             f"Nobody in {name} but the target's person has two sessions, one of them at the site of {args.target}, "
-            f"with {wanted}.",
+            f"with {in_words(args)}.",
             "Sessions at one site need the same session label, and at least one other person must have travelled.",
         )
     return BadInput(
-        f"{name} has nobody with two sessions that have {wanted}.",
+        f"{name} has nobody with two sessions that have {in_words(args)}.",
         "Give the output folder of haca3-bids, and --contrast, --before and --after as the files are called.",
     )
 

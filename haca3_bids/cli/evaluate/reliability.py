@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from haca3_bids.cli.evaluate.inputs import bad_input, number, read_table
 from haca3_bids.errors import BadInput
-from haca3_bids.records.findings import Column, Findings, Table
+from haca3_bids.records.findings import Column, Drawing, Findings, Table
 
 HELP = "intraclass correlation coefficients of a measurement"
 COLUMNS = {
@@ -48,7 +49,17 @@ def run(args: argparse.Namespace) -> Findings:
     missing = len(table) - len(whole)
     notes = [f"{missing} people lack a site and are left out."] if missing else []
     summary = f"Column {args.value} of {args.table.name}, measured in the same people at the sites {', '.join(sites)}."
-    return Findings(summary, {"reliability": Table(COLUMNS["reliability"], [row])}, notes=notes)
+    drawings = [_drawing(whole, sites, args.value)] if args.out else ()
+    return Findings(summary, {"reliability": Table(COLUMNS["reliability"], [row])}, drawings, notes)
+
+
+def _drawing(people: Mapping[str, Mapping[str, float]], sites: Sequence[str], value: str) -> Drawing:
+    from haca3_bids.reports.charts import dots, panels, svg
+
+    figure, (axes,) = panels([value], value)
+    dots(axes, {site: [values[site] for values in people.values()] for site in sites})
+    caption = "One dot per subject and site, those of a subject joined; bars: medians."
+    return Drawing(f"{value} by site", svg(figure), caption=caption)
 
 
 def _by_person(args: argparse.Namespace) -> dict[str, dict[str, float]]:

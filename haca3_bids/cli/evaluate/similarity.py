@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from haca3_bids.cli.evaluate.inputs import bad_input
 from haca3_bids.errors import BadInput
-from haca3_bids.records.findings import Column, Findings, Table
+from haca3_bids.records.findings import Column, Drawing, Findings, Table
+
+if TYPE_CHECKING:
+    from haca3_bids.volumes.volume import Volume
 
 HELP = "PSNR and SSIM of images and a reference on the same grid"
 COLUMNS = {
@@ -36,9 +41,9 @@ def run(args: argparse.Namespace) -> Findings:
 
     truth = load_volume(args.truth)
     mask = load_volume(args.mask, may_be_constant=True).data > 0.5 if args.mask else head_mask(truth.data)
-    rows = []
+    rows, images = [], {}
     for path in args.images:
-        image = load_volume(path)
+        image = images[path.name] = load_volume(path)
         if not image.has_grid_of(truth) or mask.shape != truth.shape:
             raise BadInput(f"{path.name} does not share the grid of {args.truth.name}.", "Resample one to the other.")
         with bad_input():
@@ -49,4 +54,12 @@ def run(args: argparse.Namespace) -> Findings:
         f"Each image is compared with {args.truth.name} within {where}, after both were divided by their 95th "
         "percentile there."
     )
-    return Findings(summary, {"similarity": Table(COLUMNS["similarity"], rows)}, notes=[f"SSIM: {SSIM_SETTINGS}."])
+    tables = {"similarity": Table(COLUMNS["similarity"], rows)}
+    drawings = [_drawing({args.truth.name: truth} | images)] if args.out else ()
+    return Findings(summary, tables, drawings, [f"SSIM: {SSIM_SETTINGS}."])
+
+
+def _drawing(images: Mapping[str, Volume]) -> Drawing:
+    from haca3_bids.reports.charts import slices, svg
+
+    return Drawing("The reference and the images", svg(slices(images)), caption="Axial slice in the middle.")

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from haca3_bids.cli.evaluate.comparison import BASELINE, CONTRAST, METHOD, PEOPLE, dot_charts, smallest_p, tested
 from haca3_bids.cli.evaluate.given import add_brain, brain_in_words, brain_of
 from haca3_bids.cli.evaluate.inputs import bad_input
-from haca3_bids.cli.evaluate.pairs import BEFORE, Pair, choose
+from haca3_bids.cli.evaluate.pairs import Pair, choose
+from haca3_bids.cli.evaluate.selection import add_selection
 from haca3_bids.errors import BadInput
 from haca3_bids.records.findings import Column, Drawing, Findings, Table, Value
-from haca3_bids.settings import CONTRASTS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,7 +35,6 @@ MEASURES = {  # column: short name
     "psnr_head_db": "PSNR, head (dB)",
     "ssim_head": "SSIM, head",
 }
-CONTRAST, METHOD = Column("contrast", "Contrast of the images"), Column("method", "Method that made the image")
 NUMBERS = tuple(
     Column(
         name,
@@ -54,47 +54,21 @@ COLUMNS = {
         METHOD,
         *NUMBERS,
     ),
-    "means": (CONTRAST, METHOD, Column("people", "Number of subjects"), *NUMBERS),
-    "tests": (
-        CONTRAST,
-        METHOD,
-        Column("baseline", "Method that it is compared with"),
-        Column("people", "Number of subjects that have both"),
-        *(
-            column
-            for name, words in MEASURES.items()
-            for column in (
-                Column(f"difference_{name}", f"{words}: mean difference, method minus baseline"),
-                Column(f"p_{name}", f"{words}: p of the two-sided Wilcoxon signed-rank test over subjects"),
-            )
-        ),
-    ),
+    "means": (CONTRAST, METHOD, PEOPLE, *NUMBERS),
+    "tests": (CONTRAST, METHOD, BASELINE, PEOPLE, *tested(MEASURES)),
 }
 AXIAL_MM = 12.0  # the slice that is shown
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The dataset, which images of it, and what stands beside them."""
-    parser.add_argument("dataset", type=Path, help="output folder of haca3-bids")
+    """The dataset, which images of it, and what they were harmonized to."""
+    add_selection(parser)
     parser.add_argument(
         "--target",
         type=_session,
         metavar="sub-X_ses-Y",
         help="session whose contrast the images were harmonized to; they are compared with the scans of the same "
         "subject in sessions of that name (default: sessions of a subject are compared with each other)",
-    )
-    parser.add_argument("--contrast", nargs="+", choices=CONTRASTS, help="contrasts to compare (default: all)")
-    parser.add_argument("--before", default="preproc", metavar="DESC", help="desc of images before (default: preproc)")
-    parser.add_argument(
-        "--after", nargs="+", metavar="DESC", help="desc of harmonized images (default: haca3..., if there is only one)"
-    )
-    parser.add_argument(
-        "--method",
-        action="append",
-        default=[],
-        type=_named_folder,
-        metavar="NAME=DIR",
-        help="images of another method with the same file names as the harmonized or preprocessed images; repeatable",
     )
     add_brain(parser)
 
@@ -103,13 +77,6 @@ def _session(text: str) -> str:
     if not re.fullmatch(r"sub-[A-Za-z0-9+]+_ses-[A-Za-z0-9+]+", text):
         raise argparse.ArgumentTypeError(f"{text} is not sub-X_ses-Y")
     return text
-
-
-def _named_folder(text: str) -> tuple[str, Path]:
-    name, equals, folder = text.partition("=")
-    if not equals or not name or not folder or name == BEFORE:
-        raise argparse.ArgumentTypeError(f"{text} is not NAME=DIR")
-    return name, Path(folder)
 
 
 @dataclass
@@ -135,10 +102,9 @@ def run(args: argparse.Namespace) -> Findings:
     notes = [
         f"The data range of PSNR and SSIM is the 95th percentile of the reference in the head. The head is found by "
         f"Otsu's method in the unharmonized reference; the brain is {brain_in_words(args.brain)}.",
-        "Histogram matching uses all of the head; Nyul, WhiteStripe and z-score use the brain and are extrapolated "
-        "outside it.",
-        f"With {people} subject{'s' * (people != 1)} no p can be smaller than {min(1.0, 2.0 ** (1 - people)):.2g}; p "
-        "is not corrected for multiple tests.",
+        "Histogram matching uses the whole head. Nyul, WhiteStripe and z-score use the brain and are extrapolated to "
+        "the rest of the head.",
+        smallest_p(people),
         *choice.notes,
         *(f"{method} {why}" for method, why in seen.failed.items()),
     ]
@@ -165,7 +131,7 @@ def _head(path: Path, image: Volume, seen: _Seen) -> Mask:
 
 def _measure(pair: Pair, args: argparse.Namespace, seen: _Seen) -> None:
     """The rows of one pair of sessions, for every method."""
-    from haca3_bids.evaluation.similarity import fitted
+    from haca3_bids.evaluation.similarity import best_factor, fitted
     from haca3_bids.volumes.volume import load_volume
 
     reference = load_volume(pair.reference.path)
@@ -187,7 +153,7 @@ def _measure(pair: Pair, args: argparse.Namespace, seen: _Seen) -> None:
             row |= {f"psnr_{place}_db": found.psnr_db, f"ssim_{place}": found.ssim}
         seen.rows.append(row)
         if keep:
-            first[method] = image
+            first[method] = image.with_data(image.data * best_factor(image.data[head], reference.data[head]))
     if keep:
         first["reference"] = reference
 
@@ -234,25 +200,16 @@ def _baselines(pair: Pair, scan: Volume, head: Mask, brain: Mask, seen: _Seen) -
         except ValueError as error:
             seen.failed.setdefault(method, f"has no image of {pair.scan.session_name}, {pair.contrast}: {error}.")
             continue
-        yield method, scan.with_data(made)
+        yield method, scan.with_data(made * head)
 
 
 def _drawings(seen: _Seen) -> list[Drawing]:
-    """One slice of the first pair in each contrast, then the measures of everybody."""
-    from haca3_bids.evaluation.methods import methods_of, person_means
-    from haca3_bids.reports.charts import dots, panels, slices, svg
+    """One slice of the first pair in each contrast, all with the same grey scale, then the measures of everybody."""
+    from haca3_bids.reports.charts import slices, svg
+    from haca3_bids.reports.planes import white_end
 
-    made = [
-        Drawing(f"{contrast}, one subject", svg(slices(images, AXIAL_MM)), caption="An axial slice of the first pair.")
-        for contrast, images in seen.shown.items()
-    ]
-    groups = methods_of(seen.rows)
-    for measure, words in MEASURES.items():
-        figure, axes = panels([str(contrast) for (contrast,) in groups], words)
-        for one, (group, methods) in zip(axes, groups.items(), strict=True):
-            own = {method: person_means(seen.rows, group, method, measure) for method in methods}
-            people = list(dict.fromkeys(person for values in own.values() for person in values))
-            dots(one, {name: [values.get(person) for person in people] for name, values in own.items()})
-        caption = "One dot per subject, those of a subject joined; bars: medians."
-        made.append(Drawing(words, svg(figure), caption=caption))
-    return made
+    made = []
+    for contrast, images in seen.shown.items():
+        figure = slices(images, AXIAL_MM, white=dict.fromkeys(images, white_end(images["reference"])))
+        made.append(Drawing(f"{contrast}, one subject", svg(figure), caption="An axial slice of the first pair."))
+    return [*made, *dot_charts(seen.rows, MEASURES)]
