@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from haca3_bids.cli.evaluate.given import brain_of, lesions_of
 from haca3_bids.cli.evaluate.inputs import bad_input
 from haca3_bids.cli.evaluate.people import read_people
+from haca3_bids.cli.evaluate.selection import add_two_descs, only_harmonized
 from haca3_bids.errors import BadInput
 from haca3_bids.settings import CONTRASTS
 
@@ -49,8 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--site", default="site", metavar="COLUMN", help="column with the site (default: site)")
     parser.add_argument("--contrast", nargs="+", choices=CONTRASTS, default=["T1w", "FLAIR"], help="default: T1w FLAIR")
     parser.add_argument("--trained-on", default="preproc", metavar="DESC", help="desc to train on (default: preproc)")
-    parser.add_argument("--before", default="preproc", metavar="DESC", help="desc of images before (default: preproc)")
-    parser.add_argument("--after", default="haca3", metavar="DESC", help="desc of images after (default: haca3)")
+    add_two_descs(parser)
 
 
 def visits(args: argparse.Namespace) -> list[Visit]:
@@ -60,9 +60,11 @@ def visits(args: argparse.Namespace) -> list[Visit]:
     from haca3_bids.bids.results import images_of
     from haca3_bids.volumes.volume import load_volume
 
-    people, descs = read_people(args.people, args.site), {args.trained_on, args.before, args.after}
+    people, everything = read_people(args.people, args.site), images_of(args.dataset)
+    args.after = args.after or only_harmonized(everything, args.dataset)
+    descs = {args.trained_on, args.before, args.after}
     found: dict[tuple[str, str], dict[str, dict[str, TemplateImage]]] = {}
-    for image in images_of(args.dataset):
+    for image in everything:
         if image.desc in descs and image.contrast in args.contrast:
             own = found.setdefault((image.participant, image.session), {}).setdefault(image.desc, {})
             own[image.contrast] = image

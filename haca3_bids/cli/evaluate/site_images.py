@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from haca3_bids.cli.evaluate.given import brain_in_words, brain_of
 from haca3_bids.cli.evaluate.inputs import bad_input
 from haca3_bids.cli.evaluate.people import read_people
+from haca3_bids.cli.evaluate.selection import add_two_descs, only_harmonized
 from haca3_bids.errors import BadInput
 from haca3_bids.settings import CONTRASTS
 
@@ -41,8 +42,7 @@ class Group:
 def add_arguments(parser: argparse._ActionsContainer) -> None:
     """Which images are looked at."""
     parser.add_argument("--contrast", nargs="+", choices=CONTRASTS, help="contrasts (default: all that there are)")
-    parser.add_argument("--before", default="preproc", metavar="DESC", help="desc of images before (default: preproc)")
-    parser.add_argument("--after", default="haca3", metavar="DESC", help="desc of images after (default: haca3)")
+    add_two_descs(parser)
 
 
 def groups(args: argparse.Namespace) -> list[Group]:
@@ -52,6 +52,7 @@ def groups(args: argparse.Namespace) -> list[Group]:
     from haca3_bids.bids.results import images_of
 
     people, images = read_people(args.people, args.site), images_of(args.input)
+    args.after = args.after or only_harmonized(images, args.input)
     found: list[Group] = []
     for contrast in args.contrast or [one for one in CONTRASTS if any(one == image.contrast for image in images)]:
         pairs = _pairs([image for image in images if image.contrast == contrast], (args.before, args.after))

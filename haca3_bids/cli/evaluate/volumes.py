@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from haca3_bids.cli.evaluate.given import brain_of
 from haca3_bids.cli.evaluate.inputs import Line, bad_input, number
 from haca3_bids.cli.evaluate.people import read_people
+from haca3_bids.cli.evaluate.selection import add_two_descs, only_harmonized
 from haca3_bids.errors import BadInput
 from haca3_bids.records.findings import Column, Table, Value
 from haca3_bids.settings import CONTRASTS
@@ -45,8 +46,7 @@ class Measured:
 def add_arguments(parser: argparse._ActionsContainer) -> None:
     """Which images are segmented."""
     parser.add_argument("--contrast", choices=CONTRASTS, default="T1w", help="images to segment (default: T1w)")
-    parser.add_argument("--before", default="preproc", metavar="DESC", help="desc of images before (default: preproc)")
-    parser.add_argument("--after", default="haca3", metavar="DESC", help="desc of images after (default: haca3)")
+    add_two_descs(parser)
 
 
 def measured(args: argparse.Namespace) -> Measured:
@@ -54,6 +54,7 @@ def measured(args: argparse.Namespace) -> Measured:
     from haca3_bids.bids.results import images_of
 
     people, images = read_people(args.people, "age"), images_of(args.input)
+    args.after = args.after or only_harmonized(images, args.input)
     found = {(one.participant, one.session, one.desc): one for one in images if one.contrast == args.contrast}
     descs = (args.before, args.after)
     sessions = [(who, when) for who, when, desc in found if desc == args.after and (who, when, args.before) in found]
