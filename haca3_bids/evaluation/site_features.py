@@ -1,4 +1,4 @@
-"""What is looked at in an image to tell its site: intensities, sharpness, and a coarse copy; and distances of sites."""
+"""Features by which the site of an image is identified, and distances between sites."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Can the site of an image be told? Classifiers, cross-validated by subject, before and after harmonization.
+"""Whether the site of an image can be identified: classifiers, cross-validated by subject.
 
 A classifier that was trained before harmonization and fails afterwards (frozen) does not show that the site is gone:
 one that is trained on harmonized images may still find it. Both are tried, and a small neural network, too.
@@ -45,7 +45,7 @@ class Design:
 
 @dataclass(frozen=True)
 class Guessed:
-    """How often the site was told. Balanced accuracy: the mean over sites of the share of its images."""
+    """How often the site was identified. Balanced accuracy: the mean over sites of the share of its images."""
 
     accuracy: float  # mean over seeds
     low: float  # 95 % interval (Clopper and Pearson); the sample size is the number of subjects

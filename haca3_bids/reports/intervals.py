@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from haca3_bids.reports.charts import COLOURS, panels, svg
+from haca3_bids.reports.charts import COLOURS, PANEL_INCH, panels, svg
 
 Estimates = Mapping[str, tuple[float, float, float]]  # name -> estimate, low, high
 
@@ -18,6 +18,8 @@ def intervals(
 ) -> bytes:
     """An SVG with one panel for each title: a dot with a bar for each estimate, and a dashed line at ``line``."""
     figure, axes = panels(list(data), label)
+    if len(data) == 1:
+        figure.set_size_inches(2 * PANEL_INCH[0], PANEL_INCH[1])
     for panel, estimates in zip(axes, data.values(), strict=True):
         for place, (value, low, high) in enumerate(estimates.values()):
             colour = COLOURS[place % len(COLOURS)]

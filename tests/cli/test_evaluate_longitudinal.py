@@ -118,6 +118,9 @@ def dataset(tmp_path, monkeypatch):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 image = 1000 * (tissue + noise * rng.standard_normal(SHAPE)) * (radius < 17)
                 save_volume(Volume(image.astype(np.float32), np.diag([1.0, 1, 1, 1])), path)
+            labels = np.select([radius < 4 - 0.3 * person, radius < white, radius < 16, radius < 17], [1, 4, 2, 1], 14)
+            stem = f"sub-{person}_ses-{session}_space-MNI152NLin2009cSym_res-1_desc-betaToT1w_dseg.nii.gz"
+            save_volume(Volume(labels.astype(np.float32), np.diag([1.0, 1, 1, 1])), path.with_name(stem))
     (out / "dataset_description.json").write_text('{"Name": "x", "BIDSVersion": "1.9.0", "DatasetType": "derivative"}')
     return out
 
@@ -138,6 +141,15 @@ def test_volumes_of_a_dataset_are_measured_before_and_after(dataset, tmp_path, c
     assert float(first["LatV"]) == pytest.approx(4 / 3 * np.pi * 4**3 / 1000, rel=0.15)
     again = tables(capsys, tmp_path / "found" / "longitudinal_volumes.tsv", "--value", "GM", "--method", "method")
     assert float(again[0][0]["icc"]) == pytest.approx(float(model[0]["icc"]), abs=1e-3)
+
+
+def test_anatomy_maps_are_measured_as_well(dataset, tmp_path, capsys):
+    arguments = (dataset, "--people", people(tmp_path / "ages.tsv"), "--anatomy-maps", "--draws", 9)
+    model, _, volumes = tables(capsys, *arguments)
+    assert [row["method"] for row in model[:3]] == ["preproc", "haca3", "beta"]
+    first = next(row for row in volumes if row["method"] == "beta")
+    assert float(first["WM"]) == pytest.approx(4 / 3 * np.pi * (12**3 - 4**3) / 1000, rel=0.02)
+    assert float(first["GM"]) == pytest.approx(4 / 3 * np.pi * (16**3 - 12**3) / 1000, rel=0.02)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ COLUMNS = {
         Column("icc", "Intraclass correlation: share of the variance, at a given age, that is between subjects"),
         Column("icc_low", f"Lower end {PERCENTILE}"),
         Column("icc_high", f"Upper end {PERCENTILE}"),
-        Column("residual_variance", "Variance that neither age nor subject explain, in squared units"),
+        Column("residual_variance", "Variance that neither age nor subject explains, in squared units"),
         Column("residual_variance_low", f"Lower end {PERCENTILE}"),
         Column("residual_variance_high", f"Upper end {PERCENTILE}"),
         Column("residual_percent", "Residual standard deviation in percent of the mean", "%"),
@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     table.add_argument("--value", nargs="+", default=[], metavar="COLUMN", help="columns with measurements")
     table.add_argument("--person", default="participant_id", metavar="COLUMN", help="default: participant_id")
     table.add_argument("--time", metavar="COLUMN", help="column with age or time in years (default: age, else years)")
-    table.add_argument("--method", metavar="COLUMN", help="column that tells methods apart; the first is the baseline")
+    table.add_argument("--method", metavar="COLUMN", help="column with the method; the first one is the baseline")
     dataset = parser.add_argument_group("dataset")
     volumes.add_arguments(dataset)
     add_people(dataset, "age")

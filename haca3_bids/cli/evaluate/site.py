@@ -1,4 +1,4 @@
-"""``haca3 evaluate site``: whether the site of an image can be told, before and after harmonization."""
+"""``haca3 evaluate site``: whether the site of an image can be identified, before and after harmonization."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from haca3_bids.cli.evaluate.site_images import Group
     from haca3_bids.evaluation.site_probe import Design, Guessed
 
-HELP = "whether the site of an image can be told by classifiers, before and after harmonization"
+HELP = "whether classifiers can identify the site of an image, before and after harmonization"
 WHICH = (
     Column("contrast", "Contrast of the images"),
-    Column("region", "Part of the images that is looked at"),
+    Column("region", "Part of the image that is used"),
     Column(
         "features",
-        "What is known of an image",
+        "What the classifier is given of an image",
         levels={
             "intensity": "percentiles of intensity and slope in the region",
             "image": "a coarse copy of the region, of which up to ten principal components are used",
@@ -44,7 +44,7 @@ COLUMNS = {
         Column("probe", "Classifier; cross-validated, no subject is in both parts", levels=PROBES),
         Column("images", "Number of images"),
         Column("subjects", "Number of subjects"),
-        Column("accuracy", "Balanced accuracy: share of the images of a site whose site was told, mean over sites"),
+        Column("accuracy", "Balanced accuracy: share of images assigned to their site, mean over sites and seeds"),
         Column("accuracy_low", "Lower end of the 95 % interval, whose sample size is the number of subjects"),
         Column("accuracy_high", "Upper end of that interval"),
         Column("lowest", "Lowest accuracy of a seed; seeds differ in the folds and the initial weights"),
@@ -80,7 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     table = parser.add_argument_group("table")
     table.add_argument("--value", nargs="+", default=[], metavar="COLUMN", help="features (default: all other columns)")
     table.add_argument("--person", default="participant_id", metavar="COLUMN", help="default: participant_id")
-    table.add_argument("--method", metavar="COLUMN", help="column that tells methods apart; the first is the baseline")
+    table.add_argument("--method", metavar="COLUMN", help="column with the method; the first one is the baseline")
     test = parser.add_argument_group("test")
     test.add_argument("--seeds", type=int, default=3, metavar="N", help="repetitions of each probe (default: 3)")
     test.add_argument("--permutations", type=int, default=99, metavar="N", help="of the test (default: 99)")
@@ -92,8 +92,9 @@ def run(args: argparse.Namespace) -> Findings:
     rows = [row for group in groups for row in _probes(group, args)]
     sites = sorted({site for group in groups for site in group.sites})
     summary = (
-        f"Classifiers guess the site ({', '.join(sites)}) of images of {args.input.resolve().name}. An accuracy above "
-        "chance shows that the site can still be told. One at chance shows only that these classifiers do not tell it."
+        f"Classifiers predict the site ({', '.join(sites)}) of images of {args.input.resolve().name}. An accuracy "
+        "above chance shows that the site can be identified. An accuracy at chance shows only that these classifiers "
+        "fail."
     )
     tables = {"site": Table(COLUMNS["site"], rows)}
     distances = [row for group in groups for row in _distances(group)]
@@ -202,7 +203,7 @@ def _drawing(rows: Sequence[Mapping[str, Value]]) -> Drawing:
         data.setdefault(title, {})[name] = value, low, high
     chance = float(rows[0]["chance"] or 0)
     return Drawing(
-        "Accuracy of telling the site",
+        "Accuracy of the classifiers",
         intervals(data, "balanced accuracy", limits=(-0.02, 1.02), line=chance),
         caption="Bars are 95 % intervals, the dashed line is chance.",
     )

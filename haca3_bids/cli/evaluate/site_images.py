@@ -1,4 +1,4 @@
-"""What is seen in the images of a dataset by who wants to tell their site."""
+"""The features of the images of a dataset by which their site is identified."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FEATURES = ("intensity", "image")
 
 @dataclass(frozen=True)
 class Group:
-    """Images that are told apart: one contrast and region, every method. Tables are (images, numbers) by method."""
+    """The images of one contrast, seen in one region, by every method. Tables are (images, numbers) by method."""
 
     about: Mapping[str, str]  # contrast and region
     sites: Sequence[str]

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from haca3_bids.bids.results import TemplateImage
     from haca3_bids.preprocessing.template import Template
 
+MAPS, LEVELS_OF_HACA3 = "beta", 5
 STRUCTURES = ("GM", "WM", "LatV")
 COLUMNS = (
     Column("participant_id", "Subject"),
     Column("session_id", "Session"),
-    Column("method", "desc entity of the image that was segmented"),
+    Column("method", "desc entity of the image that was segmented; beta: anatomy map of the mixture model"),
     Column("age", "Age at the session", "year"),
     Column("GM", "Grey matter, deep nuclei included", "ml"),
     Column("WM", "White matter", "ml"),
@@ -47,6 +48,11 @@ def add_arguments(parser: argparse._ActionsContainer) -> None:
     """Which images are segmented."""
     parser.add_argument("--contrast", choices=CONTRASTS, default="T1w", help="images to segment (default: T1w)")
     add_two_descs(parser)
+    parser.add_argument(
+        "--anatomy-maps",
+        action="store_true",
+        help="measure the anatomy maps of the mixture model as well (haca3-bids --extra-outputs beta)",
+    )
 
 
 def measured(args: argparse.Namespace) -> Measured:
@@ -71,7 +77,7 @@ def measured(args: argparse.Namespace) -> Measured:
         for pair, volumes in zip(own, _volumes(own, args), strict=True):
             session = pair[args.after].session
             about: dict[str, Value] = {"participant_id": who, "session_id": session, "age": ages[who, session]}
-            rows += [about | {"method": desc} | volumes[desc] for desc in descs]
+            rows += [{**about, "method": method, **own} for method, own in volumes.items()]
     lines = [{key: str(value) for key, value in row.items()} for row in rows]
     brain = "the template's brain, stretched to each subject" if args.brain is None else f"masks of {args.brain.name}"
     notes = [
@@ -100,8 +106,30 @@ def _volumes(
             with bad_input(image.path.name):
                 tissues = segmented(volume.data, mask, args.contrast)
             own[desc] = volumes_ml(tissues, ventricles, float(volume.zooms_mm.prod()))
+        if args.anatomy_maps:
+            own[MAPS] = volumes_ml(_anatomy(pair[args.after], args), ventricles, float(volume.zooms_mm.prod()))
         out.append(own)
     return out
+
+
+def _anatomy(image: TemplateImage, args: argparse.Namespace) -> NDArray[np.uint8]:
+    """Fluid, grey and white matter, lesions included, in the map that goes with a harmonized image."""
+    import numpy as np
+
+    from haca3_bids.evaluation.segmentation import CSF, GREY, WHITE
+    from haca3_bids.physics.tissues import TISSUES
+    from haca3_bids.volumes.volume import load_volume
+
+    target = args.after.removeprefix("haca3")
+    name = image.path.name.replace(f"_desc-{args.after}_{args.contrast}.", f"_desc-betaTo{args.contrast}{target}_dseg.")
+    labels = np.rint(load_volume(image.path.with_name(name), may_be_constant=True).data).astype(np.int64)
+    if labels.max() <= LEVELS_OF_HACA3:
+        raise BadInput(f"{name} has the levels of HACA3, which are no tissues.", "Leave --anatomy-maps out.")
+    kinds = {"csf": CSF, "grey": GREY, "deep_grey": GREY, "white": WHITE, "lesion": WHITE}
+    table = np.zeros(max(labels.max(), len(TISSUES)) + 1, np.uint8)
+    for tissue, kind in kinds.items():
+        table[1 + TISSUES.index(tissue)] = kind
+    return np.asarray(table[labels])
 
 
 def _regions(image: TemplateImage) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
