@@ -77,7 +77,7 @@ def measured(args: argparse.Namespace) -> Measured:
         for pair, volumes in zip(own, _volumes(own, args), strict=True):
             session = pair[args.after].session
             about: dict[str, Value] = {"participant_id": who, "session_id": session, "age": ages[who, session]}
-            rows += [{**about, "method": method, **own} for method, own in volumes.items()]
+            rows += [{**about, "method": method, **millilitres} for method, millilitres in volumes.items()]
     lines = [{key: str(value) for key, value in row.items()} for row in rows]
     brain = "the template's brain, stretched to each subject" if args.brain is None else f"masks of {args.brain.name}"
     notes = [
