@@ -85,7 +85,7 @@ def test_the_site_of_the_training_can_be_chosen(dataset, capsys, monkeypatch):
         (["--train-site", "C"], 65, "There is no site C"),
         (["--site", "group"], 65, "sub-0_ses-A has no group in sites.tsv"),
         (["--contrast", "T1w"], 65, "no session with T1w images"),
-        (["--lesions", "out"], 65, "out has 0 lesion masks of sub-0_ses-A"),
+        (["--lesions", "out"], 65, "out has no lesion mask of sub-0_ses-A"),
         (["--people", "one_site.tsv"], 65, "All sessions are of one site, A"),
         (["--people", "one_person.tsv"], 65, "Site A has one subject"),
         (["--patch", "40"], 64, "multiple of 16"),

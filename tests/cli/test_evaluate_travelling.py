@@ -82,6 +82,19 @@ def test_images_harmonized_to_a_session_are_compared_with_scans_at_its_site(coho
             assert float(row[f"ssim_{place}"]) == pytest.approx(expected.ssim, rel=1e-3)
 
 
+def test_lesions_of_both_sessions_are_left_out(cohort, capsys, tmp_path) -> None:
+    lesions = {"A": np.zeros(SHAPE), "B": np.zeros(SHAPE)}
+    lesions["A"][10], lesions["B"][:, 11] = 1, 1
+    for person, session in ((p, s) for p in range(3) for s in "AB"):
+        save(lesions[session], name(tmp_path, person, session, "label-lesion_mask"))
+    rows, *_ = found(capsys, cohort, "--after", "haca3", "--contrast", "T1w", "--exclude", tmp_path)
+    scan, truth = (load_volume(name(cohort / "derivatives", 0, session, "desc-preproc_T1w")).data for session in "AB")
+    head = head_mask(truth)
+    kept = ball(5) & head & (lesions["A"] + lesions["B"] == 0)
+    expected = fitted(scan, truth, kept, head)
+    assert float(rows[0]["psnr_brain_db"]) == pytest.approx(expected.psnr_db, rel=1e-3)
+
+
 def test_any_folder_of_images_of_the_same_names_is_a_method(cohort, capsys, tmp_path) -> None:
     for person in range(2):
         exact = load_volume(name(cohort / "derivatives", person, "B", "desc-preproc_T1w")).data
@@ -146,6 +159,7 @@ def test_without_the_package_its_baselines_are_left_out_and_the_reader_is_told(c
         (["derivatives", "--after", "haca3", "--method", "DIR"], 64, "is not NAME=DIR"),
         (["derivatives", "--after", "haca3", "--method", "x=none"], 65, "none is not a folder"),
         (["derivatives", "--after", "haca3", "--brain", "derivatives"], 65, "has no brain mask of sub-0_ses-B"),
+        (["derivatives", "--after", "haca3", "--brain", "masks", "--exclude", "masks"], 65, "no lesion mask of sub-0"),
         (["derivatives", "--after", "haca3"], 65, "not on the same grid"),  # the template's brain
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -18,9 +18,6 @@ from haca3_bids.errors import BadInput
 from haca3_bids.records.findings import Column, Drawing, Findings, Table, Value
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from haca3_bids.bids.results import TemplateImage
     from haca3_bids.evaluation.anatomy import Mask, Tissues
     from haca3_bids.volumes.box import Box
@@ -73,7 +70,7 @@ AXIAL_MM = 12.0  # the slice that is shown
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The dataset, which images of it, the truth and the brain."""
-    add_selection(parser)
+    add_selection(parser, ("T1w",))
     parser.add_argument(
         "--truth",
         type=Path,
@@ -83,7 +80,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "gives the brain",
     )
     add_brain(parser)
-    parser.set_defaults(contrast=["T1w"])
 
 
 @dataclass
@@ -92,7 +88,7 @@ class _Seen:
 
     rows: list[dict[str, Value]] = field(default_factory=list)
     retests: list[dict[str, Value]] = field(default_factory=list)
-    shown: dict[str, dict[str, Volume]] = field(default_factory=dict)  # contrast -> tissues of the first session
+    pictures: dict[str, Drawing] = field(default_factory=dict)  # contrast -> tissues of the first session
 
 
 def run(args: argparse.Namespace) -> Findings:
@@ -120,7 +116,7 @@ def run(args: argparse.Namespace) -> Findings:
     return Findings(
         _sentence(args),
         {name: table for name, table in tables.items() if table.rows},
-        _drawings(seen, everything) if args.out else (),
+        [*seen.pictures.values(), *dot_charts(everything, MEASURES, BY)] if args.out else (),
         _notes(args, seen),
     )
 
@@ -178,9 +174,7 @@ def _session(
     brain = brain_of(scan, grid, args.brain or args.truth)
     box, voxel_ml = bounding_box(brain, margin=1), float(grid.zooms_mm.prod()) / 1000
     truth = {name: mask[box] for name, mask in tissues_of(scan, grid, args.truth).items()} if args.truth else None
-    if truth and selection.contrast not in seen.shown:
-        true = {name: _whole(mask, grid.shape, box) for name, mask in truth.items()}
-        seen.shown[selection.contrast] = {"truth": grid.with_data(_numbered(true))}
+    shown = {"truth": _numbered(truth, grid, box)} if truth else {}
     about: dict[str, Value] = {"participant_id": scan.participant, "session_id": scan.session}
     for method, path in selection.files(scan).items():
         image = load_volume(path)
@@ -193,10 +187,10 @@ def _session(
         for name, mask in tissues.items():
             key = {"contrast": selection.contrast, "tissue": name, "method": method}
             seen.rows.append({**about, **key, "volume_ml": float(mask.sum()) * voxel_ml, **compared[name]})
-        whole = {name: _whole(mask, grid.shape, box) for name, mask in tissues.items()}
-        shown = seen.shown.setdefault(selection.contrast, {})
-        shown.setdefault(method, grid.with_data(_numbered(whole)))
-        yield method, whole
+        shown[method] = _numbered(tissues, grid, box)
+        yield method, {name: _whole(mask, grid.shape, box) for name, mask in tissues.items()}
+    if args.out and selection.contrast not in seen.pictures:
+        seen.pictures[selection.contrast] = _picture(scan, shown)
 
 
 def _whole(part: Mask, shape: tuple[int, ...], box: Box) -> Mask:
@@ -208,23 +202,19 @@ def _whole(part: Mask, shape: tuple[int, ...], box: Box) -> Mask:
     return mask
 
 
-def _numbered(tissues: Tissues) -> NDArray[np.uint8]:
+def _numbered(tissues: Tissues, grid: Volume, box: Box) -> Volume:
     """One image in which CSF is 1, GM 2 and WM 3."""
     import numpy as np
 
-    return np.select(list(tissues.values()), list(range(1, len(tissues) + 1))).astype(np.uint8)
+    numbers = np.zeros(grid.shape, np.uint8)
+    numbers[box] = np.select(list(tissues.values()), list(range(1, len(tissues) + 1)))
+    return grid.with_data(numbers)
 
 
-def _drawings(seen: _Seen, rows: list[dict[str, Value]]) -> list[Drawing]:
-    """One slice of the tissues in the first session, then the measures of everybody."""
+def _picture(scan: TemplateImage, images: Mapping[str, Volume]) -> Drawing:
+    """One slice of the tissues that every method leads to."""
     from haca3_bids.reports.charts import slices, svg
 
-    made = [
-        Drawing(
-            f"Tissues found in the {contrast}",
-            svg(slices(images, AXIAL_MM)),
-            caption="First session: fluid dark, grey matter grey, white matter white.",
-        )
-        for contrast, images in seen.shown.items()
-    ]
-    return [*made, *dot_charts(rows, MEASURES, BY)]
+    caption = f"An axial slice of {scan.session_name}: fluid dark grey, grey matter light grey, white matter white."
+    figure = slices(images, AXIAL_MM, white=dict.fromkeys(images, float(len(TISSUES))))
+    return Drawing(f"Tissues in the {scan.contrast}", svg(figure), caption=caption)

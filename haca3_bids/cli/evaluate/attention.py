@@ -122,7 +122,7 @@ class _Seen:
     """What accumulates from session to session."""
 
     rows: list[dict[str, Value]] = field(default_factory=list)
-    shown: dict[str, dict[str, Volume]] = field(default_factory=dict)  # artifact -> images of the first session
+    pictures: dict[str, Drawing] = field(default_factory=dict)  # artifact -> images of the first session
 
 
 def run(args: argparse.Namespace) -> Findings:
@@ -146,7 +146,8 @@ def run(args: argparse.Namespace) -> Findings:
         "multiplication by the factor that fits best; the data range is the 95th percentile in the head."
     ]
     tables = {"attention": Table(COLUMNS["attention"], seen.rows)}
-    return Findings(summary, tables, _drawings(seen) if args.out else (), notes)
+    drawings = [*_charts(seen.rows, args.artifact), *seen.pictures.values()] if args.out else ()
+    return Findings(summary, tables, drawings, notes)
 
 
 def _sessions(args: argparse.Namespace) -> list[dict[str, TemplateImage]]:
@@ -195,18 +196,19 @@ def _measure(
     }
     clean = trial.harmonized(sources[contrast])
     for artifact in args.artifact:
-        shown = seen.shown.setdefault(artifact, {})
-        is_first = not shown
+        shown: dict[str, Volume] = {}
         for level, (amount, how) in enumerate(_levels(artifact)):
             print(f"{files[contrast].session_name} {contrast}: {artifact} {amount:g}", file=sys.stderr)
             source = sources[contrast] if level == 0 else trial.worse(how)
             image = clean if level == 0 else trial.harmonized(source)
             found = _row(trial, source, image, clean if level else None)
             seen.rows.append({**about, "artifact": artifact, "level": level, "amount": amount, **found})
-            if is_first:
+            if args.out and artifact not in seen.pictures:
                 shown[f"{contrast}, {artifact} {amount:g}"] = source
                 shown[f"attention to it {amount:g}"] = image.attention_maps[contrast]
                 shown[f"harmonized {amount:g}"] = image.image
+        if shown:
+            seen.pictures[artifact] = _picture(artifact, shown)
 
 
 def _levels(artifact: str) -> Iterator[tuple[float, Imperfections]]:
@@ -237,35 +239,38 @@ def _badness(eta: Sequence[float], trial: _Trial) -> float:
     return eta[0] if len(eta) == 1 else math.dist(eta, trial.networks.checkpoint.references[trial.degraded].eta)
 
 
-def _drawings(seen: _Seen) -> list[Drawing]:
-    """Attention, eta and PSNR over the levels, then slices of the first session."""
-    from haca3_bids.reports.charts import lines, panels, slices, svg
+def _charts(rows: Sequence[Mapping[str, Value]], artifacts: Sequence[str]) -> Iterator[Drawing]:
+    """Attention, eta and PSNR over the levels of every artifact."""
+    from haca3_bids.reports.charts import lines, panels, svg
 
-    sources = [contrast for contrast in CONTRASTS if any(f"attention_{contrast}" in row for row in seen.rows)]
+    sources = [contrast for contrast in CONTRASTS if any(f"attention_{contrast}" in row for row in rows)]
     charts = {
         "Attention in the brain": {contrast: f"attention_{contrast}" for contrast in sources},
         "Eta of the degraded source": {"eta": "eta"},
         "PSNR in the brain (dB)": {"degraded source": "psnr_source_db", "harmonized image": "psnr_db"},
     }
-    made = []
     for title, curves in charts.items():
-        figure, axes = panels(list(seen.shown), title, columns=3)
-        for one, artifact in zip(axes, seen.shown, strict=True):
+        figure, axes = panels(artifacts, title, columns=3)
+        for one, artifact in zip(axes, artifacts, strict=True):
+            own = [row for row in rows if row["artifact"] == artifact]
             across = [amount for amount, _ in _levels(artifact)]
-            lines(one, across, {name: _means(seen, artifact, column) for name, column in curves.items()}, artifact)
-        made.append(Drawing(title, svg(figure), caption="Mean over sessions; 0 is the source as scanned."))
-    for artifact, images in seen.shown.items():
-        white = {name: 1.0 for name in images if name.startswith("attention")}
-        figure = slices(images, AXIAL_MM, columns=3, white=white)
-        made.append(Drawing(f"{artifact.capitalize()}, first session", svg(figure), caption="Attention: white is 1."))
-    return made
+            lines(one, across, {name: _means(own, column) for name, column in curves.items()}, artifact)
+        yield Drawing(title, svg(figure), caption="Mean over sessions; 0 is the source as scanned.")
 
 
-def _means(seen: _Seen, artifact: str, column: str) -> list[float | None]:
+def _means(rows: Sequence[Mapping[str, Value]], column: str) -> list[float | None]:
     """The mean of a column over sessions at every level; None where no session has it."""
     levels: dict[Value, list[float]] = {}
-    for row in seen.rows:
-        if row["artifact"] == artifact:
-            value = row.get(column)
-            levels.setdefault(row["level"], []).extend([value] if isinstance(value, float) else [])
+    for row in rows:
+        value = row.get(column)
+        levels.setdefault(row["level"], []).extend([value] if isinstance(value, float) else [])
     return [sum(values) / len(values) if values else None for values in levels.values()]
+
+
+def _picture(artifact: str, images: Mapping[str, Volume]) -> Drawing:
+    """A row for every level: the source, the attention to it, and the harmonized image."""
+    from haca3_bids.reports.charts import slices, svg
+
+    white = {name: 1.0 for name in images if name.startswith("attention")}
+    figure = slices(images, AXIAL_MM, columns=3, white=white)
+    return Drawing(f"{artifact.capitalize()}, first session", svg(figure), caption="Attention: white is 1.")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 TISSUES = {"CSF": ("CSF",), "GM": ("GM", "SGM"), "WM": ("WM", "L")}  # and the label- entities of their maps
 BIDS_LABELS = {"GM": 1, "WM": 2, "CSF": 3}  # of a dseg, as BIDS numbers tissues
-LESIONS = ("L", "lesion")  # label- entities of their masks
+LESIONS = ("label-L_mask", "label-lesion_mask", "desc-lesion_mask")  # ends of the names of lesion masks
 MOST = 0.5  # of a voxel
 POSE = "from-MNI152NLin2009cSym_to-scanner_mode-image_xfm.json"
 
@@ -88,16 +88,20 @@ def tissues_of(image: TemplateImage, grid: Volume, folder: Path) -> Mapping[str,
     return {tissue: numbers == BIDS_LABELS[tissue] for tissue in TISSUES}
 
 
-def lesions_of(image: TemplateImage, grid: Volume, folder: Path) -> NDArray[np.bool_]:
-    """The lesions of an image's session; BadInput where there is no mask."""
-    files = session_files(folder, image)
-    masks = [path for path in files if any(f"_label-{label}_mask." in path.name for label in LESIONS)]
-    if len(masks) != 1:
-        raise BadInput(
-            f"{folder.name} has {len(masks)} lesion masks of {image.session_name}.",
-            "It needs one label-L_mask or label-lesion_mask image in the space of the harmonized images.",
-        )
-    return _on_grid(masks, image, grid, folder) > MOST
+def lesions_of(images: Sequence[TemplateImage], grid: Volume, folder: Path) -> NDArray[np.bool_]:
+    """The lesions of several sessions together; BadInput where none of them has a mask."""
+    import numpy as np
+
+    found = [
+        _on_grid([path], image, grid, folder) > MOST
+        for image in images
+        for path in session_files(folder, image)
+        if path.name.partition(".")[0].endswith(LESIONS)
+    ]
+    if not found:
+        names = " or ".join(image.session_name for image in images)
+        raise BadInput(f"{folder.name} has no lesion mask of {names}.", f"Its name must end in {' or '.join(LESIONS)}.")
+    return np.asarray(np.logical_or.reduce(found), np.bool_)
 
 
 def session_files(folder: Path, image: TemplateImage) -> list[Path]:

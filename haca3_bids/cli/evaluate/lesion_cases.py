@@ -44,8 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="DIR",
-        help="derivatives with the lesions of each session (label-L_mask or label-lesion_mask) on the grid of the "
-        "images, or the truth of haca3 simulate",
+        help="derivatives with the lesions of each session (label-L_mask, label-lesion_mask or desc-lesion_mask) "
+        "on the grid of the images, or the truth of haca3 simulate",
     )
     parser.add_argument("--site", default="site", metavar="COLUMN", help="column with the site (default: site)")
     parser.add_argument("--contrast", nargs="+", choices=CONTRASTS, default=["T1w", "FLAIR"], help="default: T1w FLAIR")
@@ -132,4 +132,4 @@ def _loaded(
                 f"{image.path.name} and {images[0].path.name} do not share a grid.", "Resample one to the other."
             )
     brain = brain_of(images[0], volumes[0], args.brain)
-    return volumes, brain, lesions_of(images[0], volumes[0], args.lesions)
+    return volumes, brain, lesions_of([images[0]], volumes[0], args.lesions)

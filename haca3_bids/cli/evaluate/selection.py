@@ -16,10 +16,17 @@ Key = tuple[str, str]  # participant and session
 Sessions = Mapping[Key, TemplateImage]
 
 
-def add_selection(parser: argparse.ArgumentParser) -> None:
-    """The dataset, which images of it, and other methods."""
+def add_selection(parser: argparse.ArgumentParser, contrasts: Sequence[str] = ()) -> None:
+    """The dataset, which images of it (all ``contrasts`` that there are, unless some are named), and other methods."""
+    usual = " ".join(contrasts) or "all"
     parser.add_argument("dataset", type=Path, help="output folder of haca3-bids")
-    parser.add_argument("--contrast", nargs="+", choices=CONTRASTS, help="contrasts to compare (default: all)")
+    parser.add_argument(
+        "--contrast",
+        nargs="+",
+        choices=CONTRASTS,
+        default=list(contrasts),
+        help=f"contrasts to compare (default: {usual})",
+    )
     parser.add_argument("--before", default="preproc", metavar="DESC", help="desc of images before (default: preproc)")
     parser.add_argument(
         "--after", nargs="+", metavar="DESC", help="desc of harmonized images (default: haca3..., if there is only one)"

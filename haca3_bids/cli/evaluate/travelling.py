@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from haca3_bids.cli.evaluate.comparison import BASELINE, CONTRAST, METHOD, PEOPLE, dot_charts, smallest_p, tested
-from haca3_bids.cli.evaluate.given import add_brain, brain_in_words, brain_of
+from haca3_bids.cli.evaluate.given import add_brain, brain_in_words, brain_of, lesions_of
 from haca3_bids.cli.evaluate.inputs import bad_input
 from haca3_bids.cli.evaluate.pairs import Pair, choose
 from haca3_bids.cli.evaluate.selection import add_selection
@@ -71,6 +71,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "subject in sessions of that name (default: sessions of a subject are compared with each other)",
     )
     add_brain(parser)
+    parser.add_argument(
+        "--exclude",
+        type=Path,
+        metavar="DIR",
+        help="derivatives with lesion masks (label-L_mask, label-lesion_mask or desc-lesion_mask), which are left out",
+    )
 
 
 def _session(text: str) -> str:
@@ -84,20 +90,20 @@ class _Seen:
     """What accumulates from pair to pair."""
 
     rows: list[dict[str, Value]] = field(default_factory=list)
-    shown: dict[str, dict[str, Volume]] = field(default_factory=dict)  # contrast -> images of the first pair
+    pictures: dict[str, Drawing] = field(default_factory=dict)  # contrast -> images of the first pair
     heads: dict[Path, Mask] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)  # why a baseline is missing, and where first
 
 
 def run(args: argparse.Namespace) -> Findings:
     """Rows per subject and method, means, and tests of all methods against the scans and of the last against all."""
+    from haca3_bids.evaluation.methods import difference_rows, mean_rows
+    from haca3_bids.evaluation.normalization import METHODS
+
     choice, seen = choose(args), _Seen()
     for number, pair in enumerate(choice.pairs, start=1):
         print(f"{number} of {len(choice.pairs)}: {pair.scan.session_name} {pair.contrast}", file=sys.stderr)
         _measure(pair, args, seen)
-    from haca3_bids.evaluation.methods import difference_rows, mean_rows
-    from haca3_bids.evaluation.normalization import METHODS
-
     people = len({row["participant_id"] for row in seen.rows})
     notes = [
         f"The data range of PSNR and SSIM is the 95th percentile of the reference in the head. The head is found by "
@@ -105,6 +111,7 @@ def run(args: argparse.Namespace) -> Findings:
         "Histogram matching uses the whole head. Nyul, WhiteStripe and z-score use the brain and are extrapolated to "
         "the rest of the head.",
         smallest_p(people),
+        *([f"The lesions in {args.exclude.name} are left out of brain and head."] if args.exclude else []),
         *choice.notes,
         *(f"{method} {why}" for method, why in seen.failed.items()),
     ]
@@ -117,7 +124,8 @@ def run(args: argparse.Namespace) -> Findings:
             "Paired differences over subjects: each method minus its baseline.",
         ),
     }
-    return Findings(choice.sentence, tables, _drawings(seen) if args.out else (), notes)
+    drawings = [*seen.pictures.values(), *dot_charts(seen.rows, MEASURES)] if args.out else ()
+    return Findings(choice.sentence, tables, drawings, notes)
 
 
 def _head(path: Path, image: Volume, seen: _Seen) -> Mask:
@@ -137,29 +145,29 @@ def _measure(pair: Pair, args: argparse.Namespace, seen: _Seen) -> None:
     reference = load_volume(pair.reference.path)
     head = _head(pair.reference.path, reference, seen)
     brain = brain_of(pair.reference, reference, args.brain) & head
+    kept = ~lesions_of((pair.scan, pair.reference), reference, args.exclude) if args.exclude else head
     about: dict[str, Value] = {
         "participant_id": pair.scan.participant,
         "session_id": pair.scan.session,
         "reference_session_id": pair.reference.session,
         "contrast": pair.contrast,
     }
-    first = seen.shown.setdefault(pair.contrast, {})
-    keep = not first
-    for method, image, truth in _images(pair, reference, head, brain, seen):
+    shown = {"reference": reference} if args.out and pair.contrast not in seen.pictures else {}
+    for method, image, truth in _images(pair, reference, head, brain, args, seen):
         row = about | {"method": method}
         for place, mask in zip(PLACES, (brain, head), strict=True):
             with bad_input():
-                found = fitted(image.data, truth.data, mask, head)
+                found = fitted(image.data, truth.data, mask & kept, head)
             row |= {f"psnr_{place}_db": found.psnr_db, f"ssim_{place}": found.ssim}
         seen.rows.append(row)
-        if keep:
-            first[method] = image.with_data(image.data * best_factor(image.data[head], reference.data[head]))
-    if keep:
-        first["reference"] = reference
+        if shown:
+            shown[method] = image.with_data(image.data * best_factor(image.data[head], reference.data[head]))
+    if shown:
+        seen.pictures[pair.contrast] = _picture(pair.contrast, shown)
 
 
 def _images(
-    pair: Pair, reference: Volume, head: Mask, brain: Mask, seen: _Seen
+    pair: Pair, reference: Volume, head: Mask, brain: Mask, args: argparse.Namespace, seen: _Seen
 ) -> Iterator[tuple[str, Volume, Volume]]:
     """Every method with its image and the image that it shall be like; BadInput where grids differ."""
     from haca3_bids.volumes.volume import load_volume
@@ -176,11 +184,13 @@ def _images(
         yield name, image, truth
         if scan is None:  # the first is unharmonized; the baselines that are made from it follow
             scan = image
-            for baseline, made in _baselines(pair, scan, head, brain, seen):
+            for baseline, made in _baselines(pair, scan, head, brain, args, seen):
                 yield baseline, made, reference
 
 
-def _baselines(pair: Pair, scan: Volume, head: Mask, brain: Mask, seen: _Seen) -> Iterator[tuple[str, Volume]]:
+def _baselines(
+    pair: Pair, scan: Volume, head: Mask, brain: Mask, args: argparse.Namespace, seen: _Seen
+) -> Iterator[tuple[str, Volume]]:
     """The scan with the intensities of the guide, by histogram matching and by normalizations."""
     from haca3_bids.evaluation import normalization
     from haca3_bids.evaluation.histogram import matched
@@ -190,10 +200,11 @@ def _baselines(pair: Pair, scan: Volume, head: Mask, brain: Mask, seen: _Seen) -
     if not guide.has_grid_of(scan):
         raise BadInput(f"{pair.guide.path.name} does not share the grid of {pair.scan.path.name}.")
     guide_head = _head(pair.guide.path, guide, seen)
+    guide_brain = brain_of(pair.guide, guide, args.brain) & guide_head
     yield MATCHED, scan.with_data(matched(scan.data, head, guide.data, guide_head))
     for method in normalization.METHODS:
         try:
-            made = normalization.normalized(method, scan.data, brain, guide.data, brain & guide_head, pair.contrast)
+            made = normalization.normalized(method, scan.data, brain, guide.data, guide_brain, pair.contrast)
         except ImportError:
             seen.failed[method] = "is left out; pip install intensity-normalization adds it."
             continue
@@ -203,13 +214,10 @@ def _baselines(pair: Pair, scan: Volume, head: Mask, brain: Mask, seen: _Seen) -
         yield method, scan.with_data(made * head)
 
 
-def _drawings(seen: _Seen) -> list[Drawing]:
-    """One slice of the first pair in each contrast, all with the same grey scale, then the measures of everybody."""
+def _picture(contrast: str, images: dict[str, Volume]) -> Drawing:
+    """One slice of every image, all with the grey scale of the reference."""
     from haca3_bids.reports.charts import slices, svg
     from haca3_bids.reports.planes import white_end
 
-    made = []
-    for contrast, images in seen.shown.items():
-        figure = slices(images, AXIAL_MM, white=dict.fromkeys(images, white_end(images["reference"])))
-        made.append(Drawing(f"{contrast}, one subject", svg(figure), caption="An axial slice of the first pair."))
-    return [*made, *dot_charts(seen.rows, MEASURES)]
+    figure = slices(images, AXIAL_MM, white=dict.fromkeys(images, white_end(images["reference"])))
+    return Drawing(f"{contrast}, one subject", svg(figure), caption="An axial slice of the first pair of sessions.")
