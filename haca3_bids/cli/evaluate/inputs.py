@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from haca3_bids.errors import BadInput
+from haca3_bids.errors import BadInput, UsageError
 
 Line = dict[str, str]
 
@@ -44,3 +45,10 @@ def number(text: str, name: str) -> float:
         return float(text)
     except (TypeError, ValueError):
         raise BadInput(f"'{text}' in column {name} is no number.", "Leave such lines out.") from None
+
+
+def check_least(args: argparse.Namespace, **least: int) -> None:
+    """UsageError where an option is smaller than it may be."""
+    for name, lowest in least.items():
+        if getattr(args, name) < lowest:
+            raise UsageError(f"--{name} {getattr(args, name)} is not possible.", f"It must be {lowest} or more.")

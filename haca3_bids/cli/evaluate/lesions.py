@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from haca3_bids.cli.evaluate import lesion_cases
 from haca3_bids.cli.evaluate.given import add_brain
+from haca3_bids.cli.evaluate.inputs import check_least
 from haca3_bids.cli.evaluate.people import add_people
 from haca3_bids.errors import BadInput, UsageError
 from haca3_bids.records.findings import Column, Drawing, Findings, Table, Value
@@ -98,9 +99,7 @@ def run(args: argparse.Namespace) -> Findings:
 
 
 def _check(args: argparse.Namespace) -> None:
-    for name, least in (("folds", 2), ("steps", 1), ("patch", 32), ("seed", 0), ("threads", 0)):
-        if getattr(args, name) < least:
-            raise UsageError(f"--{name} {getattr(args, name)} is not possible.", f"It must be {least} or more.")
+    check_least(args, folds=2, steps=1, patch=32, seed=0, threads=0)
     if args.patch % 16:
         raise UsageError(f"--patch {args.patch} is not possible.", "It must be a multiple of 16.")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from haca3_bids.cli.evaluate import volumes
 from haca3_bids.cli.evaluate.given import add_brain
-from haca3_bids.cli.evaluate.inputs import Line, bad_input, number, read_table
+from haca3_bids.cli.evaluate.inputs import Line, bad_input, check_least, number, read_table
 from haca3_bids.cli.evaluate.people import add_people
 from haca3_bids.errors import BadInput
 from haca3_bids.records.findings import Column, Drawing, Findings, Table, Value
@@ -78,6 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Findings:
     """One row per measurement and method; one row per subject; of a dataset, the volumes as well."""
+    check_least(args, draws=1, seed=0)
     measured = volumes.measured(args) if args.input.is_dir() else None
     if measured is None:
         lines, values, time, method = _of_table(args)

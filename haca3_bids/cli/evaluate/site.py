@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from haca3_bids.cli.evaluate import site_images
 from haca3_bids.cli.evaluate.given import add_brain
-from haca3_bids.cli.evaluate.inputs import bad_input, number, read_table
+from haca3_bids.cli.evaluate.inputs import bad_input, check_least, number, read_table
 from haca3_bids.cli.evaluate.people import NO_VALUE, add_people
 from haca3_bids.errors import BadInput
 from haca3_bids.records.findings import Column, Drawing, Findings, Table, Value
@@ -88,6 +88,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Findings:
     """A row per contrast, region, features, method and probe; and the distances of sites."""
+    check_least(args, seeds=1, permutations=0)
     groups = site_images.groups(args) if args.input.is_dir() else [_of_table(args)]
     rows = [row for group in groups for row in _probes(group, args)]
     sites = sorted({site for group in groups for site in group.sites})
