@@ -18,7 +18,7 @@ LATE = {  # commands whose parsers need heavy libraries: built only when they ar
 }
 EARLY = {
     "harmonize": (harmonize, "harmonize coregistered images of one session"),
-    "evaluate": (evaluate, "compute similarity, overlap and reliability"),
+    "evaluate": (evaluate, "measure the effect of harmonization"),
     "weights": (weights, "list, download, inspect and convert weights"),
 }
 
@@ -30,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser = _parser(given[0] if given else "")
         check_current_folder()
         options = parser.parse_args(given)
+        options.words = given  # reports show the command
         run: Callable[[argparse.Namespace], int] = options.run
         return run(options)
     except Haca3Error as error:
