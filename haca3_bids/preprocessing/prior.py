@@ -1,4 +1,4 @@
-"""The template's masks in the space of the subject: brain, white-matter core and other tissues."""
+"""Masks of the template in the space of the subject: brain, white-matter core and other tissues."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haca3_bids.preprocessing.head import eroded
-from haca3_bids.preprocessing.registration import TemplateAlignment
+from haca3_bids.preprocessing.registration import TemplateAlignment, align_prior
 from haca3_bids.preprocessing.resampling import resample_mask
 from haca3_bids.preprocessing.template import Template
 from haca3_bids.preprocessing.tissues import grey_matter, ventricles
 from haca3_bids.preprocessing.transforms import Matrix, inverse
+from haca3_bids.settings import PreprocessingSettings
 from haca3_bids.volumes.volume import Volume
 
 CERTAIN = 0.8  # probability above which a voxel of the template counts as white matter
-CORE_MM = (2.0, 1.0, 0.0)  # depth of the core, tried in turn
-ENOUGH = 20_000  # voxels (mm³) that a core should have
+CORE_MM = (2.0, 1.0, 0.0)  # depth of the core; the first that leaves ENOUGH voxels is used
+ENOUGH = 20_000  # voxels (mm³)
 
 
 def brain_on_template_grid(template: Template, alignment: TemplateAlignment) -> NDArray[np.bool_]:
-    """The template's brain, stretched to the subject's, on the template grid where the subject lies rigidly."""
+    """The template's brain, affinely aligned with the subject's, on the template grid (subject aligned rigidly)."""
     return resample_mask(template.brain, template.head, prior_pull(alignment))
 
 
@@ -30,7 +31,7 @@ def brain_on_native_grid(template: Template, alignment: TemplateAlignment, image
 
 
 def white_matter_core(template: Template, alignment: TemplateAlignment) -> NDArray[np.bool_]:
-    """The certain white matter away from every border, on the template grid: where the peak is looked for."""
+    """White matter away from its borders, on the template grid, in which the white-matter peak is measured."""
     white = resample_mask(template.white_matter, template.head, prior_pull(alignment), threshold=CERTAIN)
     for depth_mm in CORE_MM:
         core = eroded(white, template.head.zooms_mm, depth_mm) if depth_mm else white
@@ -40,7 +41,7 @@ def white_matter_core(template: Template, alignment: TemplateAlignment) -> NDArr
 
 
 def tissue_regions(template: Template, alignment: TemplateAlignment) -> dict[str, NDArray[np.bool_]]:
-    """``grey`` and ``fluid`` (ventricles) as the template expects them, on its grid where the subject lies rigidly."""
+    """``grey`` and ``fluid`` (ventricles) of the template, on the template grid (subject aligned rigidly)."""
     pull = prior_pull(alignment)
     masks = {"grey": grey_matter(template), "fluid": ventricles(template)}
     return {
@@ -50,5 +51,16 @@ def tissue_regions(template: Template, alignment: TemplateAlignment) -> dict[str
 
 
 def prior_pull(alignment: TemplateAlignment) -> Matrix:
-    """The matrix that pulls points of the grid (the subject, rigid) to points of the template as it is."""
+    """The matrix that pulls points of the template grid (subject aligned rigidly) to points of the template."""
     return inverse(alignment.affine) @ alignment.rigid
+
+
+def regions_of_aligned(
+    image: Volume, template: Template, settings: PreprocessingSettings
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Brain and ventricles of an image that already lies on the template grid, as preprocessed ones do.
+
+    The template is stretched to the image; the masks say where to look, not where the tissue ends.
+    """
+    alignment = align_prior(image, template, np.eye(4), settings)
+    return brain_on_template_grid(template, alignment), tissue_regions(template, alignment)["fluid"]

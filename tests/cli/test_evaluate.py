@@ -77,21 +77,6 @@ def test_reliability_is_that_of_the_column(volumes, capsys):
     assert same == found
 
 
-def test_change_is_told_for_every_person(volumes, capsys):
-    rows = table(capsys, "longitudinal", volumes, "--value", "grey")
-    assert [row["participant_id"] for row in rows] == [f"sub-{p}" for p in range(4)]
-    assert {row["per_year"] for row in rows} == {f"{2 + 1 / 3:.4g}"}
-    assert toolbox.main(["evaluate", "longitudinal", str(volumes), "--value", "grey", "--time", "site"]) == 65
-
-
-def test_visits_to_several_sites_on_one_day_are_points_of_one_line(volumes, capsys):
-    with volumes.open("a") as file:
-        file.write("sub-0\tC\t3\t109\t0\n")
-    first, *_ = table(capsys, "longitudinal", volumes, "--value", "grey")
-    assert (first["visits"], float(first["per_year"])) == ("3", pytest.approx((7 + 9) / 2 / 3, rel=1e-3))
-    assert float(first["residual"]) == pytest.approx(2**0.5, rel=1e-3)
-
-
 def test_findings_are_written_as_table_dictionary_and_page(volumes, tmp_path, capsys):
     out = tmp_path / "found"
     (printed,) = table(capsys, "reliability", volumes, "--value", "grey", "--out", out)
@@ -141,8 +126,6 @@ def test_every_column_is_described_once(name):
         (["reliability", "volumes.tsv", "--value", "white"], 65, "has no column white"),
         (["reliability", "volumes.tsv", "--value", "site"], 65, "is no number"),
         (["reliability", "volumes.tsv", "--value", "grey", "--person", "site", "--site", "years"], 65, "two lines"),
-        (["longitudinal", "volumes.tsv", "--value", "grey", "--person", "grey"], 65, "Two visits at different times"),
-        (["longitudinal", "a.nii", "--value", "grey"], 65, "cannot be read"),
         ([], 64, "required"),
     ],
 )

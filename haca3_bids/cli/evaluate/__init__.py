@@ -8,7 +8,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from haca3_bids.cli.evaluate import anatomy, attention, longitudinal, overlap, reliability, similarity, travelling
+from haca3_bids.cli.evaluate import (
+    anatomy,
+    attention,
+    lesions,
+    longitudinal,
+    overlap,
+    reliability,
+    similarity,
+    site,
+    travelling,
+)
 from haca3_bids.cli.evaluate.output import check_out, print_tables, write_findings
 from haca3_bids.records.findings import Column, Findings
 
@@ -31,6 +41,7 @@ class Experiment(Protocol):
         """Its findings; BadInput where the input does not allow them."""
 
 
+HELP = "Measure the effect of harmonization, in images, tables and whole outputs of haca3-bids."
 EXPERIMENTS: Mapping[str, Experiment] = {
     "similarity": similarity,
     "overlap": overlap,
@@ -39,6 +50,8 @@ EXPERIMENTS: Mapping[str, Experiment] = {
     "attention": attention,
     "reliability": reliability,
     "longitudinal": longitudinal,
+    "site": site,
+    "lesions": lesions,
 }
 
 

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from haca3_bids.errors import BadInput
+from haca3_bids.errors import BadInput, UsageError
 
 Line = dict[str, str]
 
 
 @contextmanager
-def bad_input() -> Iterator[None]:
-    """Where a measure raises ValueError, a sentence about the input, raise BadInput."""
+def bad_input(about: str = "") -> Iterator[None]:
+    """Where a measure raises ValueError, a sentence about the input, raise BadInput; it begins with ``about``."""
     try:
         yield
     except ValueError as error:
-        sentence = str(error)
+        sentence = f"{about}: {error}" if about else str(error)
         raise BadInput(f"{sentence[:1].upper()}{sentence[1:]}.") from error
 
 
@@ -44,3 +45,10 @@ def number(text: str, name: str) -> float:
         return float(text)
     except (TypeError, ValueError):
         raise BadInput(f"'{text}' in column {name} is no number.", "Leave such lines out.") from None
+
+
+def check_least(args: argparse.Namespace, **least: int) -> None:
+    """UsageError where an option is smaller than it may be."""
+    for name, lowest in least.items():
+        if getattr(args, name) < lowest:
+            raise UsageError(f"--{name} {getattr(args, name)} is not possible.", f"It must be {lowest} or more.")

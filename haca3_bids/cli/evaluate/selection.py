@@ -78,7 +78,7 @@ class Selection:
 def select(args: argparse.Namespace) -> list[Selection]:
     """The contrasts that the command line asks for; BadInput where the dataset has no harmonized images."""
     images = images_of(args.dataset)
-    descs = args.after or [_only_harmonized(images, args.dataset)]
+    descs = args.after or [only_harmonized(images, args.dataset)]
     folders = {name: by_file_name(folder) for name, folder in args.method}
     contrasts = args.contrast or list(dict.fromkeys(image.contrast for image in images))
     return [
@@ -97,7 +97,16 @@ def in_words(args: argparse.Namespace) -> str:
     return f"desc-{args.before} and desc-{' or desc-'.join(args.after or ['haca3'])} images"
 
 
-def _only_harmonized(images: Iterable[TemplateImage], dataset: Path) -> str:
+def add_two_descs(parser: argparse._ActionsContainer) -> None:
+    """The options for one kind of images before and one after harmonization."""
+    parser.add_argument("--before", default="preproc", metavar="DESC", help="desc of images before (default: preproc)")
+    parser.add_argument(
+        "--after", metavar="DESC", help="desc of images after (default: haca3..., if there is only one)"
+    )
+
+
+def only_harmonized(images: Iterable[TemplateImage], dataset: Path) -> str:
+    """The desc of the harmonized images; BadInput where there are none, or several kinds."""
     found = sorted(
         {image.desc for image in images if image.desc.startswith("haca3") and not image.desc.endswith("Std")}
     )
