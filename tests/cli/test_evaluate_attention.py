@@ -130,6 +130,6 @@ def test_the_real_networks_see_noise(cohort, capsys) -> None:
     assert run(cohort / "derivatives", "--brain", cohort / "masks", "--artifact", "noise", "--device", "cpu") == 0
     (rows,) = tables(capsys.readouterr().out)
     assert float(rows[-1]["psnr_source_db"]) < float(rows[1]["psnr_source_db"])
-    assert all(0 <= float(row["eta"]) <= 1 for row in rows)
+    assert all(float(row["eta"]) >= 0 for row in rows)
     sums = [float(row["attention_T1w"]) + float(row["attention_T2w"]) for row in rows]
     assert sums == pytest.approx([1.0] * 5, abs=1e-3)
