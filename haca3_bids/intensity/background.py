@@ -31,6 +31,16 @@ def head_mask(image: Array, within: Mask | None = None, radius: int = CLOSING_RA
     return calm if calm.sum() < WITHOUT_SPECKS * head.sum() else head
 
 
+def largest_piece(mask: Mask) -> Mask:
+    """The largest connected piece of a mask; the mask itself if it is empty."""
+    pieces, count = ndimage.label(mask)
+    if count < 2:
+        return mask
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0
+    return np.asarray(pieces == sizes.argmax(), np.bool_)
+
+
 def without_specks(mask: Mask, smallest: int) -> Mask:
     """The mask without connected pieces of fewer than ``smallest`` voxels; unchanged if nothing would be left."""
     box = bounding_box(mask)

@@ -27,9 +27,7 @@ from haca3_bids.volumes.volume import Volume, load_volume
 DIFFERENCE_LIMIT = 0.5 * WHITE_MATTER_PEAK  # full colour
 
 
-class DrawInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
-    """Inputs of ``DrawFigures``."""
-
+class _DrawInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
     contrasts = traits.List(traits.Str, mandatory=True, desc="contrasts of the session")
     raw = traits.Dict(traits.Str, File(exists=True), mandatory=True, desc="raw scan by contrast")
     preproc = traits.List(File(exists=True), mandatory=True, desc="preprocessed images, in the order of contrasts")
@@ -43,17 +41,15 @@ class DrawInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
     result = File(exists=True, mandatory=True, desc="result of the engine")
 
 
-class DrawOutputSpec(TraitedSpec):  # type: ignore[misc]
-    """Outputs of ``DrawFigures``."""
-
+class _DrawOutputSpec(TraitedSpec):  # type: ignore[misc]
     figures = File(exists=True, desc="list of figures as JSON, files absolute")
 
 
 class DrawFigures(SimpleInterface):  # type: ignore[misc]
     """Registration and bias flickers, histograms, and slices of sources, results and maps of one session."""
 
-    input_spec = DrawInputSpec
-    output_spec = DrawOutputSpec
+    input_spec = _DrawInputSpec
+    output_spec = _DrawOutputSpec
 
     def _run_interface(self, runtime: Any) -> Any:
         folder = Path(runtime.cwd)
@@ -121,25 +117,21 @@ class DrawFigures(SimpleInterface):  # type: ignore[misc]
                 yield _slices(folder, target, f"attention {name}", weights, "coloured", 1.0)
 
 
-class DrawTargetInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
-    """Inputs of ``DrawTarget``."""
-
+class _DrawTargetInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
     contrasts = traits.List(traits.Str, mandatory=True, desc="contrasts of the images")
     preproc = traits.List(File(exists=True), mandatory=True, desc="preprocessed images, in the same order")
     brain_mask = File(exists=True, mandatory=True, desc="the template's brain")
 
 
-class DrawTargetOutputSpec(TraitedSpec):  # type: ignore[misc]
-    """Outputs of ``DrawTarget``."""
-
+class _DrawTargetOutputSpec(TraitedSpec):  # type: ignore[misc]
     pictures = traits.List(File(exists=True), desc="slices of each image, in the same order")
 
 
 class DrawTarget(SimpleInterface):  # type: ignore[misc]
     """Slices of the images that are made targets, ``CONTRAST.jpg`` each, for the reports of others."""
 
-    input_spec = DrawTargetInputSpec
-    output_spec = DrawTargetOutputSpec
+    input_spec = _DrawTargetInputSpec
+    output_spec = _DrawTargetOutputSpec
 
     def _run_interface(self, runtime: Any) -> Any:
         brain = load_volume(self.inputs.brain_mask, may_be_constant=True)
