@@ -127,7 +127,7 @@ def _travelling(args: argparse.Namespace) -> list[Row]:
 
 
 def _sessions(args: argparse.Namespace) -> dict[str, list[dict[str, Path]]]:
-    """For everybody with two sessions or more: the image before and after harmonization of each session."""
+    """For each subject with two or more sessions: the images before and after harmonization of each session."""
     found: dict[str, list[dict[str, Path]]] = {}
     for after in sorted(args.dataset.glob(f"sub-*/**/*_desc-{args.after}_{args.contrast}.nii.gz")):
         before = after.with_name(after.name.replace(f"_desc-{args.after}_", f"_desc-{args.before}_"))
@@ -191,7 +191,7 @@ def _once(pairs: list[tuple[str, float]], person: str, args: argparse.Namespace)
 
 
 def _column(args: argparse.Namespace, by: str) -> dict[str, list[tuple[str, float]]]:
-    """Person -> what stands in column ``by``, and the value, of each line; BadInput where a column is missing."""
+    """Person -> (column ``by``, value) of each line; BadInput if a column is missing."""
     try:
         with args.table.open(newline="") as file:
             lines = list(csv.DictReader(file, delimiter="\t"))
@@ -224,7 +224,7 @@ def _number(text: str, name: str) -> float:
 
 @contextmanager
 def _bad_input() -> Iterator[None]:
-    """Where a measure raises ValueError, a sentence about the input, raise BadInput."""
+    """Raise BadInput with the sentence of a ValueError of a measure."""
     try:
         yield
     except ValueError as error:
