@@ -20,9 +20,10 @@ def save(data, path):
     save_volume(Volume(np.asarray(data, np.float32), np.eye(4)), path)
 
 
-@pytest.fixture
-def dataset(tmp_path):
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
     """Four people at two sites with a bright lesion, which is dark at site B before harmonization."""
+    tmp_path = tmp_path_factory.mktemp("lesions")
     x, y, z = np.indices(SHAPE) - 17.5
     brain, rng = x**2 + y**2 + z**2 < 14**2, np.random.default_rng(0)
     for person in range(4):

@@ -92,14 +92,12 @@ def test_methods_with_different_sessions_are_a_sentence(rows, tmp_path, capsys):
 SHAPE = (40, 44, 40)
 
 
-@pytest.fixture
-def dataset(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
     """Balls of fluid, grey and white matter in four people, whose grey matter a bias makes smaller before."""
     x, y, z = np.indices(SHAPE) - np.array([20, 22, 20])[:, None, None, None]
     radius = np.sqrt(x**2 + y**2 + z**2)
-    brain, ventricles = radius < 17, radius < 4
-    monkeypatch.setattr(volumes_module, "_regions", lambda image: (brain, ventricles))
-    rng, out = np.random.default_rng(0), tmp_path / "out"
+    rng, out = np.random.default_rng(0), tmp_path_factory.mktemp("derivatives")
     for person in range(4):
         for session in range(2):
             white = 12 - 0.3 * person
@@ -114,6 +112,14 @@ def dataset(tmp_path, monkeypatch):
             stem = f"sub-{person}_ses-{session}_space-MNI152NLin2009cSym_res-1_desc-betaToT1w_dseg.nii.gz"
             save_volume(Volume(labels.astype(np.float32), np.diag([1.0, 1, 1, 1])), path.with_name(stem))
     describe(out)
+    return out, (radius < 17, radius < 4)
+
+
+@pytest.fixture
+def dataset(measured, monkeypatch):
+    """The same, with brain and ventricles known instead of registered."""
+    out, regions = measured
+    monkeypatch.setattr(volumes_module, "_regions", lambda image: regions)
     return out
 
 
@@ -149,7 +155,7 @@ def test_anatomy_maps_are_measured_as_well(dataset, tmp_path, capsys):
     [
         ([], "age of the sessions is not known"),
         (["--people", "without.tsv"], "sub-0_ses-0 has no age in without.tsv"),
-        (["--people", "out"], "has no participants.tsv"),
+        (["--people", "."], "has no participants.tsv"),
         (["--people", "ages.tsv", "--contrast", "FLAIR"], "no session with desc-preproc and desc-haca3 FLAIR"),
         (["--people", "ages.tsv", "--after", "other"], "no session with desc-preproc and desc-other T1w"),
     ],
@@ -158,5 +164,5 @@ def test_what_a_dataset_lacks_is_a_sentence(arguments, sentence, dataset, tmp_pa
     monkeypatch.chdir(tmp_path)
     people(tmp_path / "ages.tsv")
     write_table(tmp_path / "without.tsv", [{"participant_id": "sub-0", "sex": "F"}])
-    assert toolbox.main(["evaluate", "longitudinal", "out", *arguments]) == 65
+    assert toolbox.main(["evaluate", "longitudinal", str(dataset), *arguments]) == 65
     assert sentence in capsys.readouterr().err
