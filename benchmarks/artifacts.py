@@ -16,7 +16,6 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 from stage import Someone, Stage, head_of, keep, kept, parser, stage
 
-from haca3_bids.evaluation.separation import falls
 from haca3_bids.evaluation.similarity import scaled_psnr_db
 from haca3_bids.physics.degradation import EVENTS, LADDERS, steps
 from haca3_bids.physics.scanner import Imperfections, draw_acquisition
@@ -33,6 +32,12 @@ BAD: dict[str, dict[str, Any]] = {
 }
 ORDINARY = "ordinary"
 WITHIN_DB, WANTED_AUC = 1.0, 0.95
+
+
+def falls(values: Sequence[float]) -> bool:
+    """Whether no value is above the one before it, and the last is below the first."""
+    steps = np.diff(np.asarray(values, np.float64))
+    return bool(len(steps) and (steps <= 0).all() and (steps < 0).any())
 
 
 def curves(contrast: str, number: int, person: Someone, other: Someone, on: Stage) -> Rows:

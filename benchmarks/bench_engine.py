@@ -18,11 +18,11 @@ import numpy as np
 import pytest
 import torch
 
+from haca3_bids.arrays import Array
 from haca3_bids.checkpoints.formats import Checkpoint
 from haca3_bids.harmonization.engine import harmonize
-from haca3_bids.harmonization.job import peak_memory_bytes
 from haca3_bids.harmonization.target import Target, target_from_reference
-from haca3_bids.intensity.percentile import Array
+from haca3_bids.memory import peak_memory_bytes
 from haca3_bids.networks.haca3 import Haca3, Haca3Config
 from haca3_bids.networks.mixture import Mixture, MixtureConfig
 from haca3_bids.physics.anatomy import AFFINE, SHAPE, builtin_head
@@ -76,7 +76,7 @@ def cost(scans: dict[str, Volume], wanted: Sequence[str], precision: Precision) 
     wall, processor = time.perf_counter(), time.process_time()
     made = harmonize(scans, targets, checkpoint, None, settings, white=WHITE_MATTER_PEAK)
     wall, processor = time.perf_counter() - wall, time.process_time() - processor
-    return Cost(wall, processor, peak_memory_bytes(), made[0].image.data)
+    return Cost(wall, processor, peak_memory_bytes() or 0, made[0].image.data)
 
 
 def apart(scans: dict[str, Volume], wanted: Sequence[str], precision: str = "fp32") -> Cost:

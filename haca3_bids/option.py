@@ -101,12 +101,12 @@ class Checked:
             option.check(getattr(self, option.field))
 
 
-def options_of(settings: type, group: str = "") -> tuple[Option, ...]:
+def options_of(settings: type) -> tuple[Option, ...]:
     """The options among the fields of a class of settings, and of the groups within it."""
-    return tuple(option for option in _walk(settings, group) if option.help)
+    return tuple(option for option in _walk(settings) if option.help)
 
 
-def _walk(settings: type, group: str) -> Iterator[Option]:
+def _walk(settings: type, group: str = "") -> Iterator[Option]:
     hints = get_type_hints(settings)
     for one in fields(settings):
         if is_dataclass(hints[one.name]):

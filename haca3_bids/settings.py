@@ -12,12 +12,16 @@ from haca3_bids.option import Checked, setting, shaping
 from haca3_bids.parse import memory_gb, named_folder, show_memory, show_named_folder, show_threshold, threshold
 
 Contrast = Literal["T1w", "T2w", "PDw", "FLAIR"]
-Precision = Literal["fp32", "bf16"]
+Extra = Literal["beta", "attention", "std"]  # images beside the harmonized one
+Precision = Literal["fp32", "bf16", "auto"]
 PRECISIONS: tuple[str, ...] = get_args(Precision)
 CONTRASTS: tuple[str, ...] = get_args(Contrast)  # the order in which sources and outputs are listed everywhere
 REFERENCE_ORDER = ("T1w", "T2w", "FLAIR", "PDw")  # the first one present is the session's reference
 WHITE_MATTER_PEAK = 1000.0  # intensity of the white-matter peak in every image that is written
-TEMPLATE_SPACES = {"MNI152NLin2009cSym": "MNI152NLin2009cSym", "builtin": "MNI152NLin2009aSym"}
+TEMPLATE_SPACES = {  # label of the files in the space of each template
+    "MNI152NLin2009cSym": "MNI152NLin2009cSym",
+    "builtin": "MNI152NLin2009aSym",
+}
 
 
 @dataclass(frozen=True)
@@ -139,7 +143,8 @@ class HarmonizationSettings(Checked):
     batch_size: int = setting(8, "slices processed at once by the networks", group="execution", least=1, shapes=())
     precision: Precision = setting(
         "fp32",
-        "numerical precision of the networks; bf16 is faster on GPUs, and on CPUs with AVX512-BF16 or AMX",
+        "numerical precision of the networks: fp32, bf16 (faster on GPUs and on CPUs with AVX512-BF16 or AMX), or "
+        "auto (bf16 where it is faster); only fp32 gives the same voxels on different machines",
         label="Precision",
     )
     beta: Literal["argmax", "sample"] = setting(
@@ -168,7 +173,7 @@ class OutputSettings(Checked):
         choices=("template", "native", *TEMPLATE_SPACES.values()),
         metavar="SPACE",
     )
-    extras: tuple[Literal["beta", "attention", "std"], ...] = setting(
+    extras: tuple[Extra, ...] = setting(
         (),
         "additional images: beta (anatomy), attention (weight of each source), std (standard deviation of --samples)",
         "--extra-outputs",

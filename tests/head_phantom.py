@@ -53,9 +53,7 @@ class Phantom:
         if not has_skull:
             head = head.with_data(head.data * brain)
         white = ndimage.gaussian_filter(self.mask(5).astype(np.float32), 0.6)
-        return Template(
-            "phantom", "Phantom", "1", head, head.with_data(brain), head.with_data(white), has_skull=has_skull
-        )
+        return Template("phantom", "Phantom", head, head.with_data(brain), head.with_data(white), has_skull=has_skull)
 
 
 def head_phantom(voxel_mm: float = VOXEL_MM) -> Phantom:

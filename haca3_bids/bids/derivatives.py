@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from haca3_bids.bids.atomic import make_folder, write_json
+from haca3_bids.bids.leftovers import partial_folder
 from haca3_bids.bids.metadata import read_metadata
 from haca3_bids.bids.names import bids_uri, file_name, record_name, transform_name
 from haca3_bids.bids.record import Context, completion, failed, found, merged, read_session, record_path
@@ -46,7 +47,7 @@ class Products:
 
 def write_session(context: Context, products: Products) -> Path:
     """Write all files of a session and return the path of its record; nothing appears before all are complete."""
-    partial = context.output_dir / f".partial-{context.session.name}"
+    partial = partial_folder(context.output_dir, context.session)
     shutil.rmtree(partial, ignore_errors=True)
     make_folder(partial / context.session.folder)
     try:
@@ -85,7 +86,8 @@ def _stage_preproc(context: Context, products: Products, partial: Path) -> None:
         _copy(path, target)
         source = context.session.images[contrast].path
         raw = read_metadata(source, context.bids_dir).values
-        content = template_sidecar(context.space, [_raw_uri(context, source)])
+        stripped = products.preprocessing.contrasts[contrast].skull_stripped
+        content = template_sidecar(context.space, [_raw_uri(context, source)], stripped)
         write_json(_sidecar(target), content | preproc_sidecar(contrast, products.preprocessing, raw))
 
 
@@ -102,7 +104,8 @@ def _stage_transforms(context: Context, products: Products, partial: Path) -> No
 def _stage_harmonized(context: Context, products: Products, partial: Path, image: HarmonizedImage) -> HarmonizedImage:
     """Place one harmonized image and what belongs to it; the same with files relative to the dataset."""
     target, desc, suffix = image.target, image.target.desc, image.target.contrast
-    common = template_sidecar(context.space, [_own_uri(context, contrast) for contrast in products.preproc])
+    sources = [_own_uri(context, contrast) for contrast in products.preproc]
+    common = template_sidecar(context.space, sources, products.preprocessing.all_stripped)
     own = common | harmonized_sidecar(image, products.result, context.version)
     spread = own | {"Description": f"Standard deviation of the samples of desc-{desc}"}
     beta = common | {"Description": f"Anatomy (beta), the likeliest level, as used for desc-{desc} {suffix}"}
@@ -132,6 +135,7 @@ def _stage_native(context: Context, products: Products, partial: Path) -> None:
     common = native_sidecar(
         _raw_uri(context, session.images[session.reference].path),
         [_own_uri(context, contrast) for contrast in products.preproc],
+        products.preprocessing.all_stripped,
     )
     for path, image in zip(products.native, products.result.images, strict=False):
         target = partial / _relative(context, image.target.contrast, space=session.reference, desc=image.target.desc)

@@ -59,9 +59,9 @@ def file_name(subject: str, session: str | None, suffix: str, extension: str, **
     return "_".join([*parts, suffix]) + extension
 
 
-def transform_name(subject: str, session: str | None, source: str, target: str, extension: str = ".txt") -> str:
+def transform_name(subject: str, session: str | None, source: str, target: str) -> str:
     """``sub-01_from-T1w_to-MNI152NLin2009cSym_mode-image_xfm.txt``."""
-    return f"{session_name(subject, session)}_from-{source}_to-{target}_mode-image_xfm{extension}"
+    return f"{session_name(subject, session)}_from-{source}_to-{target}_mode-image_xfm.txt"
 
 
 def record_name(subject: str, session: str | None) -> str:

@@ -30,15 +30,16 @@ SPATIAL_REFERENCES = {
     "tpl-MNI152NLin2009cSym_res-1_T1w.nii.gz",
     "MNI152NLin2009aSym": "https://www.bic.mni.mcgill.ca/ServicesAtlases/ICBM152NLin2009",
 }
+FAMILIES = {"mixture": "the mixture model", "haca3": "HACA3", "haca3plus": "HACA3+"}  # by variant of the weights
 RESOLUTION = "1 mm isotropic, the grid of the template"
 ALIGNMENT = "rigid (6 parameters): the frame is the template's, size and shape are the subject's own"
 UNITS = "arbitrary"
 
 
-def template_sidecar(space: str, sources: Sequence[str]) -> dict[str, object]:
-    """What every image on the template grid says; ``sources`` are ``bids:`` URIs."""
+def template_sidecar(space: str, sources: Sequence[str], stripped: bool) -> dict[str, object]:
+    """The keys of every image on the template grid; ``sources`` are ``bids:`` URIs."""
     return {
-        "SkullStripped": False,
+        "SkullStripped": stripped,
         "SpatialReference": SPATIAL_REFERENCES.get(space, space),
         "SpatialAlignment": ALIGNMENT,
         "Resolution": RESOLUTION,
@@ -47,10 +48,10 @@ def template_sidecar(space: str, sources: Sequence[str]) -> dict[str, object]:
     }
 
 
-def native_sidecar(reference_uri: str, sources: Sequence[str]) -> dict[str, object]:
-    """What every image on the grid of the session's reference scan says."""
+def native_sidecar(reference_uri: str, sources: Sequence[str], stripped: bool) -> dict[str, object]:
+    """The keys of every image on the grid of the session's reference scan."""
     return {
-        "SkullStripped": False,
+        "SkullStripped": stripped,
         "SpatialReference": reference_uri,
         "Sources": list(sources),
         "Units": UNITS,
@@ -107,9 +108,9 @@ def _sampling(own: ScanFacts) -> dict[str, object]:
 def harmonized_sidecar(image: HarmonizedImage, result: EngineResult, version: str) -> dict[str, object]:
     """What a harmonized image adds: model, weights, target, and what each source contributed."""
     target, weights, fusion = image.target, result.weights, result.fusion
-    by = "the mixture model" if weights.variant == "mixture" else "HACA3"
+    family = FAMILIES.get(weights.variant or "", weights.variant)
     return {
-        "Description": f"Harmonized with {by} to {target.name or 'the built-in reference'} ({target.contrast})",
+        "Description": f"Harmonized with {family} to {target.name or 'the built-in reference'} ({target.contrast})",
         "Model": weights.variant,
         "Weights": weights.name,
         "WeightsSHA256": weights.sha256,

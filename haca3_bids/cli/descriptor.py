@@ -1,6 +1,6 @@
 """The Boutiques descriptor of ``haca3-bids``, made from the options of ``Settings``.
 
-``python -m haca3_bids.cli.descriptor > haca3_bids/boutiques.json`` writes the packaged file, which names the CPU image;
+``python -m haca3_bids.cli.descriptor > boutiques.json`` writes the file of the repository, which names the CPU image;
 with ``--cuda`` it describes the image with CUDA. It follows Boutiques 0.5, the rules of ``bosh validate --bids`` and
 the BIDS-Apps execution specification.
 """

@@ -8,17 +8,17 @@ import sys
 from collections.abc import Callable, Sequence
 
 from haca3_bids import __version__
-from haca3_bids.cli import evaluate, harmonize, weights
+from haca3_bids.cli import harmonize, weights
 from haca3_bids.errors import Haca3Error, UsageError
 from haca3_bids.execution.environment import check_current_folder
 
 LATE = {  # commands whose parsers need heavy libraries: built only when they are called
+    "evaluate": ("haca3_bids.cli.evaluate", "measure the effect of harmonization"),
     "train": ("haca3_bids.cli.train", "train the networks"),
     "simulate": ("haca3_bids.cli.simulate", "simulate a BIDS dataset of several scanners"),
 }
 EARLY = {
     "harmonize": (harmonize, "harmonize coregistered images of one session"),
-    "evaluate": (evaluate, "measure the effect of harmonization"),
     "weights": (weights, "list, download, inspect and convert weights"),
 }
 

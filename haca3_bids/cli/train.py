@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from haca3_bids.checkpoints.registry import BUILTIN
 from haca3_bids.cli import train_mixture
 from haca3_bids.errors import UsageError
-from haca3_bids.settings import PRECISIONS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,11 +61,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run.add_argument("--accumulate", type=int, default=1, metavar="N", help="batches per step (default: 1)")
     run.add_argument("--vgg16", type=Path, metavar="FILE", help="VGG16 weights for the perceptual loss of the paper")
     run.add_argument("--striped", action="store_true", help="train fusion on volumes with simulated stripes")
-    machine = parser.add_argument_group("machine")
-    machine.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
-    machine.add_argument("--precision", choices=PRECISIONS, default="fp32", help="numerical precision (default: fp32)")
-    machine.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads (default: PyTorch's choice)")
-    machine.add_argument("--workers", type=int, default=1, metavar="N", help="data processes (default: 1)")
+    _add_machine(parser.add_argument_group("machine"))
+
+
+def _add_machine(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    group.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="default: fp32")
+    group.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads (default: PyTorch's choice)")
+    group.add_argument("--workers", type=int, default=1, metavar="N", help="data processes (default: 1)")
 
 
 def main(args: argparse.Namespace) -> int:

@@ -12,10 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
+from haca3_bids.arrays import Array, Mask
 from haca3_bids.volumes.box import bounding_box
-
-Array = NDArray[np.float32]
-Mask = NDArray[np.bool_]
 
 PERCENTILE = 95.0
 DATA_RANGE = 1.0

@@ -11,7 +11,8 @@ from scipy.stats import wasserstein_distance
 from sklearn.metrics import silhouette_score
 from sklearn.preprocessing import StandardScaler
 
-from haca3_bids.evaluation.similarity import Array, Mask, scaled
+from haca3_bids.arrays import Array, Mask
+from haca3_bids.evaluation.similarity import scaled
 from haca3_bids.volumes.box import bounding_box
 
 Table = NDArray[np.float64]

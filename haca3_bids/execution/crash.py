@@ -1,4 +1,4 @@
-"""What went wrong, from the crash files that Nipype leaves: which session, which step, why, what to try."""
+"""Errors of steps, from Nipype's crash files: session, step, cause and hint."""
 
 from __future__ import annotations
 
@@ -15,20 +15,23 @@ STEPS = {
     "register": "registering to the template",
     "coregister": "registering the contrasts to each other",
     "resample": "resampling to the template",
-    "masks": "finding head, brain and white matter",
+    "regions": "finding brain and white matter",
+    "head": "finding the head",
     "white_matter": "finding the white-matter peak",
-    "super_resolution": "making thin slices of thick ones",
-    "frame": "finding the frame in the middle of all sessions",
+    "super_resolution": "reconstructing thin slices",
+    "frame": "computing the common frame of all sessions",
     "measure": "measuring the quality of the scan",
-    "judge": "judging the session",
-    "collect": "gathering what the preprocessing found",
+    "judge": "determining the verdict",
+    "collect": "collecting the results of preprocessing",
     "harmonize": "harmonizing",
     "encode": "encoding the target",
     "native": "resampling to the scan's own grid",
-    "draw": "drawing the figures",
+    "draw_preprocessing": "drawing the figures of the preprocessing",
+    "draw": "drawing the figures of the results",
     "write": "writing the outputs",
 }
 NO_SPACE = re.compile(r"Errno (28|122|5|116)\b")
+NO_FILE = re.compile(r"Errno 2\b|TraitError: .* existing file")
 NO_RIGHT = re.compile(r"Errno (1|13|30)\b")
 HINT_BUG = "This is not an expected failure: please report it with the crash file."
 HINT_MEMORY = "Give --mem, fewer --nprocs, or more memory to the job."
@@ -74,7 +77,7 @@ def _read(path: Path) -> Crash:
 
 
 def error_from(traceback: str) -> Haca3Error:
-    """The expected error at the end of a traceback, or what an unexpected one amounts to."""
+    """The expected error at the end of a traceback, or the one that comes closest to an unexpected exception."""
     expected = from_traceback(traceback)
     if expected:
         return expected
@@ -83,6 +86,8 @@ def error_from(traceback: str) -> Haca3Error:
         return InputOutputFailure(f"Reading or writing failed: {last}.", "Is the disk full, or the quota used up?")
     if NO_RIGHT.search(last):
         return CannotCreate(f"There is no permission to read or write: {last}.", "Check owner and permissions.")
+    if NO_FILE.search(last):
+        return InputOutputFailure(f"A file is gone: {last}.", "Was it removed while the run went on? Run it again.")
     if "MemoryError" in last or "Cannot allocate memory" in last:
         return TemporaryFailure("Memory ran out.", HINT_MEMORY)
     return Haca3Error(f"Unexpected: {last}", HINT_BUG)

@@ -1,4 +1,4 @@
-"""Targets that need no image: numbers for the networks, intensities of tissues, or a protocol."""
+"""Targets without an image: theta as numbers, tissue intensities, or a protocol."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from haca3_bids.physics.signal import Protocol
 from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.records.engine import Weights
 from haca3_bids.records.files import from_json
-from haca3_bids.records.target import Target
+from haca3_bids.records.target import CLEAN_ETA, Target
+from haca3_bids.settings import WHITE_MATTER_PEAK
 
 MIXTURE = "mixture"
-ETA = (0.3, 0.5)  # of a HACA3 target given by theta alone: a clean image, as in the released program
 CLEAN = (0.0,)  # eta of a target of the mixture model
-SCALE = 1000.0  # intensity of white matter, or of the 95th percentile, of a target given by numbers
 
 
 def from_numbers(name: str, value: str, typed: str, weights: Weights) -> Target:
@@ -26,8 +25,8 @@ def from_numbers(name: str, value: str, typed: str, weights: Weights) -> Target:
         return _from_tissues(name, contrast, text, typed, weights)
     if weights.variant == MIXTURE:
         raise UsageError(
-            f"--target {typed} gives theta as numbers, which belong to HACA3 weights; {weights.name} has a table of "
-            "tissues.",
+            f"--target {typed} specifies theta as numbers, which is possible with HACA3 weights only; theta of "
+            f"{weights.name} is a table of tissue intensities.",
             "Give intensities of tissues (T1w:grey=0.75,csf=0.2), a protocol, an image, or --weights haca3.",
         )
     try:
@@ -35,12 +34,12 @@ def from_numbers(name: str, value: str, typed: str, weights: Weights) -> Target:
     except ValueError:
         numbers = []
     if len(numbers) not in (2, 4):
-        raise UsageError(f"--target {typed} wants two numbers (theta) or four (theta, eta) after '{contrast}:'.")
-    return Target(name, contrast, tuple(numbers[:2]), tuple(numbers[2:]) or ETA, SCALE, "numbers")
+        raise UsageError(f"--target {typed} requires two numbers (theta) or four (theta, eta) after '{contrast}:'.")
+    return Target(name, contrast, tuple(numbers[:2]), tuple(numbers[2:]) or CLEAN_ETA, WHITE_MATTER_PEAK, "numbers")
 
 
 def from_protocol(name: str, contrast: str, described: str, typed: str, weights: Weights) -> Target:
-    """``T1w=MPRAGE:field=3,tr=2300,ti=900`` or ``T1w=sidecar.json``: the table that the signal equation gives."""
+    """``T1w=MPRAGE:field=3,tr=2300,ti=900`` or ``T1w=sidecar.json``: tissue intensities by the signal equation."""
     _need_mixture(typed, weights)
     sequence, _, numbers = described.partition(":")
     if described.endswith(".json"):
@@ -51,11 +50,11 @@ def from_protocol(name: str, contrast: str, described: str, typed: str, weights:
         protocol = protocol_from_words(contrast, sequence, numbers)
         made = sequence
     label = check_target_name(name or "".join(letter for letter in made if letter.isalnum()))
-    return Target(label, contrast, table(protocol), CLEAN, SCALE, f"protocol {_in_words(protocol)}")
+    return Target(label, contrast, table(protocol), CLEAN, WHITE_MATTER_PEAK, f"protocol {_in_words(protocol)}")
 
 
 def _from_tissues(name: str, contrast: str, text: str, typed: str, weights: Weights) -> Target:
-    """The built-in reference of the contrast with other intensities for the tissues that are named."""
+    """The built-in reference of the contrast with the given intensities of some tissues."""
     _need_mixture(typed, weights)
     if contrast not in weights.references:
         raise UsageError(f"--target {typed}: the weights {weights.name} have no reference for {contrast}.")
@@ -68,16 +67,16 @@ def _from_tissues(name: str, contrast: str, text: str, typed: str, weights: Weig
         try:
             theta[TISSUES.index(tissue)] = float(value)
         except ValueError:
-            raise UsageError(f"--target {typed}: '{part}' holds no number.", "White matter is 1.") from None
+            raise UsageError(f"--target {typed}: '{part}' contains no number.", "White matter is 1.") from None
     if not all(0 <= value < 20 for value in theta):
         raise UsageError(f"--target {typed}: an intensity is not between 0 and 20.", "White matter is 1.")
-    return Target(name, contrast, tuple(theta), CLEAN, SCALE, f"intensities {text}")
+    return Target(name, contrast, tuple(theta), CLEAN, WHITE_MATTER_PEAK, f"intensities {text}")
 
 
 def _need_mixture(typed: str, weights: Weights) -> None:
     if weights.variant != MIXTURE:
         raise UsageError(
-            f"--target {typed} describes tissues, and the theta of {weights.name} is no table of tissues.",
+            f"--target {typed} specifies tissue intensities, but theta of {weights.name} is not a table of them.",
             "Use it with the built-in weights; for HACA3 weights give an image or two numbers (T1w:10,20).",
         )
 

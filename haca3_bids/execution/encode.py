@@ -14,6 +14,7 @@ from haca3_bids.bids.describe import claim_targets, known_targets, target_pictur
 from haca3_bids.errors import Haca3Error, TemporaryFailure
 from haca3_bids.execution.crash import Crash
 from haca3_bids.execution.graph import run_graph
+from haca3_bids.execution.progress import progress_of
 from haca3_bids.execution.select import Selection
 from haca3_bids.execution.targets import TargetRequest, image_fingerprint, mean_target, take_over
 from haca3_bids.execution.task import Run, engine_needs
@@ -21,12 +22,12 @@ from haca3_bids.records.files import from_json
 from haca3_bids.records.target import Target, target_key
 
 LOGGER = logging.getLogger("haca3_bids")
-PATIENCE_S = 24 * 3600.0  # for another run that encodes the same target, perhaps with ECLARE: nothing else can be done
+PATIENCE_S = 24 * 3600.0  # wait for another run that encodes the same target; with ECLARE this takes hours
 Values = dict[str, Sequence[Target]]  # by what was typed
 
 
 def with_targets(run: Run, selection: Selection) -> Run:
-    """The run with the targets of its sessions, which the dataset's description names from now on."""
+    """The run with the targets of its sessions, which are entered into the dataset's description."""
     encoded = encode_targets(run)
     targets = {one.name: encoded or selection.references[one.name] for one in selection.sessions}
     claim_targets(run.settings.output_dir, encoded or [one for own in targets.values() for one in own])
@@ -35,13 +36,13 @@ def with_targets(run: Run, selection: Selection) -> Run:
 
 
 def encode_targets(run: Run) -> list[Target]:
-    """The values of all targets that were asked for; images are preprocessed and encoded, unless known already."""
+    """The values of all requested targets; images are preprocessed and encoded unless an earlier run did so."""
     values: Values = {request.typed: request.values for request in run.requests if request.values}
     values |= _known(run, [request for request in run.requests if not request.values])
     missing = _missing(run, values)
     if missing:
         with _alone_with(run, missing):
-            values |= _known(run, missing)  # another run may have encoded them while this one waited
+            values |= _known(run, missing)  # another run may have encoded them in the meantime
             missing = _missing(run, values)
             if missing:
                 encoded = _encode(run, missing)
@@ -55,7 +56,7 @@ def _missing(run: Run, values: Values) -> list[TargetRequest]:
 
 
 def _known(run: Run, requests: Sequence[TargetRequest]) -> Values:
-    """The values that the dataset holds already."""
+    """Values that are in the dataset already."""
     known = known_targets(run.settings.output_dir)
     found: Values = {}
     for request in requests:
@@ -73,7 +74,7 @@ def _lacks_picture(run: Run, request: TargetRequest) -> bool:
 
 @contextmanager
 def _alone_with(run: Run, requests: Sequence[TargetRequest]) -> Iterator[None]:
-    """Hold the targets' locks, in the order of their names, so that two runs never wait for each other."""
+    """Hold the locks of the targets, acquired in alphabetical order so that two runs cannot deadlock."""
     with ExitStack() as stack:
         for name in sorted({request.name for request in requests}):
             try:
@@ -95,7 +96,9 @@ def _encode(run: Run, requests: Sequence[TargetRequest]) -> Values:
     if run.settings.execution.clean_workdir:
         for part in parts:
             shutil.rmtree(_scratch(run, part), ignore_errors=True)
-    crashes = run_graph(workflow, run.settings, run.resources, run.logs)
+    with progress_of(len(parts), "targets") as progress:
+        progress.begin(workflow, len(parts))
+        crashes = run_graph(workflow, run.settings, run.resources, run.logs, progress)
     if crashes:
         raise _target_error(crashes[0])
     values: Values = {}
@@ -118,5 +121,5 @@ def _scratch(run: Run, request: TargetRequest) -> Path:
 
 
 def _target_error(crash: Crash) -> Haca3Error:
-    sentence = f"A target could not be made, while {crash.step}: {crash.error.sentence}"
+    sentence = f"A target could not be encoded (while {crash.step}): {crash.error.sentence}"
     return type(crash.error)(sentence, crash.error.hint)

@@ -1,4 +1,4 @@
-"""The surroundings that the libraries below need: a home, a user name, threads. Set before any of them is imported."""
+"""The environment that libraries require (home, user name, threads), set before they are imported."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from haca3_bids.private import private_folder
 if TYPE_CHECKING:
     from haca3_bids.settings import Settings
 
-# glibc gives large blocks back to the kernel at once, and the networks ask for them again, page by page. Kept, and in
-# huge pages, two sources took 342 s instead of 366 s on one core, with the same voxels and the same peak memory.
+# glibc returns large blocks to the kernel at once, and the networks request them again page by page. Keeping them, in
+# huge pages, reduced the time for two sources from 366 s to 342 s on one core, with equal voxels and peak memory.
 KEEP_MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": str(2**30),
     "MALLOC_TRIM_THRESHOLD_": str(2**30),
@@ -26,10 +26,10 @@ KEEP_MEMORY = {
 
 
 def prepare_environment(settings: Settings | None = None, environ: MutableMapping[str, str] = os.environ) -> None:
-    """Set what ``import bids``, ``import templateflow``, matplotlib and Nipype want to find, where it is missing.
+    """Set the variables that pybids, TemplateFlow, matplotlib and Nipype require, unless they are set already.
 
-    HOME unset or not writable, as under ``docker run --user``, becomes a folder of the scratch space; a user id
-    without a name gets one. Nothing is ever sent: Nipype's and other version checks are off.
+    If HOME is unset or not writable, as with ``docker run --user``, it becomes a temporary folder; a user id without a
+    name gets one. Version checks are switched off, so that nothing is sent.
     """
     home = _writable_home(environ)
     environ["HOME"] = str(home)
@@ -45,7 +45,7 @@ def prepare_environment(settings: Settings | None = None, environ: MutableMappin
 
 
 def check_current_folder() -> None:
-    """Raise UsageError where the current folder is gone or closed: libraries look into it in any case."""
+    """Raise UsageError if the current folder was deleted or cannot be read: some libraries read it on import."""
     hint = "Change to another folder, and give paths that do not start from this one."
     try:
         folder = Path.cwd()
@@ -56,13 +56,13 @@ def check_current_folder() -> None:
 
 
 def set_threads(threads: int, environ: MutableMapping[str, str] = os.environ) -> None:
-    """Hold the numerical libraries of this process and its children to ``threads`` threads."""
+    """Limit the numerical libraries of this process and its children to ``threads`` threads."""
     for variable in ("OMP_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "OPENBLAS_NUM_THREADS"):
         environ[variable] = str(threads)
 
 
 def child_environment(threads: int = 0) -> dict[str, str]:
-    """The surroundings of a process of our own: it finds this package where this process found it, and keeps memory."""
+    """The environment of a child process: this package is on its path, and it keeps freed memory."""
     here = str(Path(haca3_bids.__file__).parents[1])
     found = os.environ.get("PYTHONPATH", "")
     environment = KEEP_MEMORY | os.environ | {"PYTHONPATH": f"{here}{os.pathsep}{found}" if found else here}

@@ -1,23 +1,25 @@
-"""Running a graph with Nipype: its configuration, its plugin, its crash files."""
+"""Execution of a graph with Nipype: configuration, plugin, crash files."""
 
 from __future__ import annotations
 
+import gc
 import logging
 from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
 from haca3_bids.errors import UsageError
-from haca3_bids.execution.crash import Crash, read_crashes, step_in_words
+from haca3_bids.execution.crash import Crash, read_crashes
+from haca3_bids.execution.progress import Progress
 from haca3_bids.execution.resources import Resources
 from haca3_bids.settings import Settings
 
 LOGGER = logging.getLogger("haca3_bids")
-POLL_SECONDS = 1.0  # Nipype collects garbage at each look, which costs a quarter of a second
+POLL_SECONDS = 0.2
 
 
-def configure_nipype(settings: Settings, logs: Path) -> None:
-    """Set what Nipype does in this process and its workers."""
+def configure_nipype(settings: Settings) -> None:
+    """Configure Nipype in this process and its workers."""
     from nipype import config
 
     execution = settings.execution
@@ -25,10 +27,9 @@ def configure_nipype(settings: Settings, logs: Path) -> None:
         {
             "execution": {
                 "hash_method": "content",
-                "crashdump_dir": str(logs),
                 "crashfile_format": "txt",
                 "stop_on_first_crash": execution.stop_on_first_crash,
-                "remove_unnecessary_outputs": False,  # results name files that are no outputs themselves
+                "remove_unnecessary_outputs": False,  # results refer to files that are not outputs themselves
                 "keep_inputs": True,
                 "poll_sleep_duration": POLL_SECONDS,
                 "create_report": False,
@@ -44,16 +45,18 @@ def configure_nipype(settings: Settings, logs: Path) -> None:
         config.disable_resource_monitor()
 
 
-def run_graph(workflow: Any, settings: Settings, resources: Resources, logs: Path) -> list[Crash]:
-    """Run a workflow to its end and return the steps that crashed; an error of the engine itself is raised."""
+def run_graph(workflow: Any, settings: Settings, resources: Resources, logs: Path, progress: Progress) -> list[Crash]:
+    """Run a workflow to its end and return the steps that crashed; errors of Nipype itself are raised."""
     if settings.execution.write_graph:
         write_graph(workflow, logs)
     known = {crash.file for crash in read_crashes(logs)}
+    workflow.config["execution"] |= {"crashdump_dir": str(logs)}  # the common configuration takes no % in a path
     scratch = Path(workflow.base_dir)
     scratch.mkdir(parents=True, exist_ok=True)
+    gc.freeze()  # Nipype collects garbage at each poll, which takes a quarter of a second with all that is imported
     try:
         with chdir(scratch):  # Nipype's resource monitor leaves files where its workers were started
-            plugin, arguments = _plugin(settings, resources, logs)
+            plugin, arguments = _plugin(settings, resources, logs, progress)
             workflow.run(plugin=plugin, plugin_args=arguments)
     except Exception as error:
         crashes = [crash for crash in read_crashes(logs) if crash.file not in known]
@@ -61,18 +64,23 @@ def run_graph(workflow: Any, settings: Settings, resources: Resources, logs: Pat
             raise
         LOGGER.debug("The graph ended with %s", error)
         return crashes
+    finally:
+        gc.unfreeze()
     return [crash for crash in read_crashes(logs) if crash.file not in known]
 
 
-def _plugin(settings: Settings, resources: Resources, logs: Path) -> tuple[Any, dict[str, Any]]:
-    """Name or object of the plugin and its arguments: those of --nipype-plugin-file, else our MultiProc."""
-    if settings.execution.plugin_file is not None:
-        chosen = read_plugin_file(settings.execution.plugin_file)
-        return chosen["plugin"], chosen.get("plugin_args", {})
+def _plugin(settings: Settings, resources: Resources, logs: Path, progress: Progress) -> tuple[Any, dict[str, Any]]:
+    """The plugin and its arguments: those of --nipype-plugin-file, else our MultiProc."""
     from nipype.utils.gpu_count import gpu_count
 
-    from haca3_bids.execution.plugin import SturdyMultiProcPlugin
+    from haca3_bids.execution.plugin import SturdyMultiProcPlugin, cluster_plugin
 
+    chosen: dict[str, Any] = {"plugin": "MultiProc"}
+    if settings.execution.plugin_file is not None:
+        chosen = read_plugin_file(settings.execution.plugin_file)
+    if chosen["plugin"] != "MultiProc":
+        own = chosen.get("plugin_args") or {}
+        return cluster_plugin(chosen["plugin"], own), own
     arguments: dict[str, Any] = {
         "n_procs": resources.nprocs,
         "memory_gb": resources.memory_gb,
@@ -80,28 +88,19 @@ def _plugin(settings: Settings, resources: Resources, logs: Path) -> tuple[Any, 
         "n_gpu_procs": max(1, gpu_count()),
     }
     table = ResourceTable(logs / "resources.tsv") if settings.execution.resource_monitor else None
-    arguments["status_callback"] = Progress(table)
+
+    def told(node: Any, status: str) -> None:
+        progress(node, status)
+        if table:
+            table(node, status)
+
+    arguments["status_callback"] = told
+    arguments |= chosen.get("plugin_args") or {}
     return SturdyMultiProcPlugin(plugin_args=arguments), arguments
 
 
-class Progress:
-    """Called by Nipype when a step starts and ends: tells the user what has begun."""
-
-    def __init__(self, table: ResourceTable | None = None) -> None:
-        self.table = table
-
-    def __call__(self, node: Any, status: str) -> None:
-        """Say what starts, "sub-01_ses-1: registering to the template"; what ends goes into the table."""
-        words = step_in_words(node.name)
-        if status == "start" and words:
-            session = node.fullname.split(".")[1].removesuffix("_wf")
-            LOGGER.info("%s: %s", session.replace("sub_", "sub-", 1).replace("_ses_", "_ses-", 1), words)
-        if self.table:
-            self.table(node, status)
-
-
 class ResourceTable:
-    """Called by Nipype at the end of each step: adds a line of what the step took to a table."""
+    """Callback of Nipype that adds the resources used by each step to a table."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -109,12 +108,12 @@ class ResourceTable:
             path.write_text("step\tstatus\tseconds\tpeak_memory_gb\tcpu_percent\n")
 
     def __call__(self, node: Any, status: str) -> None:
-        """Add the line of one step that ended."""
+        """Add a line when a step ends."""
         if status == "start":
             return
         try:
             runtime = node.result.runtime
-        except Exception:  # a step that crashed has no result, and Nipype says so in several ways
+        except Exception:  # for a step without a result, Nipype raises several kinds
             runtime = None
         values = [getattr(runtime, name, None) for name in ("duration", "mem_peak_gb", "cpu_percent")]
         words = ["n/a" if value is None else f"{value:.3g}" for value in values]
@@ -123,16 +122,24 @@ class ResourceTable:
 
 
 def read_plugin_file(path: Path) -> dict[str, Any]:
-    """``plugin`` and ``plugin_args`` from a YAML file; UsageError when it says neither."""
+    """``plugin`` and ``plugin_args`` from a YAML file; UsageError if Nipype has no such plugin."""
     import yaml
+    from nipype.pipeline import plugins
 
     try:
         content = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise UsageError(f"The plugin file {path.name} cannot be read as YAML ({type(error).__name__}).") from error
-    if not isinstance(content, dict) or not isinstance(content.get("plugin"), str):
-        raise UsageError(f"The plugin file {path.name} must say 'plugin: NAME', and may say plugin_args.")
+    if not (isinstance(content, dict) and isinstance(content.get("plugin"), str) and _has_arguments(content)):
+        raise UsageError(f"The plugin file {path.name} must contain 'plugin: NAME' and may contain plugin_args.")
+    if not hasattr(plugins, f"{content['plugin']}Plugin"):
+        known = ", ".join(sorted(name.removesuffix("Plugin") for name in vars(plugins) if name.endswith("Plugin")))
+        raise UsageError(f"Nipype has no plugin '{content['plugin']}', named in {path.name}.", f"It has {known}.")
     return content
+
+
+def _has_arguments(content: dict[str, Any]) -> bool:
+    return isinstance(content.get("plugin_args") or {}, dict)
 
 
 def write_graph(workflow: Any, logs: Path) -> Path:

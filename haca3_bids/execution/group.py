@@ -1,4 +1,4 @@
-"""The group level: the records of all sessions in two tables and one page. No volume is read."""
+"""The group level: two tables and a page from the records of all sessions, without reading an image."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def run_group(settings: Settings) -> int:
 
 
 def check_column(members: Sequence[Member], column: str) -> None:
-    """UsageError where no session has the column that is asked for."""
+    """UsageError if no session has the requested column."""
     known = {name for member in members for name in member.groups}
     if column and column not in known:
         raise UsageError(

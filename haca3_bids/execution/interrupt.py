@@ -1,4 +1,4 @@
-"""Stopping cleanly: a job that is told to end leaves no process behind."""
+"""Clean termination: an interrupted run leaves no process behind."""
 
 from __future__ import annotations
 
@@ -12,18 +12,27 @@ AGAIN_S = 1.0
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM came, as batch systems and container engines send it before they kill."""
+    """SIGTERM was received: batch systems and container engines send it before SIGKILL."""
+
+    exit_code = 128 + signal.SIGTERM
+
+
+class Warned(Terminated):
+    """SIGUSR1 came, as Slurm sends it some time before the end: ``sbatch --signal=B:USR1@60``."""
+
+    exit_code = 128 + signal.SIGUSR1
 
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """While the block runs, SIGTERM raises Terminated; when it is left by an interrupt, all children are stopped."""
-    signals = signal.SIGINT, signal.SIGTERM, signal.SIGALRM
+    """Within the block, SIGTERM and SIGUSR1 raise Terminated; an interrupt stops all child processes."""
+    raised = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated, signal.SIGUSR1: Warned}
+    signals = *raised, signal.SIGALRM
     before = [signal.getsignal(number) for number in signals]
     try:
-        signal.signal(signal.SIGINT, _raiser(KeyboardInterrupt))
-        signal.signal(signal.SIGTERM, _raiser(Terminated))
-    except ValueError:  # not in the main thread, where no signal arrives
+        for number, error in raised.items():
+            signal.signal(number, _raiser(error))
+    except ValueError:  # signals only reach the main thread
         yield
         return
     try:
@@ -39,7 +48,7 @@ def stoppable() -> Iterator[None]:
 
 
 def _raiser(error: type[KeyboardInterrupt]) -> Callable[[int, FrameType | None], None]:
-    """A handler that raises ``error`` every second until it is heeded: raised inside a callback, it is lost."""
+    """A handler that raises ``error`` every second, because an exception raised inside a callback is lost."""
 
     def handler(_number: int, _frame: FrameType | None) -> None:
         signal.signal(signal.SIGALRM, handler)
@@ -50,7 +59,7 @@ def _raiser(error: type[KeyboardInterrupt]) -> Callable[[int, FrameType | None],
 
 
 def stop_children() -> None:
-    """Terminate every process that this one started, directly or not; kill those that do not heed it."""
+    """Terminate all descendants of this process, and kill those that have not ended after PATIENCE_S."""
     import psutil
 
     children = psutil.Process().children(recursive=True)

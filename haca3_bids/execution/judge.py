@@ -1,4 +1,4 @@
-"""How each session ended that was processed: told by the crashes of its steps, and by its record."""
+"""The outcome of each processed session, from the crashes of its steps and from its record."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from haca3_bids.settings import Settings
 if TYPE_CHECKING:
     from haca3_bids.workflows.participant import SessionPlan
 
-STOPPED = Haca3Error("The run stopped before this session was through.", "Run the same command again.")
+STOPPED = Haca3Error("The run stopped before this session was finished.", "Run the same command again.")
 
 
 def judge_session(run: Run, plan: SessionPlan, crashes: Sequence[Crash], written: bool) -> Outcome:
-    """How one session ended; ``written`` says whether its record is new."""
+    """The outcome of one session; ``written`` is true if its record is new."""
     session = plan.session
     own = [crash for crash in crashes if any(crash.concerns(name) for name in node_names(session))]
     if own:
@@ -35,9 +35,9 @@ def judge_session(run: Run, plan: SessionPlan, crashes: Sequence[Crash], written
 
 
 def judge_again(path: Path, settings: Settings, session: Session | None = None) -> None:
-    """Let a record have the verdict by the limits of this run, and the stamps of its ``session``'s inputs.
+    """Update the verdict of a record to the limits of this run, and its stamps to the inputs of ``session``.
 
-    So these are hashed only once more after their time has changed.
+    With new stamps, inputs whose modification time has changed are hashed only once.
     """
     record = read_session(path)
     if record is None or record.completion is None:
@@ -50,5 +50,5 @@ def judge_again(path: Path, settings: Settings, session: Session | None = None) 
 
 
 def stopped(run: Run, session: Session) -> Outcome:
-    """Of a session that the end of the run came before."""
+    """The outcome of a session that the run did not finish."""
     return Outcome(session.name, FAILED, "", STOPPED, run.logs / "log.txt")

@@ -1,4 +1,4 @@
-"""The sessions of a run in rounds of a few subjects: only what is being worked on is locked."""
+"""Rounds of a few subjects: only those being processed are locked."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from haca3_bids.bids.discover import Session
 from haca3_bids.errors import Haca3Error, TemporaryFailure
 from haca3_bids.execution.outcome import FAILED, Outcome
 
-SUBJECTS_A_PROCESS = 8  # in one round: enough that few processes idle while the last session of a round is done
+SUBJECTS_A_PROCESS = 8  # in one round: enough to keep the processes busy until its last session
 MOST_SUBJECTS = 1000
-SHARE_OF_FILES = 4  # every lock is an open file, and a run needs files for other things
+SHARE_OF_FILES = 4  # each lock is an open file, and a run opens others as well
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,13 @@ class Part:
 
 
 def parts_of(sessions: Sequence[Session]) -> list[Part]:
-    """The sessions by subject, in the order in which they are named first."""
+    """The sessions grouped by subject, in order of first appearance."""
     subjects = dict.fromkeys(session.subject for session in sessions)
     return [Part(one, tuple(session for session in sessions if session.subject == one)) for one in subjects]
 
 
 def subjects_at_once(processes: int | None) -> int:
-    """How many subjects make a round; None: as many as this process may lock, for a cluster takes them all."""
+    """The number of subjects in a round; for None (a cluster) as many as this process may lock."""
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     most = MOST_SUBJECTS if files == resource.RLIM_INFINITY else min(MOST_SUBJECTS, max(1, files // SHARE_OF_FILES))
     return most if processes is None else min(most, SUBJECTS_A_PROCESS * processes)
@@ -42,10 +42,10 @@ def subjects_at_once(processes: int | None) -> int:
 def in_rounds(
     output_dir: Path, parts: Sequence[Part], size: int, work: Callable[[list[Part]], list[Outcome] | None]
 ) -> list[Outcome]:
-    """What ``work`` says of the sessions, given a few subjects at a time, whose locks are held meanwhile.
+    """The outcomes of ``work``, which is called with a few subjects at a time while their locks are held.
 
-    Subjects that another process holds are tried again when all others are done; if they are still held, their
-    sessions have failed for now. ``work`` returns None to end the rounds: nothing is said of the rest.
+    Subjects locked by another process are tried again after all others; if they are still locked, their sessions fail.
+    ``work`` returns None to stop; the remaining sessions then have no outcome.
     """
     outcomes: list[Outcome] = []
     held: list[tuple[Part, Haca3Error]] = []
@@ -70,7 +70,7 @@ def _few(parts: Sequence[Part], size: int) -> Iterator[Sequence[Part]]:
 def _lock(
     output_dir: Path, parts: Sequence[Part], stack: ExitStack
 ) -> tuple[list[Part], list[tuple[Part, Haca3Error]]]:
-    """The subjects whose locks are held from now on, and those whose locks cannot be had."""
+    """The subjects that are locked now, and those that could not be locked, with the error."""
     free: list[Part] = []
     others: list[tuple[Part, Haca3Error]] = []
     for part in parts:

@@ -1,4 +1,4 @@
-"""Messages: what the user reads on the terminal, and all of it in ``logs/<run>/log.txt``."""
+"""Messages on the terminal and in ``logs/<run>/log.txt``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NIPYPE_LOGGERS = ("nipype", "nipype.workflow", "nipype.interface", "nipype.utils
 
 @contextmanager
 def terminal_messages(verbosity: int) -> Iterator[None]:
-    """Send the App's messages to the terminal while the block runs; more of them the larger ``verbosity``."""
+    """Print the App's messages on the terminal within the block, with debug messages if ``verbosity`` > 0."""
     logger = logging.getLogger("haca3_bids")
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
@@ -33,7 +33,7 @@ def terminal_messages(verbosity: int) -> Iterator[None]:
 
 @contextmanager
 def log_file(path: Path, verbosity: int) -> Iterator[None]:
-    """Keep everything that the App and Nipype say in a file; Nipype speaks on the terminal from -vv on."""
+    """Write all messages of the App and Nipype to a file; with -vv, print those of Nipype as well."""
     handlers: list[logging.Handler] = [logging.FileHandler(path, encoding="utf-8")]
     handlers[0].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     _prepare_nipype(verbosity)
@@ -53,7 +53,7 @@ def log_file(path: Path, verbosity: int) -> Iterator[None]:
 
 
 def _prepare_nipype(verbosity: int) -> None:
-    """Silence the handler that importing Nipype sets up, and choose how much it says to ours."""
+    """Silence Nipype's own handler and set the level of its loggers."""
     import nipype  # noqa: F401
 
     for handler in logging.getLogger("nipype").handlers:

@@ -1,4 +1,4 @@
-"""How each session of a run ended, the block that says so, and the exit code."""
+"""The outcome of each session, the summary of a run, and its exit code."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PLANNED = "planned"  # of a dry run
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one session ended."""
+    """The outcome of one session."""
 
     name: str  # sub-01_ses-1, or sub-01 where the subject failed as a whole
     status: str
@@ -25,12 +25,12 @@ class Outcome:
 
     @property
     def sentence(self) -> str:
-        """Why it was not done."""
+        """Why it failed or was skipped."""
         return self.error.sentence if self.error else self.reason
 
 
 def exit_code(outcomes: Sequence[Outcome]) -> int:
-    """0 when nothing failed; the class's own code where everything failed alike; else 1."""
+    """0 if nothing failed; the code of the error if all sessions failed with the same one; else 1."""
     failed = [outcome for outcome in outcomes if outcome.status == FAILED]
     if not failed:
         return 0
@@ -40,7 +40,7 @@ def exit_code(outcomes: Sequence[Outcome]) -> int:
 
 
 def summary(outcomes: Sequence[Outcome], output_dir: Path, seconds: float) -> str:
-    """The last block of a run."""
+    """The summary at the end of a run."""
     counts = {status: sum(one.status == status for one in outcomes) for status in (DONE, FINISHED, SKIPPED, FAILED)}
     lines = [
         "-" * 72,

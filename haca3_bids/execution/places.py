@@ -15,9 +15,9 @@ from haca3_bids.settings import Settings
 
 
 def check_places(settings: Settings) -> None:
-    """Raise UsageError when input, output and scratch folders do not go together. Writes nothing.
+    """Raise UsageError if one of the input, output and scratch folders contains another. Writes nothing.
 
-    The output may lie in the input's own ``derivatives`` folder, where BIDS foresees it, and nowhere else in it.
+    As in BIDS, the output may be inside the input's ``derivatives`` folder, but nowhere else in the input.
     """
     bids_dir, output_dir = settings.bids_dir.resolve(), settings.output_dir.resolve()
     if not bids_dir.is_dir():
@@ -46,7 +46,7 @@ def log_folder(settings: Settings) -> Path:
 
 
 def shareable_command(words: list[str], settings: Settings) -> str:
-    """The command line without this machine's paths: known folders by their role, other paths by their last part."""
+    """The command line without local paths: known folders by their role, other paths by their last part."""
     roles = {settings.bids_dir: "BIDS_DIR", settings.output_dir: "OUTPUT_DIR"}
     if settings.execution.work_dir is not None:
         roles[settings.execution.work_dir] = "WORK_DIR"
@@ -55,12 +55,13 @@ def shareable_command(words: list[str], settings: Settings) -> str:
 
 
 def _shareable(word: str, roles: Mapping[Path, str]) -> str:
-    """A word without slash is a path only where it is one of the folders itself: the current folder says nothing."""
+    """A word without a slash is only replaced if it is one of the folders."""
     head, sign, tail = word.partition("=")
     if sign and "/" not in head and ("/" in tail or head.startswith("--")):
         return f"{head}={_shareable(tail, roles)}"
     typed = Path(word).absolute() if not word.startswith("~/") else Path(word).expanduser()
-    places = (Path(os.path.normpath(typed)), typed.resolve())  # as typed first: an annexed file is a link to elsewhere
+    # as typed first, since annexed files are links
+    places = (Path(os.path.normpath(typed)), Path(os.path.realpath(typed)))
     if "/" not in word:
         return next((roles[place] for place in places if place in roles), word)
     for place, folder in itertools.product(places, roles):

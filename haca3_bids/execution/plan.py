@@ -1,4 +1,4 @@
-"""What is to be done of each session: nothing, where an earlier run finished it, else its part of the graph."""
+"""What remains to be done in each session: nothing if an earlier run finished it, else its part of the graph."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from haca3_bids import __version__
 from haca3_bids.bids.discover import Session
 from haca3_bids.bids.given import find_given
-from haca3_bids.bids.record import Context, input_sha256, is_finished, record_path
+from haca3_bids.bids.record import Context, input_sha256, is_finished, record_path, stamps
 from haca3_bids.digest import short_digest
 from haca3_bids.errors import BadInput, Haca3Error
 from haca3_bids.execution.judge import judge_again
@@ -29,19 +29,20 @@ LOGGER = logging.getLogger("haca3_bids")
 
 @dataclass(frozen=True)
 class Planned:
-    """The sessions that are to be processed, and how the others ended."""
+    """The sessions to process, and the outcomes of the others."""
 
     plans: tuple[SessionPlan, ...]
     outcomes: tuple[Outcome, ...]
 
 
 def plan_sessions(run: Run, sessions: Sequence[Session]) -> Planned:
-    """What is to be done of sessions whose locks are held."""
+    """Plan sessions whose locks are held."""
     plans: list[SessionPlan] = []
     outcomes: list[Outcome] = []
     for session in sessions:
         try:
-            context = replace(context_of(run, session), fingerprint=session_fingerprint(run, session))
+            made_by = session_fingerprint(run, session)
+            context = replace(context_of(run, session), fingerprint=made_by, stamps=stamps(session))
             targets = run.targets[session.name]
             if not run.settings.execution.reprocess and is_finished(context, targets):
                 judge_again(record_path(context.output_dir, session), run.settings, session)
@@ -49,12 +50,12 @@ def plan_sessions(run: Run, sessions: Sequence[Session]) -> Planned:
             else:
                 plans.append(_plan(run, context, targets))
         except (Haca3Error, OSError) as error:
-            outcomes.append(Outcome(session.name, FAILED, "looking at what there is of it", _as_expected(error)))
+            outcomes.append(Outcome(session.name, FAILED, "checking its earlier outputs", _as_expected(error)))
     return Planned(tuple(plans), tuple(outcomes))
 
 
 def _plan(run: Run, context: Context, targets: Sequence[Target]) -> SessionPlan:
-    """The session with its targets, and what earlier derivatives and other visits say of it."""
+    """The plan of one session: its targets, results of earlier derivatives, and visits that share its frame."""
     from haca3_bids.workflows.participant import SessionPlan
 
     session = context.session
@@ -62,22 +63,24 @@ def _plan(run: Run, context: Context, targets: Sequence[Target]) -> SessionPlan:
     given = find_given(run.settings.selection.derivatives, session, run.space)
     if visits and "to_template" in given:
         del given["to_template"]
-        LOGGER.info("%s: its transform to the template is not taken over, for it shares a frame", session.name)
+        LOGGER.info(
+            "%s: the given transform to the template is not used, because the session shares a frame", session.name
+        )
     for kind, path in given.items():
         LOGGER.info("%s: %s is taken from %s", session.name, kind, path)
     return SessionPlan(context, targets, given, {visit.name: visit.images[visit.reference].path for visit in visits})
 
 
 def context_of(run: Run, session: Session) -> Context:
-    """What is known of a session before it is looked at."""
+    """The context of a session, without its fingerprint."""
     bids_dir, output_dir = run.settings.bids_dir, run.settings.output_dir
     return Context(session, bids_dir, output_dir, run.space, __version__, run.command, run.methods)
 
 
 def session_fingerprint(run: Run, session: Session) -> str:
-    """Of everything that can change an output of this session.
+    """A fingerprint of everything that can change an output of this session.
 
-    Visits that share a frame are part of it, by their references: one visit more, and all are to be done again.
+    It includes the references of the visits that share its frame: an additional visit changes all of them.
     """
     weights, output_dir = run.weights, run.settings.output_dir
     own = fingerprint(

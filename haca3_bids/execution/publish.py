@@ -1,4 +1,4 @@
-"""What people read: the record of each session, the page of each subject, the methods text."""
+"""Records of failed sessions, pages of subjects, and the methods text."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOGGER = logging.getLogger("haca3_bids")
 
 
 def publish(run: Run, sessions: Sequence[Session], outcomes: Iterable[Outcome]) -> None:
-    """Leave a record of each session that failed, and write the pages of all."""
+    """Write a record of each failed session, and the pages of all subjects."""
     by_name = {session.name: session for session in sessions}
     for outcome in outcomes:
         if outcome.status == FAILED and outcome.error is not None:
@@ -39,7 +39,7 @@ def write_pages(settings: Settings, subjects: Iterable[str]) -> None:
 
 
 def rewrite_pages(settings: Settings) -> int:
-    """``--reports-only``: all pages again, from the output as it stands."""
+    """``--reports-only``: write all pages again, from the existing output."""
     found = sorted(path.name[4:] for path in settings.output_dir.glob("sub-*") if path.is_dir())
     wanted = settings.selection.participants
     subjects = [label for label in found if not wanted or label in wanted]
@@ -63,7 +63,7 @@ def write_boilerplate(settings: Settings) -> int:
 
 
 def methods_sentences(settings: Settings) -> list[str]:
-    """What was done, in sentences with citations, of every step."""
+    """The methods text of all steps, in sentences with citations."""
     from haca3_bids.workflows.participant import methods
 
     return methods(settings)

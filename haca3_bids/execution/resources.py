@@ -1,4 +1,4 @@
-"""How many processors and how much memory this process may use: by cgroup, Slurm and affinity, not by the host."""
+"""The processors and memory that this process may use according to cgroup, Slurm and affinity."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST_THREADS = 8  # a registration or a network gains little beyond
 
 @dataclass(frozen=True)
 class Resources:
-    """What a run plans with."""
+    """The resources of a run."""
 
     nprocs: int
     threads: int  # of one process
@@ -23,14 +23,14 @@ class Resources:
 
 
 def plan_resources(wanted: ExecutionSettings) -> Resources:
-    """What was asked for, else what is allowed."""
+    """The requested resources, else all that are allowed."""
     nprocs = wanted.nprocs or allowed_processors()
     threads = min(wanted.omp_nthreads or min(nprocs, MOST_THREADS), nprocs)
     return Resources(nprocs, threads, wanted.mem_gb or MEMORY_SHARE * allowed_memory_gb())
 
 
 def allowed_processors(environ: Mapping[str, str] = os.environ, root: Path = Path("/")) -> int:
-    """The smallest of affinity, cgroup quota and what Slurm gave.
+    """The smallest of affinity, cgroup quota and Slurm's allocation.
 
     loky's ``cpu_count`` reads the quota of the outermost control group only, none of Slurm's variables and no memory.
     """
@@ -43,7 +43,7 @@ def allowed_processors(environ: Mapping[str, str] = os.environ, root: Path = Pat
 
 
 def allowed_memory_gb(environ: Mapping[str, str] = os.environ, root: Path = Path("/")) -> float:
-    """The smallest of the machine's memory, the cgroup limit and what Slurm gave, in gigabytes."""
+    """The smallest of the machine's memory, the cgroup limit and Slurm's allocation, in gigabytes."""
     import psutil
 
     limits = [float(psutil.virtual_memory().total), *_cgroup_bytes(root)]
@@ -70,13 +70,13 @@ def _cgroup_bytes(root: Path) -> list[float]:
     for folder in _cgroup_folders(root, "memory"):
         for name in ("memory.max", "memory.limit_in_bytes"):
             word = _words(folder / name)
-            if word and word[0].isdigit() and int(word[0]) < 2**60:  # version 1 says "no limit" by a huge number
+            if word and word[0].isdigit() and int(word[0]) < 2**60:  # in version 1, a huge number means no limit
                 limits.append(float(word[0]))
     return limits
 
 
 def _cgroup_folders(root: Path, controller: str) -> list[Path]:
-    """The control groups this process is in, from its own up to the top, of either version."""
+    """The control groups of this process (either version), from its own to the root."""
     mount = root / "sys/fs/cgroup"
     folders = []
     for line in _lines(root / "proc/self/cgroup"):

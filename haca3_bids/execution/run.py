@@ -22,7 +22,7 @@ from haca3_bids.bids.validate import check_description, validate_bids
 from haca3_bids.errors import UsageError
 from haca3_bids.execution.encode import with_targets
 from haca3_bids.execution.environment import set_threads
-from haca3_bids.execution.graph import configure_nipype
+from haca3_bids.execution.graph import configure_nipype, read_plugin_file
 from haca3_bids.execution.group import run_group
 from haca3_bids.execution.logs import log_file, terminal_messages
 from haca3_bids.execution.outcome import FAILED, PLANNED, Outcome, exit_code, summary
@@ -62,7 +62,7 @@ def run(settings: Settings, *, words: Sequence[str], config: str) -> int:
 
 
 def run_participant(settings: Settings, words: list[str], config: str) -> int:
-    """Check everything that can be checked, then process every session; see the exit codes in ``errors``."""
+    """Check everything in advance, then process every session; the exit codes are listed in ``errors``."""
     started = time.monotonic()
     selection = check_input(settings)
     weights, requests = check_means(settings)
@@ -81,7 +81,7 @@ def run_participant(settings: Settings, words: list[str], config: str) -> int:
         write_methods(logs, methods)
         about = _write_beginning(settings, words, config, logs, selection)
         set_threads(resources.threads)
-        configure_nipype(settings, logs)
+        configure_nipype(settings)
         task = Run(
             settings=planned,
             weights=weights,
@@ -101,7 +101,7 @@ def run_participant(settings: Settings, words: list[str], config: str) -> int:
 
 
 def check_input(settings: Settings) -> Selection:
-    """The sessions to work on; errors of the input (16, 18, 64, 66) are raised here. Writes nothing."""
+    """The selected sessions; raises the errors of the input (16, 18, 64, 66). Writes nothing."""
     check_description(settings.bids_dir)
     check_derivatives(settings.selection.derivatives)
     selection = select_sessions(settings)
@@ -111,7 +111,9 @@ def check_input(settings: Settings) -> Selection:
 
 
 def check_means(settings: Settings) -> tuple[Weights, list[TargetRequest]]:
-    """Weights and targets; errors of what a run needs (64, 69, 73) are raised here. Writes nothing."""
+    """Weights and targets; raises an error if something is missing or unsuitable (64, 69, 73). Writes nothing."""
+    if settings.execution.plugin_file is not None:
+        read_plugin_file(settings.execution.plugin_file)
     check_template(settings.preprocessing.template)
     eclare = settings.preprocessing.super_resolution == "eclare"
     if eclare:
@@ -128,7 +130,7 @@ def check_means(settings: Settings) -> tuple[Weights, list[TargetRequest]]:
 def with_references(selection: Selection, weights: Weights) -> Selection:
     """The selection with the built-in target of each contrast of its sessions.
 
-    Sessions for which the weights bring none have failed; UsageError where all are such.
+    A session fails if the weights have no reference for it; UsageError if this is true of all sessions.
     """
     references: dict[str, Sequence[Target]] = {}
     lacking: list[Outcome] = []

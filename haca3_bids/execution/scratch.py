@@ -1,8 +1,7 @@
-"""The scratch folder of a run: its owner's alone, and of one output, whose locks say who may use which part of it.
+"""The scratch folder of a run, private to one user and one output.
 
-Nipype unpickles what it finds there, so that nobody else may write to it. Runs on the same output share it, so that a
-run that is started again finds the steps that are done: the part of a session is used by whoever holds the lock of its
-subject, that of a target by whoever holds the target's.
+Nipype unpickles files in it, so nobody else may write to it. Runs on the same output share it, so that a restarted run
+finds finished steps: the lock of a subject or target in the output also protects its part of the scratch folder.
 """
 
 from __future__ import annotations
@@ -28,11 +27,11 @@ IN_USE = ".in-use"  # locked by every run that uses the folder
 
 @contextmanager
 def scratch_folder(settings: Settings) -> Iterator[Path]:
-    """The scratch folder, for as long as the block runs; ``--clean-workdir`` empties it if no other run uses it."""
+    """The scratch folder, in use within the block; ``--clean-workdir`` empties it if no other run uses it."""
     folder = private_folder(scratch_path(settings))
     with (folder / IN_USE).open("a") as file:
         if settings.execution.clean_workdir and not _emptied(folder, file.fileno()):
-            LOGGER.warning("Another run uses %s too; emptied is what belongs to the sessions of this one.", folder)
+            LOGGER.warning("Another run also uses %s; only the files of this run's sessions are removed.", folder)
         _lock(file.fileno(), fcntl.LOCK_SH)
         try:
             yield folder
@@ -41,15 +40,15 @@ def scratch_folder(settings: Settings) -> Iterator[Path]:
 
 
 def scratch_path(settings: Settings) -> Path:
-    """In ``--work-dir``, else in the system's temporary folder: one a version, a user and an output."""
+    """In ``--work-dir`` or the system's temporary folder; one per version, user and output."""
     chosen = settings.execution.work_dir or Path(tempfile.gettempdir())
     return chosen / f"haca3_bids-{__version__}-{os.getuid()}-{output_key(settings.output_dir)}"
 
 
 def output_key(output_dir: Path) -> str:
-    """Letters that name an output: in containers many outputs have one path, and one output may have many.
+    """A key that identifies an output: in containers, different outputs can have the same path, and one output several.
 
-    They are made from a word that the output keeps, and from its place on the disk, which a copy does not share.
+    It is derived from random digits that are stored in the output, and from its inode, which a copy does not share.
     """
     folder = make_folder(output_dir / "logs" / "locks")
     path = folder / "output.id"
@@ -61,7 +60,7 @@ def output_key(output_dir: Path) -> str:
 
 
 def _emptied(folder: Path, lock: int) -> bool:
-    """Whether nobody else used the folder, and it is empty now."""
+    """Empty the folder, unless another run uses it; whether it was emptied."""
     if not _lock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB):
         return False
     empty(folder, but=IN_USE)

@@ -1,4 +1,4 @@
-"""Which sessions a run works on, found before any of them starts."""
+"""The selection of sessions, before any of them is processed."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ BY_SELECTION = ("left out by --bids-filter-file", "is not among --modalities")
 
 @dataclass(frozen=True)
 class Selection:
-    """Sessions that can be processed, and how the others ended already."""
+    """Sessions to process, and the outcomes of the others."""
 
     sessions: tuple[Session, ...]
     outcomes: tuple[Outcome, ...]
-    failed: tuple[Session, ...] = ()  # sessions of the failed outcomes, where they are known and can be named
+    failed: tuple[Session, ...] = ()  # sessions of the failed outcomes, as far as they are known and have a valid name
     empty: tuple[Session, ...] = ()  # sessions without a usable image
     references: Mapping[str, Sequence[Target]] = field(default_factory=dict)  # without --target
 
@@ -36,11 +36,11 @@ def select_sessions(settings: Settings) -> Selection:
     """The sessions with images; NothingSelected (18) or NoUsableImage (66) when there is none at all."""
     found: list[Session] = []
     outcomes: list[Outcome] = []
-    read_filters(settings.selection.filter_file)  # what is wrong with it is no subject's fault
+    read_filters(settings.selection.filter_file)  # an invalid file is an error of the whole run, not of a subject
     for subject in list_subjects(settings.bids_dir, settings.selection.participants):
         try:
             found += discover_subject(settings.bids_dir, subject, settings.selection)
-        except Exception as error:  # whatever it is, the other subjects have nothing to do with it
+        except Exception as error:  # of any kind: the other subjects go on
             name = f"sub-{subject}"
             outcomes.append(
                 Outcome(name, FAILED, "looking for its images", input_error(error, name, settings.bids_dir))
@@ -70,7 +70,7 @@ def _checked(sessions: Sequence[Session], outcomes: list[Outcome], settings: Set
 
 
 def input_error(error: Exception, name: str, bids_dir: Path) -> Haca3Error:
-    """What was met in the files of a subject or session of that name, as an error of its own."""
+    """The expected error for an exception in the files of the subject or session ``name``."""
     if isinstance(error, Haca3Error):
         return error
     LOGGER.debug("%s", name, exc_info=error)
@@ -106,7 +106,7 @@ def _why_empty(session: Session) -> str:
 
 
 def table(selection: Selection, settings: Settings) -> str:
-    """Images found, images left out and why, a session after the other: what --dry-run prints."""
+    """The images found and left out in each session, with reasons, as printed by --dry-run."""
     lines = []
     for session in selection.sessions:
         lines.append(session.name)

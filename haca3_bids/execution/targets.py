@@ -1,4 +1,4 @@
-"""``--target [NAME=]VALUE``: what is typed, and the Target values it stands for."""
+"""``--target [NAME=]VALUE``: from the typed text to Targets."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ DESCRIBED = (  # T1w=MPRAGE:field=3,tr=2300 or siteB=T1w=sidecar.json
 
 @dataclass(frozen=True)
 class TargetRequest:
-    """One VALUE of ``--target``: values that are known at once, or images that must be encoded first."""
+    """One VALUE of ``--target``: known values, or images that must be encoded."""
 
     name: str  # "" only for built-in references
     typed: str
@@ -42,7 +42,7 @@ class TargetRequest:
 
     @property
     def parts(self) -> tuple[TargetRequest, ...]:
-        """What is encoded for it."""
+        """The requests whose images are encoded: the members, or this one."""
         return self.members or (self,)
 
     @property
@@ -53,7 +53,7 @@ class TargetRequest:
 
 
 def parse_targets(settings: Settings, weights: Weights) -> list[TargetRequest]:
-    """The requests of the command line; UsageError when one cannot be understood or two share a name."""
+    """The requests of the command line; UsageError if one is invalid or two have the same name."""
     requests = [_parse(typed, settings, weights) for typed in settings.targets]
     names: dict[str, str] = {}
     for request in requests:
@@ -69,17 +69,17 @@ def parse_targets(settings: Settings, weights: Weights) -> list[TargetRequest]:
 
 
 def default_targets(session: Session, weights: Weights) -> list[Target]:
-    """The built-in reference of every contrast that the session has and the weights bring; UsageError if none is."""
+    """The built-in reference of each contrast of the session; UsageError if the weights have none of them."""
     found = [contrast for contrast in CONTRASTS if contrast in session.images and contrast in weights.references]
     return [reference_target(contrast, weights) for contrast in found or [session.reference]]
 
 
 def reference_target(contrast: str, weights: Weights) -> Target:
-    """The built-in reference of a contrast; UsageError when the weights bring none."""
+    """The built-in reference of a contrast; UsageError if the weights have none."""
     if contrast not in weights.references:
         has = ", ".join(weights.references) or "none"
         raise UsageError(
-            f"The weights '{weights.name}' bring no reference for {contrast} (they have: {has}).",
+            f"The weights '{weights.name}' have no reference for {contrast} (only: {has}).",
             "Give --target an image, a subject (sub-X), or numbers (T2w:theta0,theta1).",
         )
     return weights.references[contrast]
@@ -131,12 +131,12 @@ def _subject(name: str, value: str, typed: str, settings: Settings) -> TargetReq
 
 
 def names_sessions(value: str) -> bool:
-    """Whether a value names several sessions: a pattern of names, or a text file of them."""
+    """Whether a value specifies several sessions: by a pattern or a text file of names."""
     return (value.startswith("sub-") and any(sign in value for sign in "*?[")) or value.endswith(".txt")
 
 
 def mean_of(name: str, value: str, typed: str, settings: Settings) -> TargetRequest:
-    """The mean of several sessions; BadInput or UsageError when there is none, or one has no image."""
+    """The mean of several sessions; BadInput or UsageError if there is none or one has no image."""
     if value.endswith(".txt"):
         try:
             words = Path(value).expanduser().read_text(encoding="utf-8-sig").split()
@@ -154,7 +154,7 @@ def mean_of(name: str, value: str, typed: str, settings: Settings) -> TargetRequ
 
 
 def mean_target(request: TargetRequest, found: Sequence[Sequence[Target]]) -> list[Target]:
-    """For each contrast the mean of the members' values (``found``: those of each member)."""
+    """The mean of the members' values for each contrast; ``found`` contains the values of each member."""
     means = []
     for contrast in request.contrasts:
         own = [one for values in found for one in values if one.contrast == contrast]
@@ -169,7 +169,7 @@ def _image(name: str, value: str, typed: str) -> TargetRequest:
     path = Path(value).expanduser().absolute()
     if not path.name.endswith(IMAGE_EXTENSIONS):
         raise UsageError(
-            f"--target {typed} is no contrast, no image, no sub-X[_ses-Y] and no numbers.",
+            f"--target {typed} is not a contrast, an image, sub-X[_ses-Y] or numbers.",
             f"Contrasts are {', '.join(CONTRASTS)}; numbers are written T2w:theta0,theta1.",
         )
     if not path.is_file():
@@ -178,8 +178,8 @@ def _image(name: str, value: str, typed: str) -> TargetRequest:
     contrast = suffix if suffix in CONTRASTS else ""
     if not contrast:
         raise UsageError(
-            f"The name of the target image {path.name} does not say its contrast.",
-            f"Let it end in one of {', '.join('_' + one + '.nii.gz' for one in CONTRASTS)}.",
+            f"The name of the target image {path.name} does not contain its contrast.",
+            f"It must end in one of {', '.join('_' + one + '.nii.gz' for one in CONTRASTS)}.",
         )
     made = as_label("".join(f"{key}{entities[key]}" for key in ("sub", "ses") if key in entities))
     made = made or as_label(path.name.partition(".")[0].removesuffix(contrast))
@@ -189,7 +189,7 @@ def _image(name: str, value: str, typed: str) -> TargetRequest:
 
 
 def image_fingerprint(request: TargetRequest, settings: Settings, weights: Weights) -> str:
-    """What must be equal for encoded values to be taken over from an earlier run."""
+    """A fingerprint of the images and of everything that can change their encoded values."""
     parts = [shaping(group, "targets") for group in (settings.preprocessing, settings.harmonization)]
     made_by = [__version__, weights.sha256, weights.variant, parts]
     files = [{contrast: file_sha256(path) for contrast, path in part.images.items()} for part in request.parts]
@@ -197,7 +197,7 @@ def image_fingerprint(request: TargetRequest, settings: Settings, weights: Weigh
 
 
 def take_over(request: TargetRequest, known: Mapping[str, Target], fingerprint: str) -> tuple[Target, ...]:
-    """The values of a request's images where the dataset already holds them; empty when any is missing."""
+    """The values of a request from an earlier run with the same fingerprint; empty if any is missing."""
     keys = [target_key(request.name, contrast) for contrast in request.contrasts]
     found = [known[key] for key in keys if key in known and known[key].fingerprint == fingerprint]
     return tuple(found) if len(found) == len(keys) else ()

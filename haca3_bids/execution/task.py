@@ -1,4 +1,4 @@
-"""A run after all checks: what is asked for, by which means, and where its scratch lies."""
+"""A run after all checks: settings, weights, targets, resources and folders."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from haca3_bids.bids.discover import Session
 from haca3_bids.execution.resources import Resources
 from haca3_bids.execution.targets import TargetRequest
 from haca3_bids.execution.weights import with_weights
-from haca3_bids.preprocessing.template import SPACES
 from haca3_bids.records.engine import Weights
 from haca3_bids.records.target import Target
-from haca3_bids.settings import Settings
+from haca3_bids.settings import TEMPLATE_SPACES, Settings
 
 if TYPE_CHECKING:
     from haca3_bids.workflows.harmonize import EngineNeeds
@@ -38,7 +37,7 @@ class Run:
     @property
     def space(self) -> str:
         """Label of the template's space."""
-        return SPACES[self.settings.preprocessing.template]
+        return TEMPLATE_SPACES[self.settings.preprocessing.template]
 
 
 def as_planned(settings: Settings, weights: Weights, resources: Resources) -> Settings:
@@ -60,7 +59,7 @@ def shared_frames(sessions: Sequence[Session], settings: Settings) -> dict[str, 
 
 
 def engine_needs(run: Run) -> EngineNeeds:
-    """How the process of the networks is placed."""
+    """Weights, threads and GPU use of the process of the networks."""
     from haca3_bids.workflows.harmonize import EngineNeeds
 
     use_gpu = run.weights.device.startswith("cuda")
@@ -68,7 +67,7 @@ def engine_needs(run: Run) -> EngineNeeds:
 
 
 def node_names(session: Session) -> Sequence[str]:
-    """The workflows in which a session's steps are: its own, and that of the frame that it may share."""
+    """The workflows with the steps of a session: its own, and that of the frame that it may share."""
     from haca3_bids.workflows.longitudinal import frame_workflow_name
     from haca3_bids.workflows.participant import workflow_name
 
@@ -76,5 +75,5 @@ def node_names(session: Session) -> Sequence[str]:
 
 
 def session_scratch(run: Run, session: Session) -> list[Path]:
-    """Where these steps keep their files."""
+    """The scratch folders of these workflows."""
     return [run.work / "haca3_wf" / name for name in node_names(session)]

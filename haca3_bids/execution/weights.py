@@ -1,4 +1,4 @@
-"""The weights and the device of a run, asked of a process of their own so that PyTorch stays out of this one."""
+"""The weights and the device of a run, determined in a separate process so that this one never imports PyTorch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PROBE = "haca3_bids.harmonization.probe"
 
 
 def find_weights(settings: HarmonizationSettings) -> Weights:
-    """The weights and the device of the settings; Unavailable (69) when one of them is not to be had."""
+    """The weights and the device of the settings; Unavailable (69) if there is no such file or GPU."""
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", settings.device):
         raise UsageError(f"There is no device '{settings.device}'.", "The devices are auto, cpu, cuda and cuda:N.")
     path = str(resolve(settings.weights))
@@ -33,7 +33,7 @@ def find_weights(settings: HarmonizationSettings) -> Weights:
 
 
 def with_weights(settings: HarmonizationSettings, weights: Weights) -> HarmonizationSettings:
-    """The settings with names replaced by the files they stand for, and the variant by the one in force."""
+    """The settings with weights given as files, and the variant of these weights."""
     return dataclasses.replace(
         settings,
         weights=str(Path(weights.path).resolve()),

@@ -6,16 +6,18 @@ import contextlib
 import ctypes
 import logging
 import re
+import sys
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from tqdm import tqdm
 
 from haca3_bids.errors import TemporaryFailure, Unavailable, UsageError
-from haca3_bids.settings import PRECISIONS
+from haca3_bids.settings import PRECISIONS, Precision
 
 logger = logging.getLogger(__name__)
 
@@ -27,9 +29,9 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def choose_device(wanted: str) -> torch.device:
-    """The device named "auto", "cpu", "cuda" or "cuda:N"; Unavailable (69) when that GPU is not there."""
+    """The device for "auto", "cpu", "cuda" or "cuda:N"; Unavailable (69) if there is no such GPU."""
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", wanted):
-        raise UsageError(f"{wanted} is no device.", "Choose auto, cpu, cuda or cuda:N.")
+        raise UsageError(f"There is no device '{wanted}'.", "Choose auto, cpu, cuda or cuda:N.")
     present = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if wanted == "auto":
         chosen = torch.device("cuda" if present else "cpu")
@@ -38,17 +40,29 @@ def choose_device(wanted: str) -> torch.device:
     device = torch.device(wanted)
     if device.type == "cuda" and (device.index or 0) >= present:
         raise Unavailable(
-            f"The device {wanted} was asked for, and {present} GPUs are visible to PyTorch {torch.__version__}.",
+            f"The device {wanted} is unavailable: {present} GPUs are visible to PyTorch {torch.__version__}.",
             "In a container start with `docker run --gpus all` or `apptainer run --nv`; or use --device cpu.",
         )
     return device
 
 
+def choose_precision(wanted: str, device: torch.device) -> Precision:
+    """The precision called "fp32", "bf16" or "auto": bf16 where the device computes in it."""
+    if wanted not in PRECISIONS:
+        raise UsageError(f"{wanted} is no precision.", f"Choose one of {', '.join(PRECISIONS)}.")
+    if wanted != "auto":
+        return cast(Precision, wanted)
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+        fast = any(getattr(torch.cpu, name, lambda: False)() for name in names)
+    return "bf16" if fast else "fp32"
+
+
 @contextlib.contextmanager
-def inference(precision: str, threads: int) -> Iterator[None]:
-    """No gradients, repeatable kernels, the number of threads asked for (0: as PyTorch chooses)."""
-    if precision not in PRECISIONS:
-        raise UsageError(f"{precision} is no precision.", f"Choose one of {', '.join(PRECISIONS)}.")
+def inference(threads: int) -> Iterator[None]:
+    """Within the block: no gradients, deterministic kernels, ``threads`` CPU threads (0: PyTorch's choice)."""
     before = torch.get_num_threads()
     if threads:
         torch.set_num_threads(threads)
@@ -62,10 +76,10 @@ def inference(precision: str, threads: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def reused_memory() -> Iterator[None]:
-    """While this lasts, the memory of freed tensors is reused instead of returned to the system (glibc only).
+    """Within the block, memory of freed tensors is reused instead of returned to the system (glibc only).
 
-    Feature maps are so large that malloc would map them anew each time; clearing those pages costs a fifth of the
-    time of the networks. Afterwards everything is returned: the holes would not fit the maps of the fusion network.
+    Feature maps are so large that malloc would map new pages each time, and clearing these takes a fifth of the time
+    of the networks. Afterwards all is returned, because the gaps would not fit the maps of the fusion network.
     """
     try:
         libc = ctypes.CDLL("libc.so.6")
@@ -84,11 +98,11 @@ def reused_memory() -> Iterator[None]:
 
 
 def made_lean(network: Network, device: torch.device) -> Network:
-    """The network on the device, made faster for inference; its state dict and its outputs stay what they were.
+    """The network on the device, faster at inference; its state dict and its outputs do not change.
 
-    Activations are computed in place, and instance norms by PyTorch's group norm with one channel a group: the same
-    numbers up to rounding, on a CPU in a fifth of the time. (Channels last would save another fifth, but there the
-    group norm of PyTorch 2.13 is a hundred times less exact, and the authors' numbers would be missed.)
+    Activations are computed in place, and instance norms by PyTorch's group norm with one channel per group: equal up
+    to rounding, but on a CPU in a fifth of the time. (Channels last would save another fifth, but PyTorch 2.13's group
+    norm is then a hundred times less exact, too little to reproduce the authors' numbers.)
     """
     for module in list(network.modules()):
         if isinstance(module, nn.LeakyReLU):
@@ -100,22 +114,26 @@ def made_lean(network: Network, device: torch.device) -> Network:
 
 
 def half_precision(device: torch.device, precision: str) -> torch.autocast:
-    """The context in which networks compute in bfloat16, where that was asked for."""
+    """The context in which networks compute in bfloat16 if ``precision`` is "bf16"."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
 class Batches:
-    """Runs a step over batches of slices; when the GPU's memory runs out, the batch is halved and the step repeated.
+    """Runs a step over batches of slices; if the GPU's memory runs out, the batch is halved and the step repeated.
 
-    On a CPU a batch is never larger than CPU_BATCH: from there on it costs memory and saves no time.
+    On a CPU, batches have at most CPU_BATCH slices: larger ones need more memory and save no time.
     """
 
     def __init__(self, size: int, device: torch.device) -> None:
         self.size = min(max(1, size), CPU_BATCH) if device.type == "cpu" else max(1, size)
 
-    def run(self, indices: Indices, step: Callable[[Indices], None]) -> None:
-        """Call ``step`` on all indices in turn; torch.OutOfMemoryError when not even one slice fits."""
+    def run(self, indices: Indices, step: Callable[[Indices], None], told: str = "") -> None:
+        """Call ``step`` on all indices in batches; torch.OutOfMemoryError if not even one slice fits.
+
+        On a terminal, a progress bar that begins with ``told`` is shown.
+        """
         done = 0
+        bar = tqdm(total=len(indices), desc=told, unit="slice", leave=False, disable=not (told and sys.stderr.isatty()))
         while done < len(indices):
             batch = indices[done : done + self.size]
             try:
@@ -124,14 +142,16 @@ class Batches:
                 if self.size == 1:
                     raise
                 self.size //= 2
-                logger.warning("GPU out of memory: going on with batches of %d slices.", self.size)
+                logger.warning("GPU out of memory: continuing with batches of %d slices.", self.size)
                 torch.cuda.empty_cache()
             else:
                 done += len(batch)
+                bar.update(len(batch))
+        bar.close()
 
 
 def out_of_memory(device: torch.device) -> TemporaryFailure:
-    """What to say when the GPU cannot hold a single slice and the CPU was not allowed."""
+    """The error for a GPU that cannot hold a single slice, if the CPU is not allowed."""
     return TemporaryFailure(
         f"The memory of {device} ran out even for single slices; something else may be using it.",
         "Try again when it is free, or use --device auto or --device cpu.",

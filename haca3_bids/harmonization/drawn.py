@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from haca3_bids.arrays import Array
 from haca3_bids.harmonization.stream import Draw
-from haca3_bids.intensity.percentile import Array
 
 
 class DrawnImage:
-    """The mean of the images of one target, and their standard deviation where there are several."""
+    """The mean of the images of one target, and their standard deviation if there are several."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -18,7 +18,7 @@ class DrawnImage:
         self.first: Draw | None = None
 
     def add(self, image: Array, draw: Draw) -> None:
-        """Take in one more image, the one that ``draw`` led to."""
+        """Include one more image, the result of ``draw``."""
         self.count += 1
         if self.mean is None:
             self.mean, self.first = image, draw
@@ -30,7 +30,7 @@ class DrawnImage:
         self.squares += change * (image - self.mean)
 
     def std(self) -> Array | None:
-        """The standard deviation over the images; None of a single one."""
+        """The standard deviation over the images; None if there is only one."""
         if self.squares is None:
             return None
         deviation: Array = np.sqrt(self.squares / np.float32(self.count - 1))

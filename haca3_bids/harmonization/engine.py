@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 
 from haca3_bids.checkpoints.formats import Checkpoint
 from haca3_bids.errors import BadInput, UsageError
-from haca3_bids.harmonization.device import choose_device, out_of_memory
+from haca3_bids.harmonization.device import choose_device, choose_precision, out_of_memory
 from haca3_bids.harmonization.method import Made, Method, Session
 from haca3_bids.harmonization.prepare import Prepared, Rim, fit_images, grid_in_words, prepare
 from haca3_bids.harmonization.slicewise import Slicewise
@@ -26,19 +26,17 @@ from haca3_bids.volumes.volume import Volume
 
 logger = logging.getLogger(__name__)
 
-EXTRAS = ("beta", "attention", "std")
-
 
 @dataclass(frozen=True)
 class Harmonized:
-    """One harmonized image on the grid of the sources, and how it came about."""
+    """One harmonized image on the grid of the sources, and facts about it."""
 
     target: Target
     image: Volume
-    std: Volume | None  # over samples, where anatomy was drawn at random
+    std: Volume | None  # over samples, if anatomy was drawn at random
     sources: Mapping[str, SourceReport]
     scale: float  # by which the output of the networks was multiplied
-    white_matter_peak: float | None  # at the target's scale, before it was brought to 1000
+    white_matter_peak: float | None  # at the target's scale, before scaling to 1000
     cut_share: float  # of the grid, outside the canvas
     covered_share: float  # of the grid, inside some source's field of view
     device: str
@@ -46,12 +44,12 @@ class Harmonized:
     anatomy: str  # how beta was taken: "argmax", "sample" or "soft"
     attention_maps: Mapping[str, Volume] = field(default_factory=dict)
     beta: Volume | None = None  # class + 1, 0 outside
-    brain_without_source: float | None = None  # share of the brain that stays empty
+    brain_without_source: float | None = None  # fraction of the brain outside all sources
 
 
 @dataclass(frozen=True)
 class _Task:
-    """All that one run needs, checked."""
+    """The checked arguments of one call of ``harmonize``."""
 
     sources: Mapping[str, Prepared]
     canvas: Canvas
@@ -81,24 +79,20 @@ def harmonize(
     protocols: Mapping[str, Sequence[float]] | None = None,
     extras: Collection[str] = (),
 ) -> list[Harmonized]:
-    """One image for each target, from ``sources`` (contrast -> image) that share one grid; BadInput otherwise.
+    """Harmonize ``sources`` (contrast -> image on one grid) to each target; BadInput if the grids differ.
 
-    ``coverage`` holds the field of view of a source, ``white_matter`` the mask in which the peak is brought to 1000,
-    ``head_mask`` the only place where anything is written; all are masks on the same grid. ``fusion`` None stands
-    for the voxelwise median. A grid larger than the networks' canvas is cropped about ``content``. What
-    each source contributed is told of the ``brain``. ``white`` is the intensity of white matter in all sources, where
-    that is known, ``protocols`` the tissue intensities that the protocol of a source leads to. ``extras`` may name
-    "attention" and "beta".
+    All masks lie on the same grid: ``coverage`` (field of view of each source), ``white_matter`` (its peak is scaled to
+    1000), ``head_mask`` (the output is zero outside), ``content`` (a grid larger than the canvas is cropped about it)
+    and ``brain`` (attention is averaged over it). ``fusion`` None is the voxelwise median. ``white`` is the known
+    intensity of white matter in all sources, ``protocols`` the tissue intensities expected from the protocol of a
+    source. ``extras`` may contain "attention" and "beta".
     """
     masks = {"white matter": white_matter, "head mask": head_mask, "content": content, "brain": brain}
-    _check(sources, targets, {**(coverage or {}), **masks})
-    _check_targets(targets, checkpoint)
+    _check(sources, targets, checkpoint, {**(coverage or {}), **masks})
     ordered = sources if settings.like_authors else {c: sources[c] for c in sorted(sources, key=_rank)}
     rim = Rim(coverage or {}, head_mask, content, brain)
     device = choose_device(settings.device)
-    canvas = fit_images(ordered, rim, settings)
-    seen_from = checkpoint.model.config.seen_from
-    prepared = {name: prepare(name, volume, canvas, rim, settings, seen_from) for name, volume in ordered.items()}
+    canvas, prepared = _prepared(ordered, checkpoint, rim, settings)
     known = checkpoint.with_protocols(protocols or {})
     task = _Task(prepared, canvas, targets, known, fusion, settings, rim, white_matter, white, extras)
     try:
@@ -106,7 +100,7 @@ def harmonize(
     except torch.OutOfMemoryError as error:
         if settings.device != "auto":
             raise out_of_memory(device) from error
-        logger.warning("GPU out of memory even for single slices: going on with the CPU.")
+        logger.warning("GPU out of memory even for single slices: continuing on the CPU.")
     return _run(task, torch.device("cpu"))
 
 
@@ -117,7 +111,8 @@ def method_for(
     device: torch.device,
     white: float | None = None,
 ) -> Method:
-    """The way to apply the networks of a checkpoint."""
+    """The engine for the networks of a checkpoint."""
+    settings = replace(settings, precision=choose_precision(settings.precision, device))
     if isinstance(checkpoint.model, Haca3):
         return Slicewise(checkpoint.model, fusion, settings, device)
     return Voxelwise(checkpoint.model, checkpoint.priors, settings, device, white)
@@ -134,16 +129,13 @@ def encode_targets(
     head_mask: Volume | None = None,
     white: float | None = None,
 ) -> list[Target]:
-    """The targets that the images of one session set (contrast -> image): theta, eta and intensity scale of each.
+    """Targets from the images of one session (contrast -> image): theta, eta and intensity scale of each.
 
-    The images must be upright, about 1 mm, as preprocessed images are, and share one grid, which need not be the
-    sources'; BadInput otherwise. The mixture model measures them together.
+    Like preprocessed images, they must be upright, with voxels of about 1 mm, on one grid (BadInput otherwise), which
+    may differ from the grid of the sources. The mixture model measures them together.
     """
     _check_grids(images, {**(coverage or {}), "head mask": head_mask})
-    rim = Rim(coverage or {}, head_mask)
-    canvas = fit_images(images, rim, settings)
-    seen_from = checkpoint.model.config.seen_from
-    prepared = {name: prepare(name, volume, canvas, rim, settings, seen_from) for name, volume in images.items()}
+    _, prepared = _prepared(images, checkpoint, Rim(coverage or {}, head_mask), settings)
     codes = method_for(checkpoint, None, settings, choose_device(settings.device), white).session_codes(prepared)
     return [Target(name, contrast, one.theta, one.eta, one.scale, origin) for contrast, one in codes.items()]
 
@@ -160,7 +152,7 @@ def encode_target(
     head_mask: Volume | None = None,
     white: float | None = None,
 ) -> Target:
-    """The target that a single image sets; see ``encode_targets``."""
+    """The target from a single image; see ``encode_targets``."""
     covered = {contrast: coverage} if coverage is not None else {}
     (target,) = encode_targets(
         {contrast: volume},
@@ -178,11 +170,20 @@ def encode_target(
 def _check(
     sources: Mapping[str, Volume],
     targets: Sequence[Target],
+    checkpoint: Checkpoint,
     masks: Mapping[str, Volume | None],
 ) -> None:
     if not sources or not targets:
         raise UsageError("At least one source and one target are needed.")
     _check_grids(sources, masks)
+    needed = checkpoint.model.config.theta_dim
+    for target in targets:
+        if len(target.theta) != needed:
+            raise UsageError(
+                f"Theta of target {target.name or target.contrast} has {len(target.theta)} numbers; the weights "
+                f"{checkpoint.name} need {needed}.",
+                "Give an image or a contrast as target; numbers are only valid for the weights they were made with.",
+            )
 
 
 def _check_grids(images: Mapping[str, Volume], masks: Mapping[str, Volume | None]) -> None:
@@ -195,15 +196,12 @@ def _check_grids(images: Mapping[str, Volume], masks: Mapping[str, Volume | None
             )
 
 
-def _check_targets(targets: Sequence[Target], checkpoint: Checkpoint) -> None:
-    needed = checkpoint.model.config.theta_dim
-    for target in targets:
-        if len(target.theta) != needed:
-            raise UsageError(
-                f"Theta of target {target.name or target.contrast} has {len(target.theta)} numbers; the weights "
-                f"{checkpoint.name} need {needed}.",
-                "Give an image or a contrast as target; numbers belong to the weights that they were made with.",
-            )
+def _prepared(
+    images: Mapping[str, Volume], checkpoint: Checkpoint, rim: Rim, settings: HarmonizationSettings
+) -> tuple[Canvas, dict[str, Prepared]]:
+    canvas = fit_images(images, rim, settings)
+    seen_from = checkpoint.model.config.seen_from
+    return canvas, {name: prepare(name, volume, canvas, rim, settings, seen_from) for name, volume in images.items()}
 
 
 def _rank(contrast: str) -> tuple[int, str]:
@@ -214,7 +212,7 @@ def _run(task: _Task, device: torch.device) -> list[Harmonized]:
     method = method_for(task.checkpoint, task.fusion, task.settings, device, task.white)
     mask = method.mask(task.sources)
     if not mask.any():
-        raise BadInput("No source shows anything of a head: there is nothing to harmonize.", "Look at the images.")
+        raise BadInput("No source shows a head: there is nothing to harmonize.", "Inspect the images.")
     session = Session(task.sources, mask, None if task.rim.brain is None else task.canvas.place_mask(task.rim.brain))
     made = method.run(session, task.targets, task.extras)
     return [_finished(one, session, method, task, device) for one in made]
@@ -233,7 +231,7 @@ def _finished(made: Made, session: Session, method: Method, task: _Task, device:
         cut_share=task.canvas.cut_share,
         covered_share=float(session.covered[task.canvas.box].mean()),
         device=str(device),
-        precision=task.settings.precision,
+        precision=method.settings.precision,
         anatomy=method.anatomy,
         attention_maps={name: task.canvas.restore(part) for name, part in made.attention_maps.items()},
         beta=None if made.beta is None else task.canvas.restore_labels(made.beta),
@@ -242,7 +240,7 @@ def _finished(made: Made, session: Session, method: Method, task: _Task, device:
 
 
 def _output_scale(image: Volume, target: Target, task: _Task) -> tuple[float | None, float]:
-    """White-matter peak of the image at the target's scale, and the factor that brings the peak to 1000."""
+    """White-matter peak of the image at the target's scale, and the factor that scales the image's peak to 1000."""
     if task.white_matter is None or task.settings.like_authors:
         return None, target.scale
     from haca3_bids.intensity.white_matter import white_matter_peak
@@ -252,7 +250,7 @@ def _output_scale(image: Volume, target: Target, task: _Task) -> tuple[float | N
     if not (np.isfinite(peak) and peak > 0):
         raise BadInput(
             f"The harmonized image has no white-matter peak (found {peak:g}) for target {name}.",
-            "Look at the preprocessed images: is the head where the template is?",
+            "Inspect the preprocessed images: are they aligned with the template?",
         )
     return peak, target.scale * WHITE_MATTER_PEAK / peak
 

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from haca3_bids.arrays import Array
 from haca3_bids.networks.fusion import FusionNet
-
-Array = NDArray[np.float32]
 
 SLAB = 12  # planes at a time; over the whole volume each of the 16-channel maps alone would take 0.7 GB
 EPSILON = nn.InstanceNorm3d(1).eps
@@ -29,10 +27,10 @@ def median(stacks: Sequence[Array]) -> Array:
 
 
 def fuse_in_slabs(net: FusionNet, stacks: Sequence[Array], device: torch.device, slab: int = SLAB) -> Array:
-    """What ``net`` gives for three volumes with axes (x, y, z), computed ``slab`` planes of z at a time.
+    """The output of ``net`` for three volumes with axes (x, y, z), computed ``slab`` planes of z at a time.
 
-    Two passes gather the statistics of the two instance norms over the whole volume; the third computes the output.
-    The result equals the untiled one up to rounding.
+    Two passes compute the statistics of the two instance norms over the whole volume, the third the output. The result
+    equals that of the whole volume up to rounding.
     """
     net = net.to(device)
     planes = [stack.transpose(2, 1, 0) for stack in stacks]
@@ -74,7 +72,7 @@ class _Part:
 
 @dataclass(frozen=True)
 class _Norm:
-    """Mean and deviation of each channel over a whole volume: an instance norm that knows its statistics."""
+    """An instance norm with known statistics: mean and deviation of each channel over a whole volume."""
 
     mean: Tensor  # (1, channels, 1, 1, 1)
     deviation: Tensor
@@ -96,7 +94,7 @@ def _input(planes: Sequence[Array], low: int, high: int, device: torch.device) -
 
 
 def _convolved(conv: nn.Module, part: _Part) -> _Part:
-    """The convolution where all its neighbours are known: zeros beyond the volume, one plane less at inner edges."""
+    """The convolution, zero-padded at the ends of the volume; at inner edges, one plane is lost."""
     top, bottom = part.low == 0, part.high == part.depth
     data = functional.pad(part.data, (0, 0, 0, 0, int(top), int(bottom))) if top or bottom else part.data
     assert isinstance(conv, nn.Conv3d)
@@ -105,7 +103,7 @@ def _convolved(conv: nn.Module, part: _Part) -> _Part:
 
 
 def _encoded(net: FusionNet, x: _Part, norms: Sequence[_Norm]) -> _Part:
-    """The first two convolutions, as far as the statistics between them are known."""
+    """The first two convolutions, as far as the statistics of their norms are known."""
     first = _convolved(net.conv1[0], x)
     if not norms:
         return first

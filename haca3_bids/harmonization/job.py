@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import re
-import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,10 +18,11 @@ from haca3_bids.checkpoints.formats import Checkpoint, load_checkpoint, load_fus
 from haca3_bids.checkpoints.registry import MEDIAN, fusion_for, resolve
 from haca3_bids.digest import file_sha256
 from haca3_bids.errors import BadInput, Haca3Error, InputOutputFailure, UsageError
-from haca3_bids.harmonization.engine import EXTRAS, Harmonized, encode_targets, harmonize
+from haca3_bids.harmonization.engine import Harmonized, encode_targets, harmonize
 from haca3_bids.harmonization.super_resolution import SLOPPY_STEPS, STEPS, super_resolved
+from haca3_bids.memory import peak_memory_bytes
 from haca3_bids.networks.fusion import FusionNet
-from haca3_bids.networks.mixture import Mixture
+from haca3_bids.networks.haca3 import Haca3
 from haca3_bids.option import labels
 from haca3_bids.records.engine import (
     EncodeJob,
@@ -46,7 +45,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Networks:
-    """The networks that settings name, and what is said of their files."""
+    """The networks of the settings, and their files."""
 
     checkpoint: Checkpoint
     fusion: FusionNet | None
@@ -56,14 +55,14 @@ class Networks:
 
 @dataclass(frozen=True)
 class Header:
-    """What every job says."""
+    """The fields that all jobs have."""
 
     task: str
     out_dir: str
 
 
 def run_job(file: Path) -> int:
-    """Do what the file asks, leave ``result.json`` in its ``out_dir``, and return the exit code."""
+    """Run the job in a file, write ``result.json`` to its ``out_dir``, and return the exit code."""
     text = file.read_text()
     header = from_json(text, Header)
     out_dir = Path(header.out_dir)
@@ -84,12 +83,11 @@ def run_job(file: Path) -> int:
 
 
 def harmonize_job(job: HarmonizeJob, out_dir: Path) -> EngineResult:
-    """Harmonize files that share a grid: the images go to ``out_dir``, what is known of them into the result."""
+    """Harmonize files on one grid: images are written to ``out_dir``, facts about them to the result."""
     start, settings = time.monotonic(), job.settings
     names = [file_name(target) for target in job.targets]
     if len(set(names)) < len(names):
         raise UsageError("Two targets have one name and one contrast.", "Name them: --target NAME=VALUE.")
-    _check_extras(job.extras)
     networks = load_networks(settings)
     checkpoint = networks.checkpoint
     images = harmonize(
@@ -117,7 +115,7 @@ def harmonize_job(job: HarmonizeJob, out_dir: Path) -> EngineResult:
 
 
 def encode_job(job: EncodeJob, out_dir: Path) -> EncodeResult:  # noqa: ARG001
-    """The targets that images set, one for each contrast."""
+    """Targets from images, one per contrast."""
     checkpoint = load_networks(job.settings, with_fusion=False).checkpoint
     targets = encode_targets(
         _loaded(job.images),
@@ -132,7 +130,7 @@ def encode_job(job: EncodeJob, out_dir: Path) -> EncodeResult:  # noqa: ARG001
 
 
 def super_resolve_job(job: SuperResolveJob, out_dir: Path) -> SuperResolveResult:
-    """One scan with thin slices in place of thick ones."""
+    """One scan with thin slices reconstructed from thick ones."""
     torch.set_num_threads(max(1, job.threads))
     steps = SLOPPY_STEPS if job.sloppy else STEPS
     save_volume(super_resolved(load_volume(job.image), job.axis, job.seed, steps), out_dir / "thin.nii.gz")
@@ -147,10 +145,10 @@ TASKS: Mapping[str, tuple[type, Callable[[Any, Path], object]]] = {
 
 
 def load_networks(settings: HarmonizationSettings, with_fusion: bool = True) -> Networks:
-    """The networks that the settings name."""
+    """The networks of the settings."""
     checkpoint = load_checkpoint(resolve(settings.weights), settings.variant)
     weights = WeightsUsed(checkpoint.name, checkpoint.sha256, checkpoint.variant)
-    if not with_fusion or isinstance(checkpoint.model, Mixture):
+    if not with_fusion or not isinstance(checkpoint.model, Haca3):  # only HACA3 fuses orientations
         return Networks(checkpoint, None, weights)
     wanted = fusion_for(settings.weights, settings.fusion_weights)
     if wanted == MEDIAN:
@@ -161,7 +159,7 @@ def load_networks(settings: HarmonizationSettings, with_fusion: bool = True) -> 
 
 
 def write_image(image: Harmonized, out_dir: Path, name: str, extras: Sequence[str]) -> HarmonizedImage:
-    """Write one harmonized image and what goes with it; the files in the answer are relative to ``out_dir``."""
+    """Write one harmonized image and its additional images; the files in the answer are relative to ``out_dir``."""
     files: dict[str, tuple[Volume, type[np.generic]]] = {"image": (image.image, np.float32)}
     if image.std is not None and "std" in extras:
         files["std"] = (image.std, np.float32)
@@ -181,11 +179,12 @@ def write_image(image: Harmonized, out_dir: Path, name: str, extras: Sequence[st
 
 
 def reached(images: Sequence[Harmonized], checkpoint: Checkpoint, settings: HarmonizationSettings) -> dict[str, Target]:
-    """Theta and eta of the harmonized images themselves, by key; without those that show nothing to encode.
+    """Theta and eta of the harmonized images by key, without images that cannot be encoded.
 
-    The images of one target are a session of their own and are measured together.
+    The images of one target are measured together, like those of a session. Their background is already removed.
     """
     found: dict[str, Target] = {}
+    settings = replace(settings, background="none")
     for name in dict.fromkeys(image.target.name for image in images):
         own = {image.target.contrast: image for image in images if image.target.name == name}
         white = WHITE_MATTER_PEAK if all(image.white_matter_peak for image in own.values()) else None
@@ -203,7 +202,7 @@ def _measured(written: HarmonizedImage, after: Target | None) -> HarmonizedImage
 
 
 def described(image: Harmonized) -> HarmonizedImage:
-    """What is known of one harmonized image, before it has a file."""
+    """The record of one harmonized image, without files."""
     return HarmonizedImage(
         image.target,
         image.sources,
@@ -216,7 +215,7 @@ def described(image: Harmonized) -> HarmonizedImage:
 
 
 def facts(image: Harmonized, networks: Networks, settings: HarmonizationSettings, start: float) -> EngineResult:
-    """How the result came about: weights, the settings that are reported, what was used of them, time and memory."""
+    """The record of a result, without images: weights, reported settings, time and memory."""
     reported = {name: getattr(settings, name) for name in labels(HarmonizationSettings)}
     used = {"device": image.device, "precision": image.precision, "beta": image.anatomy}
     return EngineResult(
@@ -232,24 +231,13 @@ def facts(image: Harmonized, networks: Networks, settings: HarmonizationSettings
 
 
 def file_name(target: Target) -> str:
-    """What the files of a target begin with."""
+    """The beginning of the file names of a target."""
     return f"desc-{target.key}"
 
 
 def load_mask(path: str | None) -> Volume | None:
-    """The mask in a file, or None where no file is named."""
+    """The mask in a file; None if there is no file."""
     return None if path is None else load_volume(path, may_be_constant=True)
-
-
-def peak_memory_bytes() -> int:
-    """The most memory this process has held; a parent's memory before exec does not count (Linux)."""
-    try:
-        found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    except OSError:
-        found = None
-    if found:
-        return int(found[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _loaded(files: Mapping[str, str]) -> dict[str, Volume]:
@@ -258,9 +246,3 @@ def _loaded(files: Mapping[str, str]) -> dict[str, Volume]:
 
 def _masks(files: Mapping[str, str]) -> dict[str, Volume]:
     return {contrast: load_volume(path, may_be_constant=True) for contrast, path in files.items()}
-
-
-def _check_extras(extras: Sequence[str]) -> None:
-    unknown = sorted(set(extras) - set(EXTRAS))
-    if unknown:
-        raise UsageError(f"{', '.join(unknown)} cannot be written.", f"Choose among {', '.join(EXTRAS)}.")

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from haca3_bids.arrays import Array, Mask
 from haca3_bids.harmonization.prepare import Prepared
-from haca3_bids.intensity.percentile import Array, Mask
 from haca3_bids.records.engine import SourceReport as SourceReport
 from haca3_bids.records.target import Target
+from haca3_bids.settings import HarmonizationSettings
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,8 @@ class Session:
     """The prepared images of one session, in the order in which they are used."""
 
     sources: Mapping[str, Prepared]
-    mask: Mask  # where an output is wanted
-    brain: Mask | None = None  # where attention is told of; None: wherever an output is wanted
+    mask: Mask  # voxels to harmonize
+    brain: Mask | None = None  # voxels over which attention is averaged; None: all that are harmonized
 
     @property
     def covered(self) -> Mask:
@@ -34,11 +35,11 @@ class Session:
 
     @property
     def brain_without_source(self) -> float | None:
-        """The share of the brain that no source covers; None where the brain is not known."""
+        """The fraction of the brain that no source covers; None if the brain is not known."""
         return None if self.brain is None else float((self.brain & ~self.covered).sum() / max(1, self.brain.sum()))
 
     def brain_covered(self, source: str) -> float | None:
-        """The share of the brain that one source covers."""
+        """The fraction of the brain that one source covers."""
         if self.brain is None:
             return None
         return float((self.brain & self.sources[source].covered).sum() / max(1, self.brain.sum()))
@@ -46,12 +47,12 @@ class Session:
 
 @dataclass(frozen=True)
 class Codes:
-    """Contrast, artifact level and scale of an image."""
+    """The encoding of an image."""
 
     theta: tuple[float, ...]  # contrast
     eta: tuple[float, ...]  # artifact level
     scale: float  # intensity of the image that is 1 to the networks
-    residual: float | None = None  # what theta does not explain of the image, relative to white matter
+    residual: float | None = None  # robust deviation of the image from what theta explains, relative to white matter
     looks_like: str | None = None  # the contrast whose images have the most similar theta
 
 
@@ -62,7 +63,7 @@ class Made:
     target: Target
     image: Array
     sources: Mapping[str, SourceReport]
-    std: Array | None = None  # over samples, where anatomy was drawn at random
+    std: Array | None = None  # over samples, if anatomy was drawn at random
     attention_maps: Mapping[str, Array] = field(default_factory=dict)
     beta: NDArray[np.uint8] | None = None  # class + 1, 0 outside
 
@@ -71,14 +72,15 @@ class Method(ABC):
     """One family of networks on one device."""
 
     anatomy: str  # how beta is taken: "argmax", "sample" or "soft"
+    settings: HarmonizationSettings  # with the precision that was chosen
 
     @abstractmethod
     def mask(self, sources: Mapping[str, Prepared]) -> Mask:
-        """Where an output is wanted."""
+        """The voxels to harmonize."""
 
     @abstractmethod
     def codes(self, image: Prepared, contrast: str) -> Codes:
-        """Theta, eta and scale of a whole image, as a target or a report wants them."""
+        """Theta, eta and scale of a whole image."""
 
     def session_codes(self, images: Mapping[str, Prepared]) -> dict[str, Codes]:
         """The codes of the images of one session, which lie on one canvas, by contrast."""

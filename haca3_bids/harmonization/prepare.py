@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.ndimage import binary_fill_holes, label
 
+from haca3_bids.arrays import Array, Mask
 from haca3_bids.errors import BadInput
 from haca3_bids.intensity.background import closed, head_mask
-from haca3_bids.intensity.percentile import Array, Mask, estimated_coverage, scaled, upper_percentile
+from haca3_bids.intensity.percentile import estimated_coverage, scaled, upper_percentile
 from haca3_bids.settings import HarmonizationSettings
 from haca3_bids.volumes.canvas import (
     AUTHORS_GRID,
@@ -26,8 +27,8 @@ from haca3_bids.volumes.canvas import (
 from haca3_bids.volumes.volume import Volume, reorient
 
 TILT = 0.02  # radians, about a degree: 2 mm at the rim of a head
-OVERLAP = 0.5  # of the smaller grid: with less, the grid lies elsewhere than the authors'
-DARK = 1e-6  # scaled intensity from which everything inside the head counts as seen, dark fluid too
+OVERLAP = 0.5  # of the smaller grid: with less overlap, a grid is not at the position of the authors'
+DARK = 1e-6  # a threshold up to this (scaled intensity) means that all of the head counts as seen, with dark fluid
 
 
 @dataclass(frozen=True)
@@ -35,25 +36,25 @@ class Prepared:
     """One image on the canvas; arrays have axes (x, y, z), stored LPS+, 224 voxels each."""
 
     values: Array  # 0..5, zero outside the head
-    votes: Mask  # where the image has something to say
+    votes: Mask  # where the image has data
     covered: Mask  # its field of view
     scale: float  # the 95th percentile by which it was divided
 
 
 @dataclass(frozen=True)
 class Rim:
-    """What is known of the images besides their voxels: masks on the same grid."""
+    """Masks that go with the images, on the same grid."""
 
     coverage: Mapping[str, Volume]
     head: Volume | None = None
-    content: Volume | None = None  # what the canvas must hold; without it, the head
+    content: Volume | None = None  # what the canvas must show (default: the head)
     brain: Volume | None = None
 
 
 def fit_images(images: Mapping[str, Volume], rim: Rim, settings: HarmonizationSettings) -> Canvas:
-    """The canvas for images of one grid; with ``like_authors`` the authors' grid, to which it is cut and padded.
+    """The canvas for images of one grid; with ``like_authors``, the grid is cropped and padded to the authors'.
 
-    BadInput when ``like_authors`` is asked of a grid that is not 1 mm, upright and in MNI position.
+    BadInput if ``like_authors`` is used with a grid that is not 1 mm, upright and in MNI position.
     """
     grid = next(iter(images.values()))
     if settings.like_authors:
@@ -67,7 +68,7 @@ def fit_images(images: Mapping[str, Volume], rim: Rim, settings: HarmonizationSe
 def prepare(
     name: str, volume: Volume, canvas: Canvas, rim: Rim, settings: HarmonizationSettings, seen_from: float
 ) -> Prepared:
-    """The image scaled by its 95th percentile, its background removed, with the masks that go with it.
+    """The image scaled by its 95th percentile, without background, and its masks.
 
     ``seen_from`` is the scaled intensity above which a voxel counts as seen.
     """
@@ -104,7 +105,7 @@ def _head(values: Array, window: Mask, canvas: Canvas, rim: Rim, settings: Harmo
 
 
 def _votes(values: Array, head: Mask | None, covered: Mask, settings: HarmonizationSettings, threshold: float) -> Mask:
-    """The authors' rule is a threshold; by default dark fluid inside the head counts as seen, too."""
+    """Where the image has data: above a threshold (the authors' rule), by default with dark fluid inside the head."""
     seen: Mask = values > threshold
     if settings.like_authors:
         return seen
@@ -114,7 +115,7 @@ def _votes(values: Array, head: Mask | None, covered: Mask, settings: Harmonizat
 
 
 def _whole_head(images: Mapping[str, Volume]) -> Mask:
-    """What any image shows of the head: the largest connected piece, so that noise does not count."""
+    """The union of the heads in all images; only its largest connected piece, to exclude noise."""
     heads = [head_mask(image.data, radius=1) for image in images.values()]
     pieces, count = label(closed(np.logical_or.reduce(heads)))
     if count <= 1:
@@ -125,7 +126,7 @@ def _whole_head(images: Mapping[str, Volume]) -> Mask:
 
 
 def _fit_authors(grid: Volume) -> Canvas:
-    """An image of the authors' own shape as it is stored, as their program takes it; any other by its position."""
+    """Like the authors' program, take an image of their shape as it is stored; place any other by its position."""
     upright = reorient(grid)
     if not np.allclose(grid.zooms_mm, 1, atol=SIZE_TOLERANCE):
         raise _not_for_authors(f"has voxels of {' x '.join(f'{size:.3g}' for size in grid.zooms_mm)} mm")
@@ -143,7 +144,7 @@ def _fit_authors(grid: Volume) -> Canvas:
 def _not_for_authors(found: str) -> BadInput:
     return BadInput(
         f"The grid {found}; the authors' arithmetic needs an upright grid of 1 mm in MNI position.",
-        "Leave --like-authors (--engine authors) out: the default mode takes any grid.",
+        "Omit --like-authors (--engine authors): the default mode accepts any grid.",
     )
 
 
@@ -154,15 +155,15 @@ def grid_in_words(volume: Volume) -> str:
 
 
 def nonempty(mask_slices: Mask) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
-    """The indices of slices (slices, rows, columns) in which the mask has a pixel."""
+    """The indices of slices in which a mask (slices, rows, columns) is not empty."""
     return np.flatnonzero(mask_slices.any(axis=(1, 2)))
 
 
-REFERENCE_SLICES = range(100, 120)  # coronal slices through the middle of the head: an image's theta and eta are theirs
+REFERENCE_SLICES = range(100, 120)  # coronal slices in the middle of the head, which give theta and eta of an image
 
 
 def representative(indices: np.ndarray[tuple[int], np.dtype[np.intp]]) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
-    """The coronal slices that speak for an image: 100..119, else the twenty nearest to them that are not empty."""
+    """The coronal slices that represent an image: 100 to 119, else the twenty nearest to the middle with data."""
     chosen = indices[np.isin(indices, REFERENCE_SLICES)]
     if chosen.size:
         return chosen

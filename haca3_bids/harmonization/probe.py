@@ -1,4 +1,4 @@
-"""``python -m haca3_bids.harmonization.probe``: whether weights and device are available, before anything is started.
+"""``python -m haca3_bids.harmonization.probe``: check in advance whether weights and device are available.
 
 Prints one JSON object: the weights and the device as in ``records.engine.Weights``, or the error.
 """
@@ -20,7 +20,7 @@ from haca3_bids.records.target import Target
 
 
 def probe(weights: str, fusion: str, variant: str | None, device: str) -> Weights:
-    """What the weights say of themselves, and the device that would be used; Unavailable when either is missing."""
+    """The weights and the device that would be used; Unavailable if either is missing."""
     found = str(choose_device(device))
     checkpoint = load_checkpoint(weights, variant)
     fusion_sha = "" if fusion == MEDIAN else file_sha256(Path(fusion))
@@ -35,7 +35,7 @@ def probe(weights: str, fusion: str, variant: str | None, device: str) -> Weight
 
 
 def main(arguments: list[str]) -> int:
-    """Probe what the JSON in the first argument asks for."""
+    """Probe the weights and the device given as JSON in the first argument."""
     answer: object
     try:
         answer = probe(**json.loads(arguments[0]))

@@ -1,4 +1,4 @@
-"""HACA3 for a session: the slices of three orientations are harmonized, and the three stacks fused into one volume."""
+"""HACA3 for a session: slices of three orientations are harmonized, and the three stacks are fused into one volume."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 import numpy as np
 import torch
 
+from haca3_bids.arrays import Array, Mask
 from haca3_bids.harmonization.device import Batches, half_precision, inference, made_lean, reused_memory
 from haca3_bids.harmonization.drawn import DrawnImage
 from haca3_bids.harmonization.fusion import SLAB, fuse_in_slabs, median
@@ -14,41 +15,41 @@ from haca3_bids.harmonization.method import Codes, Made, Method, Session, Source
 from haca3_bids.harmonization.prepare import REFERENCE_SLICES, Prepared, nonempty, representative
 from haca3_bids.harmonization.stream import Draw, Stream
 from haca3_bids.harmonization.target import Target
-from haca3_bids.intensity.percentile import Array, Mask, scaled, upper_percentile
+from haca3_bids.intensity.percentile import scaled, upper_percentile
 from haca3_bids.networks.fusion import FusionNet
 from haca3_bids.networks.haca3 import Haca3
 from haca3_bids.settings import HarmonizationSettings
 from haca3_bids.volumes.canvas import authors_window
 from haca3_bids.volumes.slices import ORIENTATIONS, cut
 
-DRAWS_AT_ONCE = 3  # images in the making for one encoding: 135 MB each
+DRAWS_AT_ONCE = 3  # images that are decoded from one encoding: 135 MB each
 
 
 class Slicewise(Method):
-    """HACA3 on one device; ``fusion`` None stands for the voxelwise median of the orientations."""
+    """HACA3 on one device; ``fusion`` None is the voxelwise median of the orientations."""
 
     def __init__(
         self, model: Haca3, fusion: FusionNet | None, settings: HarmonizationSettings, device: torch.device
     ) -> None:
-        # group norm rounds otherwise than instance norm: enough to flip a likeliest level, and with it much of a slice
+        # group norm and instance norm round differently, which can change a likeliest level, and with it a whole slice
         self.model = model.eval().to(device) if settings.like_authors else made_lean(model, device)
         self.fusion, self.settings, self.device = fusion, settings, device
         self.anatomy = settings.beta
 
     def mask(self, sources: Mapping[str, Prepared]) -> Mask:
-        """Where any source has data; the released HACA3 takes the first source's."""
+        """Where any source has data; in the released HACA3, where the first source has data."""
         if self.settings.like_authors and not self.model.config.maps:
             return next(iter(sources.values())).votes
         return union(source.votes for source in sources.values())
 
     def codes(self, image: Prepared, contrast: str) -> Codes:  # noqa: ARG002
-        """Means of theta and eta over the coronal slices 100 to 119, or those nearest to them that are not empty."""
+        """Means of theta and eta over the slices of ``representative`` (like_authors: over 100 to 119)."""
         if self.settings.like_authors:
             chosen = np.array(REFERENCE_SLICES)
         else:
             chosen = representative(nonempty(cut(image.votes, "coronal")))
         slices = torch.from_numpy(np.ascontiguousarray(cut(image.values, "coronal")[chosen]))[:, None]
-        with inference(self.settings.precision, self.settings.threads):
+        with inference(self.settings.threads):
             parts = [self._codes(batch) for batch in slices.split(max(1, self.settings.batch_size))]
         theta0, theta1, eta0, eta1 = torch.cat(parts).double().mean(dim=0).tolist()
         return Codes((theta0, theta1), (eta0, eta1), image.scale)
@@ -58,9 +59,9 @@ class Slicewise(Method):
             return self.model.codes(batch.to(self.device)).float().cpu()
 
     def run(self, session: Session, targets: Sequence[Target], extras: Collection[str]) -> list[Made]:
-        """One image for each target, or the mean of the drawn ones where anatomy is sampled."""
+        """One image for each target; if anatomy is sampled, the mean of the samples."""
         batches = Batches(self.settings.batch_size, self.device)
-        with inference(self.settings.precision, self.settings.threads):
+        with inference(self.settings.threads):
             stream = Stream(session, self.model, self.settings, self.device, batches)
             images = [DrawnImage() for _ in targets]
             for draws in self._grouped(targets, extras):
@@ -93,7 +94,7 @@ class Slicewise(Method):
         while True:
             try:
                 fused = fuse_in_slabs(self.fusion, stacks, self.device, slab)
-                return fused if self.settings.like_authors else fused * session.mask  # the network lifts the air
+                return fused if self.settings.like_authors else fused * session.mask  # the network brightens the air
             except torch.OutOfMemoryError:
                 if slab == 1:
                     raise
@@ -101,7 +102,7 @@ class Slicewise(Method):
                 torch.cuda.empty_cache()
 
     def _window(self, session: Session) -> Mask:
-        """Where percentiles are taken: the authors' grid, by default inside what some source covers."""
+        """Where percentiles are taken: the authors' grid, by default within the field of view of any source."""
         covered = session.covered
         if self.settings.like_authors:
             covered[:] = True

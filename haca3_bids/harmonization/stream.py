@@ -5,17 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from haca3_bids.arrays import Array
 from haca3_bids.harmonization.device import Batches, Indices, half_precision
 from haca3_bids.harmonization.method import Session
 from haca3_bids.harmonization.prepare import Prepared, nonempty, representative
 from haca3_bids.harmonization.target import Target
-from haca3_bids.intensity.percentile import Array
 from haca3_bids.networks.haca3 import Haca3, argmax_beta, sample_beta
 from haca3_bids.settings import HarmonizationSettings
 from haca3_bids.volumes.canvas import CANVAS
@@ -26,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Draw:
-    """One image in the making: a target, and the number of the sample where anatomy is drawn at random."""
+    """One image to be computed: a target, and the number of the sample if anatomy is drawn at random."""
 
     target: Target
     sample: int
@@ -47,7 +48,7 @@ class _Encoded:
 
 
 class Stream:
-    """Takes a session's slices through the networks; ``codes`` holds what the encoders said of each slice."""
+    """Runs the slices of a session through the networks; ``codes`` are theta and eta of each slice."""
 
     def __init__(
         self, session: Session, model: Haca3, settings: HarmonizationSettings, device: torch.device, batches: Batches
@@ -60,8 +61,8 @@ class Stream:
         self.middle = representative(nonempty(cut(session.mask, "coronal")))
         self.codes = np.full((len(ORIENTATIONS), CANVAS, len(session.sources), 4), np.nan)
 
-    def run(self, draws: Sequence[Draw], every: int = 1) -> None:
-        """Fill the draws: every slice is encoded once for all of them; ``every`` 8 takes one slice in eight only."""
+    def run(self, draws: Sequence[Draw]) -> None:
+        """Compute the draws; each slice is encoded once for all of them."""
         for draw in draws:
             draw.stacks = {orientation: np.zeros((CANVAS,) * 3, np.float32) for orientation in ORIENTATIONS}
             draw.attention = np.zeros((len(ORIENTATIONS), CANVAS, len(self.session.sources)))
@@ -69,9 +70,10 @@ class Stream:
                 draw.maps = [np.zeros((CANVAS,) * 3, np.float32) for _ in self.session.sources]
                 draw.beta = np.zeros((CANVAS,) * 3, np.uint8)
         for orientation in ORIENTATIONS:
-            indices = nonempty(cut(self.session.mask, orientation))[every // 2 :: every]
+            indices = nonempty(cut(self.session.mask, orientation))
             logger.info("Harmonizing %d %s slices.", len(indices), orientation)
-            self.batches.run(indices, lambda batch, where=orientation: self._step(batch, where, draws))  # type: ignore[misc]
+            step = partial(self._step, orientation=orientation, draws=draws)
+            self.batches.run(indices, step, f"Harmonizing {orientation} slices")
 
     def _step(self, batch: Indices, orientation: str, draws: Sequence[Draw]) -> None:
         encoded = self._encode(batch, orientation)
@@ -92,7 +94,7 @@ class Stream:
     def _encode_source(
         self, source: Prepared, batch: Indices, orientation: str, seen: NDArray[np.bool_]
     ) -> tuple[Tensor, Tensor]:
-        """Logits and codes of one source; slices in which it has nothing to say are zero and not a number."""
+        """Logits and codes of one source; where it has no data, they are zero and NaN."""
         rows = np.ones_like(seen) if self.settings.like_authors else seen
         model, levels = self.model, self.model.config.beta_dim
         logits = torch.zeros(len(batch), levels, CANVAS, CANVAS, device=self.device)
@@ -108,7 +110,7 @@ class Stream:
         return logits, codes
 
     def _needs_codes(self, batch: Indices, orientation: str) -> bool:
-        """With a single source attention is one everywhere: its codes are wanted for the report only."""
+        """With a single source, attention is 1 everywhere, and its codes are only needed for the report."""
         several = len(self.session.sources) > 1
         return several or (orientation == "coronal" and bool(np.isin(batch, self.middle).any()))
 
@@ -120,15 +122,15 @@ class Stream:
         beta = self._anatomy(model.fuse(encoded.logits, alpha), draw.sample, batch, orientation)
         with half_precision(self.device, self.settings.precision):
             image = model.decode(beta, query[:, :2])[:, 0].float()
-        levels = beta.argmax(dim=1).to(torch.uint8) if draw.wants_maps else beta.new_zeros(0)
+        levels = beta.max(dim=1).indices.to(torch.uint8) if draw.wants_maps else beta.new_zeros(0)
         return image, alpha.expand(-1, -1, *image.shape[1:]), levels
 
     def _votes(self, encoded: _Encoded) -> Tensor | None:
-        """Where sources have data; the released HACA3 does not ask."""
+        """Where sources have data; None for the released HACA3, which ignores it."""
         return encoded.votes if self.model.config.maps or not self.settings.like_authors else None
 
     def _anatomy(self, logits: Tensor, sample: int, batch: Indices, orientation: str) -> Tensor:
-        """Beta: the likeliest level, or a level drawn by a generator that belongs to the slice."""
+        """Beta: the likeliest level, or a level drawn by the generator of the slice."""
         if self.settings.beta != "sample":
             return argmax_beta(logits)
         numbers = (self.settings.seed, sample, ORIENTATIONS.index(orientation))
@@ -156,6 +158,6 @@ def _slices(volume: NDArray[np.generic], orientation: str, batch: Indices) -> ND
 
 
 def _generator(seed: int, sample: int, orientation: int, index: int) -> torch.Generator:
-    """A generator of its own for every slice, so that batches do not change what is drawn."""
+    """The generator of one slice: each has its own, so that samples do not depend on the batches."""
     entropy = np.random.SeedSequence([abs(seed), int(seed < 0), sample, orientation, index])
     return torch.Generator().manual_seed(int(entropy.generate_state(1, np.uint64)[0]) >> 1)

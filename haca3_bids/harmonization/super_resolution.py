@@ -1,8 +1,8 @@
 """Thin slices from thick ones: a network is trained in the sharp directions of an image and applied in the blurred one.
 
-In the spirit of SMORE (Zhao et al. 2021, doi:10.1109/TMI.2020.3037187). Within a slice the image is sharp in two
+The method follows SMORE (Zhao et al. 2021, doi:10.1109/TMI.2020.3037187). Within a slice, the image is sharp in two
 directions. Blurring it along one of them with the slice profile imitates the blur across slices, with known ground
-truth. The thin slices of each acquired slice average to it.
+truth. The mean of the thin slices of an acquired slice is that slice.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 from scipy.interpolate import make_interp_spline
 from torch import Tensor
 
+from haca3_bids.arrays import Array
 from haca3_bids.networks.upsampler import Upsampler
 from haca3_bids.volumes.volume import Volume
 
-Array = NDArray[np.float32]
-
-WANTED_MM = 1.0  # spacing of the thin slices, about: the grid they will lie on
+WANTED_MM = 1.0  # approximate spacing of the thin slices: that of the template grid
 STEPS = 500  # of training; a fixed number, so that the same image gives the same result
 SLOPPY_STEPS = 60
 BATCH, SLICES, COLUMNS = 16, 16, 64  # patches a step, and their size on the coarse grid
@@ -32,13 +31,13 @@ TINY = 1e-6
 
 @dataclass(frozen=True)
 class Degradation:
-    """How sharp pixels become thick slices along one in-plane axis, in units of its pixels."""
+    """How pixels become thick slices along one in-plane axis, in units of its pixels."""
 
     spacing: float  # of the thick slices
     factor: int  # thin slices in a thick one
 
     def matrices(self, length: int, phase: float) -> tuple[Array, Array]:
-        """Rows that make SLICES thick and factor * SLICES thin samples of ``length`` pixels, from ``phase`` on."""
+        """Matrices from ``length`` pixels to SLICES thick and factor * SLICES thin slices, starting at ``phase``."""
         thick = phase + self.spacing * (np.arange(SLICES) + 0.5)
         thin = phase + self.spacing * (np.arange(SLICES * self.factor) + 0.5) / self.factor
         step = self.spacing / self.factor
@@ -46,16 +45,15 @@ class Degradation:
 
     @property
     def pixels(self) -> float:
-        """How many pixels a patch needs."""
+        """The number of pixels of a patch."""
         return self.spacing * SLICES
 
 
 def super_resolved(volume: Volume, axis: int, seed: int = 0, steps: int = STEPS) -> Volume:
-    """The image with thin slices of about 1 mm across ``axis``; the other axes stay.
+    """The image with slices of about 1 mm along ``axis``; the other axes do not change.
 
-    Averages of them are the old ones, but for air, which stays positive.
-
-    The result depends on image and seed only, and on the number of threads in the last bits.
+    Means of thin slices equal the acquired slices, except in air, which stays positive. The result depends only on
+    image and seed, and in the last bits on the number of threads.
     """
     data = np.moveaxis(volume.data, axis, 0)  # (slices, rows, columns)
     zooms = volume.zooms_mm
@@ -67,12 +65,12 @@ def super_resolved(volume: Volume, axis: int, seed: int = 0, steps: int = STEPS)
     to_thick = np.eye(4)
     to_thick[axis, axis] = 1 / factor
     to_thick[axis, 3] = (1 / factor - 1) / 2
-    out = np.maximum(thin * unit, min(0.0, float(data.min())))  # a magnitude has no sign
+    out = np.maximum(thin * unit, min(0.0, float(data.min())))  # magnitudes are not negative
     return Volume(np.ascontiguousarray(np.moveaxis(out, 0, axis)), volume.affine @ to_thick)
 
 
 def box_average(centres: NDArray[np.floating], width: float, length: int) -> Array:
-    """Rows (n, length) that average pixels 0..length (pixel i reaches from i to i + 1) over boxes of ``width``."""
+    """A matrix (n, length) that averages pixels (pixel i extends from i to i + 1) over boxes of ``width``."""
     edges = np.arange(length)
     low, high = centres[:, None] - width / 2, centres[:, None] + width / 2
     overlap = np.clip(np.minimum(high, edges + 1) - np.maximum(low, edges), 0, None)
@@ -80,7 +78,7 @@ def box_average(centres: NDArray[np.floating], width: float, length: int) -> Arr
 
 
 def spline_rows(count: int, factor: int) -> Array:
-    """Rows (factor * count, count) that interpolate ``count`` slices by a cubic spline at the thin slices' centres."""
+    """A matrix (factor * count, count) that interpolates slices by a cubic spline at the thin slices' centres."""
     where = (np.arange(count * factor) + 0.5) / factor - 0.5
     spline = make_interp_spline(np.arange(count), np.eye(count), k=min(3, count - 1))
     return np.asarray(spline(np.clip(where, 0, count - 1)), np.float32)
@@ -123,9 +121,9 @@ def _patches(
     noise: float,
     rng: np.random.Generator,
 ) -> tuple[Tensor, Tensor]:
-    """Patches (BATCH, SLICES, COLUMNS) made thick along either in-plane direction, and the truth, factor times finer.
+    """Patches (BATCH, SLICES, COLUMNS) of thick slices along either in-plane direction, and the thin slices.
 
-    What is averaged is less noisy than what a scanner measures at once: noise is added to make up for it.
+    Averaging reduces the noise below that of a real thick slice, so noise is added.
     """
     thick: list[Array] = []
     thin: list[Array] = []
@@ -153,7 +151,7 @@ def _patches(
 
 @torch.inference_mode()
 def _applied(model: Upsampler, data: Array) -> Array:
-    """Thin slices (factor * slices, rows, columns): mean of what is found along rows and along columns."""
+    """Thin slices (factor * slices, rows, columns): the mean of the results along rows and along columns."""
     base = np.tensordot(spline_rows(len(data), model.factor), data, axes=1)
     found = np.zeros_like(base)
     for swap in (False, True):
@@ -170,6 +168,6 @@ def _applied(model: Upsampler, data: Array) -> Array:
 
 
 def _faithful(thin: Array, thick: Array, factor: int) -> Array:
-    """The thin slices, shifted so that those of one thick slice average to it."""
+    """The thin slices, shifted so that the mean of those of one thick slice is that slice."""
     mean = thin.reshape(len(thick), factor, *thick.shape[1:]).mean(axis=1)
     return np.asarray(thin + np.repeat(thick - mean, factor, axis=0), np.float32)

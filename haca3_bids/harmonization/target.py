@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from haca3_bids.checkpoints.formats import Checkpoint
 from haca3_bids.errors import UsageError
+from haca3_bids.records.target import CLEAN_ETA
 from haca3_bids.records.target import Target as Target
 from haca3_bids.settings import WHITE_MATTER_PEAK
-
-DEFAULT_ETA = (0.3, 0.5)  # of a clean image, in the released weights; used where only theta is given
 
 Pair = tuple[float, float]
 
 
-def target_from_reference(contrast: str, checkpoint: Checkpoint, name: str = "") -> Target:
-    """The reference of this contrast that comes with the weights; UsageError when they have none."""
+def target_from_reference(contrast: str, checkpoint: Checkpoint) -> Target:
+    """The built-in reference of a contrast; UsageError if the weights have none."""
     reference = checkpoint.references.get(contrast)
     if reference is None:
         known = ", ".join(checkpoint.references) or "none"
@@ -22,9 +21,9 @@ def target_from_reference(contrast: str, checkpoint: Checkpoint, name: str = "")
             "Give an image, a subject or numbers as target, for example T2w:THETA0,THETA1.",
         )
     origin = f"built-in reference of the weights {checkpoint.name}: {reference.description}"
-    return Target(name, reference.contrast, reference.theta, reference.eta, reference.scale, origin)
+    return Target("", reference.contrast, reference.theta, reference.eta, reference.scale, origin)
 
 
-def target_from_numbers(contrast: str, theta: Pair, eta: Pair | None = None, name: str = "") -> Target:
+def target_from_numbers(contrast: str, theta: Pair, eta: Pair | None = None) -> Target:
     """A target from two or four numbers; the output is scaled to 1000."""
-    return Target(name, contrast, theta, eta or DEFAULT_ETA, WHITE_MATTER_PEAK, "numbers on the command line")
+    return Target("", contrast, theta, eta or CLEAN_ETA, WHITE_MATTER_PEAK, "numbers on the command line")

@@ -1,7 +1,7 @@
 """The mixture model applied to a session: slices of three orientations encoded once, then every voxel decoded.
 
-The maps of a source are averaged over the three orientations before anything is fused; attention, fusion, decoder and
-carry work voxel by voxel on these, so that a further target costs next to nothing.
+The maps of each source are averaged over the three orientations first. Attention, fusion, decoder and carry then work
+voxel by voxel, so that an additional target takes little time.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from haca3_bids.arrays import Array, Mask
 from haca3_bids.harmonization.device import Batches, Indices, half_precision, inference, reused_memory
 from haca3_bids.harmonization.method import Codes, Made, Method, Session, SourceReport, union
 from haca3_bids.harmonization.prepare import Prepared, nonempty
 from haca3_bids.harmonization.target import Target
-from haca3_bids.intensity.percentile import Array, Mask
 from haca3_bids.networks.mixture import ARTIFACT, Anatomy, Mixture, Sources, Step
 from haca3_bids.networks.table import Fit, Prior, fit_table, likeliest, measure
 from haca3_bids.settings import HarmonizationSettings
@@ -30,9 +30,9 @@ from haca3_bids.volumes.slices import ORIENTATIONS, cut
 logger = logging.getLogger(__name__)
 
 MEASURED = {"axial": 7, "coronal": 6}  # slices of each orientation from which theta is measured
-TOGETHER = 2  # times that theta is measured anew on the anatomy that all images of a session show
-MIDDLE = 0.7  # of the slices with a head: those beyond have too little brain
-MULTIPLE = 16  # pixels: the encoder halves its pictures four times
+TOGETHER = 2  # repetitions of the measurement of theta, with the anatomy from all images of a session
+MIDDLE = 0.7  # fraction of the slices with a head: the outer ones contain little brain
+MULTIPLE = 16  # pixels: the encoder halves its input four times
 CHUNK = 40_000  # voxels decoded at a time
 
 Voxels = NDArray[np.intp]
@@ -40,7 +40,7 @@ Voxels = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class _Encoded:
-    """One source, of which the maps of all orientations are averaged."""
+    """One source, with its maps averaged over the orientations."""
 
     maps: Tensor  # (voxels, channels), half precision
     theta: Tensor  # (tissues,)
@@ -49,7 +49,7 @@ class _Encoded:
 
 
 class Voxelwise(Method):
-    """The mixture model on one device; ``white`` is the intensity of white matter in all images, where it is known."""
+    """The mixture model on one device; ``white`` is the intensity of white matter in all images, if known."""
 
     anatomy = "soft"
 
@@ -71,17 +71,17 @@ class Voxelwise(Method):
 
     def codes(self, image: Prepared, contrast: str) -> Codes:
         """Theta by maximum a posteriori regression (``networks.table``), eta as the mean of the artifact map."""
-        with inference(self.settings.precision, self.settings.threads):
+        with inference(self.settings.threads):
             if contrast in self.priors:
                 return self._measured(image, contrast)
             tried = [self._measured(image, one) for one in self.priors]
             return min(tried, key=lambda codes: codes.residual or 0.0)
 
     def session_codes(self, images: Mapping[str, Prepared]) -> dict[str, Codes]:
-        """Theta of each image alone first, then all anew on the anatomy that they show together."""
+        """Theta of each image by itself, then of all images with the anatomy fused from them."""
         codes = super().session_codes(images)
         if len(images) > 1:
-            with inference(self.settings.precision, self.settings.threads):
+            with inference(self.settings.threads):
                 view = _View.through(union(image.votes for image in images.values()))
                 for _ in range(TOGETHER):
                     codes = self._together(images, codes, view)
@@ -90,7 +90,7 @@ class Voxelwise(Method):
     def run(self, session: Session, targets: Sequence[Target], extras: Collection[str]) -> Iterator[Made]:
         """One image for each target, one at a time."""
         codes = self.session_codes(session.sources)
-        with inference(self.settings.precision, self.settings.threads), reused_memory():
+        with inference(self.settings.threads), reused_memory():
             numbers = _numbered(session.mask)
             sources = {
                 contrast: self._encoded(source, codes[contrast], session.mask, numbers)
@@ -98,7 +98,7 @@ class Voxelwise(Method):
             }
             del numbers
         for target in targets:
-            with inference(self.settings.precision, self.settings.threads):
+            with inference(self.settings.threads):
                 made = self._made(target, session, sources, codes, extras)
             yield made
 
@@ -124,7 +124,7 @@ class Voxelwise(Method):
         return partial(fit_table, prior=prior, white=config.white, white_is_known=known, lesion=config.lesion)
 
     def _together(self, images: Mapping[str, Prepared], codes: Mapping[str, Codes], view: _View) -> dict[str, Codes]:
-        """Theta of each image, and its scale where white matter is not known, from fractions fused for its contrast."""
+        """Theta of each image (and its scale, if white matter is not known) from fractions fused for its contrast."""
         sources, found = self._shown(images, codes, view), {}
         for number, (contrast, before) in enumerate(codes.items()):
             anatomy = self.model.fuse(sources.maps, self.model.attend(sources, sources.thetas[:, number]))
@@ -142,7 +142,7 @@ class Voxelwise(Method):
         return found
 
     def _shown(self, images: Mapping[str, Prepared], codes: Mapping[str, Codes], view: _View) -> Sources:
-        """The images of a session in some slices, encoded with the thetas found so far."""
+        """Some slices of the images of a session, encoded with the current thetas."""
         slices, maps = [], []
         thetas = torch.tensor([codes[contrast].theta for contrast in images], device=self.device)
         for (contrast, image), theta in zip(images.items(), thetas, strict=True):
@@ -157,7 +157,7 @@ class Voxelwise(Method):
         return torch.cat([encoder(part) for part in torch.split(slices, self.settings.batch_size)])
 
     def _encoder(self, theta: Tensor) -> Step:
-        """From slices (batch, 1, h, w) of one theta (tissues,) to maps (batch, channels, h, w) in single precision."""
+        """A function from slices (batch, 1, h, w) of one theta (tissues,) to maps (batch, channels, h, w), fp32."""
         folded = self.model.encoder.folded(theta[None])
 
         def encode(x: Tensor) -> Tensor:
@@ -167,7 +167,7 @@ class Voxelwise(Method):
         return encode
 
     def _encoded(self, source: Prepared, codes: Codes, mask: Mask, numbers: NDArray[np.int32]) -> _Encoded:
-        """The maps of one source, the mean of three orientations."""
+        """The maps of one source, averaged over three orientations."""
         theta = torch.tensor(codes.theta, device=self.device)
         encode = self._encoder(theta)
         x = source.values * np.float32(source.scale / codes.scale)
@@ -186,7 +186,7 @@ class Voxelwise(Method):
                 found = (found.movedim(1, -1).cpu()[inside] / len(ORIENTATIONS)).half()
                 maps.index_add_(0, where[inside].long(), found)
 
-            Batches(self.settings.batch_size, self.device).run(wanted, step)
+            Batches(self.settings.batch_size, self.device).run(wanted, step, f"Encoding {orientation} slices")
         return _Encoded(maps, theta.cpu(), torch.from_numpy(x[mask]), torch.from_numpy(source.votes[mask]))
 
     def _made(
@@ -239,14 +239,14 @@ class Voxelwise(Method):
 
 
 def _numbered(mask: Mask) -> NDArray[np.int32]:
-    """The number of each voxel among those of the mask, in storage order; -1 outside."""
+    """The index of each voxel among those of the mask, in storage order; -1 outside."""
     numbers = np.full(mask.shape, -1, np.int32)
     numbers[mask] = np.arange(mask.sum(), dtype=np.int32)
     return numbers
 
 
 def _placed(values: Tensor, mask: Mask) -> NDArray[Any]:
-    """A canvas with these values in the mask's voxels, zero elsewhere."""
+    """A canvas with the values in the voxels of the mask, zero elsewhere."""
     array = values.numpy()
     canvas: NDArray[Any] = np.zeros(mask.shape, array.dtype)
     canvas[mask] = array
@@ -254,13 +254,13 @@ def _placed(values: Tensor, mask: Mask) -> NDArray[Any]:
 
 
 def _window(slices: Mask) -> tuple[Voxels, Voxels]:
-    """Rows and columns of the smallest window that holds all that slices (slices, h, w) show."""
+    """Rows and columns of the smallest window around all mask pixels of the slices (slices, h, w)."""
     shown: Mask = np.logical_or.reduce(slices)
     return _run(np.logical_or.reduce(shown, axis=1)), _run(np.logical_or.reduce(shown))
 
 
 def _run(occupied: NDArray[np.bool_]) -> Voxels:
-    """The indices of the shortest run that holds all occupied places and can be halved four times."""
+    """The shortest range of indices with all occupied ones whose length is a multiple of MULTIPLE."""
     found = np.flatnonzero(occupied)
     length = -(-int(found[-1] - found[0] + 1) // MULTIPLE) * MULTIPLE
     start = max(0, min(int(found[0]), len(occupied) - length))
@@ -269,7 +269,7 @@ def _run(occupied: NDArray[np.bool_]) -> Voxels:
 
 @dataclass(frozen=True)
 class _View:
-    """Some slices through the middle of a head, all cut to one window."""
+    """Some slices through the middle of a head, cropped to one window."""
 
     slices: Mapping[str, Voxels]  # by orientation
     rows: Voxels
@@ -277,7 +277,7 @@ class _View:
 
     @classmethod
     def through(cls, head: Mask) -> _View:
-        """MEASURED slices of each orientation, evenly spread over the MIDDLE of the head, in a window that holds it."""
+        """MEASURED slices of each orientation, evenly spaced in the MIDDLE of the head, in a window around it."""
         slices = {}
         for orientation, count in MEASURED.items():
             found = nonempty(cut(head, orientation))
@@ -287,7 +287,7 @@ class _View:
         return cls(slices, *_window(shown))
 
     def of(self, volume: NDArray[Any]) -> NDArray[Any]:
-        """What a volume on the same canvas shows there, (slices, h, w)."""
+        """These slices of a volume on the same canvas, (slices, h, w)."""
         shown = np.concatenate([cut(volume, orientation)[chosen] for orientation, chosen in self.slices.items()])
         part: NDArray[Any] = shown[:, self.rows][:, :, self.columns]
         return part

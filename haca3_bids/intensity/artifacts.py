@@ -11,12 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from haca3_bids.arrays import Array, Mask
 from haca3_bids.volumes.box import bounding_box
 
-Array = NDArray[np.float32]
-Mask = NDArray[np.bool_]
-
-MAD_TO_STD = 1.4826  # of a normal distribution
+MAD_TO_STD = 1.4826  # standard deviation of a normal distribution over its median absolute deviation
 FINE_VOXELS = 2.0  # noise is what a Gaussian of this width takes away
 GHOST_VOXELS = 5.0  # ghosts outlast a Gaussian of this width, noise does not
 EVEN_MM, SLOW_MM = 10.0, 40.0  # unevenness lies between these; what varies more slowly is the receiving coils

@@ -7,10 +7,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
+from haca3_bids.arrays import Array, Mask
 from haca3_bids.volumes.box import bounding_box
-
-Array = NDArray[np.float32]
-Mask = NDArray[np.bool_]
 
 CLOSING_RADIUS = 20  # voxels: ventricles, sinuses and the dark skull become part of the head
 SPECK = 200  # voxels: smaller pieces may be noise in the air, which a closing makes one with the head
@@ -26,19 +24,29 @@ def head_mask(image: Array, within: Mask | None = None, radius: int = CLOSING_RA
     if not values.size or values.min() == values.max():
         return image > 0
     bright = image > float(threshold_otsu(values))
-    head = closed(bright, radius)
-    if not noisy:
-        return head
-    calm = closed(without_specks(bright, SPECK), radius)
-    return calm if calm.sum() < WITHOUT_SPECKS * head.sum() else head
+    if noisy:
+        calm = without_specks(bright, SPECK)
+        if _rough_size(calm, radius) < WITHOUT_SPECKS * _rough_size(bright, radius):
+            bright = calm
+    return closed(bright, radius)
+
+
+def _rough_size(mask: Mask, radius: int) -> int:
+    """How many voxels a closing has, counted on every second one along each axis to save time."""
+    return int(closed(mask[::2, ::2, ::2], radius // 2).sum())
 
 
 def without_specks(mask: Mask, smallest: int) -> Mask:
-    """The mask without connected pieces of fewer than ``smallest`` voxels; as it is where nothing would be left."""
-    pieces, _ = ndimage.label(mask)
+    """The mask without connected pieces of fewer than ``smallest`` voxels; unchanged if nothing would be left."""
+    box = bounding_box(mask)
+    pieces, _ = ndimage.label(mask[box])
     large = np.bincount(pieces.ravel()) >= smallest
     large[0] = False
-    return np.asarray(large[pieces]) if large.any() else mask
+    if not large.any():
+        return mask
+    out = np.zeros_like(mask)
+    out[box] = large[pieces]
+    return out
 
 
 def closed(mask: Mask, radius: int = CLOSING_RADIUS) -> Mask:

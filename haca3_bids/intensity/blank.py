@@ -7,11 +7,9 @@ whole neighbourhood, which distinguishes blank voxels from air in any scan.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
-Array = NDArray[np.float32]
-Mask = NDArray[np.bool_]
+from haca3_bids.arrays import Array, Mask
 
 WIDTH = 3  # voxels: the neighbourhood that must be alike; beyond the image's border everything is
 FACES_SHARE = 0.05  # of the image's six faces: a value that covers less is no background

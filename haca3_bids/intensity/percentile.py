@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from haca3_bids.arrays import Array, Mask
 from haca3_bids.errors import BadInput
-
-Array = NDArray[np.float32]
-Mask = NDArray[np.bool_]
 
 PERCENTILE = 95.0
 CEILING = 5.0  # scaled intensities are clipped to [0, 5]

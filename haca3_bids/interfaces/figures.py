@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from nipype.interfaces.base import BaseInterfaceInputSpec, File, SimpleInterface, TraitedSpec, isdefined, traits
+from nipype.interfaces.base import BaseInterfaceInputSpec, File, SimpleInterface, TraitedSpec, traits
 
 from haca3_bids.preprocessing.resampling import resample
 from haca3_bids.preprocessing.template import load_template
@@ -28,49 +29,62 @@ DIFFERENCE_LIMIT = 0.5 * WHITE_MATTER_PEAK  # full colour
 
 
 class DrawInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
-    """Inputs of ``DrawFigures``."""
+    """What both nodes need."""
 
     contrasts = traits.List(traits.Str, mandatory=True, desc="contrasts of the session")
-    raw = traits.Dict(traits.Str, File(exists=True), mandatory=True, desc="raw scan by contrast")
     preproc = traits.List(File(exists=True), mandatory=True, desc="preprocessed images, in the order of contrasts")
-    to_reference = traits.List(File(exists=True), desc="transforms, in the order of contrasts")
-    to_template = File(exists=True, desc="transform of the reference to the template")
-    template = traits.Str(desc="name of the template")
-    brain_mask = File(exists=True, desc="the template's brain")
-    white_matter = File(exists=True, desc="mask of the white-matter core")
+    brain_mask = File(exists=True, mandatory=True, desc="the template's brain")
     reference = traits.Str(mandatory=True, desc="contrast that was registered to the template")
-    record = File(exists=True, mandatory=True, desc="record of the preprocessing")
-    result = File(exists=True, mandatory=True, desc="result of the engine")
 
 
 class DrawOutputSpec(TraitedSpec):  # type: ignore[misc]
-    """Outputs of ``DrawFigures``."""
+    """What both nodes give."""
 
     figures = File(exists=True, desc="list of figures as JSON, files absolute")
 
 
-class DrawFigures(SimpleInterface):  # type: ignore[misc]
-    """Registration and bias flickers, histograms, and slices of sources, results and maps of one session."""
+class Draw(SimpleInterface, ABC):  # type: ignore[misc]
+    """A node that draws figures of a session."""
 
-    input_spec = DrawInputSpec
     output_spec = DrawOutputSpec
 
     def _run_interface(self, runtime: Any) -> Any:
         folder = Path(runtime.cwd)
-        figures = [*self._preprocessing(folder), *self._harmonization(folder)]
+        brain = load_volume(self.inputs.brain_mask, may_be_constant=True)
         path = folder / "figures.json"
-        path.write_text(to_json(figures))
+        path.write_text(to_json(list(self._drawn(folder, brain))))
         self._results["figures"] = str(path)
         return runtime
 
-    def _preprocessing(self, folder: Path) -> Iterator[Figure]:
+    @abstractmethod
+    def _drawn(self, folder: Path, brain: Volume) -> Iterator[Figure]:
+        """Draw the figures into ``folder``."""
+
+
+class DrawPreprocessingInputSpec(DrawInputSpec):
+    """Inputs of ``DrawPreprocessing``."""
+
+    raw = traits.Dict(traits.Str, File(), mandatory=True, desc="raw scan by contrast")
+    to_reference = traits.List(File(exists=True), mandatory=True, desc="transforms, in the order of contrasts")
+    to_template = File(exists=True, mandatory=True, desc="transform of the reference to the template")
+    template = traits.Str(mandatory=True, desc="name of the template")
+    white_matter = File(exists=True, mandatory=True, desc="mask of the white-matter core")
+    record = File(exists=True, mandatory=True, desc="record of the preprocessing")
+
+
+class DrawPreprocessing(Draw):
+    """Registration and bias flickers, and histograms, of one session."""
+
+    input_spec = DrawPreprocessingInputSpec
+
+    def _drawn(self, folder: Path, brain: Volume) -> Iterator[Figure]:
         inputs = self.inputs
         facts = from_json(Path(inputs.record).read_bytes(), Preprocessing).contrasts
         images = {c: load_volume(path) for c, path in zip(inputs.contrasts, inputs.preproc, strict=True)}
-        first, brain = images[inputs.reference], self._brain()
+        first = images[inputs.reference]
         for contrast, image in images.items():
             if contrast == inputs.reference:
-                yield from self._registration(folder, contrast, image)
+                yield from self._registration(folder, contrast, image, brain)
             else:
                 words = f"{contrast} registered to the {inputs.reference}"
                 yield (figure := _entry("coregistration", contrast, None, folder, words))
@@ -80,47 +94,48 @@ class DrawFigures(SimpleInterface):  # type: ignore[misc]
             found = self._uncorrected(contrast, image)
             whites = [white_of_brain(volume, brain) for volume in (found, image)]
             draw_flicker(found, image, ("as found", "corrected"), Path(figure.file), whites)
-            peak = facts[contrast].white_matter_peak
-            if isdefined(inputs.white_matter) and peak is not None:
+            if (peak := facts[contrast].white_matter_peak) is not None:
                 yield (figure := _entry("histogram", contrast, None, folder, f"{contrast}: white-matter peak"))
                 draw_histogram(image, load_volume(inputs.white_matter), peak, figure.file)
 
-    def _registration(self, folder: Path, contrast: str, image: Volume) -> Iterator[Figure]:
-        inputs = self.inputs
-        if isdefined(inputs.brain_mask):
-            yield (figure := _entry("outline", contrast, None, folder, "The template's brain on the image"))
-            draw_registration(image, load_volume(inputs.brain_mask), figure.file)
-        if isdefined(inputs.template):
-            yield (figure := _entry("registration", contrast, None, folder, "Registration to the template"))
-            template = template_head(inputs.template, image)
-            whites = [white_end(template), white_of_brain(image, self._brain())]
-            draw_flicker(template, image, ("template", contrast), Path(figure.file), whites)
-
-    def _brain(self) -> Volume | None:
-        path = self.inputs.brain_mask
-        return load_volume(path, may_be_constant=True) if isdefined(path) else None
+    def _registration(self, folder: Path, contrast: str, image: Volume, brain: Volume) -> Iterator[Figure]:
+        yield (figure := _entry("outline", contrast, None, folder, "The template's brain on the image"))
+        draw_registration(image, brain, figure.file)
+        yield (figure := _entry("registration", contrast, None, folder, "Registration to the template"))
+        template = load_template(self.inputs.template).head
+        whites = [white_end(template), white_of_brain(image, brain)]
+        draw_flicker(template, image, ("template", contrast), Path(figure.file), whites)
 
     def _uncorrected(self, contrast: str, image: Volume) -> Volume:
         """The raw scan on the grid of the preprocessed one, through the same transforms."""
         inputs = self.inputs
-        raw = load_scan(inputs.raw[contrast]).image
-        if not isdefined(inputs.to_template):
-            return raw
         to_reference = read_itk(inputs.to_reference[inputs.contrasts.index(contrast)])
+        raw = load_scan(inputs.raw[contrast]).image
         return resample(raw, image, to_reference @ read_itk(inputs.to_template), order=1)
 
-    def _harmonization(self, folder: Path) -> Iterator[Figure]:
+
+class DrawResultsInputSpec(DrawInputSpec):
+    """Inputs of ``DrawResults``."""
+
+    result = File(exists=True, mandatory=True, desc="result of the engine")
+
+
+class DrawResults(Draw):
+    """Slices of the sources, results and maps of one session."""
+
+    input_spec = DrawResultsInputSpec
+
+    def _drawn(self, folder: Path, brain: Volume) -> Iterator[Figure]:
         sources = dict(zip(self.inputs.contrasts, self.inputs.preproc, strict=True))
         for image in from_json(Path(self.inputs.result).read_bytes(), EngineResult).images:
             target, contrast = image.target, image.target.contrast
             harmonized = load_volume(image.file)
-            brain = self._brain()
             white = white_of_brain(harmonized, brain)
             shown = contrast if contrast in sources else self.inputs.reference
             source = load_volume(sources[shown])
             yield _slices(folder, target, f"source {shown}", source, "grey", white_of_brain(source, brain))
             yield _slices(folder, target, "harmonized", harmonized, "grey", white)
-            if shown == contrast and harmonized.has_grid_of(source):
+            if shown == contrast:
                 change = harmonized.with_data(harmonized.data - source.data)
                 yield _slices(folder, target, "difference", change, "difference", DIFFERENCE_LIMIT)
             if image.std:
@@ -136,7 +151,7 @@ class DrawTargetInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
 
     contrasts = traits.List(traits.Str, mandatory=True, desc="contrasts of the images")
     preproc = traits.List(File(exists=True), mandatory=True, desc="preprocessed images, in the same order")
-    brain_mask = File(exists=True, desc="the template's brain")
+    brain_mask = File(exists=True, mandatory=True, desc="the template's brain")
 
 
 class DrawTargetOutputSpec(TraitedSpec):  # type: ignore[misc]
@@ -152,20 +167,13 @@ class DrawTarget(SimpleInterface):  # type: ignore[misc]
     output_spec = DrawTargetOutputSpec
 
     def _run_interface(self, runtime: Any) -> Any:
-        mask = self.inputs.brain_mask
-        brain = load_volume(mask, may_be_constant=True) if isdefined(mask) else None
+        brain = load_volume(self.inputs.brain_mask, may_be_constant=True)
         pictures = [Path(runtime.cwd) / f"{contrast}.jpg" for contrast in self.inputs.contrasts]
         for path, picture in zip(self.inputs.preproc, pictures, strict=True):
             image = load_volume(path)
             save_jpeg(slice_rows(image, "grey", white_of_brain(image, brain)), picture)
         self._results["pictures"] = [str(picture) for picture in pictures]
         return runtime
-
-
-def template_head(name: str, grid: Volume) -> Volume:
-    """The template's head; ``grid`` is an image that lies in its frame."""
-    assert grid.data.ndim == 3
-    return load_template(name).head
 
 
 def _slices(folder: Path, target: Target, role: str, volume: Volume, painter: str, top: float) -> Figure:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +14,7 @@ from nipype.interfaces.base import BaseInterfaceInputSpec, File, SimpleInterface
 
 from haca3_bids.errors import TemporaryFailure
 from haca3_bids.execution.environment import child_environment
+from haca3_bids.orphan import end_with_parent
 from haca3_bids.records.engine import EncodeJob, EncodeResult, EngineResult, HarmonizeJob, Job
 from haca3_bids.records.files import from_answer, from_json, to_json
 from haca3_bids.records.preprocessing import Preprocessing
@@ -40,15 +43,15 @@ class HarmonizeInputSpec(EngineInputSpec):
 
     contrasts = traits.List(traits.Str, mandatory=True, desc="contrasts of the sources")
     preproc = traits.List(File(exists=True), mandatory=True, desc="sources on one grid, in the same order")
-    coverage = traits.List(File(exists=True), desc="field of view of each source, in the same order")
-    white_matter = File(exists=True, desc="mask in which the white-matter peak is found")
-    head_mask = File(exists=True, desc="nothing outside is written, where the record says that the head is defaced")
-    brain_mask = File(exists=True, desc="where it is told what each source contributed")
-    content = File(exists=True, desc="mask that a grid larger than the networks' is cropped about")
-    record = File(exists=True, desc="record of the preprocessing")
+    coverage = traits.List(File(exists=True), mandatory=True, desc="field of view of each source, in the same order")
+    white_matter = File(exists=True, mandatory=True, desc="mask in which the white-matter peak is found")
+    head_mask = File(exists=True, mandatory=True, desc="if the record says that the head is defaced: zero outside")
+    brain_mask = File(exists=True, mandatory=True, desc="where the attention to each source is averaged")
+    content = File(exists=True, desc="mask that a grid larger than the canvas is cropped about")
+    record = File(exists=True, mandatory=True, desc="record of the preprocessing")
     targets = traits.Str(mandatory=True, desc="list of targets as JSON")
     protocols = traits.Str("{}", usedefault=True, desc="tissue intensities of known protocols by contrast, as JSON")
-    extras = traits.List(traits.Str, desc="further images: beta, attention, std")
+    extras = traits.List(traits.Str, usedefault=True, desc="further images: beta, attention, std")
 
 
 class HarmonizeOutputSpec(TraitedSpec):  # type: ignore[misc]
@@ -67,19 +70,20 @@ class Harmonize(SimpleInterface):  # type: ignore[misc]
 
     def _run_interface(self, runtime: Any) -> Any:
         inputs, folder = self.inputs, Path(runtime.cwd)
+        defaced = from_json(Path(inputs.record).read_bytes(), Preprocessing).defaced  # no contrast may show the face
         job = HarmonizeJob(
             settings=engine_settings(inputs),
             out_dir=str(folder / "engine"),
             sources=dict(zip(inputs.contrasts, inputs.preproc, strict=True)),
             targets=from_json(inputs.targets, tuple[Target, ...]),
-            coverage=_by_contrast(inputs),
-            white_matter=_given(inputs.white_matter),
-            head_mask=_given(inputs.head_mask) if _is_defaced(inputs) else None,
-            brain=_given(inputs.brain_mask),
-            content=_given(inputs.content),
+            coverage=dict(zip(inputs.contrasts, inputs.coverage, strict=True)),
+            white_matter=inputs.white_matter,
+            head_mask=inputs.head_mask if defaced else None,
+            brain=inputs.brain_mask,
+            content=inputs.content if isdefined(inputs.content) else None,
             white=WHITE_MATTER_PEAK,
             protocols=from_json(inputs.protocols, dict[str, tuple[float, ...]]),
-            extras=tuple(inputs.extras) if isdefined(inputs.extras) else (),
+            extras=tuple(inputs.extras),
         )
         result = run_process(job, EngineResult, folder, inputs.threads)
         images = tuple(image.moved(lambda path: str(folder / "engine" / path)) for image in result.images)
@@ -96,7 +100,7 @@ class EncodeInputSpec(EngineInputSpec):
 
     contrasts = traits.List(traits.Str, mandatory=True, desc="contrasts of the images")
     preproc = traits.List(File(exists=True), mandatory=True, desc="preprocessed images, in the same order")
-    coverage = traits.List(File(exists=True), desc="field of view of each image, in the same order")
+    coverage = traits.List(File(exists=True), mandatory=True, desc="field of view of each image, in the same order")
     name = traits.Str(mandatory=True, desc="name of the targets")
     origin = traits.Str("an image", usedefault=True, nohash=True, desc="where they come from, in words")
 
@@ -121,7 +125,7 @@ class Encode(SimpleInterface):  # type: ignore[misc]
             images=dict(zip(inputs.contrasts, inputs.preproc, strict=True)),
             name=inputs.name,
             origin=inputs.origin,
-            coverage=_by_contrast(inputs),
+            coverage=dict(zip(inputs.contrasts, inputs.coverage, strict=True)),
             white=WHITE_MATTER_PEAK,
         )
         result = run_process(job, EncodeResult, folder, inputs.threads)
@@ -151,6 +155,7 @@ def run_process(job: Job, kind: type[T], folder: Path, threads: int) -> T:
         check=False,
         env=child_environment(threads),
         stdin=subprocess.DEVNULL,
+        preexec_fn=partial(end_with_parent, os.getpid()),
     )
     (folder / "engine.log").write_text(done.stdout + done.stderr)
     return read_result(done.returncode, out / "result.json", done.stderr, kind)
@@ -164,16 +169,3 @@ def read_result(code: int, path: Path, messages: str, kind: type[T]) -> T:
         return from_answer(path.read_bytes(), kind)
     last = "\n".join(messages.strip().splitlines()[-LAST_LINES:])
     raise RuntimeError(f"The process of the networks ended with code {code}.\n{last}")
-
-
-def _is_defaced(inputs: Any) -> bool:
-    """Whether the face was taken from the reference: then no other contrast may give it back."""
-    return isdefined(inputs.record) and bool(from_json(Path(inputs.record).read_bytes(), Preprocessing).defaced)
-
-
-def _given(path: Any) -> str | None:
-    return str(path) if isdefined(path) else None
-
-
-def _by_contrast(inputs: Any) -> dict[str, str]:
-    return dict(zip(inputs.contrasts, inputs.coverage, strict=True)) if isdefined(inputs.coverage) else {}

@@ -17,7 +17,7 @@ class ToNativeInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
     """Inputs of ``ToNative``."""
 
     image = File(exists=True, mandatory=True, desc="image on the template grid")
-    reference = File(exists=True, mandatory=True, desc="raw scan whose grid is wanted")
+    reference = File(mandatory=True, desc="raw scan whose grid is wanted")
     to_template = File(exists=True, mandatory=True, desc="rigid, ITK text: reference to template")
 
 

@@ -7,43 +7,43 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nipype.interfaces.base import BaseInterfaceInputSpec, File, SimpleInterface, TraitedSpec, isdefined, traits
+from nipype.interfaces.base import BaseInterfaceInputSpec, File, SimpleInterface, TraitedSpec, traits
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from haca3_bids.intensity.blank import blank_mask
-from haca3_bids.interfaces.preprocess import AlignedInputSpec
-from haca3_bids.interfaces.step import Step, StepOutputSpec
+from haca3_bids.interfaces.preprocess import LABELS
+from haca3_bids.interfaces.step import Step, StepInputSpec, StepOutputSpec
 from haca3_bids.preprocessing.head import dilated, head_mask
-from haca3_bids.preprocessing.prior import tissue_regions
 from haca3_bids.preprocessing.quality import AIR_MM
-from haca3_bids.preprocessing.registration import TemplateAlignment
 from haca3_bids.preprocessing.resampling import resample_mask
-from haca3_bids.preprocessing.template import load_template
+from haca3_bids.preprocessing.stripping import looks_stripped
 from haca3_bids.preprocessing.transforms import Matrix, inverse, read_itk
 from haca3_bids.quality.result import measure_result
-from haca3_bids.quality.scan import AsScanned, Regions, air_above, measure_scan, measured_air
+from haca3_bids.quality.scan import AsScanned, Regions, measure_scan, measured_air
 from haca3_bids.quality.verdict import judge
 from haca3_bids.records.engine import EngineResult
 from haca3_bids.records.files import from_json, to_json
 from haca3_bids.records.preprocessing import Preprocessing, ScanFacts
 from haca3_bids.records.session import Numbers
-from haca3_bids.volumes.volume import Volume, load_volume
+from haca3_bids.volumes.volume import Volume, load_mask, load_volume
 
 WHOLLY = 0.99  # of a voxel: splines carry the edge of a blank region a little way into what was measured
 
 
-class MeasureInputSpec(AlignedInputSpec):
+class MeasureInputSpec(StepInputSpec):
     """Inputs of ``Measure``."""
 
     in_file = File(exists=True, mandatory=True, desc="preprocessed image")
+    to_template = File(exists=True, mandatory=True, desc="rigid, ITK text")
     native = File(exists=True, mandatory=True, desc="coarse copy of the scan on its own grid")
     to_reference = File(exists=True, mandatory=True, desc="rigid, ITK text")
-    blank = File(exists=True, desc="where the scan is blank, on the grid of native; none: found there")
+    blank = File(exists=True, mandatory=True, desc="where the scan was given zeros, on the grid of native")
     coverage = File(exists=True, mandatory=True, desc="its field of view")
     head_mask = File(exists=True, mandatory=True, desc="head of the reference")
     brain_mask = File(exists=True, mandatory=True, desc="the template's brain, stretched to the subject's")
     white_matter = File(exists=True, mandatory=True, desc="core of white matter")
+    regions = File(exists=True, mandatory=True, desc="label map of grey matter, ventricles and air")
 
 
 class Measure(Step):
@@ -55,20 +55,20 @@ class Measure(Step):
 
     def _work(self, folder: Path) -> ScanFacts:  # noqa: ARG002
         inputs = self.inputs
-        alignment = TemplateAlignment(read_itk(inputs.to_template), read_itk(inputs.affine))
-        tissues = tissue_regions(load_template(inputs.template), alignment)
+        labels = load_volume(inputs.regions, may_be_constant=True).data
         regions = Regions(
-            _mask(inputs.head_mask),
-            _mask(inputs.brain_mask),
-            _mask(inputs.white_matter),
-            tissues["grey"],
-            tissues["fluid"],
+            load_mask(inputs.head_mask),
+            load_mask(inputs.brain_mask),
+            load_mask(inputs.white_matter),
+            *(labels == label for label in LABELS.values()),
         )
-        image, covered = load_volume(inputs.in_file), _mask(inputs.coverage)
-        pull = read_itk(inputs.to_reference) @ alignment.rigid
-        blank = _mask(inputs.blank) if isdefined(inputs.blank) else None
-        raw = as_scanned(load_volume(inputs.native), image, pull, regions, covered, blank)
-        return ScanFacts(quality=measure_scan(image.data, covered, regions, inputs.contrast, raw))
+        image, covered = load_volume(inputs.in_file), load_mask(inputs.coverage)
+        pull = read_itk(inputs.to_reference) @ read_itk(inputs.to_template)
+        raw = as_scanned(load_volume(inputs.native), image, pull, regions, covered, load_mask(inputs.blank))
+        return ScanFacts(
+            skull_stripped=looks_stripped(image, regions.brain, covered),
+            quality=measure_scan(image.data, covered, regions, inputs.contrast, raw),
+        )
 
 
 def as_scanned(
@@ -85,8 +85,7 @@ def as_scanned(
     """
     blank = ndimage.binary_dilation(blank_mask(copy.data)) if blank is None else blank
     air, white = (
-        resample_mask(grid.with_data(mask), copy, inverse(pull))
-        for mask in (air_above(regions, covered), regions.white)
+        resample_mask(grid.with_data(mask), copy, inverse(pull)) for mask in (regions.air & covered, regions.white)
     )
     air &= ~dilated(head_mask(copy), copy.zooms_mm, AIR_MM)  # thick scalp reaches beyond where air is looked for
     measured = resample_mask(copy.with_data(~blank), grid, pull, threshold=WHOLLY)
@@ -98,7 +97,7 @@ class JudgeInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
 
     contrasts = traits.List(traits.Str, mandatory=True, desc="contrasts of the session")
     preproc = traits.List(File(exists=True), mandatory=True, desc="preprocessed images, in the order of contrasts")
-    brain_mask = File(exists=True, desc="the template's brain")
+    brain_mask = File(exists=True, mandatory=True, desc="the template's brain")
     record = File(exists=True, mandatory=True, desc="record of the preprocessing")
     result = File(exists=True, mandatory=True, desc="result of the engine")
     thresholds = traits.List(traits.Any, usedefault=True, desc="limits other than the usual ones")
@@ -120,20 +119,16 @@ class Judge(SimpleInterface):  # type: ignore[misc]
         inputs = self.inputs
         sources = dict(zip(inputs.contrasts, inputs.preproc, strict=True))
         result = from_json(Path(inputs.result).read_bytes(), EngineResult)
+        brain = load_mask(inputs.brain_mask)
         images: dict[str, Numbers] = {}
         for image in result.images:
-            harmonized = load_volume(image.file)
             source = sources.get(image.target.contrast)
-            brain = _mask(inputs.brain_mask) if isdefined(inputs.brain_mask) else harmonized.data > 0
             compared = None if source is None else load_volume(source).data
-            images[image.target.key] = asdict(measure_result(image, result, harmonized.data, compared, brain))
+            measured = measure_result(image, result, load_volume(image.file).data, compared, brain)
+            images[image.target.key] = asdict(measured)
         preprocessing = from_json(Path(inputs.record).read_bytes(), Preprocessing)
         changes = [(measure, look, fail) for measure, look, fail in inputs.thresholds]
         path = Path(runtime.cwd) / "quality.json"
         path.write_text(to_json(judge(preprocessing, images, changes)))
         self._results["quality"] = str(path)
         return runtime
-
-
-def _mask(path: str) -> NDArray[np.bool_]:
-    return load_volume(path, may_be_constant=True).data > 0.5

@@ -21,7 +21,7 @@ from haca3_bids.volumes.volume import save_volume
 class ReadInputSpec(StepInputSpec):
     """Inputs of ``Read``."""
 
-    in_file = File(exists=True, mandatory=True, desc="raw scan")
+    in_file = File(mandatory=True, desc="raw scan")
 
 
 class ReadOutputSpec(VolumeOutputSpec):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import re
 import time
 from abc import ABC, abstractmethod
 from dataclasses import replace
@@ -12,6 +10,7 @@ from typing import Any
 
 from nipype.interfaces.base import BaseInterfaceInputSpec, SimpleInterface, TraitedSpec, traits
 
+from haca3_bids.memory import forget_peak_memory, peak_memory_bytes
 from haca3_bids.records.files import to_json
 from haca3_bids.records.preprocessing import Preprocessing, ScanFacts
 from haca3_bids.settings import PreprocessingSettings
@@ -43,11 +42,11 @@ class Step(SimpleInterface, ABC):  # type: ignore[misc]
     def _run_interface(self, runtime: Any) -> Any:
         begun = time.perf_counter()
         forget_peak_memory()
-        found, memory = self._work(Path(runtime.cwd)), peak_memory_mb()
+        found, memory = self._work(Path(runtime.cwd)), peak_memory_bytes()
         facts = replace(
             found,
             seconds={self.name_in_record: round(time.perf_counter() - begun, 2)},
-            memory_mb={} if memory is None else {self.name_in_record: memory},
+            memory_mb={} if memory is None else {self.name_in_record: round(memory / 1e6)},
         )
         piece = Preprocessing(contrasts={self.inputs.contrast: facts}) if isinstance(facts, ScanFacts) else facts
         self._results["facts"] = to_json(piece)
@@ -65,18 +64,3 @@ class Step(SimpleInterface, ABC):  # type: ignore[misc]
     def _out(self, key: str, path: Path) -> Path:
         self._results[key] = str(path)
         return path
-
-
-def forget_peak_memory() -> None:
-    """Let the kernel measure this process's peak anew (Linux); workers live longer than one step."""
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
-
-
-def peak_memory_mb() -> float | None:
-    """The most memory this process has held since its peak was forgotten; None where the kernel does not say."""
-    try:
-        found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    except OSError:
-        return None
-    return round(int(found[1]) * 1024 / 1e6) if found else None

@@ -12,19 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from haca3_bids.arrays import Array
 from haca3_bids.physics.anatomy import FULL, Anatomy
 from haca3_bids.physics.tissues import BRAIN, TISSUES
 from haca3_bids.physics.ventricles import brain_box, ventricles
 
-Array = NDArray[np.float32]
-
-AGE_OF_MAPS = 30.0  # years: label maps are mostly of young adults; a head at this age is the map itself
+AGE_OF_MAPS = 30.0  # years: label maps are mostly of young adults; at this age, a head is the map itself
 VENTRICLE_MM_A_YEAR = 0.05  # the wall moves outwards
 CORTEX_MM_A_YEAR = 0.007
 SPREAD = 0.3  # standard deviation of the logarithm of both rates between people
-FADE_MM = 12.0  # the push of the ventricles is felt this far
+FADE_MM = 12.0  # distance over which the displacement by the ventricles decays
 LARGEST_PUSH = 0.8  # of FADE_MM: more would fold the tissue
-STEP_BACK_MM, FLAT = 0.5, 0.5  # of the way back to where tissue came from; a slope below FLAT is followed more slowly
+STEP_BACK_MM, FLAT = 0.5, 0.5  # steps back to the origin of the tissue, shorter where the slope is below FLAT
 STEP_MM = 0.25  # of the receding cortex
 MOVED = (*BRAIN, "vessel")
 
@@ -38,7 +37,7 @@ class Ageing:
 
     def __post_init__(self) -> None:
         if min(self.ventricle_mm_a_year, self.cortex_mm_a_year) < 0:
-            raise ValueError("ageing runs forwards: rates must not be negative")
+            raise ValueError("rates of ageing must not be negative")
 
 
 def draw_ageing(rng: np.random.Generator) -> Ageing:
@@ -48,7 +47,7 @@ def draw_ageing(rng: np.random.Generator) -> Ageing:
 
 
 def aged(anatomy: Anatomy, ageing: Ageing, years: float) -> Anatomy:
-    """The anatomy ``years`` later, a new one; the same where no time passes. ValueError for a time before."""
+    """A new anatomy, ``years`` later (the same for 0). ValueError for negative years."""
     if years < 0:
         raise ValueError(f"{years:g} years: a head cannot be made younger than its map")
     if years == 0:
@@ -65,10 +64,10 @@ def aged(anatomy: Anatomy, ageing: Ageing, years: float) -> Anatomy:
 
 
 def _pushed(part: Array, fluid: NDArray[np.bool_], push_mm: float) -> Array:
-    """Tissue shares (tissues, x, y, z) after the wall of ``fluid`` moved outwards by ``push_mm``.
+    """Tissue fractions (tissues, x, y, z) after the wall of ``fluid`` moved outwards by ``push_mm``.
 
-    What lies at distance r from the wall comes from r - push exp(-r / FADE_MM): nothing folds while the push is
-    smaller than FADE_MM. Near the surface of the brain the push fades to nothing, since the skull stays.
+    Tissue at distance r from the wall comes from r - push exp(-r / FADE_MM), which does not fold if the push is less
+    than FADE_MM. The displacement fades to zero at the surface of the brain, since the skull does not move.
     """
     if not fluid.any():
         return part
@@ -86,10 +85,10 @@ def _pushed(part: Array, fluid: NDArray[np.bool_], push_mm: float) -> Array:
 
 
 def _followed_back(distance: Array, push: Array) -> Array:
-    """Where each voxel's tissue was, (3, ...), before it moved by ``push`` up the slope of ``distance``.
+    """The position of each voxel's tissue, (3, ...), before it moved by ``push`` along the gradient of ``distance``.
 
-    The way back is followed in short steps, so that it ends in the middle of a narrow ventricle, where the slope turns,
-    and does not come out at the other side of it.
+    The way back is followed in short steps, so that it ends in the middle of a narrow ventricle, where the gradient
+    reverses, instead of on its other side.
     """
     slope = np.stack(np.gradient(distance)).astype(np.float32)
     slope /= np.maximum(np.sqrt((slope**2).sum(axis=0)), FLAT)
@@ -102,13 +101,13 @@ def _followed_back(distance: Array, push: Array) -> Array:
 
 
 def _filled(part: Array, before: Array) -> Array:
-    """Shares that add up to what they did before in each voxel: the skull around the brain has not moved."""
+    """Fractions scaled to their sum before in each voxel, because the skull around the brain does not move."""
     total, wanted = part.sum(axis=0), before.sum(axis=0)
     return np.where(total > 0.05, part * (wanted / np.maximum(total, 0.05)), before).astype(np.float32)
 
 
 def _receded(part: Array, thinning_mm: float) -> Array:
-    """Tissue shares after fluid moved into grey matter by ``thinning_mm``: the level-set equation dc/dt = |grad c|."""
+    """Tissue fractions after fluid moved into grey matter by ``thinning_mm`` (level-set equation dc/dt = |grad c|)."""
     csf, grey = MOVED.index("csf"), MOVED.index("grey")
     part = part.copy()
     steps = int(np.ceil(thinning_mm / STEP_MM))
@@ -120,7 +119,7 @@ def _receded(part: Array, thinning_mm: float) -> Array:
 
 
 def _upwind_slope(field: Array) -> Array:
-    """The size of the gradient towards larger values, a voxel, as a front that advances needs it (Osher, Sethian)."""
+    """The upwind gradient magnitude towards larger values, per voxel, for an advancing front (Osher and Sethian)."""
     padded = np.pad(field, 1, mode="edge")
     total = np.zeros_like(field)
     inner = slice(1, -1)

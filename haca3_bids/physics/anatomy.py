@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from haca3_bids.arrays import Mask
 from haca3_bids.physics.tissues import BRAIN, TISSUES
 from haca3_bids.volumes.canvas import AUTHORS_GRID, AUTHORS_ORIGIN_MM, LPS
 from haca3_bids.volumes.volume import Volume, reorient
 
 Shares = NDArray[np.uint8]
-Mask = NDArray[np.bool_]
 
 SHAPE = AUTHORS_GRID  # voxels of 1 mm
 AFFINE = np.diag([*LPS, 1.0])  # in MNI position
@@ -24,7 +24,7 @@ FULL = 255  # the whole voxel
 
 @dataclass(frozen=True)
 class Anatomy:
-    """``shares`` (tissues, 192, 224, 192) of each voxel in 1/255; what is missing to 255 is air."""
+    """Tissue fractions ``shares`` (tissues, 192, 224, 192) in 1/255; the rest of each voxel is air."""
 
     shares: Shares
     name: str = ""
@@ -43,7 +43,7 @@ class Anatomy:
         return out
 
     def share_of(self, tissue: str) -> NDArray[np.float32]:
-        """The share of one tissue, 0..1, (192, 224, 192)."""
+        """The fraction of one tissue, 0..1, (192, 224, 192)."""
         out: NDArray[np.float32] = self.shares[TISSUES.index(tissue)].astype(np.float32) / FULL
         return out
 
@@ -51,7 +51,7 @@ class Anatomy:
 def builtin_head(icbm: Mapping[str, Volume]) -> Anatomy:
     """The ICBM 2009a brain (``volumes.builtin``) with fluid, skull, marrow and scalp added around it.
 
-    Its tissues, an average of many people's, are made as crisp as one person's.
+    Its tissue probabilities, an average of many people, are sharpened to those of one person.
     """
     grey, white, brain = (_on_grid(icbm[name]) for name in ("grey", "white", "brain"))
     inside = ndimage.binary_fill_holes(ndimage.binary_closing(brain > 0.05, iterations=3))
@@ -72,10 +72,11 @@ def builtin_head(icbm: Mapping[str, Volume]) -> Anatomy:
 def _as_in_one_person(
     grey: NDArray[np.float32], white: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Shares of one person's voxels, from the probabilities of many.
+    """Tissue fractions of one person, from the probabilities of many people.
 
-    Where nine in ten have white matter a person's voxel is white, not nine tenths of it: of what grey and white matter
-    have together the likelier one gets more. Fluid, of which sulci are made, keeps its share but where it is least.
+    Where nine in ten people have white matter, the voxel of a person is white matter, not nine tenths of it: the more
+    probable of grey and white matter gets more of their sum. The fraction of fluid, which forms the sulci, is kept
+    except where it is smallest.
     """
     both = np.minimum((grey + white) / NEARLY_ALL, 1.0)
     grey, white = grey**CRISPNESS, white**CRISPNESS
@@ -90,7 +91,7 @@ MARROW_MM, MARROW_SHARE = (2.8, 5.6), 0.8
 
 
 def _between(distance: NDArray[np.floating], low: float, high: float) -> NDArray[np.floating]:
-    """The share of a voxel between two distances: a ramp one voxel wide at each end."""
+    """The fraction of a voxel between two distances, with a ramp of one voxel at each end."""
     return np.clip(distance - low + 0.5, 0, 1) * np.clip(high - distance + 0.5, 0, 1)
 
 
@@ -101,7 +102,7 @@ def _on_grid(volume: Volume) -> NDArray[np.float32]:
 
 
 def placed(block: NDArray[np.float32], origin: NDArray[np.int_]) -> NDArray[np.float32]:
-    """``block`` on an empty grid of SHAPE with its first voxel at ``origin``; what lies outside is cut."""
+    """``block`` on an empty grid of SHAPE with its first voxel at ``origin``, cropped to the grid."""
     out = np.zeros(SHAPE, np.float32)
     target = tuple(slice(max(0, o), min(n, o + size)) for o, n, size in zip(origin, SHAPE, block.shape, strict=True))
     source = tuple(slice(t.start - o, t.stop - o) for t, o in zip(target, origin, strict=True))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from haca3_bids.arrays import Array
 from haca3_bids.physics.anatomy import AFFINE, SHAPE, Anatomy
 from haca3_bids.physics.coverage import FieldOfView, cropped, draw_field_of_view
 from haca3_bids.physics.people import Person
@@ -18,12 +19,10 @@ from haca3_bids.physics.scanner import Imperfections, acquire, draw_acquisition,
 from haca3_bids.physics.signal import Protocol
 from haca3_bids.volumes.volume import Volume
 
-Array = NDArray[np.float32]
-
 SLAB = 16  # slices rendered at a time, to keep memory small
-THICKNESSES_MM = (1, 1, 2, 3)  # what a site may use along its slice axis
-SCALES = (150.0, 2500.0)  # intensity of white matter: scanners have no unit
-BAD_SHARE, CUT_SHARE = 0.3, 0.2  # of the scans, where artifacts are wanted: degraded, with a cut field of view
+THICKNESSES_MM = (1, 1, 2, 3)  # slice thicknesses of sites
+SCALES = (150.0, 2500.0)  # range of white-matter intensities: scanners have no unit
+BAD_SHARE, CUT_SHARE = 0.3, 0.2  # with artifacts: fractions of the scans that are degraded, and cropped
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Site:
 
 @dataclass(frozen=True)
 class Course:
-    """When a person is scanned, in years after the first visit, and whether scans may be bad."""
+    """The times of the visits, in years after the first one, and whether scans can have artifacts."""
 
     years: tuple[float, ...] = (0.0,)
     artifacts: bool = False
@@ -63,7 +62,7 @@ class Session:
 
 @dataclass(frozen=True)
 class Scan:
-    """One image of a session, what was wrong with it, and the truth behind it on the anatomy's own grid."""
+    """One image of a session, its artifacts, and the ground truth on the grid of the anatomy."""
 
     contrast: str
     image: Volume
@@ -90,7 +89,7 @@ def _site_name(index: int) -> str:
 def sessions(
     person: Person, sites: Sequence[Site], rng: np.random.Generator, course: Course = Course()
 ) -> Iterator[Session]:
-    """Every visit of a person to every site, in the order of time: another pose each, and the anatomy of the day."""
+    """Every visit of a person to every site in order of time, each with a new pose and the anatomy at that time."""
     for visit, years in enumerate(course.years):
         anatomy = person.at(years)
         for site in sites:
@@ -99,7 +98,7 @@ def sessions(
 
 
 def scans(session: Session, rng: np.random.Generator, bad: np.random.Generator | None = None) -> Iterator[Scan]:
-    """The images of a session; some are degraded, or their field of view cut, by the generator ``bad``."""
+    """The images of a session; with the generator ``bad``, some are degraded or cropped."""
     person, site = session.person, session.site
     for contrast, protocol in site.protocols.items():
         truth = rendered(session.anatomy, tissue_weights(protocol, person.deviations), person.local)
@@ -125,7 +124,7 @@ def rendered(anatomy: Anatomy, weights: Array, local: Array) -> Array:
 
 
 def _acquired(truth: Array, how: Imperfections, thickness_mm: int) -> Volume:
-    """The volume with slices of ``thickness_mm`` along axis 2, and everything else the acquisition does."""
+    """The volume with slices of ``thickness_mm`` along axis 2, and the imperfections ``how``."""
     affine = AFFINE.copy()
     if thickness_mm > 1:
         count = truth.shape[2] // thickness_mm

@@ -1,4 +1,4 @@
-"""Fields of view that end inside the head: how much is missing at each end is drawn first, then cut."""
+"""Fields of view that end inside the head: the missing length at each end is drawn first, then cropped."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from haca3_bids.volumes.volume import Volume
 
 Pair = tuple[int, int]
 
-LARGEST_MM = {0: (18, 18), 1: (25, 25), 2: (70, 45)}  # low and high end of each axis (L, P, S): neck and crown go first
-CHANCES = (0.1, 0.2, 0.7)  # which axis is cut
+LARGEST_MM = {0: (18, 18), 1: (25, 25), 2: (70, 45)}  # at the low and the high end of each axis (L, P, S)
+CHANCES = (0.1, 0.2, 0.7)  # of each axis to be cropped
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,11 @@ class FieldOfView:
 
     def __post_init__(self) -> None:
         if min(min(pair) for pair in self.missing_mm) < 0:
-            raise ValueError("a field of view cannot miss less than nothing")
+            raise ValueError("missing lengths must not be negative")
 
 
 def draw_field_of_view(rng: np.random.Generator) -> FieldOfView:
-    """One axis cut at one end or at both, as slabs planned too small or too low cut it."""
+    """One axis cropped at one end or both, as in slabs that were planned too small or misplaced."""
     axis = int(rng.choice(3, p=CHANCES))
     ends = [int(rng.integers(5, most + 1)) for most in LARGEST_MM[axis]]
     kept = rng.choice(3, p=(0.4, 0.4, 0.2))  # low end only, high end only, both
@@ -36,7 +36,7 @@ def draw_field_of_view(rng: np.random.Generator) -> FieldOfView:
 
 
 def cropped(volume: Volume, view: FieldOfView) -> Volume:
-    """The image without the voxels outside ``view``; each stays where it was in space. Axes point to L, P, S."""
+    """The image cropped to ``view``, at the same position in space. Axes point to L, P, S."""
     parts = []
     for length, zoom, (low, high) in zip(volume.shape, volume.zooms_mm, view.missing_mm, strict=True):
         first, last = round(low / zoom), length - round(high / zoom)

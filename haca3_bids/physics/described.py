@@ -1,6 +1,6 @@
 """A protocol from words (``MPRAGE:field=3,tr=2300,ti=900,te=2.98,flip=9``) or from a BIDS sidecar.
 
-What a description leaves out is taken from a common protocol of that sequence, so that a few numbers are enough.
+Missing values are taken from a common protocol of the sequence.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from haca3_bids.errors import UsageError
-from haca3_bids.physics.protocols import nulling_ti_ms
+from haca3_bids.physics.protocols import REFERENCE_PROTOCOLS, nulling_ti_ms
 from haca3_bids.physics.render import tissue_weights
 from haca3_bids.physics.signal import SEQUENCES, Protocol
 from haca3_bids.physics.tissues import TISSUES
@@ -22,19 +22,18 @@ WORDS = {  # word of a description: field of Protocol
     "field": "field_t", "tr": "tr_ms", "te": "te_ms", "ti": "ti_ms", "flip": "flip_deg", "spacing": "spacing_ms",
     "pulses": "pulses", "train": "train_ms", "stored": "stored",
 }  # fmt: skip
-COMMON = {  # what is not said
-    "MPRAGE": Protocol("T1w", "MPRAGE", 3.0, 2300, 2.9, ti_ms=900, flip_deg=9, spacing_ms=7.1, pulses=176),
+COMMON = {  # missing values
+    "MPRAGE": REFERENCE_PROTOCOLS["T1w"],
     "SPGR": Protocol("T1w", "SPGR", 3.0, 20, 4.6, flip_deg=25),
     "MDEFT": Protocol("T1w", "MDEFT", 3.0, 2200, 2.5, ti_ms=950, flip_deg=16),
-    "SE": Protocol("", "SE", 3.0, 5000, 95, train_ms=150),
+    "SE": REFERENCE_PROTOCOLS["T2w"],
     "SPACE": Protocol("T2w", "SPACE", 3.0, 3200, 400, train_ms=700, stored=0.75),
-    "FLAIR": Protocol("FLAIR", "FLAIR", 3.0, 9000, 120, ti_ms=2430, train_ms=200),
+    "FLAIR": REFERENCE_PROTOCOLS["FLAIR"],
 }
-SPIN_ECHOES = {  # contrast: what is not said of a spin echo of that contrast
-    "T1w": {"tr_ms": 550.0, "te_ms": 12.0, "train_ms": 0.0},
-    "T2w": {"tr_ms": 5000.0, "te_ms": 95.0, "train_ms": 150.0},
-    "PDw": {"tr_ms": 3500.0, "te_ms": 15.0, "train_ms": 60.0},
-}
+SPIN_ECHOES = {
+    "T1w": Protocol("T1w", "SE", 3.0, 550, 12),
+    "PDw": REFERENCE_PROTOCOLS["PDw"],
+}  # by contrast; else COMMON
 FIELDS_T = (1.5, 3.0)  # field strengths with known tissue values
 SHORT_TR_MS = 200.0  # below this a T1w without inversion is a gradient echo
 MS_A_SECOND = 1000.0
@@ -55,14 +54,14 @@ def protocol_from_words(contrast: str, sequence: str, text: str) -> Protocol:
         try:
             numbers[WORDS[word]] = float(value)
         except ValueError:
-            raise UsageError(f"'{part}' holds no number.", "Times are in ms, angles in degrees.") from None
+            raise UsageError(f"'{part}' contains no number.", "Times are in ms, angles in degrees.") from None
     return _completed(contrast, sequence, numbers)
 
 
 def protocol_from_sidecar(contrast: str, sidecar: Mapping[str, Any]) -> Protocol:
-    """The protocol that a BIDS sidecar describes; UsageError where it lacks the field strength or the times.
+    """The protocol in a BIDS sidecar; UsageError if the field strength or a time is missing.
 
-    The sequence is told by the contrast, the inversion time and the repetition time.
+    The sequence is determined by the contrast, the inversion time and the repetition time.
     """
     numbers = {
         "field_t": _number(sidecar, "MagneticFieldStrength"),
@@ -76,7 +75,7 @@ def protocol_from_sidecar(contrast: str, sidecar: Mapping[str, Any]) -> Protocol
     if contrast == "FLAIR" and numbers["ti_ms"] is None:
         missing.append("InversionTime")
     if missing:
-        raise UsageError(f"The sidecar of the {contrast} does not say {', '.join(missing)}.")
+        raise UsageError(f"The sidecar of the {contrast} does not contain {', '.join(missing)}.")
     found = {key: value for key, value in numbers.items() if value is not None}
     found["field_t"] = min(FIELDS_T, key=lambda known: abs(known - found["field_t"]))
     sequence = _sequence(contrast, found)
@@ -107,9 +106,8 @@ def _sequence(contrast: str, numbers: Mapping[str, float]) -> str:
 
 
 def _completed(contrast: str, sequence: str, numbers: Mapping[str, float]) -> Protocol:
-    common = replace(COMMON[sequence], contrast=contrast)
-    if sequence == "SE" and contrast in SPIN_ECHOES:
-        common = replace(common, **SPIN_ECHOES[contrast])  # type: ignore[arg-type]
+    spin_echo = SPIN_ECHOES.get(contrast) if sequence == "SE" else None
+    common = spin_echo or replace(COMMON[sequence], contrast=contrast)
     given = {one.name: numbers[one.name] for one in fields(Protocol) if one.name in numbers}
     protocol = replace(common, **given)  # type: ignore[arg-type]
     if protocol.field_t not in FIELDS_T:

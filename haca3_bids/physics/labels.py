@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, optimize
 
-from haca3_bids.physics.anatomy import AFFINE, FULL, SHAPE, Anatomy, Mask, placed
+from haca3_bids.arrays import Mask
+from haca3_bids.physics.anatomy import AFFINE, FULL, SHAPE, Anatomy, placed
 from haca3_bids.physics.pose import rotation
 from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.volumes.volume import Volume, reorient
@@ -29,12 +30,12 @@ FREESURFER = {
 PARCELS = {1: 3, 2: 42, 3: 2, 4: 41, 5: 2, 11: 3, 12: 42, 13: 2, 14: 41}  # thousands of a parcel's code -> its tissue's
 BRAINWEB_MM, FREESURFER_MM = 0.5, 1.0
 CEREBRAL_CORTEX, CEREBELLAR_CORTEX = (3, 42), (8, 47)
-FOLIA, FOLIA_EDGE, FOLIA_WARP = 40, 0.75, 0.06  # sheets around the circle, where the wave is fluid, radians of unrest
-FOLIA_DEPTH_MM = 2.5  # the fluid does not reach nearer to white matter
-CORTEX_MM = 3.6  # grey matter further than this from white matter is taken for the middle of a sulcus
+FOLIA, FOLIA_EDGE, FOLIA_WARP = 40, 0.75, 0.06  # sheets per turn, threshold of the wave, random phase (radians)
+FOLIA_DEPTH_MM = 2.5  # smallest distance of this fluid from white matter
+CORTEX_MM = 3.6  # grey matter further than this from white matter becomes the middle of a sulcus
 SKIN_MM = 1.8
-BLUR_VOXELS = 0.55  # turns crisp borders at 1 mm into partial volume
-COARSE = 4  # voxels a step where an upright position is sought
+BLUR_VOXELS = 0.55  # for partial volume at the borders of 1 mm voxels
+COARSE = 4  # voxels: step of the grid for the search of an upright position
 
 
 def is_brainweb(codes: NDArray[np.floating]) -> bool:
@@ -43,13 +44,13 @@ def is_brainweb(codes: NDArray[np.floating]) -> bool:
 
 
 def unknown_share(codes: NDArray[np.floating]) -> float:
-    """The share of the labelled voxels whose codes no table here has."""
+    """The fraction of the labelled voxels with unknown codes."""
     found, counts = np.unique(_without_parcels(np.rint(codes[codes != 0]).astype(np.int32)), return_counts=True)
     return float(counts[~np.isin(found, [*BRAINWEB, *FREESURFER])].sum() / max(1, counts.sum()))
 
 
 def _without_parcels(codes: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Parcels of cortex and white matter (aparc+aseg, wmparc, SynthSeg --parc) as the tissue that they are parts of."""
+    """Parcels of cortex and white matter (aparc+aseg, wmparc, SynthSeg --parc) replaced by their tissue."""
     out = codes.copy()
     for thousands, whole in PARCELS.items():
         out[codes // 1000 == thousands] = whole
@@ -76,9 +77,9 @@ def _halved(mask: Mask) -> NDArray[np.float32]:
 
 
 def from_freesurfer(labels: Volume, template_brain: Mask, name: str = "") -> Anatomy:
-    """A FreeSurfer or SynthSeg map of 1 mm, brought rigidly upon ``template_brain`` (on the grid of ``Anatomy``).
+    """A FreeSurfer or SynthSeg map of 1 mm, rigidly aligned with ``template_brain`` (on the grid of ``Anatomy``).
 
-    Sulcal fluid, scalp fat and partial volume, which these maps lack, are added.
+    Sulcal fluid, scalp fat and partial volume are added, which these maps do not have.
     """
     labels = reorient(labels)
     codes = _without_parcels(np.rint(labels.data).astype(np.int32))
@@ -103,7 +104,7 @@ def _with_sulci(crisp: NDArray[np.uint8], cortex: Mask) -> NDArray[np.uint8]:
 
 
 def _with_folia(crisp: NDArray[np.uint8], cortex: Mask) -> NDArray[np.uint8]:
-    """Fluid between the leaves of the cerebellum: sheets that run from left to right and fan out from its middle."""
+    """Fluid between the folia of the cerebellum: sheets from left to right, arranged radially about its centre."""
     if not cortex.any():
         return crisp
     white, csf = (TISSUES.index(name) + 1 for name in ("white", "csf"))
@@ -116,7 +117,7 @@ def _with_folia(crisp: NDArray[np.uint8], cortex: Mask) -> NDArray[np.uint8]:
 
 
 def _with_scalp_fat(crisp: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Skin below SKIN_MM becomes fat; the soft tissue of face and neck is parted into muscle and fat at random."""
+    """Skin below SKIN_MM becomes fat; soft tissue of face and neck becomes muscle or fat at random."""
     skin, muscle, fat = (TISSUES.index(name) + 1 for name in ("skin", "muscle", "fat"))
     deep = (crisp == skin) & (ndimage.distance_transform_edt(crisp > 0) > SKIN_MM)
     noise = ndimage.gaussian_filter(np.random.default_rng(0).standard_normal(crisp.shape, np.float32), 3)
@@ -125,14 +126,14 @@ def _with_scalp_fat(crisp: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def upright(brain: Mask, template_brain: Mask) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The rigid map (matrix, offset) from template voxels to voxels of ``brain`` under which the two overlap best."""
+    """The rigid map (matrix, offset) from template voxels to voxels of ``brain`` with the best overlap."""
     moving = ndimage.gaussian_filter(brain.astype(np.float32), COARSE)[::COARSE, ::COARSE, ::COARSE]
     fixed = ndimage.gaussian_filter(template_brain.astype(np.float32), COARSE)[::COARSE, ::COARSE, ::COARSE]
     centre_moving = np.array(ndimage.center_of_mass(moving))
     centre_fixed = np.array(ndimage.center_of_mass(fixed))
 
     def place(parameters: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        matrix = rotation(parameters[:3] / 10)  # parameters in tenths of radians and coarse voxels: alike in scale
+        matrix = rotation(parameters[:3] / 10)  # parameters in tenths of radians and coarse voxels, of similar scale
         return matrix, centre_moving + parameters[3:] - matrix @ centre_fixed
 
     def difference(parameters: NDArray[np.float64]) -> float:

@@ -1,4 +1,4 @@
-"""Lesions as in multiple sclerosis: their typical locations are drawn at random first, then rendered.
+"""Lesions as in multiple sclerosis, drawn at random at typical locations, then rendered.
 
 Kinds and shapes: Filippi et al., Brain 142:1858 (2019): ovoid and upright on the ventricles' wall (periventricular),
 touching the cortex (juxtacortical), and anywhere in deep white matter.
@@ -13,22 +13,22 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from haca3_bids.physics.anatomy import AFFINE, FULL, Anatomy, Mask
+from haca3_bids.arrays import Array, Mask
+from haca3_bids.physics.anatomy import AFFINE, FULL, Anatomy
 from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.physics.ventricles import brain_box, ventricles
 
-Array = NDArray[np.float32]
 Triple = tuple[float, float, float]
 
-COUNTS = {"periventricular": (6, 20), "juxtacortical": (2, 9), "deep": (3, 12)}  # lesions of a person, both included
+COUNTS = {"periventricular": (6, 20), "juxtacortical": (2, 9), "deep": (3, 12)}  # range per person, inclusive
 RADII_MM = {"periventricular": (1.8, 5.5), "juxtacortical": (1.5, 3.5), "deep": (1.5, 5.0)}  # across; log-uniform
 LENGTHENING = (1.0, 2.2)  # along over across
-DENSITY = (0.6, 1.0)  # of a lesion's core: the rest is the tissue that was there
+DENSITY = (0.6, 1.0)  # fraction of lesion in its core; the rest is the original tissue
 GROWTH_A_YEAR = (0.0, 0.06)  # of the radius
-NEW_SHARE, NEW_YEARS = 0.25, (0.2, 6.0)  # one in four appears later, in so many years
-NEAR_MM = {"periventricular": 3.5, "juxtacortical": 2.0}  # of the wall, of the cortex
-LOWEST_MM = -25.0  # z in MNI space: none below the tentorium
-WOBBLE = 0.25  # of the radius: how uneven the rim is
+NEW_SHARE, NEW_YEARS = 0.25, (0.2, 6.0)  # fraction that appears after the first visit, and when
+NEAR_MM = {"periventricular": 3.5, "juxtacortical": 2.0}  # distance to the ventricles, to the cortex
+LOWEST_MM = -25.0  # z in MNI space: no lesions below the tentorium
+WOBBLE = 0.25  # of the radius: irregularity of the rim
 WHITE, GREY, LESION = (TISSUES.index(name) for name in ("white", "grey", "lesion"))
 
 
@@ -43,8 +43,8 @@ class Lesion:
     lengthening: float
     density: float
     growth_a_year: float
-    onset_years: float  # after the first visit; 0: it is there already
-    waves: tuple[Triple, Triple, Triple]  # of the rim, radians a voxel
+    onset_years: float  # after the first visit; 0: present at the first visit
+    waves: tuple[Triple, Triple, Triple]  # of the rim, radians per voxel
 
     def radius_at(self, years: float) -> float:
         """Millimetres across, ``years`` after the first visit; 0 before the onset."""
@@ -53,7 +53,7 @@ class Lesion:
 
 
 def draw_lesions(anatomy: Anatomy, rng: np.random.Generator) -> tuple[Lesion, ...]:
-    """Some ten to forty lesions of one person, in the white matter of this anatomy."""
+    """Ten to forty lesions of one person in the white matter of the anatomy."""
     places = lesion_places(anatomy)
     found: list[Lesion] = []
     for kind, (low, high) in COUNTS.items():
@@ -81,7 +81,7 @@ def _draw_one(kind: str, voxel: NDArray[np.int_], outward: Array, rng: np.random
 
 
 def lesion_places(anatomy: Anatomy) -> dict[str, tuple[NDArray[np.int_], Array]]:
-    """For each kind the voxels (n, 3) where a lesion may begin, and the unit vectors (n, 3) along which it lies."""
+    """For each kind, the possible centres (n, 3) of lesions in voxels, and the unit vectors (n, 3) of their axes."""
     box = brain_box(anatomy)
     corner = np.array([part.start for part in box])
     white = anatomy.shares[WHITE][box] > 0.8 * FULL
@@ -105,7 +105,7 @@ def _cortex(anatomy: Anatomy) -> Mask:
 
 
 def _distance(mask: Mask) -> tuple[Array, Array]:
-    """Millimetres to the mask, and the unit vectors (3, ...) away from it; far away where it is empty."""
+    """Distance (mm) to the mask, and the unit vectors (3, ...) away from it; 1000 mm if it is empty."""
     if not mask.any():
         return np.full(mask.shape, 1e3, np.float32), np.zeros((3, *mask.shape), np.float32)
     distance = ndimage.distance_transform_edt(~mask).astype(np.float32)
@@ -114,9 +114,9 @@ def _distance(mask: Mask) -> tuple[Array, Array]:
 
 
 def with_lesions(anatomy: Anatomy, lesions: Sequence[Lesion], years: float = 0.0) -> Anatomy:
-    """The anatomy with the lesions as they are ``years`` after the first visit: their share says where they are.
+    """The anatomy with its lesions ``years`` after the first visit.
 
-    They lie in place of white matter, and of cortex where they touch it.
+    They replace white matter, and cortex if they touch it.
     """
     shares = np.array(anatomy.shares)
     for lesion in lesions:
@@ -143,7 +143,7 @@ def _paint(shares: NDArray[np.uint8], lesion: Lesion, radius: float) -> None:
 
 
 def _ellipsoid(offsets: Array, lesion: Lesion, radius: float) -> Array:
-    """How much of each voxel the lesion fills, 0..1, at ``offsets`` (3, ...) from its centre: a rim one voxel wide."""
+    """The fraction of lesion in voxels at ``offsets`` (3, ...) from its centre, with a rim of one voxel."""
     along = np.tensordot(np.array(lesion.axis), offsets, axes=1)
     across = np.maximum((offsets**2).sum(axis=0) - along**2, 0)
     distance = np.sqrt(across + (along / lesion.lengthening) ** 2)

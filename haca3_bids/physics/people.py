@@ -5,23 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
+from haca3_bids.arrays import Array
 from haca3_bids.physics.ageing import AGE_OF_MAPS, Ageing, aged, draw_ageing
 from haca3_bids.physics.anatomy import FULL, SHAPE, Anatomy
 from haca3_bids.physics.lesions import Lesion, draw_lesions, with_lesions
 from haca3_bids.physics.render import texture
 from haca3_bids.physics.tissues import person_deviations
 
-Array = NDArray[np.float32]
-
-OLDEST = 85.0  # years: up to here the rates of ``ageing`` are plausible, and BIDS wants no age above 89
+OLDEST = 85.0  # years: the rates of ``ageing`` are plausible up to here, and BIDS does not allow ages above 89
 
 
 @dataclass(frozen=True)
 class Life:
-    """What time does to a person: drawn apart from tissue values, so that one can be kept and the other changed."""
+    """Age, ageing and lesions of a person, drawn independently of the tissue values."""
 
     age: float  # years, at the first visit
     ageing: Ageing
@@ -34,7 +32,7 @@ class Life:
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody who can be scanned: ``anatomy`` is the map at AGE_OF_MAPS, without lesions."""
+    """A person to be scanned: ``anatomy`` is the map at AGE_OF_MAPS, without lesions."""
 
     label: str
     anatomy: Anatomy
@@ -43,7 +41,7 @@ class Person:
     life: Life
 
     def at(self, years: float) -> Anatomy:
-        """The anatomy ``years`` after the first visit: older, and with the lesions of that day."""
+        """The anatomy ``years`` after the first visit, with its lesions at that time."""
         anatomy = self.anatomy
         if self.life.lesions:
             anatomy = with_lesions(anatomy, self.life.lesions, years)
@@ -51,19 +49,19 @@ class Person:
 
 
 def draw_life(anatomy: Anatomy, ages: tuple[float, float], lesions: bool, rng: np.random.Generator) -> Life:
-    """An age between ``ages``, rates of ageing, and lesions where they are wanted."""
+    """A random age between ``ages``, random rates of ageing, and random lesions if requested."""
     age = float(rng.uniform(*ages))
     return Life(round(age, 1), draw_ageing(rng), draw_lesions(anatomy, rng) if lesions else ())
 
 
 def draw_person(label: str, anatomy: Anatomy, life: Life, rng: np.random.Generator) -> Person:
-    """A person of this anatomy and life with drawn tissue values and texture."""
+    """A person with this anatomy and life, and random tissue values and texture."""
     deviations = person_deviations(rng)
     return Person(label, anatomy, deviations, texture(SHAPE, rng), life)
 
 
 def another_person(anatomy: Anatomy, rng: np.random.Generator) -> Anatomy:
-    """The anatomy deformed smoothly and scaled a little: a stranger with the same labels."""
+    """Another person with the same labels: the anatomy with a random smooth deformation and scaling."""
     grid = np.stack(np.meshgrid(*(np.arange(n, dtype=np.float32) for n in SHAPE), indexing="ij"))
     centre = np.array(SHAPE, np.float32).reshape(3, 1, 1, 1) / 2
     scale = np.exp(rng.normal(0, 0.04, (3, 1, 1, 1))).astype(np.float32)

@@ -10,7 +10,7 @@ TILT_DEG, OFFSET_MM = 8.0, 10.0  # largest, of a head in the scanner
 
 
 def random_pose(rng: np.random.Generator) -> NDArray[np.float64]:
-    """A rigid transform of scanner space, (4, 4), in mm: how this head lies in this scanner."""
+    """A random position of a head in the scanner: a rigid transform (4, 4) in mm."""
     angles = np.deg2rad(rng.uniform(-TILT_DEG, TILT_DEG, 3))
     pose = np.eye(4)
     pose[:3, :3] = rotation(angles)
@@ -19,6 +19,6 @@ def random_pose(rng: np.random.Generator) -> NDArray[np.float64]:
 
 
 def rotation(angles_rad: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A rotation about the first, then the turned second (the other way round), then the third axis: (3, 3)."""
+    """A rotation (3, 3) about the first, the rotated second (with opposite sign), and the rotated third axis."""
     x, y, z = angles_rad
     return np.asarray(Rotation.from_euler("XYZ", (x, -y, z)).as_matrix())

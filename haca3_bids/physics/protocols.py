@@ -24,7 +24,7 @@ FAMILIES: dict[str, tuple[tuple[float, str, dict[str, Range]], ...]] = {
     "PDw": ((1.0, "SE", {"tr_ms": (2200, 6000), "te_ms": (8, 32), "train_ms": (30, 120)}),),
     "FLAIR": ((1.0, "FLAIR", {"tr_ms": (6000, 11000), "te_ms": (85, 150), "train_ms": (100, 400)}),),
 }  # fmt: skip
-# Never drawn by ``draw_site``: sequences of other equations, kept for the test of what training has not seen.
+# Never drawn by ``draw_site``: sequences with other equations, reserved for tests on protocols unseen in training.
 HELD_OUT_FAMILIES: dict[str, tuple[tuple[float, str, dict[str, Range]], ...]] = {
     "T1w": ((1.0, "MDEFT", {"tr_ms": (1800, 2600), "ti_ms": (800, 1100), "flip_deg": (12, 20), "te_ms": (2, 3.5)}),),
     "T2w": ((1.0, "SPACE", {"tr_ms": (2800, 4000), "te_ms": (280, 565), "train_ms": (600, 900),
@@ -76,9 +76,9 @@ def draw_site(rng: np.random.Generator, contrasts: tuple[str, ...] = tuple(FAMIL
 
 
 def held_out_sites() -> list[dict[str, Protocol]]:
-    """The eight sites of the test set, always the same; the last two take T1w and T2w with sequences never trained on.
+    """The eight sites of the test set, always the same; T1w and T2w of the last two use HELD_OUT_FAMILIES.
 
-    Both field strengths take turns, so that each is seen with either kind of sequence.
+    Field strengths alternate, so that each occurs with both kinds of sequences.
     """
     rng = np.random.default_rng(HELD_OUT_SEED)
     sites = []

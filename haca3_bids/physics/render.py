@@ -1,16 +1,15 @@
-"""From an anatomy and a protocol to an image: each voxel's signal is the mean of its tissues' signals."""
+"""Images from an anatomy and a protocol: each voxel's signal is the mean of the signals of its tissues."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
+from haca3_bids.arrays import Array
 from haca3_bids.physics.anatomy import FULL
 from haca3_bids.physics.scanner import smooth_field
 from haca3_bids.physics.signal import Protocol, signal_and_slopes
 from haca3_bids.physics.tissues import SPREAD_WITHIN_TISSUE, TISSUES, deviate, mean_tissues
-
-Array = NDArray[np.float32]
 
 WHITE = TISSUES.index("white")
 TEXTURE_CELLS = (12, 60)  # periods of the smooth and of the fine texture along an axis
@@ -33,9 +32,9 @@ def texture(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
 
 
 def render(shares: NDArray[np.uint8] | Array, weights: Array, local: Array | None = None) -> Array:
-    """The noise-free image of ``shares`` (tissues, ...), with ``local`` texture (3, ...) to first order.
+    """The noise-free image of fractions ``shares`` (tissues, ...), with ``local`` texture (3, ...) to first order.
 
-    ``weights`` are ``tissue_weights``; shares of integer type count in 1/255. Not negative.
+    ``weights`` are ``tissue_weights``; fractions of integer type are in 1/255. Negative values are set to zero.
     """
     parts = np.tensordot(weights, shares.astype(np.float32), axes=1)
     if np.issubdtype(shares.dtype, np.integer):

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-Array = NDArray[np.float32]
+from haca3_bids.arrays import Array
+
 Values = TypeVar("Values", NDArray[np.float32], NDArray[np.float64])
 
 SLICE_AXES = 3  # of a volume; an image of two axes is one of its slices
@@ -20,11 +21,11 @@ SLICE_AXES = 3  # of a volume; an image of two axes is one of its slices
 
 @dataclass(frozen=True)
 class Imperfections:
-    """Everything that separates one acquisition from the noise-free image; zero means absent."""
+    """The differences between an acquisition and the noise-free image; zero means absent."""
 
     seed: int
     bias: float = 0.0  # standard deviation of the logarithm of the receive field
-    noise: float = 0.0  # standard deviation a channel, relative to white matter
+    noise: float = 0.0  # standard deviation per channel, relative to white matter
     thickness_voxels: float = 1.0
     thick_axis: int | None = None  # array axis across the slices
     motion_voxels: float = 0.0  # largest displacement
@@ -36,16 +37,16 @@ class Imperfections:
 
     @property
     def severity(self) -> float:
-        """How bad noise, motion and ghosting are together; about one where a scan would be repeated.
+        """The combined severity of noise, motion and ghosting; a scan with about 1 would be repeated.
 
-        A degree moves the scalp by about a voxel of a millimetre.
+        One degree moves the scalp by about one voxel of 1 mm.
         """
         motion = max(self.motion_voxels, self.motion_deg) * min(self.motion_events, 4) / 12
         return float(np.sqrt((self.noise / 0.12) ** 2 + motion**2 + (self.ghost / 0.6) ** 2))
 
 
 def draw_acquisition(rng: np.random.Generator, axes: int = SLICE_AXES) -> Imperfections:
-    """An ordinary scan: some bias left, half a percent to five of noise, half of them in thick slices."""
+    """An ordinary scan: residual bias, 0.5 to 5 % noise, and thick slices in half of the cases."""
     thick = rng.uniform() < 0.5
     return Imperfections(
         seed=int(rng.integers(2**31)),
@@ -57,7 +58,7 @@ def draw_acquisition(rng: np.random.Generator, axes: int = SLICE_AXES) -> Imperf
 
 
 def draw_artifacts(rng: np.random.Generator, axes: int = SLICE_AXES) -> Imperfections:
-    """A scan to be wary of: one or more of strong noise, motion and ghosts."""
+    """A bad scan: one or more of strong noise, motion and ghosts."""
     noisy, moved, ghosted = rng.permutation([True, rng.uniform() < 0.4, rng.uniform() < 0.2])
     return Imperfections(
         seed=int(rng.integers(2**31)),
@@ -73,7 +74,7 @@ def draw_artifacts(rng: np.random.Generator, axes: int = SLICE_AXES) -> Imperfec
 
 
 def acquire(image: Array, imperfections: Imperfections) -> Array:
-    """The image as this acquisition would give it: a new array of the same shape, not negative."""
+    """The acquired image: a new array of the same shape, not negative."""
     x, rng = imperfections, np.random.default_rng(imperfections.seed)
     if x.bias:
         image = image * np.exp(x.bias * smooth_field(image.shape, 4, rng))
@@ -89,7 +90,7 @@ def acquire(image: Array, imperfections: Imperfections) -> Array:
 
 
 def smooth_field(shape: tuple[int, ...], cells: int, rng: np.random.Generator) -> Array:
-    """A smooth random field of mean zero and standard deviation one, with ``cells`` periods along an axis or so."""
+    """A smooth random field of mean 0 and standard deviation 1, with about ``cells`` periods along each axis."""
     coarse = rng.standard_normal((cells + 1,) * len(shape)).astype(np.float32)
     field = coarse
     for axis, length in enumerate(shape):  # separable linear interpolation, then one smoothing
@@ -112,7 +113,7 @@ def rician(image: Array, std: float, rng: np.random.Generator) -> Array:
 
 
 def thick_slices(image: Array, axis: int, thickness_voxels: float) -> Array:
-    """Slices of ``thickness_voxels`` side by side along ``axis``, each the mean of what it holds; interpolated back."""
+    """The image averaged in contiguous slices of ``thickness_voxels`` along ``axis``, and interpolated back."""
     length = image.shape[axis]
     count = max(2, round(length / thickness_voxels))
     empty = np.zeros_like(np.take(image, [0], axis), np.float64)
@@ -139,12 +140,12 @@ def moved(
     rng: np.random.Generator,
     largest_deg: float = 0.0,
 ) -> Array:
-    """Rigid motion at ``events`` moments of the scan: each run of phase-encoding lines sees the head elsewhere.
+    """Rigid motion at ``events`` times: each run of phase-encoding lines belongs to another position of the head.
 
-    Shifts along every axis are exact, as phases; rotations, in the plane of the first two axes, are interpolated.
+    Shifts along all axes are exact (phases); rotations in the plane of the first two axes are interpolated.
     """
     lines = np.fft.fftfreq(image.shape[phase_axis])
-    order = np.argsort(lines)  # lines are taken from one edge of k-space to the other
+    order = np.argsort(lines)  # lines are acquired from one edge of k-space to the other
     run = np.zeros(len(lines), int)
     for cut in np.sort(rng.integers(0, len(lines), events)):
         run[order[cut:]] += 1
@@ -154,7 +155,7 @@ def moved(
     turns = (
         np.concatenate([[0.0], rng.uniform(-largest_deg, largest_deg, events)]) if largest_deg else np.zeros(events + 1)
     )
-    centre = run[order[len(lines) // 2]]  # the centre of k-space says where the head is
+    centre = run[order[len(lines) // 2]]  # the position at the centre of k-space is the reference
     shifts, turns = shifts - shifts[centre], turns - turns[centre]
     spectrum = _in_runs(image, run, turns, phase_axis)
     phase = np.zeros(image.shape)
@@ -168,7 +169,7 @@ def moved(
 def _in_runs(
     image: Array, run: NDArray[np.int_], turns: NDArray[np.float64], phase_axis: int
 ) -> NDArray[np.complex128]:
-    """The spectrum whose lines of each run are those of the image turned by the run's angle, in degrees."""
+    """The spectrum, with the lines of each run taken from the image rotated by the run's angle in degrees."""
     spectrum = np.fft.fftn(image)
     whole: tuple[slice | NDArray[np.int_], ...] = (slice(None),) * image.ndim
     for number in np.flatnonzero(turns):

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from haca3_bids.arrays import Array
 from haca3_bids.physics.tissues import TissueTable, deviate
 
-Array = NDArray[np.float32]
+STEP = 0.02  # of logarithms, for derivatives
 
 
 def spin_echo(pd: Array, t1: Array, t2: Array, *, tr: float, te: float, train: float = 0.0) -> Array:
@@ -53,7 +53,7 @@ def mprage(
     before, after = recoveries_ms(tr, ti, spacing, pulses)
     e1 = np.exp(-spacing / t1)
     decay = np.cos(angle) * e1
-    driven = (1 - e1) / (1 - decay)  # what the train alone would lead to
+    driven = (1 - e1) / (1 - decay)  # the steady state of the train alone
     half = decay ** (pulses / 2)
     e_before, e_after = np.exp(-before / t1), np.exp(-after / t1)
     # start of the train: m0 = a m_end + b, with inversion of what recovered after the last train
@@ -74,8 +74,8 @@ def recoveries_ms(tr: float, ti: float, spacing: float, pulses: int) -> tuple[fl
 def mdeft(pd: Array, t1: Array, t2star: Array, *, te: float, ti: float, flip: float) -> Array:
     """Modified driven equilibrium: saturation, recovery, inversion halfway, recovery, first excitation at ``ti``.
 
-    The saturation forgets what was before, so the repetition time does not enter; k-space is read from its centre on
-    (Ugurbil et al., Magn Reson Q 9:177, 1993; Deichmann et al., NeuroImage 21:757, 2004).
+    Because of the saturation, the signal does not depend on the repetition time; k-space is read from its centre
+    outwards (Ugurbil et al., Magn Reson Q 9:177, 1993; Deichmann et al., NeuroImage 21:757, 2004).
     """
     halfway = np.exp(-ti / 2 / t1)
     recovered = 1 - halfway
@@ -85,10 +85,10 @@ def mdeft(pd: Array, t1: Array, t2star: Array, *, te: float, ti: float, flip: fl
 
 
 def space(pd: Array, t1: Array, t2: Array, *, tr: float, te: float, train: float, stored: float) -> Array:
-    """3D turbo spin echo whose refocusing pulses are far below 180 degrees.
+    """3D turbo spin echo with refocusing pulses far below 180 degrees.
 
-    During the share ``stored`` of the way to the echo, magnetization lies along the field and decays with T1 instead
-    of T2 (Busse et al., MRM 55:1030, 2006; Mugler, JMRI 39:745, 2014).
+    During the fraction ``stored`` of the echo time, magnetization is longitudinal and decays with T1 instead of T2
+    (Busse et al., MRM 55:1030, 2006; Mugler, JMRI 39:745, 2014).
     """
     decay = np.exp(-te * ((1 - stored) / t2 + stored / t1))
     out: Array = pd * (1 - np.exp(-(tr - train) / t1)) * decay
@@ -97,7 +97,7 @@ def space(pd: Array, t1: Array, t2: Array, *, tr: float, te: float, train: float
 
 @dataclass(frozen=True)
 class Protocol:
-    """One site's way to take one contrast; fields that a sequence does not use are zero."""
+    """The protocol of one contrast at one site; parameters that the sequence does not have are zero."""
 
     contrast: str  # T1w, T2w, PDw, FLAIR
     sequence: str  # a key of SEQUENCES
@@ -109,11 +109,11 @@ class Protocol:
     spacing_ms: float = 0.0  # of the excitations of a gradient-echo train
     pulses: int = 0
     train_ms: float = 0.0  # of a turbo spin echo
-    stored: float = 0.0  # share of the echo time along the field, in 3D turbo spin echo
+    stored: float = 0.0  # fraction of the echo time with longitudinal magnetization, in 3D turbo spin echo
 
     @property
     def possible(self) -> bool:
-        """Whether there is time for everything in a repetition."""
+        """Whether all parts fit into the repetition time."""
         if self.sequence == "MPRAGE":
             return min(recoveries_ms(self.tr_ms, self.ti_ms, self.spacing_ms, self.pulses)) >= 0
         return max(self.ti_ms, self.te_ms, self.train_ms) < self.tr_ms
@@ -146,15 +146,15 @@ SEQUENCES: dict[str, Callable[[Protocol, TissueTable], Array]] = {
 }  # fmt: skip
 
 
-def signal_and_slopes(protocol: Protocol, tissues: TissueTable, step: float = 0.02) -> Array:
+def signal_and_slopes(protocol: Protocol, tissues: TissueTable) -> Array:
     """The signal and its derivatives by ln T1, ln T2 (with T2*), ln PD: shape (4, tissues).
 
-    They carry texture: signal(x) = row 0 + sum of row i times the local logarithmic deviation i.
+    They are used for texture: signal(x) = row 0 + sum of row i times the local logarithmic deviation i.
     """
     rows = [signal(protocol, tissues)]
     for which in range(3):
         shift = np.zeros((3, 1), np.float32)
-        shift[which] = step
+        shift[which] = STEP
         up, down = (signal(protocol, deviate(tissues, sign * shift)) for sign in (1, -1))
-        rows.append((up - down) / (2 * step))
+        rows.append((up - down) / (2 * STEP))
     return np.stack(rows).astype(np.float32)

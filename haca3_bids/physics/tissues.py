@@ -1,8 +1,8 @@
 """The MR properties of the tissues of a head: T1, T2, T2* and proton density at 1.5 T and 3 T.
 
 Sources of the means: Stanisz et al., MRM 54:507 (2005); Wansapura et al., JMRI 9:531 (1999); de Bazelaire et al.,
-Radiology 230:652 (2004); Collins et al., IEEE TMI 17:463 (1998, BrainWeb). Bone, skin, dura and flowing blood are
-effective values: what remains of them in images with echo times of some milliseconds.
+Radiology 230:652 (2004); Collins et al., IEEE TMI 17:463 (1998, BrainWeb). Those of bone, skin, dura and flowing blood
+are effective values for echo times of some milliseconds.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+from haca3_bids.arrays import Array
 
 TISSUES = (
     "csf", "grey", "deep_grey", "white", "fat", "muscle", "skin", "bone", "marrow", "vessel", "dura", "eye", "lesion",
@@ -59,7 +58,7 @@ def mean_tissues(field_t: float) -> TissueTable:
 
 
 def person_deviations(rng: np.random.Generator) -> Array:
-    """How one person's tissues differ from the means: logarithms of (T1, T2 and T2*, PD) ratios, shape (3, tissues)."""
+    """Random deviations of one person's tissues: logarithms of T1, T2 and PD relative to the means, (3, tissues)."""
     spread = SPREAD_BETWEEN_PEOPLE * np.array([[1.0], [1.0], [0.5]])
     return rng.normal(0.0, spread, (3, len(TISSUES))).astype(np.float32)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from haca3_bids.physics.anatomy import FULL, Anatomy, Mask
+from haca3_bids.arrays import Mask
+from haca3_bids.physics.anatomy import FULL, Anatomy
 from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.physics.ventricles import ventricles
 
@@ -14,14 +15,14 @@ MM3_A_ML = 1000.0
 
 
 def crisp(anatomy: Anatomy) -> NDArray[np.uint8]:
-    """For every voxel the number of its commonest tissue: its place in TISSUES plus one; 0 is air."""
+    """The most frequent tissue of each voxel: its index in TISSUES plus 1; 0 is air."""
     air = FULL - np.minimum(anatomy.shares.sum(axis=0, dtype=np.uint16), FULL)
     most = anatomy.shares.max(axis=0)
     return np.where(most > air, anatomy.shares.argmax(axis=0) + 1, 0).astype(np.uint8)
 
 
 def lesion_mask(anatomy: Anatomy) -> Mask:
-    """Voxels of which at least half is lesion."""
+    """Voxels that are at least half lesion."""
     out: Mask = anatomy.shares[TISSUES.index("lesion")] > FULL // 2
     return out
 

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from haca3_bids.physics.anatomy import AFFINE, Anatomy, Mask
+from haca3_bids.arrays import Mask
+from haca3_bids.physics.anatomy import AFFINE, Anatomy
 from haca3_bids.volumes.box import Box, bounding_box
 
 # centres and radii in RAS millimetres of MNI space; the first three lie on both sides
@@ -16,13 +17,13 @@ PLACES_MM = (
     ((26, -42, 8), (11, 16, 16)),  # atria
     ((0, -12, 2), (4, 18, 10)),  # third ventricle
 )
-REACH_MM = 5  # beyond these places, through fluid only: heads are brought upright, not to one size
-SMALLEST_MM3 = 300  # a smaller piece is the end of a sulcus
+REACH_MM = 5  # beyond these places, through fluid only, because heads differ in size
+SMALLEST_MM3 = 300  # a smaller piece is part of a sulcus
 MARGIN = 4  # voxels around the brain
 
 
 def ventricles(anatomy: Anatomy) -> Mask:
-    """The voxels that are mostly fluid of the lateral and third ventricles, shape of the anatomy's grid."""
+    """The lateral and third ventricles: voxels that are mostly fluid, on the grid of the anatomy."""
     box = brain_box(anatomy)
     fluid = anatomy.share_of("csf")[box] > 0.5
     wide = ndimage.binary_opening(fluid)
@@ -37,7 +38,7 @@ def ventricles(anatomy: Anatomy) -> Mask:
 
 
 def brain_box(anatomy: Anatomy) -> Box:
-    """The smallest block that holds the brain, with a margin; the whole grid where there is none."""
+    """The bounding box of the brain, with a margin; the whole grid if there is no brain."""
     return bounding_box(anatomy.brain, MARGIN)
 
 

@@ -20,8 +20,8 @@ THREADS = "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"
 def seeded_ants(seed: int) -> Iterator[Any]:
     """The module ``ants`` with a seed for ITK's samplers and one thread; seed and environment are restored afterwards.
 
-    Sums over another number of threads differ in their last bits, and with them every voxel that is written; scans
-    and sessions run side by side instead. ITK reads the number once in a process, when it first needs it.
+    With another number of threads, sums differ in their last bits, and so does every output; scans and sessions run in
+    parallel instead. ITK reads the number of threads once per process.
     """
     before = os.environ.get(THREADS)
     os.environ[THREADS] = "1"
@@ -30,7 +30,7 @@ def seeded_ants(seed: int) -> Iterator[Any]:
         from ants import config
 
         seed_before = config._random_seed
-        config._random_seed = seed + 1  # zero asks ITK for the clock
+        config._random_seed = seed + 1  # with zero, ITK uses the clock
         try:
             yield ants
         finally:
@@ -55,5 +55,5 @@ def to_ants(ants: Any, volume: Volume) -> Any:
 
 
 def from_ants(image: Any) -> NDArray[np.float32]:
-    """The voxels of an ANTs image, in the order in which ``to_ants`` was given them."""
+    """The voxels of an ANTs image, in the order of the input of ``to_ants``."""
     return np.asarray(image.numpy(), np.float32)

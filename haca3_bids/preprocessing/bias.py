@@ -1,6 +1,6 @@
-"""N4 bias correction: the field is estimated on a coarse copy of the head, and the full image is divided by it.
+"""N4 bias correction (Tustison et al. 2010): the field is estimated on a coarse copy, and the full image divided by it.
 
-Tustison et al. 2010. The field has no detail finer than 50 mm, so 4 mm voxels suffice, at a hundredth of the time.
+The field has no detail finer than 50 mm, so voxels of 4 mm suffice and take a hundredth of the time.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from haca3_bids.volumes.box import bounding_box, cropped
 from haca3_bids.volumes.volume import Volume
 
 ESTIMATE_MM = 4.0  # voxel size of the copy on which the field is estimated
-ROUGH_MM = 6.0  # the same for the first pass, which only serves the registration
+ROUGH_MM = 6.0  # the same for the first pass, which is used for registration only
 SPLINE_MM = 200  # distance of the control points at the first level; it is halved at each: 200, 100, 50
-ITERATIONS = [30, 30, 30]  # a fourth level (25 mm) takes contrast of tissue for bias, on simulated heads
+ITERATIONS = [30, 30, 30]  # on simulated heads, a fourth level (25 mm) removes tissue contrast
 ROUGH_ITERATIONS = [20, 20]
 TOLERANCE = 1e-3  # change of the field at which a level ends
-SMALLEST_MASK = 100  # coarse voxels: in fewer there is no field to be found
-DARK_SHARE = 0.3  # of the median: what is darker does not count
+SMALLEST_MASK = 100  # coarse voxels: too few for an estimate
+DARK_SHARE = 0.3  # of the median: darker voxels are ignored
 
 
 def correct_bias(volume: Volume, settings: PreprocessingSettings, mask: NDArray[np.bool_] | None = None) -> Volume:
-    """The image with its bias field divided out, on its own grid; mean brightness inside ``mask`` stays."""
+    """The image divided by its bias field, on its own grid; the mean intensity inside ``mask`` does not change."""
     return without_field(volume, log_field(volume, settings, mask))
 
 
@@ -38,10 +38,10 @@ def without_field(volume: Volume, field: Volume) -> Volume:
 
 
 def log_field(volume: Volume, settings: PreprocessingSettings, mask: NDArray[np.bool_] | None = None) -> Volume:
-    """The logarithm of the field on a coarse grid about the mask; its mean in ``mask`` is 0.
+    """The logarithm of the field on a coarse grid around the mask, with mean 0 in ``mask``.
 
-    ``mask`` is the brain; without one a rough field is found in the head, to register by. Beyond the mask the field
-    stays within the range that it has inside.
+    ``mask`` is the brain; without it, a rough field is estimated in the head, for registration. Outside the mask, the
+    field is clipped to its range inside.
     """
     rough = settings.sloppy or mask is None
     voxel_mm = ROUGH_MM if rough else ESTIMATE_MM
@@ -50,9 +50,9 @@ def log_field(volume: Volume, settings: PreprocessingSettings, mask: NDArray[np.
     if inside.sum() < SMALLEST_MASK:
         return coarse.with_data(np.zeros(coarse.shape))
     inside = _without_dark(coarse.data, inside)
-    box = bounding_box(inside, margin=1)  # N4 computes the whole grid it is given
+    box = bounding_box(inside, margin=1)  # N4 processes the whole grid
     coarse, inside = cropped(coarse, box), inside[box]
-    top = np.percentile(coarse.data[inside], 99.5)  # a vessel or a fat lobule must not steer the field
+    top = np.percentile(coarse.data[inside], 99.5)  # so that vessels or fat do not dominate
     positive = coarse.with_data(np.clip(coarse.data, 1e-3 * top, top))
     with seeded_ants(settings.seed) as ants:
         estimate = ants.n4_bias_field_correction(

@@ -12,15 +12,15 @@ from haca3_bids.volumes.volume import Volume
 FACE_MM = ((-33.0, 58.0, -42.0), (33.0, 58.0, -42.0), (0.0, 68.0, -45.0))  # both eyes, root of the nose, in MNI space
 RADIUS_MM = 8.0
 SPACING_MM = 2.0
-SEEN = 0.5  # share of a ball that the field of view must hold to say anything about it
-PRESENT = 0.5  # share of what is seen that must be head, for a face that is there
+SEEN = 0.5  # fraction of a ball that the field of view must contain
+PRESENT = 0.5  # fraction of its visible part that is head if the face is present
 
 
 def looks_defaced(head: NDArray[np.bool_], covered: NDArray[np.bool_], grid: Volume, to_grid: Matrix) -> bool:
-    """Whether eyes and root of the nose lie in the field of view, but most of what is there is not head.
+    """Whether most of the eyes and the root of the nose are in the field of view but not part of the head.
 
-    ``head`` and ``covered`` are on ``grid``; ``to_grid`` maps MNI millimetres to millimetres of the grid, so that a
-    small head has its eyes where a small head has them.
+    ``head`` and ``covered`` are on ``grid``; ``to_grid`` maps MNI millimetres to millimetres of the grid, including the
+    size of the head.
     """
     missing = 0
     seen = 0
@@ -37,7 +37,7 @@ def looks_defaced(head: NDArray[np.bool_], covered: NDArray[np.bool_], grid: Vol
 
 
 def without_face(image: Volume, head: NDArray[np.bool_]) -> Volume:
-    """The image with nothing left outside the head mask of the defaced reference."""
+    """The image set to zero outside the head mask of the defaced reference."""
     return image.with_data(np.where(head, image.data, np.float32(0)))
 
 

@@ -8,19 +8,21 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from haca3_bids.errors import BadInput, TemporaryFailure, Unavailable
+from haca3_bids.orphan import end_with_parent
 from haca3_bids.volumes.volume import Volume, load_volume, save_volume
 
 PROGRAM = "run-eclare"
-LAST_LINES = 3  # of what the program said, kept in the error
+LAST_LINES = 3  # of the program's output, quoted in the error
 
 
 def find_eclare() -> str:
-    """Where the program is; Unavailable (69) where it is not installed."""
+    """The path of the program; Unavailable (69) if it is not installed."""
     found = shutil.which(PROGRAM)
     if found is None:
         raise Unavailable(
@@ -31,11 +33,11 @@ def find_eclare() -> str:
 
 
 def run_eclare(scan: Volume, axis: int, folder: Path, device: str = "cpu", threads: int = 1) -> Volume:
-    """The image that the program makes of a scan with thick slices along the array axis ``axis``.
+    """The output of the program for a scan with thick slices along the array axis ``axis``.
 
-    ``device`` is cpu, cuda or cuda:N. What the program says goes to ``eclare.log`` in ``folder`` while it runs, for on
-    a processor it runs for hours. BadInput with its last words where it fails, or where its image is not of the scan;
-    TemporaryFailure where it was killed.
+    ``device`` is cpu, cuda or cuda:N. Messages are written to ``eclare.log`` in ``folder`` while it runs, which takes
+    hours on a CPU. BadInput with its last messages if it fails, or if its image does not match the scan;
+    TemporaryFailure if it was killed.
     """
     gpu = device.partition(":")[2] or "0" if device.startswith("cuda") else "-1"
     folder.mkdir(parents=True, exist_ok=True)
@@ -51,6 +53,7 @@ def run_eclare(scan: Volume, axis: int, folder: Path, device: str = "cpu", threa
             check=False,
             env=os.environ | {"OMP_NUM_THREADS": str(threads)},
             stdin=subprocess.DEVNULL,
+            preexec_fn=partial(end_with_parent, os.getpid()),
         )
     if done.returncode < 0:
         raise TemporaryFailure(
@@ -68,10 +71,10 @@ def run_eclare(scan: Volume, axis: int, folder: Path, device: str = "cpu", threa
 
 
 def _placed(thin: Volume, scan: Volume, axis: int) -> Volume:
-    """The thin slices about the centre of the scan.
+    """The thin slices, centred on the scan.
 
-    The program resizes about the centre of the field of view, but its header (1.0.1) keeps the edge of the first slice:
-    where the thin slices do not fill the field of view exactly, its image lies up to half of one beside.
+    The program resizes around the centre of the field of view, but its header (1.0.1) keeps the edge of the first
+    slice: if the thin slices do not fill the field of view exactly, its image is displaced by up to half a slice.
     """
     length, step = scan.shape[axis], float(thin.zooms_mm[axis] / scan.zooms_mm[axis])
     covered = thin.shape[axis] * step

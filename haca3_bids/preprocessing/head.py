@@ -1,4 +1,4 @@
-"""The head in an image of any contrast: everything brighter than air, with holes filled."""
+"""Head masks for any contrast: everything brighter than air, with holes filled."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ TISSUE_SHARE = 0.6  # of Otsu's threshold, on square roots: skull and CSF are da
 
 
 def head_mask(volume: Volume) -> NDArray[np.bool_]:
-    """Head against air, boolean on the grid of ``volume``: the largest piece, closed and filled.
+    """The head mask on the grid of ``volume``: the largest connected piece, closed and filled.
 
-    Made on a copy of about 3 mm; for a skull-stripped image it is the brain.
+    It is computed on a copy of about 3 mm. In a skull-stripped image it is the brain.
     """
     coarse = shrink(volume, WORK_MM)
     mask = _coarse_mask(coarse)
@@ -35,7 +35,7 @@ def _coarse_mask(coarse: Volume) -> NDArray[np.bool_]:
     mask = root > TISSUE_SHARE * threshold_otsu(root)
     mask = largest_piece(ndimage.binary_opening(mask, iterations=1) if min(mask.shape) > 8 else mask)
     mask = closed(mask, coarse.zooms_mm, CLOSE_MM)
-    for axis in range(3):  # a slab is open at its ends: fill its slices as well
+    for axis in range(3):  # a slab is open at its ends, so its slices are filled as well
         mask = _filled_slices(mask, axis)
     return np.asarray(ndimage.binary_fill_holes(mask), np.bool_)
 
@@ -47,7 +47,7 @@ def _filled_slices(mask: NDArray[np.bool_], axis: int) -> NDArray[np.bool_]:
 
 
 def largest_piece(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The largest connected piece of a mask; all of it where nothing is set."""
+    """The largest connected piece of a mask; the mask itself if it is empty."""
     pieces, count = ndimage.label(mask)
     if count < 2:
         return mask
@@ -58,11 +58,15 @@ def largest_piece(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def dilated(mask: NDArray[np.bool_], zooms_mm: NDArray[np.float64], radius_mm: float) -> NDArray[np.bool_]:
     """The mask and everything within ``radius_mm`` of it."""
-    return np.asarray(ndimage.distance_transform_edt(~mask, sampling=zooms_mm) <= radius_mm, np.bool_)
+    out = np.zeros_like(mask)
+    if mask.any():
+        box = bounding_box(mask, margin=int(np.ceil(radius_mm / zooms_mm.min())))  # nothing beyond it is so near
+        out[box] = ndimage.distance_transform_edt(~mask[box], sampling=zooms_mm) <= radius_mm
+    return out
 
 
 def eroded(mask: NDArray[np.bool_], zooms_mm: NDArray[np.float64], radius_mm: float) -> NDArray[np.bool_]:
-    """What of the mask lies deeper than ``radius_mm``; the image's border is no border of the mask."""
+    """The part of the mask deeper than ``radius_mm``; the border of the image is not a border of the mask."""
     out = np.zeros_like(mask)
     box = bounding_box(mask, margin=1)  # nothing beyond it matters
     out[box] = ndimage.distance_transform_edt(mask[box], sampling=zooms_mm) > radius_mm
@@ -70,7 +74,7 @@ def eroded(mask: NDArray[np.bool_], zooms_mm: NDArray[np.float64], radius_mm: fl
 
 
 def closed(mask: NDArray[np.bool_], zooms_mm: NDArray[np.float64], radius_mm: float) -> NDArray[np.bool_]:
-    """The mask with gaps of up to twice ``radius_mm`` bridged; the image's border is no obstacle."""
+    """The mask with gaps of up to twice ``radius_mm`` closed, as if the image had no border."""
     width = np.ceil(radius_mm / zooms_mm).astype(int) + 1
     padded = np.pad(mask, [(int(w), int(w)) for w in width])
     both = eroded(dilated(padded, zooms_mm, radius_mm), zooms_mm, radius_mm)

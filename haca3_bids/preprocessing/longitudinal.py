@@ -1,7 +1,7 @@
-"""One frame for all visits of a person, midway between them: no visit is the reference of another.
+"""One frame for all visits of a subject, midway between them, so that no visit is the reference of another.
 
-Reuter et al. 2012: processing only one time point, such as interpolating it, looks like a change. Two visits are
-aligned halfway between them. More visits are registered to their mean image.
+If only one time point is processed, for example interpolated, this appears as a change (Reuter et al. 2012). Two visits
+are aligned halfway between them; more visits are registered to their mean image.
 """
 
 from __future__ import annotations
@@ -30,31 +30,31 @@ from haca3_bids.volumes.box import bounding_box, cropped
 from haca3_bids.volumes.volume import Volume
 
 ROUNDS = 2  # of mean image and registration to it, for more than two visits
-GRID = 128  # voxels of 2 mm a side: a head, however it is turned
-HALF = 0.5  # of the visits must cover a plane of the mean image
+GRID = 128  # voxels of 2 mm per side: enough for a head in any orientation
+HALF = 0.5  # fraction of the visits that must cover a voxel of the mean image
 
 
 @dataclass(frozen=True)
 class Frame:
-    """Where every visit lies: matrices that pull millimetres of the frame to those of a visit's reference."""
+    """The position of every visit: matrices that pull millimetres of the frame to those of a visit's reference."""
 
     pulls: Mapping[str, Matrix]
     image: Volume  # mean of the visits in the frame
     alignment: TemplateAlignment  # pulls template millimetres to the frame's
 
     def place(self, visit: str) -> TemplateAlignment:
-        """Where the template lies in one visit's reference."""
+        """The position of the template in one visit's reference."""
         pull = self.pulls[visit]
         return TemplateAlignment(pull @ self.alignment.rigid, pull @ self.alignment.affine)
 
     def head(self, template: Template) -> NDArray[np.bool_]:
-        """The head of the mean image on the template grid: what all visits are cropped to."""
+        """The head of the mean image on the template grid, to which all visits are cropped."""
         mask = self.image.with_data(head_mask(self.image))
         return resample_mask(mask, template.head, self.alignment.rigid)
 
 
 def common_frame(references: Mapping[str, Volume], template: Template, settings: PreprocessingSettings) -> Frame:
-    """The frame of several visits from coarse copies of their references; their order does not matter."""
+    """The frame of several visits, from coarse copies of their references; independent of their order."""
     visits = sorted(references)
     pulls = _middle(references, _first_guess([references[visit] for visit in visits], visits, settings))
     for _ in range(ROUNDS if len(visits) > 2 else 0):
@@ -65,7 +65,7 @@ def common_frame(references: Mapping[str, Volume], template: Template, settings:
     alignment = register_to_template(image, template, settings)
     brain = resample_mask(template.brain, image, inverse(alignment.affine))
     mask = dilated(brain, image.zooms_mm, BRAIN_RIM_MM)
-    if len(visits) > 2:  # necks and jaws move: the last word is the brain's
+    if len(visits) > 2:  # necks and jaws move, so the last registration uses the brain only
         found = _registered_to(image, mask, references, pulls, settings)
     else:
         found = _registered_to_each_other(mask, image, references, pulls, settings)
@@ -74,21 +74,21 @@ def common_frame(references: Mapping[str, Volume], template: Template, settings:
 
 
 def mean_image(references: Mapping[str, Volume], pulls: Mapping[str, Matrix]) -> Volume:
-    """The mean of the visits in the frame, each divided by its mean in the head, where most of them reach."""
+    """The mean of the visits in the frame, each divided by its mean in the head, cropped to where most have data."""
     grid = _grid(references, pulls)
     total, count = np.zeros(grid.shape, np.float32), np.zeros(grid.shape, np.float32)
     for visit, reference in references.items():
         unit = float(reference.data[head_mask(reference)].mean())
         total += resample(reference, grid, pulls[visit], order=1).data / np.float32(max(unit, 1e-6))
         count += field_of_view(reference, grid, pulls[visit])
-    known = bounding_box(count >= HALF * len(references))  # beyond it there is no image, rather than a dark one
+    known = bounding_box(count >= HALF * len(references))  # so that the edge is an edge of the image, not a dark region
     return cropped(grid.with_data(total / np.maximum(count, 1)), known)
 
 
 def _first_guess(
     references: Sequence[Volume], visits: Sequence[str], settings: PreprocessingSettings
 ) -> dict[str, Matrix]:
-    """Each visit registered to the first: where to begin."""
+    """Each visit registered to the first, as a start."""
     first = references[0]
     pulls = {visits[0]: np.eye(4)}
     for visit, reference in zip(visits[1:], references[1:], strict=True):
@@ -97,7 +97,7 @@ def _first_guess(
 
 
 def _middle(references: Mapping[str, Volume], pulls: Mapping[str, Matrix]) -> dict[str, Matrix]:
-    """The same alignment with a frame in the middle: on average, visits are not moved."""
+    """The same alignment with the frame in the middle, so that the mean displacement of the visits is zero."""
     first = min(references)
     head = centre_of(references[first], head_mask(references[first]))
     centre = (inverse(pulls[first]) @ [*head, 1.0])[:3]
@@ -125,17 +125,17 @@ def _registered_to_each_other(
     pulls: Mapping[str, Matrix],
     settings: PreprocessingSettings,
 ) -> dict[str, Matrix]:
-    """Two visits, each registered to the other in the brain, and the mean of both answers: neither is the fixed one."""
+    """The mean of two registrations in the brain, each with another visit as the fixed image."""
     one, other = sorted(references)
     seen = {visit: resample(references[visit], grid, pulls[visit], order=1) for visit in (one, other)}
     forth = refined(seen[one], mask, shrink(references[other], FINE_MM), pulls[other], "Rigid", settings)
     back = refined(seen[other], mask, shrink(references[one], FINE_MM), pulls[one], "Rigid", settings)
-    answers = [forth, pulls[other] @ inverse(back) @ pulls[one]]  # both with the first visit where it is
+    answers = [forth, pulls[other] @ inverse(back) @ pulls[one]]  # of the second visit, with the first one fixed
     return {one: pulls[one], other: mean_rigid(answers, centre_of(grid, mask))}
 
 
 def _grid(references: Mapping[str, Volume], pulls: Mapping[str, Matrix]) -> Volume:
-    """Voxels of 2 mm about the middle of the visits' heads, along the frame's axes."""
+    """A grid of 2 mm centred on the visits' heads, along the axes of the frame."""
     centres = [
         (inverse(pulls[visit]) @ [*centre_of(reference, head_mask(reference)), 1.0])[:3]
         for visit, reference in references.items()

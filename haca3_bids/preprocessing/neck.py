@@ -1,4 +1,4 @@
-"""Detection of neck and shoulders in the field of view, which would mislead the search for the head."""
+"""Detection of neck and shoulders in the field of view, which can mislead the search for the head."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from haca3_bids.preprocessing.head import head_mask
 from haca3_bids.preprocessing.resampling import shrink
 from haca3_bids.volumes.volume import Volume
 
-LOOK_MM = 4.0  # voxel size at which the vertex is looked for
-SMALLEST_MM2 = 500.0  # of a plane of the mask: less is a speck above the head
-HEAD_MM = 170.0  # from the vertex down lies all of a brain, tilted or not: as FSL's robustfov has it
-LONGEST_MM = 260.0  # a head is shorter in any direction, and so is the usual field of view of 256 mm
+LOOK_MM = 4.0  # voxel size for the detection of the vertex
+SMALLEST_MM2 = 500.0  # area of the mask in a plane: a smaller one is a speck above the head
+HEAD_MM = 170.0  # below the vertex: contains the whole brain, even if tilted, as in FSL's robustfov
+LONGEST_MM = 260.0  # longer than any head, and than the usual field of view of 256 mm
 
 
 @dataclass(frozen=True)
 class NeckCut:
-    """How far below the vertex the image shows something."""
+    """The extent of the body below the vertex."""
 
     reach_mm: float
 
     def sentence(self, name: str) -> str:
-        """For the record."""
+        """A remark for the record."""
         return (
-            f"{name} shows {self.reach_mm / 10:.0f} cm of a body: registration looks at the upper "
-            f"{HEAD_MM / 10:.0f} cm alone."
+            f"{name} shows {self.reach_mm / 10:.0f} cm of the body: registration uses the upper "
+            f"{HEAD_MM / 10:.0f} cm only."
         )
 
 
 def without_neck(volume: Volume) -> tuple[Volume, NeckCut | None]:
-    """The image down to 17 cm below the vertex where more than a head is seen; as it is where not.
+    """The image cropped to 17 cm below the vertex if it shows more than a head, else unchanged.
 
-    Which way is up is the header's word.
+    The direction of the vertex is taken from the header.
     """
     axis = int(np.argmax(np.abs(volume.affine[2, :3] / volume.zooms_mm)))
     upwards = bool(volume.affine[2, axis] > 0)

@@ -1,4 +1,4 @@
-"""The template's masks in the space of the subject: brain, white-matter core and other tissues."""
+"""Masks of the template in the space of the subject: brain, white-matter core and other tissues."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from haca3_bids.settings import PreprocessingSettings
 from haca3_bids.volumes.volume import Volume
 
 CERTAIN = 0.8  # probability above which a voxel of the template counts as white matter
-CORE_MM = (2.0, 1.0, 0.0)  # depth of the core, tried in turn
-ENOUGH = 20_000  # voxels (mm³) that a core should have
+CORE_MM = (2.0, 1.0, 0.0)  # depth of the core; the first that leaves ENOUGH voxels is used
+ENOUGH = 20_000  # voxels (mm³)
 
 
 def brain_on_template_grid(template: Template, alignment: TemplateAlignment) -> NDArray[np.bool_]:
-    """The template's brain, stretched to the subject's, on the template grid where the subject lies rigidly."""
+    """The template's brain, affinely aligned with the subject's, on the template grid (subject aligned rigidly)."""
     return resample_mask(template.brain, template.head, prior_pull(alignment))
 
 
@@ -31,7 +31,7 @@ def brain_on_native_grid(template: Template, alignment: TemplateAlignment, image
 
 
 def white_matter_core(template: Template, alignment: TemplateAlignment) -> NDArray[np.bool_]:
-    """The certain white matter away from every border, on the template grid: where the peak is looked for."""
+    """White matter away from its borders, on the template grid, in which the white-matter peak is measured."""
     white = resample_mask(template.white_matter, template.head, prior_pull(alignment), threshold=CERTAIN)
     for depth_mm in CORE_MM:
         core = eroded(white, template.head.zooms_mm, depth_mm) if depth_mm else white
@@ -41,7 +41,7 @@ def white_matter_core(template: Template, alignment: TemplateAlignment) -> NDArr
 
 
 def tissue_regions(template: Template, alignment: TemplateAlignment) -> dict[str, NDArray[np.bool_]]:
-    """``grey`` and ``fluid`` (ventricles) as the template expects them, on its grid where the subject lies rigidly."""
+    """``grey`` and ``fluid`` (ventricles) of the template, on the template grid (subject aligned rigidly)."""
     pull = prior_pull(alignment)
     masks = {"grey": grey_matter(template), "fluid": ventricles(template)}
     return {
@@ -51,7 +51,7 @@ def tissue_regions(template: Template, alignment: TemplateAlignment) -> dict[str
 
 
 def prior_pull(alignment: TemplateAlignment) -> Matrix:
-    """The matrix that pulls points of the grid (the subject, rigid) to points of the template as it is."""
+    """The matrix that pulls points of the template grid (subject aligned rigidly) to points of the template."""
     return inverse(alignment.affine) @ alignment.rigid
 
 

@@ -1,10 +1,10 @@
-"""Checks of a registration, with measures that the search did not maximise.
+"""Checks of a registration, with measures other than the one that was maximised.
 
 The similarity is the correlation of edges (ranks of gradient magnitudes), which does not depend on the contrast. Its
 value depends on the scan, but for any correct alignment it decreases with displacement. Therefore the *distinctness*,
 the similarity minus its mean over a ring of displaced alignments, is required as well.
 
-For two contrasts of one session the edges differ. Their mutual information, although the search maximised it, exceeds
+For two contrasts of one session, edges differ. Their mutual information is used although it was maximised: it exceeds
 that of displaced alignments so clearly that no wrong position reaches it.
 """
 
@@ -30,14 +30,13 @@ VOXEL_MM = 3.0
 EDGE_SIGMA_MM = 3.0  # scale of the edges that are compared: sulci, the fissure, the brain's surface
 VENTRICLES_MM = 14.0  # from the template's ventricles: no edges are compared there
 INFORMATION_MM, INFORMATION_POINTS = 4.0, 25000  # voxels and points at which two contrasts are compared
-RING_MM = 12.0  # how far the displaced alignments lie
-RING_RADIANS = 0.3
-SMALLEST = 100  # points: fewer say nothing
-BLACK, BLACK_LIMIT = 0.005, 0.08  # of the head's median: what was never measured; share of the brain that may be so
-BLACK_SLICES_LIMIT = 0.3  # share of slices; above a vertex, whose air was set to zero, fewer are black
+RING_MM, RING_RADIANS = 12.0, 0.3  # displacement of the displaced alignments
+SMALLEST = 100  # points: too few for a measure
+BLACK, BLACK_LIMIT = 0.005, 0.08  # of the head's median: not measured; largest fraction of the brain that may be so
+BLACK_SLICES_LIMIT = 0.3  # fraction of slices; air above the vertex that was set to zero is less
 AIR_MM, AIR_LIMIT = 10.0, 0.15  # from the head; mean of the air relative to the head's median, where a scan is noisy
-SPAN_MM = 130.0  # an image that is narrower misses part of the brain
-UNEVEN_LIMIT = 0.15  # unevenness of the air where a scan has ghosts
+SPAN_MM = 130.0  # a narrower image does not contain the whole brain
+UNEVEN_LIMIT = 0.15  # unevenness of the air if a scan has ghosts
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class EdgeComparison:
     moving_edges: Volume
 
     def at(self, pull: Matrix) -> float:
-        """Correlation of the ranks of both edges under ``pull``, where the moving image reaches."""
+        """Correlation of the ranks of both edges under ``pull``, within the moving image."""
         matrix = inverse(self.moving_edges.affine) @ pull
         index = (self.points @ matrix[:3, :3].T + matrix[:3, 3]).T
         values = ndimage.map_coordinates(self.moving_edges.data, index, order=1, mode="constant", cval=-1.0)
@@ -70,7 +69,7 @@ class EdgeComparison:
         return float(np.corrcoef(ranks)[0, 1])
 
     def distinctness(self, pull: Matrix, centre: NDArray[np.float64]) -> float:
-        """How much the correlation exceeds its mean over displaced alignments."""
+        """The difference between the correlation and its mean over displaced alignments."""
         ring = [self.at(pull @ moved) for moved in _ring(centre)]
         return self.at(pull) - float(np.mean(ring))
 
@@ -78,13 +77,13 @@ class EdgeComparison:
 def registration_quality(
     reference: Volume, template: Template, affine: Matrix, head_of_reference: NDArray[np.bool_] | None = None
 ) -> Quality:
-    """The quality of an alignment of the template (with its scales) to the reference, whose head may be known."""
+    """The quality of the affine alignment of the template with the reference; its head mask may be given."""
     grid = isotropic_grid(template.head, VOXEL_MM)
     brain = resample_mask(template.brain, grid, np.eye(4))
     covered = field_of_view(reference, grid, affine)
     known = head_mask(reference) if head_of_reference is None else head_of_reference
     head = resample_mask(reference.with_data(known), grid, affine)
-    head = ndimage.binary_dilation(head)  # of a skull-stripped scan the head ends where the brain does, or before
+    head = ndimage.binary_dilation(head)  # in a skull-stripped scan, the head is the brain or smaller
     inside = brain & covered
     if inside.sum() < SMALLEST:
         return Quality(0.0, 0.0, 0.0, float(inside.sum() / brain.sum()))
@@ -128,9 +127,9 @@ def _trouble_in_air(reference: Volume, air: NDArray[np.bool_], signal: float) ->
 
 
 def coregistration_quality(moving: Volume, reference: Volume, pull: Matrix) -> tuple[float, float]:
-    """Mutual information (nats) of two contrasts, and by how many times it exceeds the mean over displaced alignments.
+    """Mutual information (nats) of two contrasts, and its ratio to the mean over displaced alignments, minus 1.
 
-    Edges do not serve here: those that are the strongest in one contrast may be missing in the other.
+    Edges are unsuitable here, because the strongest ones of one contrast may be missing in the other.
     """
     fixed, other = shrink(reference, INFORMATION_MM), shrink(moving, INFORMATION_MM)
     comparison = compare(fixed, head_mask(fixed), other, limit=INFORMATION_POINTS, moving_mask=head_mask(other))
@@ -144,7 +143,7 @@ def coregistration_quality(moving: Volume, reference: Volume, pull: Matrix) -> t
 def edges_in_brain(reference: Volume, template: Template) -> EdgeComparison:
     """A comparison of the reference's edges with those in the template's brain, away from the ventricles.
 
-    Ventricles grow with age and disease, and no affine transform makes them the template's.
+    Ventricles grow with age and disease, which an affine transform cannot correct.
     """
     grid = isotropic_grid(template.head, VOXEL_MM)
     fixed = resample(template.head, grid, np.eye(4), order=1)
@@ -156,7 +155,7 @@ def edges_in_brain(reference: Volume, template: Template) -> EdgeComparison:
 
 
 def edges_of(image: Volume) -> Volume:
-    """Gradient magnitude at a scale of EDGE_SIGMA_MM; negative (nothing known) at the borders of the image."""
+    """Gradient magnitude at a scale of EDGE_SIGMA_MM; negative (unknown) at the borders of the image."""
     along = [
         ndimage.gaussian_filter(image.data, EDGE_SIGMA_MM / image.zooms_mm, order=[int(a == axis) for a in range(3)])
         / image.zooms_mm[axis]
@@ -171,14 +170,14 @@ def edges_of(image: Volume) -> Volume:
 
 
 def _ring(centre: NDArray[np.float64]) -> list[Matrix]:
-    """Twelve displacements: to both sides along each axis, and turned both ways about each axis."""
+    """Twelve displacements: a shift along and a rotation about each axis, in both directions."""
     steps = [sign * np.eye(3)[axis] for axis in range(3) for sign in (-1.0, 1.0)]
     shifts = [similarity_matrix(np.zeros(3), RING_MM * step, 0.0, centre) for step in steps]
     return shifts + [similarity_matrix(RING_RADIANS * step, np.zeros(3), 0.0, centre) for step in steps]
 
 
 def _black_slices(image: NDArray[np.float32], dark: float) -> float:
-    """The share of slices in which nothing is brighter than ``dark``, in the direction that has most of them."""
+    """The fraction of slices in which nothing is brighter than ``dark``, in the direction with the most of them."""
     others = [tuple(other for other in range(3) if other != axis) for axis in range(3)]
     return max(float((image.max(axis=across) <= dark).mean()) for across in others)
 

@@ -1,4 +1,4 @@
-"""Refinement of a registration with ANTs, from a start that is already close; the result is reproducible bit by bit."""
+"""Refinement of a registration with ANTs from a close start; the result is reproducible bit by bit."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haca3_bids.preprocessing.ants_bridge import RAS_TO_LPS, seeded_ants, to_ants
+from haca3_bids.preprocessing.similarity import BINS
 from haca3_bids.preprocessing.transforms import Matrix, write_itk
 from haca3_bids.settings import PreprocessingSettings
 from haca3_bids.volumes.volume import Volume
@@ -16,7 +17,6 @@ from haca3_bids.volumes.volume import Volume
 FULL = ((60, 30), (2, 1), (1, 0))  # iterations, shrink factors, smoothing (voxels) on images of 2 mm
 SLOPPY = ((30,), (2,), (1,))
 SAMPLED = 0.25  # share of the voxels, on a regular lattice with a seeded jitter
-BINS = 32
 
 
 def refined(
@@ -27,9 +27,9 @@ def refined(
     kind: str,
     settings: PreprocessingSettings,
 ) -> Matrix:
-    """``start``, a matrix that pulls, made better by maximal Mattes mutual information inside ``mask``.
+    """The pull matrix ``start`` refined by maximising Mattes mutual information inside ``mask``.
 
-    ``kind`` is "Rigid", "Similarity" or "Affine". Give images of about 2 mm.
+    ``kind`` is "Rigid", "Similarity" or "Affine". The images should have voxels of about 2 mm.
     """
     iterations, shrinks, smoothings = SLOPPY if settings.sloppy else FULL
     with tempfile.TemporaryDirectory(prefix="haca3-") as folder, seeded_ants(settings.seed) as ants:

@@ -30,6 +30,7 @@ from haca3_bids.preprocessing.search import (
     starts,
 )
 from haca3_bids.preprocessing.similarity import Comparison, compare
+from haca3_bids.preprocessing.stripping import looks_stripped
 from haca3_bids.preprocessing.template import Template
 from haca3_bids.preprocessing.transforms import (
     Matrix,
@@ -46,32 +47,30 @@ COARSE_MM = 6.0  # voxels of the search over all starts
 MIDDLE_MM = 4.0  # voxels on which the best starts are compared
 FINE_MM = 2.0  # voxels of the refinement
 COARSE_POINTS, MIDDLE_POINTS = 6000, 25000
-AIR_MM = 12.0  # rim of air about the template's head that belongs to the search
-BRAIN_RIM_MM = 6.0  # rim about the brain that belongs to the refinement: CSF and the inner skull
-STRIPPED_RIM_MM = 3.0  # the same for a scan without skull: the fluid, which masks of brains often hold
-SKULL_MM = 5.0  # about the brain, in which a head does not end
-BEYOND_MM = (3.0, 12.0)  # from the template's head: a rim of air, into which a head of its size does not reach
-SHELL_MM = (7.0, 15.0)  # from the brain: skull and scalp, and no fluid
-BLACK, BLACK_SHARE = 0.01, 0.8  # of the brain's median; of the shell, in a scan whose skull was removed
-SCALE_RANGE = (0.6, 1.4)  # of affine scales that are believed; heads lie well within, small children's too
-SHAPE_MM = 2.0  # an affine transform that moves the brain's centre further than this is held by nothing
-AFFINE_SHARE = 0.7  # of the way from what is rigid in the similarity to what is rigid in the affine transform
+AIR_MM = 12.0  # rim of air around the template's head that is used in the search
+BRAIN_RIM_MM = 6.0  # rim around the brain that is used in the refinement: CSF and the inner skull
+STRIPPED_RIM_MM = 3.0  # the same for a scan without skull: the fluid that brain masks often contain
+SKULL_MM = 5.0  # around the brain: always part of the head
+BEYOND_MM = (3.0, 12.0)  # from the template's head: a rim of air that a head of this size does not reach
+SCALE_RANGE = (0.6, 1.4)  # of plausible affine scales, including small children
+SHAPE_MM = 2.0  # displacement of the brain's centre above which an affine transform is poorly determined
+AFFINE_SHARE = 0.7  # weight of the rigid part of the affine transform; the rest is that of the similarity
 
 
 @dataclass(frozen=True)
 class TemplateAlignment:
     """Matrices that pull template millimetres to reference millimetres."""
 
-    rigid: Matrix  # what images are moved by
-    affine: Matrix  # what the template's brain and white matter are brought to the subject by
+    rigid: Matrix  # moves the images
+    affine: Matrix  # aligns the template's brain and white matter with the subject's
 
 
 def register_to_template(
     reference: Volume, template: Template, settings: PreprocessingSettings, brain: NDArray[np.bool_] | None = None
 ) -> TemplateAlignment:
-    """Where the template's points lie in the reference; found from any position within about 75 degrees.
+    """The alignment of the template with the reference, from any position within about 75 degrees.
 
-    Where the ``brain`` of the reference is known, the search looks at nothing else.
+    If the ``brain`` of the reference is given, the search uses only that.
     """
     centre = centre_of(template.brain, template.brain.data > 0.5)
     rim_mm = BRAIN_RIM_MM if template.has_skull else 0.0
@@ -96,7 +95,7 @@ def register_to_template(
 def align_prior(
     reference: Volume, template: Template, given: Matrix, settings: PreprocessingSettings
 ) -> TemplateAlignment:
-    """The alignment with a rigid transform that is known already: only the affine one is estimated."""
+    """The alignment with a given rigid transform: only the affine one is estimated."""
     rim_mm = BRAIN_RIM_MM if template.has_skull else 0.0
     return TemplateAlignment(given, _refined_in_brain(reference, template, given, "Affine", settings, rim_mm))
 
@@ -104,7 +103,7 @@ def align_prior(
 def coregister(moving: Volume, reference: Volume, settings: PreprocessingSettings) -> Matrix:
     """The rigid matrix that pulls reference millimetres to millimetres of another contrast of the session.
 
-    The scanner's own coordinates are one start; others help where the headers do not agree.
+    The scanner's coordinates are one start; others are needed if the headers do not agree.
     """
     head = head_mask(reference)
     centre = centre_of(reference, head)
@@ -125,7 +124,7 @@ def coregister(moving: Volume, reference: Volume, settings: PreprocessingSetting
 
 
 def resample_to_native(image_on_template: Volume, native_reference: Volume, to_template: Matrix) -> Volume:
-    """An image on the template grid, brought to the reference's own grid: ``to_template`` is inverted."""
+    """An image on the template grid, resampled to the reference's own grid by the inverse of ``to_template``."""
     return resample(image_on_template, native_reference, inverse(to_template))
 
 
@@ -140,12 +139,12 @@ def _search_template(
 ) -> Start:
     brain = template.brain.data > 0.5
     wide, near = (head_mask(template.head), AIR_MM), (brain, BRAIN_RIM_MM)
-    if not template.has_skull:  # so that skull and scalp of the scan pull at nothing
+    if not template.has_skull:  # so that skull and scalp of the scan have no influence
         wide = near = (brain, 0.0)
     coarse = _comparison(template.head, *wide, reference, COARSE_MM, COARSE_POINTS)
     middle = _comparison(template.head, *near, reference, MIDDLE_MM, MIDDLE_POINTS)
 
-    def both(pull: Matrix) -> float:  # a head turned and too large finds a brain's outline, but then no head about it
+    def both(pull: Matrix) -> float:  # a large rotated head can match the outline of a brain, but not that of a head
         return coarse.score(pull) + middle.score(pull)
 
     rotations = rotation_grid(50.0, 25.0) if settings.sloppy else rotation_grid(75.0, 25.0)
@@ -158,10 +157,10 @@ def _search_template(
 
 
 def _right_size(place: Start, comparison: Comparison, reference: Volume, template: Template) -> Start:
-    """The place in the size that was found or in a child's: edges choose, and that head lies in head and brain in it.
+    """The best of three scales, the one found and two of a child's head, by edges and by the overlap of the heads.
 
-    Mutual information fits a small head's outline to a large brain's, and edges find a small brain in one that has
-    shrunk within its skull. Among places mutual information is right more often than edges.
+    Mutual information can match the outline of a small head with that of a large brain, and edges can match a small
+    brain with one that has shrunk within its skull. For the position, mutual information is more reliable than edges.
     """
     small = improved(scaled_to(place, CHILD_LOG_SCALE), comparison, scaled=False, step_mm=8.0, evaluations=250)
     tuned = improved(small, comparison, scaled=True, step_mm=3.0, evaluations=300)
@@ -180,7 +179,7 @@ def _right_size(place: Start, comparison: Comparison, reference: Volume, templat
 
 
 def _air_about_the_head(template: Template, grid: Volume, brain: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """A rim of air beside and above the template's head, on ``grid``; none where the template has no skull."""
+    """A rim of air beside and above the template's head, on ``grid``; empty if the template has no skull."""
     if not template.has_skull:
         return np.zeros_like(brain)
     head = resample_mask(template.head.with_data(head_mask(template.head)), grid, np.eye(4))
@@ -191,16 +190,9 @@ def _air_about_the_head(template: Template, grid: Volume, brain: NDArray[np.bool
 
 
 def _is_stripped(reference: Volume, template: Template, pull: Matrix) -> bool:
-    """Whether nearly all is black where skull and scalp should be."""
     grid = isotropic_grid(template.head, COARSE_MM / 2)
     brain = resample_mask(template.brain, grid, np.eye(4))
-    covered = field_of_view(reference, grid, pull)
-    near, far = (dilated(brain, grid.zooms_mm, rim) for rim in SHELL_MM)
-    shell, inside = far & ~near & covered, brain & covered
-    if not shell.any() or not inside.any():
-        return False
-    image = resample(reference, grid, pull, order=1).data
-    return float((image[shell] < BLACK * np.median(image[inside])).mean()) > BLACK_SHARE
+    return looks_stripped(resample(reference, grid, pull, order=1), brain, field_of_view(reference, grid, pull))
 
 
 def _refined_in_brain(
@@ -211,7 +203,7 @@ def _refined_in_brain(
     settings: PreprocessingSettings,
     rim_mm: float,
 ) -> Matrix:
-    """ANTs' refinement within a rim about the template's brain; ``start`` where it stretches as no head does."""
+    """ANTs' refinement within a rim around the template's brain; ``start`` if the scales become implausible."""
     grid = isotropic_grid(template.head, FINE_MM)
     fixed = resample(template.head, grid, np.eye(4), order=1)
     brain = resample_mask(template.brain, grid, np.eye(4))
@@ -228,9 +220,9 @@ def _even(
     settings: PreprocessingSettings,
     brain: NDArray[np.bool_] | None,
 ) -> Volume:
-    """The reference without what its first correction, which knew no brain, left of bias in the brain.
+    """The reference with its bias corrected inside the brain; the first correction used the whole head.
 
-    Mutual information gives way to a slope by moving the brain a little.
+    A slope of intensities in the brain would displace the maximum of mutual information.
     """
     found = resample_mask(template.brain, reference, inverse(pull)) if brain is None else brain
     return correct_bias(reference, settings, found)
@@ -250,7 +242,7 @@ def _comparison(
 
 
 def _centres(moving: Volume) -> list[NDArray[np.float64]]:
-    """Where the head may be centred: the head mask's centre of mass, and the centre of its box."""
+    """Candidates for the centre of the head: centre of mass and centre of the bounding box of the head mask."""
     coarse = shrink(moving, COARSE_MM)
     mask = head_mask(coarse)
     where = np.argwhere(mask) if mask.any() else np.argwhere(np.ones_like(mask))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from haca3_bids.preprocessing.transforms import Matrix, inverse
+from haca3_bids.volumes.box import Box, bounding_box
 from haca3_bids.volumes.volume import Volume
 
 FWHM_TO_SIGMA = 1.0 / np.sqrt(8.0 * np.log(2.0))
@@ -15,8 +18,8 @@ FWHM_TO_SIGMA = 1.0 / np.sqrt(8.0 * np.log(2.0))
 def resample(moving: Volume, grid: Volume, pull: Matrix, *, order: int = 3) -> Volume:
     """``moving`` on the grid of ``grid`` by one B-spline interpolation; 0 outside the field of view.
 
-    ``pull`` maps millimetres of ``grid`` to millimetres of ``moving``. Values stay in the range of the input. Along
-    axes on which the new grid is coarser, the image is smoothed to the new voxel size first, so that nothing aliases.
+    ``pull`` maps millimetres of ``grid`` to millimetres of ``moving``. Values are clipped to the range of the input. To
+    avoid aliasing, the image is first smoothed along axes that are coarser in the new grid.
     """
     data = _without_finer_detail(moving, grid)
     to_voxels = inverse(moving.affine) @ pull @ grid.affine
@@ -51,12 +54,17 @@ def field_of_view(moving: Volume, grid: Volume, pull: Matrix) -> NDArray[np.bool
 
 
 def resample_mask(mask: Volume, grid: Volume, pull: Matrix, *, threshold: float = 0.5) -> NDArray[np.bool_]:
-    """A mask or probability map on another grid, linearly interpolated and cut at ``threshold``."""
+    """A mask or probability map on another grid, linearly interpolated and cut at ``threshold`` (above 0)."""
     to_voxels = inverse(mask.affine) @ pull @ grid.affine
-    out = ndimage.affine_transform(
-        mask.data, to_voxels[:3, :3], to_voxels[:3, 3], output_shape=grid.shape, output=np.float32, order=1
+    out = np.zeros(grid.shape, np.bool_)
+    box = _image_of(bounding_box(mask.data > 0, margin=1), inverse(to_voxels), grid.shape)  # zero elsewhere
+    start = to_voxels[:3, :3] @ [part.start for part in box] + to_voxels[:3, 3]
+    shape = tuple(part.stop - part.start for part in box)
+    found = ndimage.affine_transform(
+        mask.data, to_voxels[:3, :3], start, output_shape=shape, output=np.float32, order=1
     )
-    return np.asarray(out >= threshold, np.bool_)
+    out[box] = found >= threshold
+    return out
 
 
 def shrink(volume: Volume, voxel_mm: float) -> Volume:
@@ -83,8 +91,17 @@ def isotropic_grid(volume: Volume, voxel_mm: float) -> Volume:
     return Volume(np.zeros(tuple(shape), np.float32), volume.affine @ to_voxels)
 
 
+def _image_of(box: Box, matrix: Matrix, shape: tuple[int, ...]) -> Box:
+    """The smallest box on a grid of ``shape`` that holds a box of another grid, mapped by ``matrix``."""
+    corners = np.array(list(product(*((part.start - 1, part.stop) for part in box))))
+    mapped = corners @ matrix[:3, :3].T + matrix[:3, 3]
+    low = np.clip(np.floor(mapped.min(axis=0)).astype(int), 0, shape)
+    high = np.clip(np.ceil(mapped.max(axis=0)).astype(int) + 1, low, shape)
+    return tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+
+
 def _without_finer_detail(moving: Volume, grid: Volume) -> NDArray[np.float32]:
-    """The voxels of ``moving`` with a Gaussian that widens each of its axes to the voxel size of ``grid``."""
+    """The voxels of ``moving``, smoothed along each axis to the voxel size of ``grid``."""
     ratio = float(grid.zooms_mm.max()) / moving.zooms_mm
     sigma = np.sqrt(np.maximum(ratio**2 - 1.0, 0.0)) * FWHM_TO_SIGMA
     if (sigma < 0.1).all():

@@ -12,7 +12,7 @@ THICK_RATIO = 1.5  # and this many times the voxel in plane, are those of a 2D a
 
 
 def acquisition(volume: Volume) -> Acquisition:
-    """Whether the voxels say that the image is a stack of thick slices, and across which axis."""
+    """Whether the image is a stack of thick slices according to its voxel sizes, and along which axis."""
     zooms = volume.zooms_mm
     axis = int(np.argmax(zooms))
     in_plane = float(np.mean(np.delete(zooms, axis)))

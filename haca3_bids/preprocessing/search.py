@@ -13,24 +13,24 @@ from scipy.optimize import minimize
 from haca3_bids.preprocessing.similarity import Comparison
 from haca3_bids.preprocessing.transforms import Matrix, inverse, similarity_matrix
 
-MM_PER_RADIAN = 60.0  # a turn of one radian moves the cortex about so far: one step size for turns and shifts
-SCALE_SPREAD = 0.12  # of heads and brains about the template's, as a logarithm
-SCALE_WEIGHT = 0.02  # nats that one spread costs, squared: slabs cannot say how long a head is
+MM_PER_RADIAN = 60.0  # approximate displacement of the cortex by a rotation, to compare rotations and shifts
+SCALE_SPREAD = 0.12  # standard deviation of the logarithm of the size of heads relative to the template
+SCALE_WEIGHT = 0.02  # penalty (nats) per squared standard deviation, because slabs do not determine the size
 CHILD_LOG_SCALE = -0.2
-LOG_SCALES = (0.0, CHILD_LOG_SCALE)  # where the search begins: an adult's head, and one of four fifths of its length
-SHIFTS_MM = (-45.0, -20.0, 0.0, 20.0, 45.0)  # along the body's axis: a long neck or none draws the centre of mass
+LOG_SCALES = (0.0, CHILD_LOG_SCALE)  # starts: an adult's head, and one of four fifths of its length
+SHIFTS_MM = (-45.0, -20.0, 0.0, 20.0, 45.0)  # along the axis of the body, because the neck moves the centre of mass
 
 
 @dataclass(frozen=True)
 class Start:
-    """A guess: rotation vector (radians), shift (mm) and log scale about a centre of the fixed image."""
+    """A start: rotation vector (radians), shift (mm) and log scale about a centre of the fixed image."""
 
     parameters: NDArray[np.float64]  # (7,)
     centre: NDArray[np.float64]
 
     @property
     def pull(self) -> Matrix:
-        """The guess as a matrix."""
+        """The start as a matrix."""
         return similarity_matrix(self.parameters[:3], self.parameters[3:6], float(self.parameters[6]), self.centre)
 
 
@@ -50,7 +50,7 @@ def starts(
     moving_centres: Sequence[NDArray[np.float64]],
     log_scales: Sequence[float] = (0.0,),
 ) -> Iterator[Start]:
-    """Every rotation and scale about the fixed centre, laid on each moving centre, and shifted along the z axis."""
+    """All rotations and scales about the fixed centre, moved to each moving centre and shifted along the z axis."""
     for rotation in rotations:
         turn = similarity_matrix(rotation, np.zeros(3))[:3, :3]
         for moving_centre in moving_centres:
@@ -60,14 +60,14 @@ def starts(
 
 
 def scaled_to(start: Start, log_scale: float) -> Start:
-    """The same guess of another size."""
+    """The same start with another scale."""
     return Start(np.array([*start.parameters[:6], log_scale]), start.centre)
 
 
 def best(
     candidates: Sequence[Start], score: Callable[[Matrix], float], keep: int, apart_mm: float = 25.0
 ) -> list[Start]:
-    """The ``keep`` candidates that score best, no two of them nearer to each other than ``apart_mm``."""
+    """The ``keep`` candidates with the best scores that are at least ``apart_mm`` apart."""
     scores = np.array([score(candidate.pull) for candidate in candidates])
     kept: list[Start] = []
     for index in np.argsort(-scores, kind="stable"):
@@ -79,7 +79,7 @@ def best(
 
 
 def distance_mm(one: Start, other: Start) -> float:
-    """How far apart two guesses bring the points of a head, in millimetres (root mean square of a 60 mm ball)."""
+    """The distance between the points of a head under two starts, in mm (root mean square over a 60 mm ball)."""
     change = inverse(one.pull) @ other.pull
     moved = change[:3, :3] @ one.centre + change[:3, 3] - one.centre
     stretch = MM_PER_RADIAN * np.linalg.norm(change[:3, :3] - np.eye(3)) / np.sqrt(3.0)
@@ -87,7 +87,7 @@ def distance_mm(one: Start, other: Start) -> float:
 
 
 def improved(start: Start, comparison: Comparison, *, scaled: bool, step_mm: float, evaluations: int) -> Start:
-    """The nearest maximum of the score (Powell's method); rigid unless ``scaled``."""
+    """The start at the nearest maximum of the score (Powell's method); rigid unless ``scaled``."""
     units = np.array([1.0 / MM_PER_RADIAN] * 3 + [1.0] * 3 + [1.0 / MM_PER_RADIAN] * (1 if scaled else 0))
     size = len(units)
     first = start.parameters.copy()

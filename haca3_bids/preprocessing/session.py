@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from haca3_bids.arrays import Mask
 from haca3_bids.errors import BadInput
 from haca3_bids.intensity.blank import blank_mask
 from haca3_bids.intensity.white_matter import white_matter_peak
 from haca3_bids.preprocessing.bias import correct_bias, log_field, without_field
 from haca3_bids.preprocessing.defacing import looks_defaced, without_face
 from haca3_bids.preprocessing.head import head_mask
-from haca3_bids.preprocessing.prior import brain_on_native_grid, brain_on_template_grid, prior_pull, white_matter_core
+from haca3_bids.preprocessing.prior import brain_on_native_grid, prior_pull
 from haca3_bids.preprocessing.quality import (
     Quality,
     coregistration_quality,
@@ -36,23 +36,23 @@ from haca3_bids.records.preprocessing import Registration, ScanFacts
 from haca3_bids.settings import WHITE_MATTER_PEAK, PreprocessingSettings
 from haca3_bids.volumes.volume import Volume
 
-# Of edges away from the ventricles; below, the session fails. Right alignments of simulated heads have a similarity of
-# at least 0.30, and nearly all a distinctness of at least 0.14; places 15 mm or 20 degrees off are told by the latter.
-SIMILARITY_LIMIT = 0.25
-DISTINCTNESS_LIMIT = 0.14  # of the similarity against displaced alignments
-COREGISTRATION_LIMIT = 0.8  # by how many times mutual information must exceed that in displaced positions
-IN_HEAD_LIMIT = 0.90  # share of the template's brain that must lie in the head
-COVERED_LIMIT = 0.25  # share of the template's brain that the reference must reach
+# Limits below which a session fails. Correct alignments of simulated heads have a similarity of at least 0.30, and
+# nearly all a distinctness of at least 0.14, by which positions wrong by 15 mm or 20 degrees are recognized.
+SIMILARITY_LIMIT = 0.25  # of edges away from the ventricles
+DISTINCTNESS_LIMIT = 0.14  # difference of the similarity to its mean over displaced alignments
+COREGISTRATION_LIMIT = 0.8  # ratio of mutual information to its mean in displaced positions, minus 1
+IN_HEAD_LIMIT = 0.90  # fraction of the template's brain in the head
+COVERED_LIMIT = 0.25  # fraction of the template's brain in the field of view of the reference
 
 
 @dataclass(frozen=True)
 class KnownMasks:
-    """Head and brain of the reference as earlier derivatives have them."""
+    """Head and brain of the reference from earlier derivatives."""
 
     head: Volume | None = None
     brain: Volume | None = None
 
-    def on(self, grid: Volume) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
+    def on(self, grid: Volume) -> tuple[Mask | None, Mask | None]:
         """Both on a grid of the same space."""
         masks = (None if mask is None else resample_mask(mask, grid, np.eye(4)) for mask in (self.head, self.brain))
         head, brain = masks
@@ -60,7 +60,7 @@ class KnownMasks:
 
 
 def for_registration(raw: Volume, settings: PreprocessingSettings) -> Volume:
-    """A copy with voxels of about 2 mm and its grossest bias removed."""
+    """A copy with voxels of about 2 mm and a rough bias correction."""
     return correct_bias(shrink(raw, FINE_MM), settings)
 
 
@@ -76,11 +76,10 @@ def registered(
     given: Matrix | None = None,
     known: KnownMasks | None = None,
 ) -> tuple[TemplateAlignment, Registration]:
-    """Where the template lies in the reference, and what is known of its quality.
+    """The alignment of the template with the reference, and its quality.
 
-    Raises BadInput when it is poor, unless the settings say that it may be: then ``problem`` says what is wrong.
-    ``given`` is a rigid transform that is known already: then only the prior is aligned. ``known`` are masks of the
-    reference, on any grid of its own space.
+    Raises BadInput if it is poor; if the settings accept it, ``problem`` describes it instead. With a ``given`` rigid
+    transform, only the affine one is estimated. ``known`` are masks of the reference, on any grid of its own space.
     """
     head, brain = (known or KnownMasks()).on(reference)
     if given is None:
@@ -95,9 +94,9 @@ def judged(
     reference: Volume,
     template: Template,
     settings: PreprocessingSettings,
-    head: NDArray[np.bool_] | None = None,
+    head: Mask | None = None,
 ) -> Registration:
-    """What is known of the quality of an alignment; BadInput when it is poor, as in ``registered``."""
+    """The quality of an alignment; BadInput if it is poor, as in ``registered``."""
     quality = registration_quality(reference, template, alignment.affine, head)
     centre = centre_of(template.brain, template.brain.data > 0.5)
     poor = poor_registration(quality)
@@ -127,7 +126,7 @@ def judged(
 def coregistered(
     moving: Volume, reference: Volume, settings: PreprocessingSettings, contrast: str
 ) -> tuple[Matrix, ScanFacts]:
-    """The rigid matrix from reference to another contrast, and its quality; poor ones as in ``registered``."""
+    """The rigid matrix from reference to another contrast, and its quality; BadInput as in ``registered``."""
     pull = coregister(moving, reference, settings)
     similarity, distinctness = coregistration_quality(moving, reference, pull)
     poor = None
@@ -163,45 +162,25 @@ def field_in_brain(
 def on_template_grid(
     raw: Volume, field: Volume, grid: Volume, pull: Matrix, settings: PreprocessingSettings
 ) -> tuple[Volume, Volume]:
-    """The scan without its bias, interpolated once, and its field of view (0 or 1), both on the template grid."""
+    """The scan without bias, interpolated once, and its field of view (0 or 1), both on the template grid."""
     image = resample(without_field(raw, field), grid, pull, order=1 if settings.sloppy else 3)
     return image, grid.with_data(field_of_view(raw, grid, pull))
 
 
-@dataclass(frozen=True)
-class SessionMasks:
-    """Boolean, on the template grid."""
-
-    head_mask: NDArray[np.bool_]
-    brain_mask: NDArray[np.bool_]
-    white_matter: NDArray[np.bool_]
-    defaced: bool
-
-
-def masks(
-    reference: Volume,
-    covered: NDArray[np.bool_],
-    template: Template,
-    alignment: TemplateAlignment,
-    known_head: Volume | None = None,
-) -> SessionMasks:
-    """Head, brain and white-matter core of the session, from its reference on the template grid.
+def head(
+    reference: Volume, covered: Mask, alignment: TemplateAlignment, known_head: Volume | None = None
+) -> tuple[Mask, bool]:
+    """The session's head mask, from its reference on the template grid, and whether the face has been removed.
 
     ``known_head`` is a mask in the reference's own space.
     """
     found = head_mask(reference) if known_head is None else resample_mask(known_head, reference, alignment.rigid)
-    head = found & covered
-    to_grid = inverse(prior_pull(alignment))
-    return SessionMasks(
-        head,
-        brain_on_template_grid(template, alignment),
-        white_matter_core(template, alignment),
-        looks_defaced(head, covered, reference, to_grid),
-    )
+    mask = found & covered
+    return mask, looks_defaced(mask, covered, reference, inverse(prior_pull(alignment)))
 
 
-def scaled(image: Volume, core: NDArray[np.bool_], limit_to: NDArray[np.bool_] | None) -> tuple[Volume, float, float]:
-    """The image with its white-matter peak at 1000, the peak before, and the peak after as measured anew."""
+def scaled(image: Volume, core: Mask, limit_to: Mask | None) -> tuple[Volume, float, float]:
+    """The image with its white-matter peak at 1000, the peak before, and the measured peak after."""
     before = white_matter_peak(image.data, core)
     out = image.with_data(image.data * np.float32(WHITE_MATTER_PEAK / before))
     if limit_to is not None:
@@ -210,14 +189,14 @@ def scaled(image: Volume, core: NDArray[np.bool_], limit_to: NDArray[np.bool_] |
 
 
 def cut_share(native: Volume, grid: Volume, rigid: Matrix) -> float:
-    """Share of the reference's head that lies beyond the template grid: neck, mostly."""
+    """The fraction of the reference's head outside the template grid, mostly neck."""
     head = head_mask(native)
     inside = field_of_view(grid, native, inverse(rigid))
     return float((head & ~inside).sum() / max(int(head.sum()), 1))
 
 
 def _accepted(poor: BadInput | None, settings: PreprocessingSettings) -> str:
-    """The sentence of what is poor, where the settings let that pass; raised where they do not."""
+    """The sentence of an error that the settings accept; "" without an error. Raises other errors."""
     if poor is None:
         return ""
     if "registration" not in settings.force:
@@ -226,7 +205,7 @@ def _accepted(poor: BadInput | None, settings: PreprocessingSettings) -> str:
 
 
 def poor_registration(quality: Quality) -> BadInput | None:
-    """What is wrong with an alignment to the template, if anything."""
+    """The error of a poor alignment with the template; None for a good one."""
     if quality.brain_covered < COVERED_LIMIT:
         wrong = (
             f"the scan covers {100 * quality.brain_covered:.0f} % of the template's brain; at least "

@@ -36,7 +36,7 @@ class Comparison:
         return joint.reshape(BINS, BINS) / count, count / len(self.points)
 
     def bins_under(self, pull: Matrix) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.bool_]]:
-        """At every point: the lower of two bins of the moving image, the other one's weight, and whether it is seen."""
+        """At every point: lower bin of the moving image, weight of the next bin, whether it is in the field of view."""
         matrix = self.to_moving_voxels @ pull
         index = self.points @ matrix[:3, :3].T + matrix[:3, 3]
         values = ndimage.map_coordinates(
@@ -48,7 +48,7 @@ class Comparison:
         return low, values - low, inside
 
     def score(self, pull: Matrix) -> float:
-        """Mutual information (nats) times the share of points covered, so that leaving the image does not pay."""
+        """Mutual information (nats) times the fraction of points covered, so that leaving the image is no gain."""
         joint, share = self.at(pull)
         return mutual_information(joint) * share
 
@@ -68,9 +68,9 @@ def entropy(distribution: NDArray[np.float64]) -> float:
 def compare(
     fixed: Volume, mask: NDArray[np.bool_], moving: Volume, *, limit: int, moving_mask: NDArray[np.bool_]
 ) -> Comparison:
-    """A comparison at no more than ``limit`` points spread regularly over the mask of the fixed image.
+    """A comparison at up to ``limit`` points, evenly distributed over the mask of the fixed image.
 
-    The moving image's bins span its intensities in ``moving_mask``; what is brighter counts as brightest.
+    The moving image's bins span its intensities in ``moving_mask``; brighter voxels are clipped.
     """
     index = np.argwhere(mask)
     index = index[:: max(1, -(-len(index) // limit))]

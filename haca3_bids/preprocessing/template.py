@@ -14,22 +14,20 @@ import numpy as np
 from haca3_bids.errors import Unavailable
 from haca3_bids.preprocessing.head import dilated
 from haca3_bids.private import private_folder
+from haca3_bids.settings import TEMPLATE_SPACES
 from haca3_bids.volumes.builtin import load_icbm2009a
 from haca3_bids.volumes.volume import Volume, load_volume
 
 DEFAULT = "MNI152NLin2009cSym"
 BUILTIN = "builtin"
-NAMES = (DEFAULT, BUILTIN)
-SPACES = {DEFAULT: "MNI152NLin2009cSym", BUILTIN: "MNI152NLin2009aSym"}  # the space- label of files
-RESOLUTION = "1"  # the res- label: 1 mm, the resolution of the networks
 BRAIN_THRESHOLD = 0.1  # of the built-in, skull-stripped template's maximum: above is brain
-FILES: dict[str, dict[str, str | None]] = {  # TemplateFlow's description of each image that is needed
+FILES: dict[str, dict[str, str | None]] = {  # TemplateFlow's description of each required image
     "head": {"desc": None, "suffix": "T1w"},
     "brain": {"desc": "brain", "suffix": "mask"},
     "white": {"label": "WM", "suffix": "probseg"},
 }
-SMALLEST_FILE = 1000  # bytes: TemplateFlow leaves empty stubs where it could not fetch
-LONGEST_CAUSE = 120  # characters of what another library says
+SMALLEST_FILE = 1000  # bytes: TemplateFlow leaves empty files if a download fails
+LONGEST_CAUSE = 120  # characters of another library's message
 HINT = "Connect once to download it, set TEMPLATEFLOW_HOME to a filled cache, or use --template builtin."
 
 
@@ -38,29 +36,27 @@ class Template:
     """A head or brain, its brain mask (0 or 1) and the probability of white matter (0..1), on one 1 mm grid."""
 
     name: str
-    space: str
-    resolution: str
+    space: str  # label of the files in it
     head: Volume
     brain: Volume
     white_matter: Volume
     has_skull: bool
 
     def without_skull(self, rim_mm: float = 0.0) -> Template:
-        """The same template with nothing but the brain and a rim about it."""
+        """The template with only the brain and a rim around it."""
         kept = dilated(self.brain.data > 0.5, self.head.zooms_mm, rim_mm)
         return replace(self, head=self.head.with_data(self.head.data * kept), has_skull=False)
 
 
 def load_template(name: str) -> Template:
-    """The template called ``MNI152NLin2009cSym`` or ``builtin``; raises Unavailable (69) if it is unavailable."""
+    """The template ``MNI152NLin2009cSym`` or ``builtin``; Unavailable (69) if it cannot be found or downloaded."""
     if name == BUILTIN:
         return _builtin()
     files = check_template(name)
     white = load_volume(files["white"])
     return Template(
         name,
-        SPACES[name],
-        RESOLUTION,
+        TEMPLATE_SPACES[name],
         load_volume(files["head"]),
         _as_mask(load_volume(files["brain"])),
         white.with_data(white.data / max(float(white.data.max()), 1e-6)),
@@ -69,12 +65,12 @@ def load_template(name: str) -> Template:
 
 
 def check_template(name: str) -> dict[str, Path]:
-    """The files of a template, fetched if need be; none for the built-in one. Raises Unavailable.
+    """The files of a template, downloaded if necessary; none for the built-in one. Raises Unavailable.
 
-    To be called before any subject starts: it looks at sizes only.
+    It only checks sizes, so that it can be called before the first subject.
     """
-    if name not in NAMES:
-        raise Unavailable(f"There is no template {name!r}.", f"Choose one of {', '.join(NAMES)}.")
+    if name not in TEMPLATE_SPACES:
+        raise Unavailable(f"There is no template {name!r}.", f"Choose one of {', '.join(TEMPLATE_SPACES)}.")
     if name == BUILTIN:
         return {}
     return {part: _fetched(name, part, query) for part, query in FILES.items()}
@@ -85,7 +81,7 @@ def _fetched(name: str, part: str, query: dict[str, str | None]) -> Path:
     cause = "it is not in the cache"
     try:
         found = _client().get(name, resolution=1, raise_empty=True, **query)
-    except Exception as error:  # no network, read-only cache, a server's answer: each library raises its own
+    except Exception as error:  # network, cache, server: each library raises its own
         cause = f"{type(error).__name__}: {str(error)[:LONGEST_CAUSE] or 'no reason given'}".splitlines()[0]
     paths = [Path(str(path)) for path in (found if isinstance(found, list) else [found]) if path]
     usable = [path for path in paths if path.is_file() and path.stat().st_size >= SMALLEST_FILE]
@@ -101,16 +97,16 @@ def _fetched(name: str, part: str, query: dict[str, str | None]) -> Path:
 
 
 def _client() -> Any:
-    """TemplateFlow, imported when first needed: importing it makes its cache."""
+    """TemplateFlow, imported only when needed, because the import creates its cache."""
     _ensure_home()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)  # that it makes its cache
+        warnings.simplefilter("ignore", ResourceWarning)  # about the new cache
         from templateflow import api
     return api
 
 
 def _ensure_home() -> None:
-    """TemplateFlow makes its cache when imported; without a home that can be written to, it is a temporary one."""
+    """Use a temporary cache for TemplateFlow if there is no writable home."""
     if os.environ.get("TEMPLATEFLOW_HOME"):
         return
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path(os.environ.get("HOME") or "/proc/none") / ".cache")
@@ -131,7 +127,7 @@ def _builtin() -> Template:
     maps = load_icbm2009a()
     head = maps["brain"]
     brain = head.with_data(head.data > BRAIN_THRESHOLD * head.data.max())
-    return Template(BUILTIN, SPACES[BUILTIN], RESOLUTION, head, brain, maps["white"], has_skull=False)
+    return Template(BUILTIN, TEMPLATE_SPACES[BUILTIN], head, brain, maps["white"], has_skull=False)
 
 
 def _as_mask(volume: Volume) -> Volume:

@@ -34,12 +34,12 @@ def similarity_matrix(
 
 
 def inverse(matrix: Matrix) -> Matrix:
-    """The transform back."""
+    """The inverse transform."""
     return np.asarray(np.linalg.inv(matrix), np.float64)
 
 
 def rigid_part(matrix: Matrix, centre: ArrayLike) -> Matrix:
-    """The rigid transform nearest to an affine one that maps ``centre`` to the same point: size is kept."""
+    """The rigid transform nearest to an affine one that maps ``centre`` to the same point."""
     left, _, right = np.linalg.svd(matrix[:3, :3])
     rotation = left @ np.diag([1.0, 1.0, np.linalg.det(left @ right)]) @ right
     centre = np.asarray(centre, np.float64)
@@ -52,7 +52,7 @@ def rigid_part(matrix: Matrix, centre: ArrayLike) -> Matrix:
 def mean_rigid(
     matrices: Sequence[Matrix], centre: NDArray[np.float64], weights: Sequence[float] | None = None
 ) -> Matrix:
-    """The rigid map in the middle of several: mean rotation, and ``centre`` goes to the mean of where it went."""
+    """The mean of several rigid transforms: the mean rotation, and the mean displacement of ``centre``."""
     rotation = Rotation.from_matrix([matrix[:3, :3] for matrix in matrices]).mean(weights).as_matrix()
     moved = np.average([matrix[:3, :3] @ centre + matrix[:3, 3] for matrix in matrices], axis=0, weights=weights)
     out = np.eye(4)
@@ -61,7 +61,7 @@ def mean_rigid(
 
 
 def scales(matrix: Matrix) -> NDArray[np.float64]:
-    """The three principal scale factors, shape (3,), descending: ones where the matrix is rigid."""
+    """The three principal scale factors, shape (3,), descending; ones for a rigid matrix."""
     return np.asarray(np.linalg.svd(matrix[:3, :3], compute_uv=False), np.float64)
 
 
@@ -71,13 +71,13 @@ def rotation_deg(matrix: Matrix) -> float:
 
 
 def displacement_mm(matrix: Matrix, centre: ArrayLike) -> float:
-    """How far ``centre`` moves, in millimetres."""
+    """The displacement of ``centre``, in millimetres."""
     centre = np.asarray(centre, np.float64)
     return float(np.linalg.norm(matrix[:3, :3] @ centre + matrix[:3, 3] - centre))
 
 
 def apply(matrix: Matrix, points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Points of shape (n, 3), moved."""
+    """The transformed points, shape (n, 3)."""
     return points @ matrix[:3, :3].T + matrix[:3, 3]
 
 
@@ -127,7 +127,7 @@ def _fields_of_text(content: bytes) -> tuple[str, NDArray[np.float64], NDArray[n
 
 
 def _fields_of_matlab(content: bytes) -> tuple[str, NDArray[np.float64], NDArray[np.float64]]:
-    """The same from the binary files ``*.mat`` of ANTs: one variable is named for its kind, the other "fixed"."""
+    """The same from the binary files ``*.mat`` of ANTs: one variable is named after the kind, the other "fixed"."""
     names = [name for name, _, _ in whosmat(io.BytesIO(content))]
     if len(names) != 2 or names.count("fixed") != 1:
         raise ValueError(f"it holds {', '.join(names) or 'nothing'}")

@@ -2,15 +2,15 @@
 
 Mutual information is the mean over points of log(p(f, m) / (p(f) p(m))), the joint distribution of both intensities
 over the product of theirs. With that table held fixed, its maximum is an M-estimate, whose covariance is
-H^-1 (sum g g') H^-1, H being the second derivative and g the gradients, summed in blocks because points that are near
-are not independent (Huber, 5th Berkeley Symposium 1:221, 1967). It detects a poorly determined
-rotation, which measures of agreement do not. It does not detect noise, to which the table adapts; those measures do.
+H^-1 (sum g g') H^-1, with H the second derivative and g the gradients, summed in blocks because neighbouring points are
+not independent (Huber, 5th Berkeley Symposium 1:221, 1967). It detects a poorly determined rotation, which measures of
+agreement do not. It does not detect noise, to which the table adapts; those measures do.
 
 A scan that covers the fraction f of the brain is a sample of it: brains differ in shape from the template, so the best
-position of a part differs from that of the whole. The mean of a sample has the variance S^2 (1 - f) / f
-about that of its finite population (Cochran, Sampling Techniques, 1977, section 2.6, with the brain as the population's
-one unit), which is added. S is the greater the less this brain resembles the template, as the standard error of what
-was seen is: their ratio was chosen on thin slabs of two heads on which the errors of such slabs are large.
+position of a part differs from that of the whole. The variance of the mean of a sample about that of its finite
+population, S^2 (1 - f) / f, is added (Cochran, Sampling Techniques, 1977, section 2.6, with the brain as its one
+unit). Like the standard error of the visible part, S increases with the difference between brain and template;
+their ratio was determined on thin slabs of two heads, for which errors are large.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from haca3_bids.preprocessing.template import Template
 from haca3_bids.preprocessing.transforms import Matrix, similarity_matrix
 from haca3_bids.volumes.volume import Volume
 
-VOXEL_MM, RIM_MM, POINTS = 2.0, 6.0, 60000  # what is compared: the brain and its rim
+VOXEL_MM, RIM_MM, POINTS = 2.0, 6.0, 60000  # of the comparison: the brain and its rim
 SMOOTHING_VOXELS, SMOOTHING_BINS = 1.0, 1.0  # of both images, and of the joint distribution
 BLOCK_MM = 40.0  # side of the blocks
-STEPS = np.array([1.0, 1.0, 1.0, 0.015, 0.015, 0.015])  # millimetres and radians: about as far at the brain's rim
-FLAT = 3e-4  # nats a squared step: what curves less counts as this
-NEVER = 1e-7  # probability of what was never seen
-SHAPE = 3.2  # S, in standard errors of what was seen
+STEPS = np.array([1.0, 1.0, 1.0, 0.015, 0.015, 0.015])  # mm and radians: similar displacements at the brain's rim
+FLAT = 3e-4  # smallest curvature, in nats per squared step
+NEVER = 1e-7  # probability of pairs of bins that do not occur
+SHAPE = 3.2  # S, in standard errors of the visible part
 CORNERS = ((1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1))  # of a mixed difference: two steps and a sign
 
 Vector = NDArray[np.float64]
@@ -51,9 +51,9 @@ class Uncertainty:
 
 
 def uncertainty(reference: Volume, template: Template, affine: Matrix) -> Uncertainty:
-    """The standard errors of the ``affine`` alignment of the template to the reference, as if it were rigid.
+    """The standard errors of the ``affine`` alignment of the template with the reference, as if it were rigid.
 
-    They are those of the whole brain's place, of which the scan may show a part.
+    They refer to the position of the whole brain, of which the scan may show a part.
     """
     comparison = _comparison(reference, template)
     seen = max(comparison.at(affine)[1], 1 / len(comparison.points))
@@ -68,7 +68,7 @@ def uncertainty(reference: Volume, template: Template, affine: Matrix) -> Uncert
     gradient, curvature = _derivatives(at)
     blocks = np.unique(np.floor(comparison.points / BLOCK_MM).astype(int), axis=0, return_inverse=True)[1].ravel()
     sums = np.stack([np.bincount(blocks, column) for column in gradient.T], axis=1)
-    sums -= sums.mean(axis=0)  # at the maximum the gradient is nothing
+    sums -= sums.mean(axis=0)  # at the maximum, the gradient is zero
     values, axes = np.linalg.eigh(-curvature)
     inverse = axes @ np.diag(1 / np.maximum(values, FLAT * len(comparison.points))) @ axes.T
     errors = growth * np.sqrt(np.diag(inverse @ (sums.T @ sums) @ inverse)) * STEPS
@@ -93,7 +93,7 @@ def _information(comparison: Comparison, affine: Matrix) -> Vector:
 
 
 def _values(comparison: Comparison, pull: Matrix, table: Vector) -> Vector:
-    """The table's value at every point under ``pull``, (n,); nothing where the moving image ends."""
+    """The table's value at every point under ``pull``, (n,); 0 outside the moving image."""
     low, weight, inside = comparison.bins_under(pull)
     values: Vector = table[comparison.fixed_bins, low] * (1 - weight) + table[comparison.fixed_bins, low + 1] * weight
     return np.where(inside, values, 0.0)

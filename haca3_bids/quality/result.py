@@ -7,15 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from haca3_bids.arrays import Array, Mask
 from haca3_bids.evaluation.similarity import compared
 from haca3_bids.quality.contrast import contrast_vector, is_table, name_doubt
 from haca3_bids.records.engine import EngineResult, HarmonizedImage
 from haca3_bids.settings import WHITE_MATTER_PEAK
-
-Array = NDArray[np.float32]
-Mask = NDArray[np.bool_]
 
 FLOOR_PERCENTILE = 2.0  # of the brain
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from haca3_bids.records.target import Target
-from haca3_bids.settings import HarmonizationSettings
+from haca3_bids.settings import Extra, HarmonizationSettings
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class HarmonizeJob:
     content: str | None = None  # that a grid larger than the networks' is cropped about
     white: float | None = None  # intensity of white matter in all sources, where that is known
     protocols: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # tissue intensities by contrast
-    extras: tuple[str, ...] = ()
+    extras: tuple[Extra, ...] = ()
     task: str = "harmonize"
 
 

@@ -53,6 +53,7 @@ class ScanFacts:
     coverage: float | None = None  # share of the template's grid that the scan reaches
     white_matter_peak_raw: float | None = None
     white_matter_peak: float | None = None
+    skull_stripped: bool = False
     quality: ScanQuality = ScanQuality()
     seconds: Mapping[str, float] = field(default_factory=dict)  # by step
     memory_mb: Mapping[str, float] = field(default_factory=dict)
@@ -92,6 +93,11 @@ class Preprocessing:
     contrasts: Mapping[str, ScanFacts] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     memory_mb: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def all_stripped(self) -> bool:
+        """Whether every scan is skull-stripped, and with them the harmonized images."""
+        return bool(self.contrasts) and all(own.skull_stripped for own in self.contrasts.values())
 
     @property
     def problems(self) -> Iterator[str]:

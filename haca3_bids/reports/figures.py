@@ -34,7 +34,7 @@ class Row:
     masks: Sequence[Picture | None]
 
 
-def draw_registration(image: Volume, template_brain: Volume, path: str | os.PathLike[str], title: str = "") -> None:
+def draw_registration(image: Volume, template_brain: Volume, path: str | os.PathLike[str]) -> None:
     """The registered image with the outline of the template's brain, four cuts along each axis."""
     white = white_of_brain(image, template_brain)
     rows = [
@@ -46,10 +46,10 @@ def draw_registration(image: Volume, template_brain: Volume, path: str | os.Path
         )
         for plane, positions in REGISTRATION_CUTS_MM.items()
     ]
-    _save(_mosaic(rows, title), path)
+    _save(_mosaic(rows), path)
 
 
-def draw_histogram(image: Volume, mask: Volume, peak: float, path: str | os.PathLike[str], title: str = "") -> None:
+def draw_histogram(image: Volume, mask: Volume, peak: float, path: str | os.PathLike[str]) -> None:
     """Intensities of the image (its positive voxels) and inside the white-matter ``mask``, with the peak found."""
     figure = Figure(figsize=(7.2, 2.6), facecolor=PAPER, layout="constrained")
     axes = figure.add_subplot()
@@ -59,22 +59,19 @@ def draw_histogram(image: Volume, mask: Volume, peak: float, path: str | os.Path
     _density(axes, positive, bins, "#adb5bd", "image")
     _density(axes, image.data[mask.data > 0.5], bins, ACCENT, "white-matter core")
     axes.axvline(peak, color=SECOND, linewidth=1.5, label=f"peak {peak:.0f}")
-    axes.set(xlim=(0, top), yticks=[], xlabel="intensity", title=title)
+    axes.set(xlim=(0, top), yticks=[], xlabel="intensity")
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8)
     _save(figure, path)
 
 
-def _mosaic(rows: Sequence[Row], title: str) -> Figure:
-    """Rows of pictures on black, with the same scale, and a title above each row."""
-    title_inch = 0.35 if title else 0.0
+def _mosaic(rows: Sequence[Row]) -> Figure:
+    """Rows of pictures on black, with the same scale, and the name of each row above it."""
     widths = [sum(p.width_mm for p in row.pictures) * INCH_PER_MM for row in rows]
     heights = [max(p.height_mm for p in row.pictures) * INCH_PER_MM + LABEL_INCH for row in rows]
-    width, height = max(widths), sum(heights) + title_inch
+    width = max(widths)
+    height = top = sum(heights)
     figure = Figure(figsize=(width, height), facecolor="black")
-    if title:
-        figure.text(0.5, 1 - 0.18 / height, title, color="white", fontsize=11, ha="center", va="center")
-    top = height - title_inch
     for row, row_width, row_height in zip(rows, widths, heights, strict=True):
         figure.text(0.08 / width, (top - 0.17) / height, row.name, color="#ced4da", fontsize=9, va="center")
         _place_row(figure, row, left=(width - row_width) / 2, bottom=top - row_height)

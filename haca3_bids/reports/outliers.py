@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from haca3_bids.intensity.artifacts import MAD_TO_STD
 from haca3_bids.quality.contrast import contrast_vector
 from haca3_bids.records.engine import SourceReport
 from haca3_bids.reports.cohort import Member
@@ -17,7 +18,6 @@ MEASURES = (  # of a scan or image, by which sessions are compared
     "csf_floor", "theta_distance_before", "theta_distance_after", "eta_distance", "residual",
 )  # fmt: skip
 FEWEST = 6  # sessions: fewer have no usual value
-MAD_TO_STD = 1.4826
 FARTHEST = 20.0  # robust standard deviations: beyond, one measure would hide all others
 OUTLIER = 4.0  # distance from which a session is called an outlier
 CHUNK = 512  # rows of a matrix of distances at once

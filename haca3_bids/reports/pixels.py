@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from haca3_bids.reports.planes import PLANES, cut
-from haca3_bids.volumes.volume import Volume
+from haca3_bids.reports.planes import PLANES, UPRIGHT, cut
+from haca3_bids.volumes.volume import Volume, reorient
 
 Pixels = NDArray[np.uint8]  # (height, width, 3), first row at the top
 PIXELS_PER_MM = 0.85
@@ -65,8 +65,9 @@ def three_planes(volume: Volume, positions_mm: Sequence[float], painter: str, to
 
 def slice_rows(volume: Volume, painter: str, top: float) -> Pixels:
     """SLICES rows of three planes, one below the other, for the slider."""
+    upright = reorient(volume, UPRIGHT)  # once, not for each plane
     places = zip(*(POSITIONS_MM[plane] for plane in PLANES), strict=True)
-    return np.concatenate([three_planes(volume, place, painter, top) for place in places])
+    return np.concatenate([three_planes(upright, place, painter, top) for place in places])
 
 
 def jpeg(pixels: Pixels) -> bytes:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from haca3_bids.volumes.volume import Volume, reorient
 
+UPRIGHT = ("R", "A", "S")  # the directions of the axes of a volume that is shown
 PLANES = ("sagittal", "coronal", "axial")  # across x, y and z; the order in which figures show them
 WINDOW_PERCENTILE = 99.5  # of the positive voxels: the white end of the grey scale
 
@@ -26,10 +27,12 @@ class Picture:
 
 def cut(volume: Volume, plane: str, position_mm: float) -> Picture:
     """The plane of ``volume`` nearest to ``position_mm`` along its axis."""
-    upright = reorient(volume, ("R", "A", "S"))
+    upright = reorient(volume, UPRIGHT)
     axis = PLANES.index(plane)
     zooms = upright.zooms_mm
-    nearest = round((position_mm - _centre_mm(upright)[axis]) / zooms[axis] + (upright.shape[axis] - 1) / 2)
+    middle = (np.asarray(upright.shape) - 1) / 2
+    centre_mm = upright.affine[:3, :3] @ middle + upright.affine[:3, 3]
+    nearest = round((position_mm - centre_mm[axis]) / zooms[axis] + middle[axis])
     index = int(np.clip(nearest, 0, upright.shape[axis] - 1))
     pixels = np.take(upright.data, index, axis=axis).T
     across, up = (n for n in range(3) if n != axis)
@@ -49,12 +52,3 @@ def white_of_brain(volume: Volume, brain: Volume | None) -> float:
         return white_end(volume)
     top = float(np.percentile(np.nan_to_num(volume.data[brain.data > 0.5]), WINDOW_PERCENTILE))
     return top if top > 0 else 1.0
-
-
-def _centre_mm(volume: Volume) -> NDArray[np.float64]:
-    return _to_mm(volume, (np.asarray(volume.shape) - 1) / 2)
-
-
-def _to_mm(volume: Volume, index: NDArray[np.float64]) -> NDArray[np.float64]:
-    point: NDArray[np.float64] = volume.affine[:3, :3] @ index + volume.affine[:3, 3]
-    return point

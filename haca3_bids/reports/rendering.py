@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,15 @@ NOTHING = "–"
 
 def render(template: str, *, script: str = "", **values: Any) -> str:
     """The rendered page, with its style sheet, its script and a policy that allows no other script."""
+    style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
+    code = (TEMPLATES / script).read_text(encoding="utf-8") if script else ""
+    values |= {"style": style, "script": code, "policy": _policy(code)}
+    return _environment().get_template(template).render(**values)
+
+
+@cache
+def _environment() -> Environment:
+    """Compiles each template once."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -24,10 +34,7 @@ def render(template: str, *, script: str = "", **values: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"number": number, "numbers": numbers, "percent": percent}
-    style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
-    code = (TEMPLATES / script).read_text(encoding="utf-8") if script else ""
-    values |= {"style": style, "script": code, "policy": _policy(code)}
-    return environment.get_template(template).render(**values)
+    return environment
 
 
 def _policy(code: str) -> str:

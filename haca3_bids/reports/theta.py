@@ -61,16 +61,14 @@ def axes_of(theta: Sequence[float]) -> tuple[str, str]:
     return (TISSUE_WORDS[ACROSS], TISSUE_WORDS[UP]) if is_table(theta) else PLAIN_AXES
 
 
-def theta_plane(
-    points: Sequence[Point], axes: tuple[str, str] = PLAIN_AXES, title: str = "The plane of contrast"
-) -> str:
+def theta_plane(points: Sequence[Point], axes: tuple[str, str] = PLAIN_AXES) -> str:
     """An SVG element; empty if there are no points."""
     if not points:
         return ""
     places = _scaled([point.theta for point in points])
     labels = place_labels([(point.name, place) for point, place in zip(points, places, strict=True)])
     described = "; ".join(f"{point.name} {point.theta[0]:.2f}, {point.theta[1]:.2f}" for point in points)
-    words = escape(f"{title}, {axes[0]} and {axes[1]}: {described}")
+    words = escape(f"The plane of contrast, {axes[0]} and {axes[1]}: {described}")
     parts = [
         f'<svg class="theta" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{words}">',
         *_axes([point.theta for point in points], axes),

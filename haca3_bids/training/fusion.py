@@ -8,14 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from haca3_bids.arrays import Array
 from haca3_bids.networks.fusion import FusionNet
 from haca3_bids.training.loop import Batch, Losses, Plan, fit
 from haca3_bids.training.losses import masked_l1, structural
 from haca3_bids.training.machine import ALONE, Machine
-
-Array = NDArray[np.float32]
 
 SLAB = 24  # whole planes, so that the instance norms see as much background as in a whole volume
 HEAD = 0.02  # of the 95th percentile: more than this is head

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, TypeVar
 
 import torch
@@ -64,15 +65,14 @@ def fit(
     validate: Callable[[nn.Module, int], Mapping[str, float]] | None = None,
     machine: Machine = ALONE,
 ) -> int:
-    """Train ``networks`` in place from the last checkpoint in ``folder``, and give the number of steps done.
+    """Train ``networks`` in place, from the last checkpoint in ``folder`` if there is one; return the steps done.
 
-    ``validate(networks, step)`` scores the networks, or their moving average where the plan wants one.
-    ``batches(first_step)`` gives ``plan.accumulate`` batches a step, and must give the same ones again for a resumed
-    run. What is seen goes to ``folder``: see ``record.Record``.
+    ``validate(networks, step)`` scores the networks, or their moving average if the plan has one. ``batches(first)``
+    yields ``plan.accumulate`` batches per step from step ``first`` on, which must be the same each time. The logs are
+    described in ``record.Record``.
     """
     networks.to(machine.device)
-    trained = [p for p in networks.parameters() if p.requires_grad]
-    optimizer = torch.optim.Adam(trained, lr=plan.lowest_rate, betas=(0.9, 0.99))
+    optimizer = torch.optim.Adam([p for p in networks.parameters() if p.requires_grad], betas=(0.9, 0.99))
     average = _moving_average(networks, plan.average)
     done, best = _resume(folder / CHECKPOINT, networks, average, optimizer, machine)
     losses_of = machine.shared(_Losses(networks, step_losses))
@@ -83,11 +83,9 @@ def fit(
             torch.manual_seed(((plan.seed << 32) + done) * machine.world + machine.rank)
             losses = _losses_of_step(losses_of, stream, done, plan.accumulate, optimizer, machine)
             if losses is None:
-                break  # the data have come to their end
-            _step(optimizer, trained, plan, done)
+                break  # no more data
+            _step(optimizer, networks, average, plan, done)
             done += 1
-            if average:
-                average.update_parameters(networks)
             record.losses(done, losses)
             over = machine.agreed(time.monotonic() - start > 60 * plan.minutes)
             if validate and (done % plan.validate_every == 0 or done == plan.steps) and machine.leads:
@@ -146,14 +144,19 @@ def _moving_average(networks: nn.Module, decay: float) -> AveragedModel | None:
     return AveragedModel(networks, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True) if decay else None
 
 
-def _step(optimizer: torch.optim.Optimizer, trained: list[nn.Parameter], plan: Plan, step: int) -> None:
+def _step(
+    optimizer: torch.optim.Optimizer, networks: nn.Module, average: AveragedModel | None, plan: Plan, step: int
+) -> None:
+    """Change the parameters, and their moving average; a step without a finite gradient changes nothing."""
     for group in optimizer.param_groups:
         group["lr"] = plan.rate(step)
-    norm = nn.utils.clip_grad_norm_(trained, plan.largest_gradient)
-    if torch.isfinite(norm):  # one bad batch must not undo the run
+    norm = nn.utils.clip_grad_norm_(networks.parameters(), plan.largest_gradient)
+    if torch.isfinite(norm):
         optimizer.step()
     else:
-        LOG.warning("step %d has no finite gradient and is left out", step + 1)
+        LOG.warning("step %d is skipped: its gradient is not finite", step + 1)
+    if average:
+        average.update_parameters(networks)
 
 
 def _state(
@@ -183,8 +186,7 @@ def _resume(
     """The step and the best score of the checkpoint, whose state everything takes; (0, -inf) without one."""
     if not path.exists():
         return 0, float("-inf")
-    state: dict[str, Any] = torch.load(path, weights_only=True, map_location=machine.device)
-    networks.load_state_dict(state["networks"])
+    state = _load(networks, path, machine.device)
     if average:
         average.load_state_dict(state["average"])
     optimizer.load_state_dict(state["optimizer"])
@@ -199,8 +201,21 @@ def load_trained(network: Network, folder: Path, name: str = CHECKPOINT) -> Netw
         raise BadInput(
             f"There is no trained {folder.name} network in {folder.parent}.", f"haca3 train {folder.name} makes it."
         )
-    network.load_state_dict(torch.load(path, weights_only=True, map_location="cpu")["networks"])
+    _load(network, path, torch.device("cpu"))
     return network.eval()
+
+
+def _load(networks: nn.Module, path: Path, device: torch.device) -> dict[str, Any]:
+    """The content of a checkpoint, whose networks are loaded; BadInput if it does not fit them."""
+    try:
+        state: dict[str, Any] = torch.load(path, weights_only=True, map_location=device)
+        networks.load_state_dict(state["networks"])
+    except (OSError, RuntimeError, LookupError, TypeError, EOFError, UnpicklingError) as error:
+        raise BadInput(
+            f"{path} does not contain networks that this version of haca3_bids can load ({type(error).__name__}).",
+            "Use the version that trained them, or train again in another folder (--out).",
+        ) from error
+    return state
 
 
 def use_threads(threads: int) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -101,7 +100,7 @@ def _pair(
     session = Session(sources, method.mask(sources))
     codes = method.codes(sources[contrast], contrast)
     draw = Draw(Target("", contrast, codes.theta, codes.eta, codes.scale, "the scan itself"), 0)
-    with inference(settings.precision, torch.get_num_threads()):
+    with inference(0):
         Stream(session, method.model, settings, device, Batches(settings.batch_size, device)).run([draw])
     stacks = [draw.stacks[orientation] for orientation in ORIENTATIONS]
     stacks = [scaled(stack, upper_percentile(stack[canvas.box])) for stack in stacks]

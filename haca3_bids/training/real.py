@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from haca3_bids.arrays import Array
 from haca3_bids.harmonization.prepare import REFERENCE_SLICES
 from haca3_bids.intensity.percentile import CEILING
 from haca3_bids.networks.haca3 import PLANE
@@ -23,8 +24,6 @@ from haca3_bids.training.dropout import left_by_dropout
 from haca3_bids.training.scans import PlacedSession
 from haca3_bids.training.simulated import AS_INFERRED, ENDLESS
 from haca3_bids.volumes.slices import ORIENTATIONS, cut
-
-Array = NDArray[np.float32]
 
 INTER_SITE = 0.3  # share of the samples whose target is a scan of another site
 DEGRADED = 0.15  # share of the sources that get simulated artifacts

@@ -126,7 +126,7 @@ def train_haca3(
     torch.manual_seed(setting.seed)
     model.requires_grad_(True).train()
     model.eta_encoder.requires_grad_(False)
-    _refuse_other_networks(folder, model.config)
+    _check_config(folder, model.config)
     if setting.machine.leads:
         write_json(make_folder(folder) / CONFIG, model.config.to_dict())
     held_out = cohort.held_out()
@@ -153,23 +153,29 @@ def train_haca3(
     return model.cpu().eval()
 
 
-def _refuse_other_networks(folder: Path, config: Haca3Config) -> None:
-    """BadInput when a run in the folder trains networks of another kind."""
+def _check_config(folder: Path, config: Haca3Config) -> None:
+    """BadInput if the folder contains a run that trains networks of another configuration."""
     if (folder / CHECKPOINT).exists() and (folder / CONFIG).exists():
         found = json.loads((folder / CONFIG).read_text())
-        other = [f"{name} {found.get(name)}" for name, value in config.to_dict().items() if found.get(name) != value]
+        other = [f"{name} {value}" for name, value in found.items() if config.to_dict().get(name) != value]
         if other:
             raise BadInput(
-                f"{folder} holds a run of other networks ({', '.join(other)}).",
-                "Go on with the options of that run, or name a new folder with --out.",
+                f"{folder} contains a run of other networks ({', '.join(other)}).",
+                "Use the options of that run, or another folder (--out).",
             )
 
 
 def load_haca3(folder: Path) -> Haca3:
-    """HACA3 as a run left it: where its validation was best, or as it was last without any."""
-    config = folder / CONFIG
-    model = Haca3(Haca3Config(**json.loads(config.read_text())) if config.exists() else None)
-    return load_trained(model, folder, BEST if (folder / BEST).exists() else CHECKPOINT)
+    """HACA3 from the best validation of a run, or its last step if there was no validation; BadInput if unusable."""
+    path = folder / CONFIG
+    try:
+        config = Haca3Config(**json.loads(path.read_text())) if path.exists() else None
+    except (TypeError, ValueError) as error:
+        raise BadInput(
+            f"{path} describes networks that this version of haca3_bids does not have ({error}).",
+            "Use the version that trained them, or train again in another folder (--out).",
+        ) from error
+    return load_trained(Haca3(config), folder, BEST if (folder / BEST).exists() else CHECKPOINT)
 
 
 def _enlarge_theta(model: Haca3) -> None:

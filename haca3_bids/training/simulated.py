@@ -15,6 +15,7 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
+from haca3_bids.arrays import Array
 from haca3_bids.harmonization.prepare import REFERENCE_SLICES
 from haca3_bids.intensity.percentile import CEILING
 from haca3_bids.networks.haca3 import PLANE
@@ -27,8 +28,6 @@ from haca3_bids.physics.tissues import BRAIN, TISSUES, person_deviations
 from haca3_bids.settings import CONTRASTS
 from haca3_bids.training.dropout import left_by_dropout
 from haca3_bids.volumes.slices import ORIENTATIONS
-
-Array = NDArray[np.float32]
 
 SLICE_AXIS = {"axial": 2, "coronal": 1, "sagittal": 0}
 ENDLESS = 10**9  # samples

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from haca3_bids.volumes.volume import Volume
 
@@ -12,16 +11,17 @@ Box = tuple[slice, ...]
 
 
 def bounding_box(mask: NDArray[np.bool_], margin: int = 0) -> Box:
-    """The smallest block that holds the mask, ``margin`` voxels wider where the grid allows.
+    """The smallest block around the mask, extended by ``margin`` voxels within the grid.
 
-    The whole grid where the mask is empty.
+    The whole grid if the mask is empty.
     """
-    (found,) = ndimage.find_objects(mask.astype(np.uint8), max_label=1)
-    box = found or tuple(slice(0, length) for length in mask.shape)
-    return tuple(
-        slice(max(0, part.start - margin), min(length, part.stop + margin))
-        for part, length in zip(box, mask.shape, strict=True)
-    )
+    box = []
+    for axis, length in enumerate(mask.shape):
+        occupied = np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
+        if not occupied.size:
+            return tuple(slice(0, size) for size in mask.shape)
+        box.append(slice(max(0, int(occupied[0]) - margin), min(length, int(occupied[-1]) + 1 + margin)))
+    return tuple(box)
 
 
 def cropped(volume: Volume, box: Box) -> Volume:

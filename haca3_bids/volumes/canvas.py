@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import affine_transform
 
-from haca3_bids.volumes.volume import Affine, Array, Volume, reorient, reorient_like
+from haca3_bids.arrays import Array, Mask
+from haca3_bids.volumes.volume import Affine, Volume, reorient, reorient_like
 
-Mask = NDArray[np.bool_]
 Box = tuple[slice, slice, slice]
 
 CANVAS = 224  # voxels a side: the field of view of the released networks
@@ -60,7 +60,7 @@ class Canvas:
         """The image on the canvas, shape (224, 224, 224), zero where the grid does not reach."""
         upright = reorient(volume).data
         if self.resamples:
-            upright = _to_one_mm(upright, self.zooms_mm, self.upright_shape)
+            upright = _interpolated(upright, np.array(self.zooms_mm), self.upright_shape)
         canvas = np.zeros((CANVAS,) * 3, np.float32)
         canvas[self.box] = upright[self._seen]
         return canvas
@@ -73,10 +73,11 @@ class Canvas:
         """The canvas back on the caller's grid, zero where the canvas does not reach: the inverse of ``place``."""
         upright = np.zeros(self.upright_shape, np.float32)
         upright[self._seen] = canvas[self.box]
+        grid = Volume(np.broadcast_to(np.float32(0), self.shape), self.affine)
+        stored = reorient(grid)
         if self.resamples:
-            upright = _from_one_mm(upright, self.zooms_mm, self._shape_upright())
-        stored = reorient(Volume(np.broadcast_to(np.float32(0), self.shape), self.affine))
-        return Volume(reorient_like(stored.with_data(upright), self._grid()).data, self.affine)
+            upright = _interpolated(upright, 1 / np.array(self.zooms_mm), stored.shape)
+        return Volume(reorient_like(stored.with_data(upright), grid).data, self.affine)
 
     def restore_labels(self, canvas: NDArray[np.generic]) -> Volume:
         """Whole numbers on the canvas back on the caller's grid, each voxel taking the nearest one."""
@@ -97,12 +98,6 @@ class Canvas:
             slice(part.start - start, part.stop - start) for part, start in zip(self.box, self.start, strict=True)
         )
         return x, y, z
-
-    def _grid(self) -> Volume:
-        return Volume(np.broadcast_to(np.float32(0), self.shape), self.affine)
-
-    def _shape_upright(self) -> Triple:
-        return reorient(self._grid()).shape
 
 
 def fit_canvas(grid: Volume, content: Mask | None = None) -> Canvas:
@@ -160,14 +155,6 @@ def _extent(content: Array, axis: int) -> tuple[int, int]:
     others = tuple(other for other in range(3) if other != axis)
     planes = np.flatnonzero((content > 0.5).any(axis=others))
     return (int(planes[0]), int(planes[-1]) + 1) if planes.size else (0, content.shape[axis])
-
-
-def _to_one_mm(data: Array, zooms_mm: tuple[float, ...], shape: Triple) -> Array:
-    return _interpolated(data, np.array(zooms_mm), shape)
-
-
-def _from_one_mm(data: Array, zooms_mm: tuple[float, ...], shape: Triple) -> Array:
-    return _interpolated(data, 1 / np.array(zooms_mm), shape)
 
 
 def _interpolated(data: Array, zooms: NDArray[np.float64], shape: Triple) -> Array:

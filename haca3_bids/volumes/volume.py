@@ -13,12 +13,12 @@ import numpy as np
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
 from numpy.typing import NDArray
 
+from haca3_bids.arrays import Array
 from haca3_bids.errors import BadInput
 from haca3_bids.partial import partial_file
-from haca3_bids.volumes.header import check_numbers, check_shape, open_image, unreadable
+from haca3_bids.volumes.header import check_numbers, open_image, shape_of, unreadable
 from haca3_bids.volumes.placement import Placement, placement
 
-Array = NDArray[np.float32]
 Affine = NDArray[np.float64]
 
 FINITE_SHARE = 0.01  # of the voxels: a brain in a background of NaN fills more
@@ -47,9 +47,9 @@ class Volume:
         """Other voxels on the same grid."""
         return Volume(np.asarray(data, np.float32), self.affine)
 
-    def has_grid_of(self, other: Volume, tolerance: float = 1e-3) -> bool:
-        """Whether both images share shape and affine (millimetres within ``tolerance``)."""
-        return self.shape == other.shape and bool(np.allclose(self.affine, other.affine, atol=tolerance))
+    def has_grid_of(self, other: Volume) -> bool:
+        """Whether both images have the same shape and affine (to a micrometre)."""
+        return self.shape == other.shape and bool(np.allclose(self.affine, other.affine, atol=1e-3))
 
 
 def load_volume(path: str | os.PathLike[str], *, may_be_constant: bool = False, forced: bool = False) -> Volume:
@@ -62,6 +62,11 @@ def load_volume(path: str | os.PathLike[str], *, may_be_constant: bool = False, 
     return load_placed(path, may_be_constant=may_be_constant, forced=forced)[0]
 
 
+def load_mask(path: str | os.PathLike[str]) -> NDArray[np.bool_]:
+    """Where the image in a file, which may be constant, is above one half; errors as ``load_volume``."""
+    return load_volume(path, may_be_constant=True).data > 0.5
+
+
 def load_placed(
     path: str | os.PathLike[str], *, may_be_constant: bool = False, forced: bool = False
 ) -> tuple[Volume, Placement]:
@@ -69,10 +74,8 @@ def load_placed(
     path = Path(path)
     image = open_image(path)
     check_numbers(image, path.name)
-    data = _voxels(image, path)
-    while data.ndim > 3 and data.shape[-1] == 1:
-        data = data[..., 0]
-    check_shape(data.shape, path.name)
+    shape = shape_of(image, path)
+    data = _voxels(image, path).reshape(shape)
     placed = placement(image, path)
     if placed.doubt is not None and not forced:
         raise placed.doubt
@@ -126,7 +129,7 @@ def save_volume(
 
 
 def reorient(volume: Volume, axes: Sequence[str] = ("L", "P", "S")) -> Volume:
-    """The same image with its array axes pointing to ``axes`` (no interpolation)."""
+    """The same image with its array axes pointing to ``axes``: a view of the voxels."""
     return _reordered(volume, axcodes2ornt(tuple(axes)))
 
 
@@ -138,4 +141,4 @@ def reorient_like(volume: Volume, other: Volume) -> Volume:
 def _reordered(volume: Volume, wanted: NDArray[np.float64]) -> Volume:
     change = ornt_transform(io_orientation(volume.affine), wanted)
     data = nib.orientations.apply_orientation(volume.data, change)
-    return Volume(np.ascontiguousarray(data), volume.affine @ inv_ornt_aff(change, volume.shape))
+    return Volume(data, volume.affine @ inv_ornt_aff(change, volume.shape))

@@ -37,9 +37,9 @@ METHODS = {
 
 
 def methods(settings: HarmonizationSettings) -> str:
-    """The sentences for a methods section."""
-    mixture = settings.variant == "mixture" or (settings.variant is None and settings.weights == BUILTIN)
-    return METHODS["mixture" if mixture else "haca3"]
+    """The sentences for a methods section; without a known variant, those of the built-in weights or HACA3."""
+    variant = settings.variant or ("mixture" if settings.weights == BUILTIN else "haca3")
+    return METHODS.get(variant, METHODS["haca3"])
 
 
 @dataclass(frozen=True)
@@ -71,16 +71,14 @@ def engine_node(interface: Any, name: str, needs: EngineNeeds) -> pe.Node:
     return pe.Node(interface, name=name, n_procs=threads, mem_gb=needs.memory_gb)
 
 
-def init_harmonize_wf(
-    settings: Settings, needs: EngineNeeds, *, reference: Path, name: str = "harmonize_wf"
-) -> pe.Workflow:
+def init_harmonize_wf(settings: Settings, needs: EngineNeeds, *, reference: Path) -> pe.Workflow:
     """Harmonize to all targets on the template grid and, on request, bring the results to the reference's own grid.
 
     Inputs (``inputnode``): those of INPUTS, ``targets`` and ``protocols`` as JSON. Outputs (``outputnode``):
     ``result``, the engine's result as a JSON file, and ``native``, the images on the grid of ``reference`` (undefined
     unless asked for).
     """
-    workflow = pe.Workflow(name=name)
+    workflow = pe.Workflow(name="harmonize_wf")
     inputnode = pe.Node(utility.IdentityInterface(fields=list(INPUTS)), name="inputnode")
     outputnode = pe.Node(utility.IdentityInterface(fields=["result", "native"]), name="outputnode")
     interface = Harmonize(**engine_inputs(settings.harmonization, needs), extras=list(settings.outputs.extras))

@@ -14,7 +14,7 @@ from haca3_bids.bids.names import node_name
 from haca3_bids.bids.record import Context
 from haca3_bids.errors import UsageError
 from haca3_bids.interfaces.derivatives import WriteSession
-from haca3_bids.interfaces.figures import DrawFigures
+from haca3_bids.interfaces.figures import DrawPreprocessing, DrawResults
 from haca3_bids.interfaces.quality import Judge
 from haca3_bids.physics.described import protocol_from_sidecar, table
 from haca3_bids.records.files import to_json
@@ -53,14 +53,12 @@ def workflow_name(session: Session) -> str:
     return f"{node_name(session.name)}_wf"
 
 
-def init_participant_wf(
-    plans: Sequence[SessionPlan], settings: Settings, needs: EngineNeeds, *, name: str = "haca3_wf"
-) -> pe.Workflow:
+def init_participant_wf(plans: Sequence[SessionPlan], settings: Settings, needs: EngineNeeds) -> pe.Workflow:
     """All sessions of a run, side by side: nothing connects them, so the failure of one is no other's.
 
     Except for visits that share a frame: they wait for it.
     """
-    workflow = pe.Workflow(name=name)
+    workflow = pe.Workflow(name="haca3_wf")
     sessions = {plan.session.name: init_session_wf(plan, settings, needs) for plan in plans}
     workflow.add_nodes(list(sessions.values()))
     frames: dict[str, pe.Workflow] = {}
@@ -81,32 +79,29 @@ def init_session_wf(plan: SessionPlan, settings: Settings, needs: EngineNeeds) -
     session = plan.session
     workflow = pe.Workflow(name=workflow_name(session))
     images = {contrast: image.path for contrast, image in session.images.items()}
-    visit = {"visit": session.name} if plan.visits else {}
-    preprocess = init_preprocess_wf(images, settings.preprocessing, given=plan.given, **visit)
+    visit = session.name if plan.visits else ""
+    preprocess = init_preprocess_wf(images, settings.preprocessing, given=plan.given, visit=visit)
     harmonize = init_harmonize_wf(settings, needs, reference=images[session.reference])
     harmonize.inputs.inputnode.targets = to_json(plan.targets)
     harmonize.inputs.inputnode.protocols = to_json(known_protocols(session))
-    draw = pe.Node(
-        DrawFigures(
-            raw={contrast: str(path) for contrast, path in images.items()},
-            reference=session.reference,
-            template=settings.preprocessing.template,
-        ),
-        name="draw",
-        mem_gb=1.5,
-    )
+    raw, template = {contrast: str(path) for contrast, path in images.items()}, settings.preprocessing.template
+    before = DrawPreprocessing(raw=raw, reference=session.reference, template=template)
+    before = pe.Node(before, name="draw_preprocessing", mem_gb=1.5)
+    after = pe.Node(DrawResults(reference=session.reference), name="draw", mem_gb=1.0)
     judge = pe.Node(Judge(thresholds=[list(one) for one in settings.quality.thresholds]), name="judge", mem_gb=1.0)
     write = pe.Node(WriteSession(context=plan.context), name="write", mem_gb=0.3)
     workflow.connect(
         [
             (preprocess, harmonize, [(f"outputnode.{key}", f"inputnode.{key}") for key in FROM_PREPROCESS]),
-            (preprocess, draw, [(f"outputnode.{key}", key) for key in TO_DRAW]),
+            (preprocess, before, [(f"outputnode.{key}", key) for key in TO_DRAW]),
+            (preprocess, after, [(f"outputnode.{key}", key) for key in ("contrasts", "preproc", "brain_mask")]),
             (preprocess, judge, [(f"outputnode.{key}", key) for key in TO_JUDGE]),
             (preprocess, write, [(f"outputnode.{key}", key) for key in TO_WRITE]),
-            (harmonize, draw, [("outputnode.result", "result")]),
+            (harmonize, after, [("outputnode.result", "result")]),
             (harmonize, judge, [("outputnode.result", "result")]),
             (harmonize, write, [("outputnode.result", "result"), ("outputnode.native", "native")]),
-            (draw, write, [("figures", "figures")]),
+            (before, write, [("figures", "figures")]),
+            (after, write, [("figures", "figures_of_results")]),
             (judge, write, [("quality", "quality")]),
         ]
     )

@@ -21,6 +21,11 @@ OUTPUTS = (
     "contrasts", "preproc", "coverage", "white_matter", "head_mask", "brain_mask",
     "to_reference", "to_template", "from_template", "record",
 )  # fmt: skip
+LISTS = {  # lists among them: the step and its output that they are made of
+    "preproc": ("white_matter", "out_file"),
+    "coverage": ("resample", "coverage"),
+    "to_reference": ("coregister", "to_reference"),
+}
 METHODS = (
     "The scans of each session were corrected for intensity non-uniformity with N4 [@n4] as implemented in ANTs "
     "[@ants]; the field was estimated inside the brain on a copy with voxels of 4 mm. The reference (T1w, else T2w, "
@@ -52,7 +57,8 @@ MEMORY_GB = {  # measured on a scan of 40 million voxels, rounded up
     "n4": 1.0,
     "resample": 1.5,
     "super_resolution": 2.0,
-    "masks": 0.8,
+    "regions": 0.8,
+    "head": 0.8,
     "white_matter": 0.6,
     "measure": 1.0,
 }
@@ -68,60 +74,74 @@ def init_preprocess_wf(
     images: Mapping[str, Path],
     settings: PreprocessingSettings,
     *,
-    name: str = "preprocess_wf",
     given: Mapping[str, Path] | None = None,
     visit: str = "",
 ) -> pe.Workflow:
     """N4, rigid registration, one interpolation and white-matter scaling of the scans of one session.
 
-    ``images`` holds a raw scan for each contrast. ``given`` may hold ``to_template`` (ITK file, reference to template)
-    and ``brain_mask``, ``head_mask`` (in the reference's own space), which are then used instead of estimates.
-    ``visit`` is the name of the session where its place is found by ``FindFrame``: then ``inputnode`` has the input
-    ``frame``. Outputs (``outputnode``), lists in the order of ``contrasts``: ``preproc``, ``coverage`` (field of view),
-    ``to_reference``; and for the session ``white_matter``, ``head_mask``, ``brain_mask``, ``to_template``,
-    ``from_template``, ``record``.
+    ``images`` maps contrasts to raw scans. ``given`` may contain ``to_template`` (ITK file, reference to template),
+    ``brain_mask`` and ``head_mask`` (in the reference's own space), which replace estimates. ``visit`` is the name of
+    the session if ``FindFrame`` has determined its position, which is then the input ``frame`` of ``inputnode``.
+
+    Outputs (``outputnode``): OUTPUTS; ``preproc``, ``coverage`` (field of view) and ``to_reference`` are lists in the
+    order of ``contrasts``.
     """
-    given = given or {}
-    contrasts = [contrast for contrast in CONTRASTS if contrast in images]
+    given = {key: Path(path).absolute() for key, path in (given or {}).items()}
     reference = next(contrast for contrast in REFERENCE_ORDER if contrast in images)
-    workflow = pe.Workflow(name=name)
+    workflow = pe.Workflow(name="preprocess_wf")
     output = pe.Node(utility.IdentityInterface(fields=list(OUTPUTS)), name="outputnode")
-    output.inputs.contrasts = contrasts
+    chains = {c: _chain(c, Path(images[c]).absolute(), settings, given) for c in CONTRASTS if c in images}
+    output.inputs.contrasts = list(chains)
+    session = {
+        "register": _register(workflow, settings, given, visit),
+        "regions": step_node(steps.Regions, "regions", settings),
+        "head": step_node(steps.Head, "head", settings),
+    }
+    if "head_mask" in given:
+        session["head"].inputs.known_head = str(given["head_mask"])
+    _connect_session(workflow, session, chains[reference], output)
+    for contrast, chain in chains.items():
+        _connect_chain(workflow, chain, chains[reference], session)
+        chain["white_matter"].inputs.is_reference = contrast == reference
+    for name, (step, field) in LISTS.items():
+        _merge(workflow, name, [chain[step] for chain in chains.values()], field, output)
+    collect = pe.Node(steps.Collect(reference=reference), name="collect", mem_gb=0.1)
+    every = [*session.values(), *(node for chain in chains.values() for node in chain.values())]
+    _merge(workflow, "facts", every, "facts", collect)
+    workflow.connect(collect, "record", output, "record")
+    return workflow
+
+
+def _register(workflow: pe.Workflow, settings: PreprocessingSettings, given: Mapping[str, Path], visit: str) -> pe.Node:
+    """The node that finds the reference's place on the template, by itself or from the frame of all visits."""
     register = step_node(PlaceInFrame if visit else steps.Register, "register", settings)
     if visit:
         register.inputs.visit = visit
         frame = pe.Node(utility.IdentityInterface(fields=["frame"]), name="inputnode")
         workflow.connect(frame, "frame", register, "frame")
     else:
-        for key in ("to_template", "brain_mask", "head_mask"):
-            if key in given:
-                setattr(register.inputs, key, str(Path(given[key]).absolute()))
-    masks = step_node(steps.Masks, "masks", settings)
-    if "head_mask" in given:
-        masks.inputs.known_head = str(Path(given["head_mask"]).absolute())
-    collect = pe.Node(steps.Collect(reference=reference), name="collect", mem_gb=0.1)
-    chains = {contrast: _chain(contrast, images[contrast], settings, given) for contrast in contrasts}
-    first = chains[reference]
+        for key, path in given.items():
+            setattr(register.inputs, key, str(path))
+    return register
+
+
+def _connect_session(
+    workflow: pe.Workflow, session: Mapping[str, pe.Node], first: Mapping[str, pe.Node], output: pe.Node
+) -> None:
+    """Registration, regions and head of the session, from the chain of its reference."""
+    register, regions, head = session["register"], session["regions"], session["head"]
     workflow.connect(
         [
             (first["read"], register, [("out_file", "reference")]),
-            (first["read"], masks, [("out_file", "native")]),
-            (first["resample"], masks, [("out_file", "reference"), ("coverage", "coverage")]),
-            (register, masks, [("to_template", "to_template"), ("affine", "affine")]),
+            (register, regions, [("to_template", "to_template"), ("affine", "affine")]),
+            (first["read"], head, [("out_file", "native")]),
+            (first["resample"], head, [("out_file", "reference"), ("coverage", "coverage")]),
+            (register, head, [("to_template", "to_template"), ("affine", "affine")]),
             (register, output, [("to_template", "to_template"), ("from_template", "from_template")]),
-            (masks, output, [(key, key) for key in ("head_mask", "brain_mask", "white_matter")]),
-            (collect, output, [("record", "record")]),
+            (regions, output, [(key, key) for key in ("brain_mask", "white_matter")]),
+            (head, output, [("head_mask", "head_mask")]),
         ]
     )
-    for contrast, chain in chains.items():
-        _connect_chain(workflow, chain, first, register, masks)
-        chain["white_matter"].inputs.is_reference = contrast == reference
-    _merge(workflow, "preproc", [chain["white_matter"] for chain in chains.values()], "out_file", output)
-    _merge(workflow, "coverage", [chain["resample"] for chain in chains.values()], "coverage", output)
-    _merge(workflow, "to_reference", [chain["coregister"] for chain in chains.values()], "to_reference", output)
-    every = [register, masks, *(node for chain in chains.values() for node in chain.values())]
-    _merge(workflow, "facts", every, "facts", collect)
-    return workflow
 
 
 def _chain(contrast: str, path: Path, settings: PreprocessingSettings, given: Mapping[str, Path]) -> dict[str, pe.Node]:
@@ -139,9 +159,9 @@ def _chain(contrast: str, path: Path, settings: PreprocessingSettings, given: Ma
         chain["super_resolution"] = _super_resolution(contrast, settings)
     first_hand = ("read", "n4", "super_resolution" if "super_resolution" in chain else "resample")
     for step in first_hand:
-        chain[step].inputs.in_file = str(Path(path).absolute())
+        chain[step].inputs.in_file = str(path)
     if "brain_mask" in given:
-        chain["n4"].inputs.brain_mask = str(Path(given["brain_mask"]).absolute())
+        chain["n4"].inputs.brain_mask = str(given["brain_mask"])
     return chain
 
 
@@ -156,14 +176,14 @@ def _super_resolution(contrast: str, settings: PreprocessingSettings) -> pe.Node
 
 
 def _connect_chain(
-    workflow: pe.Workflow, chain: Mapping[str, pe.Node], first: Mapping[str, pe.Node], register: pe.Node, masks: pe.Node
+    workflow: pe.Workflow, chain: Mapping[str, pe.Node], first: Mapping[str, pe.Node], session: Mapping[str, pe.Node]
 ) -> None:
     """Read, co-register, estimate the bias, resample, scale, measure."""
     if chain is not first:
         workflow.connect(chain["read"], "out_file", chain["coregister"], "moving")
     if "super_resolution" in chain:
         workflow.connect(chain["super_resolution"], "out_file", chain["resample"], "in_file")
-    from_masks = [(key, key) for key in ("white_matter", "head_mask", "defaced")]
+    register, regions, head = session["register"], session["regions"], session["head"]
     workflow.connect(
         [
             (first["read"], chain["coregister"], [("out_file", "reference")]),
@@ -173,10 +193,12 @@ def _connect_chain(
             (chain["coregister"], chain["resample"], [("to_reference", "to_reference")]),
             (register, chain["resample"], [("to_template", "to_template")]),
             (chain["resample"], chain["white_matter"], [("out_file", "in_file"), ("coverage", "coverage")]),
-            (masks, chain["white_matter"], from_masks),
-            (register, chain["measure"], [("to_template", "to_template"), ("affine", "affine")]),
+            (regions, chain["white_matter"], [("white_matter", "white_matter")]),
+            (head, chain["white_matter"], [(key, key) for key in ("head_mask", "defaced")]),
+            (register, chain["measure"], [("to_template", "to_template")]),
             (chain["resample"], chain["measure"], [("coverage", "coverage")]),
-            (masks, chain["measure"], [(key, key) for key in ("white_matter", "head_mask", "brain_mask")]),
+            (regions, chain["measure"], [(key, key) for key in ("white_matter", "brain_mask", "regions")]),
+            (head, chain["measure"], [("head_mask", "head_mask")]),
             (chain["white_matter"], chain["measure"], [("out_file", "in_file")]),
             (chain["read"], chain["measure"], [("out_file", "native"), ("blank", "blank")]),
             (chain["coregister"], chain["measure"], [("to_reference", "to_reference")]),

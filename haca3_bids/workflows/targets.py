@@ -27,14 +27,12 @@ class TargetImages:
         return f"image {', '.join(path.name for path in self.images.values())}"
 
 
-def init_targets_wf(
-    targets: Sequence[TargetImages], settings: Settings, needs: EngineNeeds, *, name: str = "targets_wf"
-) -> pe.Workflow:
+def init_targets_wf(targets: Sequence[TargetImages], settings: Settings, needs: EngineNeeds) -> pe.Workflow:
     """One workflow ``target_<name>_wf`` for each target; its node ``encode`` leaves ``targets.json``.
 
     Where targets are to be shown, its node ``draw`` leaves slices of each image.
     """
-    workflow = pe.Workflow(name=name)
+    workflow = pe.Workflow(name="targets_wf")
     for target in targets:
         inner = pe.Workflow(name=target_workflow_name(target.name))
         preprocess = init_preprocess_wf(target.images, settings.preprocessing)

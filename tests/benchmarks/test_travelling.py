@@ -2,7 +2,17 @@
 
 import numpy as np
 import pytest
-from travelling import BOUND, HARMONIZED, SCANNED, against, differences, means, results, share, true_tissues
+from travelling import (
+    BOUND,
+    HARMONIZED,
+    SCANNED,
+    against,
+    differences,
+    means,
+    results,
+    share,
+    true_tissues,
+)
 
 from haca3_bids.evaluation.segmentation import CSF, GREY, WHITE
 from haca3_bids.physics.anatomy import FULL, Anatomy

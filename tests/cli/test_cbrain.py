@@ -50,7 +50,7 @@ def run(task: Path, invocation: dict[str, object]) -> subprocess.CompletedProces
     """What the portal does: the command of ``bosh exec simulate`` in a wrapper, run by bash."""
     (task / "invocation.json").write_text(json.dumps(PLAN | invocation))
     bosh = [sys.executable, str(Path(sys.executable).with_name("bosh")), "exec", "simulate"]
-    words = [*bosh, "-i", "invocation.json", str(PACKAGE / "boutiques.json")]
+    words = [*bosh, "-i", "invocation.json", str(PACKAGE.parent / "boutiques.json")]
     said = subprocess.run(words, cwd=task, capture_output=True, text=True, check=True).stdout
     (command,) = [line for line in said.splitlines() if "haca3-bids " in line and line.startswith("mkdir -p ")]
     (task / "wrapper.sh").write_text(f"#!/bin/bash\n{command}\n")

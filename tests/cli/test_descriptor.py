@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-import haca3_bids
 from haca3_bids import errors
 from haca3_bids.cli.app import build_parser
 from haca3_bids.cli.descriptor import describe
@@ -17,7 +16,7 @@ from haca3_bids.cli.options import every_option
 from haca3_bids.option import Option
 from haca3_bids.parse import threshold
 
-PACKAGED = Path(haca3_bids.__file__).parent / "boutiques.json"
+PACKAGED = Path(__file__).resolve().parents[2] / "boutiques.json"
 TYPED = {  # words for options whose values have a form of their own
     "derivatives": ["smriprep=/data/smriprep"],
     "mem": "12GB",

@@ -19,7 +19,7 @@ from haca3_bids.bids.validate import run_validator
 
 pytestmark = [pytest.mark.container, pytest.mark.slow]
 
-DESCRIPTOR = Path(__file__).resolve().parents[2] / "haca3_bids/boutiques.json"
+DESCRIPTOR = Path(__file__).resolve().parents[2] / "boutiques.json"
 SESSION = "sub-01/ses-siteA"
 STEM = "sub-01_ses-siteA_space-MNI152NLin2009aSym_res-1"
 # What makes it cheap: a coarse registration, and the median of the orientations in place of the fusion network.

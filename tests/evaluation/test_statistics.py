@@ -1,4 +1,4 @@
-"""Overlap, reliability, travellers, change and separation, against closed forms, brute force and published examples."""
+"""Overlap, reliability, travellers and change, against closed forms, brute force and published examples."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,6 @@ from scipy import stats
 from haca3_bids.evaluation.longitudinal import change
 from haca3_bids.evaluation.overlap import dice, dice_by_label
 from haca3_bids.evaluation.reliability import reliability
-from haca3_bids.evaluation.separation import falls
 from haca3_bids.evaluation.similarity import Similarity
 from haca3_bids.evaluation.travelling import Result, by_person, gain, paired, paired_p
 
@@ -110,9 +109,3 @@ def test_scatter_about_the_line_is_found():
     found = change(years, values)
     assert found.per_year == pytest.approx(-0.5, abs=0.03)
     assert found.residual == pytest.approx(0.7, abs=0.1)
-
-
-def test_a_curve_falls_when_it_never_rises_and_ends_lower():
-    assert falls([0.9, 0.5, 0.5, 0.1])
-    assert not falls([0.5, 0.5])
-    assert not falls([0.9, 0.2, 0.3])

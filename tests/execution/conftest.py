@@ -19,7 +19,7 @@ def fakes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Preprocessing, networks and figures that take no time; everything else is the App itself."""
     for name, stand_in in STAND_INS.items():
         monkeypatch.setattr(name, stand_in)
-    monkeypatch.setenv("PYTHONPATH", f"{HERE}:{HERE.parents[1]}")
+    monkeypatch.setenv("PYTHONPATH", f"{HERE.parents[1]}")
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     monkeypatch.setenv("FAKE_NOTES", str(tmp_path / "notes"))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))

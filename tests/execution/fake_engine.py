@@ -1,4 +1,7 @@
-"""A stand-in for ``python -m haca3_bids.harmonization``: same job, same result, no networks."""
+"""A stand-in for ``python -m haca3_bids.harmonization``: same job, same result, no networks.
+
+It runs in a process of its own, as the engine does, but a forked one, which has nothing to import.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,10 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +20,24 @@ import numpy as np
 
 from haca3_bids.volumes.volume import Volume, load_volume, save_volume
 
+HUNGER = 1600 * 2**20  # bytes: more than the limit of the test that asks for it
 THETA = {"T1w": [1.0, 2.0], "T2w": [-1.0, 0.5], "PDw": [0.0, 0.0], "FLAIR": [0.3, -0.4]}
+
+
+def run(words: list[str], **how: Any) -> subprocess.CompletedProcess[str]:
+    """What ``subprocess.run`` does for the engine, whose last word is the file of its job."""
+    if os.environ.get("FAKE_ENGINE") == "sleeps":  # to be found among all processes
+        return subprocess.run([sys.executable, __file__, words[-1]], **how)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.12, where there are threads
+        child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            code = main(words[-1])
+        finally:
+            os._exit(code)
+    return subprocess.CompletedProcess(words, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), "", "")
 
 
 def main(path: str) -> int:
@@ -24,8 +46,13 @@ def main(path: str) -> int:
     out = Path(job["out_dir"])
     if behaviour == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
+    if behaviour == "hungry for two" and len(job.get("sources", ())) == 2:
+        held = bytearray(HUNGER)
+        time.sleep(60)
+        raise AssertionError(f"{len(held)} bytes were given")
     if behaviour == "sleeps":
         time.sleep(120)
+    time.sleep(float(os.environ.get("FAKE_SECONDS", 0)))
     if behaviour == "refuses":
         error = {"kind": "BadInput", "sentence": "No source shows anything of a head.", "hint": "Look at the images."}
         (out / "result.json").write_text(json.dumps({"error": error}))

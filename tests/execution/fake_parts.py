@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from fake_engine import note
+from fake_engine import note, run
 from nipype.interfaces import utility
 from nipype.interfaces.base import BaseInterface, BaseInterfaceInputSpec, TraitedSpec, isdefined, traits
 from nipype.pipeline import engine as pe
 
 from haca3_bids.records.engine import Weights
 from haca3_bids.records.target import Target
+from haca3_bids.reports.pixels import SLICES
 from haca3_bids.settings import CONTRASTS, REFERENCE_ORDER, HarmonizationSettings, PreprocessingSettings
 from haca3_bids.volumes.volume import Volume, load_volume, save_volume
 from haca3_bids.workflows.longitudinal import frame_workflow_name
@@ -91,6 +95,7 @@ class FakePreprocess(BaseInterface):
 
     def _run_interface(self, runtime: Any) -> Any:
         here = Path(runtime.cwd)
+        time.sleep(float(os.environ.get("FAKE_SECONDS", 0)))
         record: dict[str, Any] = {"contrasts": {}, "template": "MNI152NLin2009cSym"}
         record["reference"] = next(one for one in REFERENCE_ORDER if one in self.inputs.images)
         record["defaced"] = "FAKE_DEFACED" in os.environ
@@ -180,7 +185,8 @@ STAND_INS = {  # what takes time, by its name in the App
     "haca3_bids.execution.run.find_weights": fake_weights,
     "haca3_bids.execution.run.check_template": lambda name: None,
     "haca3_bids.execution.graph.POLL_SECONDS": 0.02,
-    "haca3_bids.interfaces.harmonize.ENGINE": "fake_engine",
-    "haca3_bids.interfaces.figures.template_head": lambda _, grid: grid,
+    "haca3_bids.interfaces.harmonize.subprocess": SimpleNamespace(run=run, DEVNULL=subprocess.DEVNULL),
+    "haca3_bids.interfaces.figures.slice_rows": lambda *_: np.zeros((4 * SLICES, 8, 3), np.uint8),
+    "haca3_bids.interfaces.figures.load_template": lambda _: SimpleNamespace(head=head()),
     **{f"haca3_bids.interfaces.figures.draw_{name}": _draw for name in ("flicker", "histogram", "registration")},
 }

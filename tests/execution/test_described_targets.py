@@ -48,10 +48,10 @@ def test_a_sidecar_is_a_target(tmp_path):
 @pytest.mark.parametrize(
     ("typed", "sentence"),
     [
-        ("T1w:10,20", "belong to HACA3 weights"),
+        ("T1w:10,20", "possible with HACA3 weights only"),
         ("T1w:gray=0.7", "'gray' is not a tissue"),
         ("T1w:white=0.7", "'white' is not a tissue"),
-        ("T1w:grey=dark", "'grey=dark' holds no number"),
+        ("T1w:grey=dark", "'grey=dark' contains no number"),
         ("T1w:grey=-1", "not between 0 and 20"),
         ("PDw:grey=1", "no reference for PDw"),
     ],
@@ -63,7 +63,7 @@ def test_what_a_table_cannot_be_is_named(typed, sentence):
 
 @pytest.mark.parametrize("typed", ["T1w:grey=0.75", "T1w=MPRAGE"])
 def test_haca3_weights_know_no_tissues(typed):
-    with pytest.raises(UsageError, match="no table of tissues"):
+    with pytest.raises(UsageError, match="not a table of them"):
         parsed(typed, weights=HACA3)
 
 

@@ -102,6 +102,6 @@ def test_a_session_for_which_the_weights_bring_no_target_stops_no_other(
     bids = make_dataset(tmp_path / "mixed", {"sub-01": ("PDw",), "sub-02": ("T1w",)})
     assert app("--dry-run", bids=bids) == 1
     assert app(bids=bids) == 1
-    assert "bring no reference for PDw" in capsys.readouterr().out
+    assert "have no reference for PDw" in capsys.readouterr().out
     assert record("sub-01")["status"] == "failed"
     assert record("sub-02")["status"] == "done"

@@ -62,6 +62,6 @@ def engines() -> list[int]:
     found = []
     for child in children:
         with suppress(psutil.Error):
-            if "fake_engine" in child.cmdline():
+            if any("fake_engine" in word for word in child.cmdline()):
                 found.append(child.pid)
     return found

@@ -60,5 +60,5 @@ def test_a_frame_that_cannot_be_found_is_told_for_every_session_of_its_subject(
     assert app("--longitudinal", bids=visits) == 1
     for name in ("sub-01_ses-1", "sub-01_ses-2"):
         assert record(name)["error"]["sentence"] == "These heads have no middle."
-        assert record(name)["error"]["step"] == "finding the frame in the middle of all sessions"
+        assert record(name)["error"]["step"] == "computing the common frame of all sessions"
     assert record("sub-02_ses-1")["status"] == "done"

@@ -232,7 +232,7 @@ def test_after_the_first_crash_no_further_round_begins(
     assert app("--nprocs", "1", "--stop-on-first-crash") == 1
     said = capsys.readouterr().out
     assert "cause: No source shows anything of a head." in said
-    assert "cause: The run stopped before this session was through." in said
+    assert "cause: The run stopped before this session was finished." in said
 
 
 def test_a_record_is_there_while_its_session_is_replaced(

@@ -55,7 +55,7 @@ def test_a_target_that_cannot_be_had_is_refused(dataset: Path, typed: str, kind:
 
 def test_an_image_whose_name_does_not_say_its_contrast_is_refused(tmp_path: Path, dataset: Path) -> None:
     save_volume(head(), tmp_path / "scan.nii.gz")
-    with pytest.raises(UsageError, match="does not say its contrast"):
+    with pytest.raises(UsageError, match="does not contain its contrast"):
         parsed(dataset, str(tmp_path / "scan.nii.gz"))
 
 

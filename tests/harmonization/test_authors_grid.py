@@ -27,8 +27,12 @@ def filled(shape, affine):
     return Volume((places[0] + 100 + 200 * (places[1] + 140) + 48000 * (places[2] + 80)).astype(np.float32), affine)
 
 
-def test_the_authors_own_grid_is_taken_as_it_is_stored():
-    own = filled(*AUTHORS)
+@pytest.fixture(scope="module")
+def own():
+    return filled(*AUTHORS)
+
+
+def test_the_authors_own_grid_is_taken_as_it_is_stored(own):
     elsewhere = Volume(own.data, own.affine.copy())
     elsewhere.affine[0, 3] += 40
     for image in (own, elsewhere):
@@ -39,7 +43,7 @@ def test_the_authors_own_grid_is_taken_as_it_is_stored():
 
 @pytest.mark.parametrize("name", GRIDS)
 @pytest.mark.parametrize("axes", ["RAS", "LPS", "ASL"])
-def test_every_voxel_meets_its_place_in_mni_space_and_comes_back(name, axes):
+def test_every_voxel_meets_its_place_in_mni_space_and_comes_back(own, name, axes):
     shape, first = GRIDS[name]
     affine = np.eye(4)
     affine[:3, 3] = first
@@ -48,7 +52,7 @@ def test_every_voxel_meets_its_place_in_mni_space_and_comes_back(name, axes):
     placed = canvas.place(image)
     seen = placed > 0
     wanted = np.zeros_like(placed)
-    wanted[authors_window()] = filled(*AUTHORS).data
+    wanted[authors_window()] = own.data
     assert np.array_equal(placed[seen], wanted[seen])
     back = canvas.restore(placed)
     assert back.has_grid_of(image)

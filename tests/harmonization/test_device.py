@@ -3,8 +3,17 @@ import pytest
 import torch
 
 from haca3_bids.errors import Unavailable, UsageError
-from haca3_bids.harmonization.device import CPU_BATCH, Batches, choose_device, half_precision, inference, made_lean
+from haca3_bids.harmonization.device import (
+    CPU_BATCH,
+    Batches,
+    choose_device,
+    choose_precision,
+    half_precision,
+    inference,
+    made_lean,
+)
 from haca3_bids.networks.haca3 import Haca3
+from haca3_bids.settings import HarmonizationSettings
 
 GPU = torch.device("cuda")
 
@@ -17,7 +26,7 @@ def test_an_absent_gpu_that_was_asked_for_fails_at_once_with_the_hint():
 
 
 def test_an_unknown_device_is_a_usage_error():
-    with pytest.raises(UsageError, match="tpu is no device"):
+    with pytest.raises(UsageError, match="There is no device 'tpu'"):
         choose_device("tpu")
 
 
@@ -72,7 +81,7 @@ def test_networks_made_lean_give_the_same_numbers():
 
 def test_threads_are_set_for_the_inference_only():
     before = torch.get_num_threads()
-    with inference("fp32", 1):
+    with inference(1):
         assert torch.get_num_threads() == 1
         assert torch.is_inference_mode_enabled()
     assert torch.get_num_threads() == before
@@ -84,5 +93,17 @@ def test_bfloat16_is_used_only_when_asked_for():
         assert (x @ x).dtype == torch.bfloat16
     with half_precision(torch.device("cpu"), "fp32"):
         assert (x @ x).dtype == torch.float32
-    with pytest.raises(UsageError, match="fp8"), inference("fp8", 0):
-        pass
+
+
+def test_auto_takes_bfloat16_where_the_processor_has_it(monkeypatch):
+    cpu = torch.device("cpu")
+    for fast, expected in ((True, "bf16"), (False, "fp32")):
+        for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):
+            monkeypatch.setattr(torch.cpu, name, lambda fast=fast: fast, raising=False)
+        assert choose_precision("auto", cpu) == expected
+        assert choose_precision("fp32", cpu) == "fp32"
+
+
+def test_unknown_precisions_are_refused():
+    with pytest.raises(UsageError, match="fp8"):
+        HarmonizationSettings(precision="fp8")

@@ -100,8 +100,6 @@ def test_an_expected_error_is_told_in_the_result(files, narrow, settings, tmp_pa
     twice = job_file(tmp_path, settings, sources=files, targets=[asdict(TARGET), asdict(TARGET)])
     assert run_job(twice) == 64
     assert result_of(tmp_path)["error"]["kind"] == "UsageError"
-    unknown = job_file(tmp_path, settings, sources=files, targets=[asdict(TARGET)], extras=["map"])
-    assert run_job(unknown) == 64
     missing = job_file(tmp_path, settings, sources={"T1w": str(tmp_path / "none.nii")}, targets=[asdict(TARGET)])
     assert run_job(missing) == 65
     assert result_of(tmp_path)["error"]["sentence"].startswith("none.nii does not exist")

@@ -62,4 +62,4 @@ def test_registration_is_given_the_head_and_the_page_says_so(tmp_path: Path) -> 
     copy = load_volume(done.outputs.out_file)
     assert copy.shape[2] * copy.zooms_mm[2] == pytest.approx(HEAD_MM + 20, abs=10)
     assert load_volume(done.outputs.blank, may_be_constant=True).has_grid_of(copy)
-    assert "of a body" in from_json(done.outputs.facts, Preprocessing).contrasts["T1w"].remarks[0]
+    assert "of the body" in from_json(done.outputs.facts, Preprocessing).contrasts["T1w"].remarks[0]

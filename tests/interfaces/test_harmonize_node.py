@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from nipype.pipeline import engine as pe
 
 from haca3_bids.checkpoints.formats import save_checkpoint
@@ -33,6 +34,7 @@ def inputs(tmp_path: Path) -> dict[str, object]:
         texture = (800 + 200 * rng.random(SHAPE)).astype(np.float32)
         save_volume(Volume(ball * texture, affine), paths[-1], in_template=True)
     save_volume(Volume(np.ones(SHAPE, np.float32), affine), tmp_path / "coverage.nii.gz")
+    torch.manual_seed(0)
     weights = tmp_path / "small.safetensors"
     save_checkpoint(weights, Haca3(Haca3Config(beta_base=2, decoder_base=2)), references={}, card={})
     settings = HarmonizationSettings(weights=str(weights), fusion_weights="median", device="cpu", background="none")
@@ -47,14 +49,24 @@ def inputs(tmp_path: Path) -> dict[str, object]:
     }
 
 
+@pytest.fixture
+def masks(tmp_path: Path, inputs: dict[str, object]) -> dict[str, str]:
+    """The ball is all white matter, and nothing is known of it."""
+    image = load_volume(tmp_path / "T1w.nii.gz")
+    save_volume(image.with_data(image.data > 0), tmp_path / "ball.nii.gz")
+    (tmp_path / "record.json").write_text("{}")
+    ball = dict.fromkeys(("white_matter", "head_mask", "brain_mask"), str(tmp_path / "ball.nii.gz"))
+    return ball | {"record": str(tmp_path / "record.json")}
+
+
 @pytest.mark.slow
 def test_the_networks_run_in_their_own_process_on_the_grid_of_the_sources(
-    inputs: dict[str, object], tmp_path: Path
+    inputs: dict[str, object], masks: dict[str, str], tmp_path: Path
 ) -> None:
     encode = pe.Node(Encode(**inputs, name="site2"), name="encode", base_dir=str(tmp_path))
     targets = json.loads(Path(encode.run().outputs.targets).read_text())
     assert [(one["name"], one["contrast"]) for one in targets] == [("site2", "T1w"), ("site2", "T2w")]
-    interface = Harmonize(**inputs, targets=json.dumps(targets), extras=["attention", "beta"])
+    interface = Harmonize(**inputs, **masks, targets=json.dumps(targets), extras=["attention", "beta"])
     done = pe.Node(interface, name="harmonize", base_dir=str(tmp_path)).run().outputs
     result = json.loads(Path(done.result).read_text())
     assert [load_volume(path, may_be_constant=True).shape for path in done.images] == [SHAPE, SHAPE]

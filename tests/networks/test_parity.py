@@ -118,7 +118,7 @@ def test_attention_maps_of_haca3plus_match_the_authors(model, encoded, keys, que
 
 
 def test_forward_encodes_attends_fuses_and_decodes(model, slices, golden):
-    sources = slices[:, :, 0].transpose(0, 1)  # (slices, sources, h, w)
+    sources = slices[:, :1, 0].transpose(0, 1)  # (slices, sources, h, w), of one slice
     target = sources[:, 1]
     keys = model.codes(sources.flatten(0, 1)[:, None]).unflatten(0, sources.shape[:2])
     query = model.codes(target[:, None])

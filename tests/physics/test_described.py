@@ -49,7 +49,7 @@ def test_a_sidecar_becomes_the_same_protocol_as_words():
     [
         ("T1w", "FISP", "", "FISP is not a known sequence"),
         ("T1w", "MPRAGE", "tr=2300,flop=9", "'flop=9' does not describe"),
-        ("T1w", "MPRAGE", "tr=fast", "'tr=fast' holds no number"),
+        ("T1w", "MPRAGE", "tr=fast", "'tr=fast' contains no number"),
         ("T1w", "MPRAGE", "field=7", "no tissue values for 7 T"),
         ("T1w", "MPRAGE", "tr=7", "no time for all its parts"),
         ("T2w", "SE", "tr=50", "no time for all its parts"),
@@ -61,5 +61,5 @@ def test_an_impossible_description_is_named(contrast, sequence, text, sentence):
 
 
 def test_a_sidecar_that_says_too_little_is_named():
-    with pytest.raises(UsageError, match="FLAIR does not say MagneticFieldStrength, EchoTime, InversionTime"):
+    with pytest.raises(UsageError, match="FLAIR does not contain MagneticFieldStrength, EchoTime, InversionTime"):
         protocol_from_sidecar("FLAIR", {"RepetitionTime": 9.0, "EchoTime": "long"})

@@ -33,7 +33,7 @@ def done(phantom, tmp_path_factory):
     frame = init_frame_wf("01", files, SETTINGS)
     whole = pe.Workflow(name="whole", base_dir=str(folder))
     for number, (visit, file) in enumerate(files.items(), 1):
-        inner = init_preprocess_wf({"T1w": file}, SETTINGS, name=f"visit{number}", visit=visit)
+        inner = init_preprocess_wf({"T1w": file}, SETTINGS, visit=visit).clone(f"visit{number}")
         whole.connect(frame, "outputnode.frame", inner, "inputnode.frame")
     whole.config["execution"] = {"crashdump_dir": str(folder), "poll_sleep_duration": "0.1"}
     with pytest.MonkeyPatch.context() as patch:

@@ -44,7 +44,7 @@ def test_without_its_skull_a_template_keeps_the_brain_and_a_rim_about_it(rim_mm)
     brain = np.zeros((40, 40, 40), np.float32)
     brain[15:25, 15:25, 15:25] = 1
     head = Volume(np.ones_like(brain), np.eye(4))
-    bare = Template("", "", "1", head, head.with_data(brain), head.with_data(brain), has_skull=True)
+    bare = Template("", "", head, head.with_data(brain), head.with_data(brain), has_skull=True)
     bare = bare.without_skull(rim_mm)
     assert not bare.has_skull
     line = bare.head.data[:, 20, 20]

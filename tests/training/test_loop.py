@@ -6,8 +6,10 @@ import socket
 import pytest
 import torch
 
+from haca3_bids.errors import BadInput
 from haca3_bids.training.loop import Plan, fit
 from haca3_bids.training.machine import ALONE, Machine, machine
+from haca3_bids.training.run import load_haca3
 
 CPU = torch.device("cpu")
 
@@ -195,3 +197,26 @@ def test_what_a_run_had_not_saved_when_it_broke_off_is_told_once(tmp_path):
     trained(tmp_path, 20)
     steps = [json.loads(line)["step"] for line in (tmp_path / "losses.jsonl").read_text().splitlines()]
     assert steps == list(range(1, 21))
+
+
+@pytest.mark.parametrize(
+    ("config", "state"),
+    [
+        ({"anatomy": "soft", "beta_dim": 5}, {"networks": {}}),  # of an earlier version
+        ({"variant": "haca4"}, {"networks": {}}),
+        ({}, {"networks": {"decoder.weight": torch.zeros(1)}}),
+        ({}, {"epoch": 1}),
+    ],
+)
+def test_a_run_of_other_networks_is_a_sentence(tmp_path, config, state):
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    torch.save(state, tmp_path / "last.pt")
+    with pytest.raises(BadInput, match=r"this version of haca3_bids") as error:
+        load_haca3(tmp_path)
+    assert error.value.exit_code == 65
+
+
+def test_a_checkpoint_of_other_networks_is_not_resumed(tmp_path):
+    torch.save({"networks": {"other": torch.zeros(1)}}, tmp_path / "last.pt")
+    with pytest.raises(BadInput, match=r"another folder \(--out\)"):
+        trained(tmp_path, 5)

@@ -41,6 +41,7 @@ class Experiment(Protocol):
         """Its findings; BadInput where the input does not allow them."""
 
 
+HELP = "Measure the effect of harmonization, in images, tables and whole outputs of haca3-bids."
 EXPERIMENTS: Mapping[str, Experiment] = {
     "similarity": similarity,
     "overlap": overlap,

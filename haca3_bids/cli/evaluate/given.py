@@ -124,9 +124,10 @@ def _pose(folder: Path, image: TemplateImage) -> Path | None:
 
 @cache
 def _template_brain(space: str) -> Volume:
-    from haca3_bids.preprocessing.template import SPACES, load_template
+    from haca3_bids.preprocessing.template import load_template
+    from haca3_bids.settings import TEMPLATE_SPACES
 
-    names = {label: name for name, label in SPACES.items()}
+    names = {label: name for name, label in TEMPLATE_SPACES.items()}
     if space not in names:
         raise BadInput(f"There is no brain mask for space-{space}.", "Give masks with --brain.")
     return load_template(names[space]).brain

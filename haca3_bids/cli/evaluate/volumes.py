@@ -144,9 +144,10 @@ def _regions(image: TemplateImage) -> tuple[NDArray[np.bool_], NDArray[np.bool_]
 
 
 def _template(space: str) -> Template:
-    from haca3_bids.preprocessing.template import SPACES, load_template
+    from haca3_bids.preprocessing.template import load_template
+    from haca3_bids.settings import TEMPLATE_SPACES
 
-    names = {label: name for name, label in SPACES.items()}
+    names = {label: name for name, label in TEMPLATE_SPACES.items()}
     if space not in names:
         raise BadInput(f"There is no template for space-{space}.", "Give images in the space of haca3-bids.")
     return load_template(names[space])
