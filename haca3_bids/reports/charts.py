@@ -17,14 +17,14 @@ from haca3_bids.volumes.volume import Volume
 PAPER = "#ffffff"
 COLOURS = ("#0b7285", "#d9480f", "#7048a8", "#5c940d", "#1971c2", "#a61e4d", "#495057", "#e67700", "#2b8a3e")
 SLICE_INCH, NAME_INCH = 2.0, 0.3
+LEAST_COLUMNS = 3  # of slices: pages show figures over their whole width
 PANEL_INCH = (3.6, 2.9)
 
 Points = Mapping[str, Sequence[float | None]]  # name -> one value for each person; None where there is none
 
 
 def panels(titles: Sequence[str], label: str, columns: int = 2) -> tuple[Figure, list[Axes]]:
-    """A figure with one empty panel for each title, ``label`` at the vertical axes."""
-    columns = min(columns, len(titles))
+    """A figure as wide as ``columns`` panels, with an empty one for each title, ``label`` at the vertical axes."""
     rows = -(-len(titles) // columns)
     figure = Figure((PANEL_INCH[0] * columns, PANEL_INCH[1] * rows), facecolor=PAPER, layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
@@ -76,7 +76,7 @@ def slices(
         axial_mm = float((first.affine @ [*(np.array(first.shape) - 1) / 2, 1])[2])
     ends = {name: white_end(image) for name, image in images.items()} | dict(white or {})
     pictures = {name: cut(image, "axial", axial_mm) for name, image in images.items()}
-    columns = min(columns, len(pictures))
+    columns = min(columns, max(len(pictures), LEAST_COLUMNS))
     rows = -(-len(pictures) // columns)
     wide, high = max(p.width_mm for p in pictures.values()), max(p.height_mm for p in pictures.values())
     tile = SLICE_INCH * high / wide + NAME_INCH

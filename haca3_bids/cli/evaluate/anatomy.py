@@ -27,10 +27,10 @@ HELP = (
     "volumes and Dice coefficients of tissues, before and after harmonization, against the truth and between sessions"
 )
 MEASURES = {
-    "dice": "Dice coefficient with the true tissue",
-    "size_of_error_percent": "Size of the difference to the true volume (%)",
-    "retest_dice": "Dice coefficient between sessions",
-    "retest_difference_percent": "Difference of volumes between sessions (%)",
+    "dice": "Dice with the truth",
+    "size_of_error_percent": "Volume error, size (%)",
+    "retest_dice": "Dice between sessions",
+    "retest_difference_percent": "Volume difference (%)",
 }
 BY = ("contrast", "tissue")
 _KEYS = (
@@ -88,7 +88,7 @@ class _Seen:
 
     rows: list[dict[str, Value]] = field(default_factory=list)
     retests: list[dict[str, Value]] = field(default_factory=list)
-    pictures: dict[str, Drawing] = field(default_factory=dict)  # contrast -> tissues of the first session
+    pictures: dict[str, Drawing] = field(default_factory=dict)  # contrast -> tissues of the first harmonized session
 
 
 def run(args: argparse.Namespace) -> Findings:
@@ -136,7 +136,7 @@ def _notes(args: argparse.Namespace, seen: _Seen) -> list[str]:
     if seen.retests:
         notes.append(
             "Dice coefficients between sessions contain the error of registration: use haca3-bids --longitudinal. "
-            "Volumes do not depend on it."
+            "Volumes depend on it only through the brain mask."
         )
     return notes
 
@@ -189,7 +189,7 @@ def _session(
             seen.rows.append({**about, **key, "volume_ml": float(mask.sum()) * voxel_ml, **compared[name]})
         shown[method] = _numbered(tissues, grid, box)
         yield method, {name: _whole(mask, grid.shape, box) for name, mask in tissues.items()}
-    if args.out and selection.contrast not in seen.pictures:
+    if args.out and selection.contrast not in seen.pictures and set(shown) & set(selection.harmonized):
         seen.pictures[selection.contrast] = _picture(scan, shown)
 
 
