@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 QUICK := not slow and not gpu and not network and not container and not slurm
 
-.PHONY: demo test bench docs lint clean install-engine test-slow test-gpu test-network test-container test-slurm
+.PHONY: demo test bench docs lint clean install-engine test-slow test-gpu test-network test-container test-slurm test-stress fuzz
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -38,6 +38,14 @@ install-engine:
 
 test-slow test-gpu test-network test-container test-slurm: test-%: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m $*
+
+# Faults at many more moments than in test-slow; as root also full disks and limits of memory.
+test-stress: $(VENV)/.installed-test
+	STRESS=full $(BIN)/python -m pytest tests/stress
+
+fuzz: $(VENV)/.installed-test
+	$(BIN)/python -W ignore tests/stress/fuzz.py images --seconds 300
+	$(BIN)/python -W ignore tests/stress/fuzz.py weights --seconds 300
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python -m pytest benchmarks --override-ini python_files='bench_*.py' -s

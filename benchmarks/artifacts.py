@@ -17,18 +17,14 @@ from sklearn.metrics import roc_auc_score
 from stage import Someone, Stage, head_of, keep, kept, parser, stage
 
 from haca3_bids.evaluation.similarity import scaled_psnr_db
+from haca3_bids.physics.degradation import EVENTS, LADDERS, steps
 from haca3_bids.physics.scanner import Imperfections, draw_acquisition
 from haca3_bids.settings import CONTRASTS
 
 Rows = list[dict[str, Any]]
 
-EVENTS = 4  # moments at which a head moves
 CLEAN = Imperfections(seed=1, bias=0.03, noise=0.01)
-LEVELS = {  # from clean, which all have in common, to useless
-    "noise": [replace(CLEAN, noise=share) for share in (0.01, 0.05, 0.10, 0.16, 0.25)],
-    "motion": [replace(CLEAN, motion_voxels=v, motion_events=EVENTS if v else 0) for v in (0.0, 2.5, 5.0, 7.5, 10.0)],
-    "ghosts": [replace(CLEAN, ghost=share) for share in (0.0, 0.25, 0.5, 0.75, 1.0)],
-}
+LEVELS = {artifact: steps(artifact, CLEAN) for artifact in LADDERS}  # from clean, which all have in common, to useless
 BAD: dict[str, dict[str, Any]] = {
     "noise": {"noise": 0.16},
     "motion": {"motion_voxels": 6.0, "motion_events": EVENTS},

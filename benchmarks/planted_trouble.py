@@ -23,11 +23,11 @@ from haca3_bids.physics.cohort import draw_sites, scans, sessions
 from haca3_bids.physics.people import another_person, draw_life, draw_person
 from haca3_bids.physics.scanner import moved, rician
 from haca3_bids.preprocessing import session as steps
-from haca3_bids.preprocessing.prior import tissue_regions
+from haca3_bids.preprocessing.prior import brain_on_template_grid, tissue_regions, white_matter_core
 from haca3_bids.preprocessing.registration import centre_of
 from haca3_bids.preprocessing.template import Template, load_template
 from haca3_bids.preprocessing.transforms import Matrix, similarity_matrix
-from haca3_bids.quality.scan import AsScanned, Regions, measure_scan
+from haca3_bids.quality.scan import AsScanned, Regions, air_above, measure_scan
 from haca3_bids.quality.verdict import judge
 from haca3_bids.records.files import to_json
 from haca3_bids.records.preprocessing import Preprocessing, ScanFacts, gathered
@@ -147,9 +147,10 @@ def prepare(
         pulls[contrast] = pull @ alignment.rigid
         placed[contrast] = steps.on_template_grid(image, field, template.head, pulls[contrast], settings)
         pieces.append(Preprocessing(contrasts={contrast: own}))
-    masks = steps.masks(placed[first][0], placed[first][1].data > 0.5, template, alignment)
-    tissues = tissue_regions(template, alignment)
-    regions = Regions(masks.head_mask, masks.brain_mask, masks.white_matter, tissues["grey"], tissues["fluid"])
+    head, _ = steps.head(placed[first][0], placed[first][1].data > 0.5, alignment)
+    brain = brain_on_template_grid(template, alignment)
+    others = tissue_regions(template, alignment) | {"air": air_above(brain)}
+    regions = Regions(head, brain, white_matter_core(template, alignment), **others)
     done = {}
     for contrast, (image, covered) in placed.items():
         seen = covered.data > 0.5

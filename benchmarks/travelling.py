@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from segmentation import CSF, GREY, WHITE, segmented
-from skimage.exposure import match_histograms
 from stage import Someone, Stage, head_of, keep, kept, parser, stage
 
+from haca3_bids.evaluation.histogram import matched
 from haca3_bids.evaluation.overlap import dice
+from haca3_bids.evaluation.segmentation import CSF, GREY, WHITE, segmented
 from haca3_bids.evaluation.similarity import SSIM_SETTINGS, Similarity, compared, scaled_psnr_db
 from haca3_bids.evaluation.travelling import Result, by_person, gain, paired_p
 from haca3_bids.physics.anatomy import Anatomy
@@ -59,13 +59,6 @@ def measured(number: int, person: Someone, other: Someone, on: Stage) -> Rows:
         if contrast in SEGMENTED:
             rows += [about | row for row in _tissues(person.anatomy, contrast, original, image.image)]
     return rows
-
-
-def matched(image: Array, mask: NDArray[np.bool_], reference: Array, reference_mask: NDArray[np.bool_]) -> Array:
-    """The image with the histogram of the reference, each inside its own mask (any grids); zero outside."""
-    out = np.zeros(image.shape, np.float32)
-    out[mask] = match_histograms(image[mask], reference[reference_mask])
-    return out
 
 
 def against(truth: Volume, brain: NDArray[np.bool_], images: dict[str, Array]) -> Rows:

@@ -24,6 +24,7 @@ from haca3_bids.physics.render import render, texture, tissue_weights
 from haca3_bids.physics.scanner import rician, smooth_field
 from haca3_bids.physics.tissues import TISSUES, person_deviations
 from haca3_bids.preprocessing import session
+from haca3_bids.preprocessing.prior import white_matter_core
 from haca3_bids.preprocessing.resampling import resample_mask
 from haca3_bids.preprocessing.template import DEFAULT, Template, load_template
 from haca3_bids.settings import CONTRASTS, PreprocessingSettings
@@ -60,8 +61,8 @@ def error(scan: Volume, pure: Volume, template: Template) -> float:
     place, _ = session.registered(coarse, template, SETTINGS, given=UPRIGHT)
     field = session.field_in_brain(scan, template, place, UPRIGHT, SETTINGS)
     image, covered = session.on_template_grid(scan, field, template.head, UPRIGHT, SETTINGS)
-    found = session.masks(image, covered.data > 0.5, template, place)
-    written, _, _ = session.scaled(image, found.white_matter, None)
+    core = white_matter_core(template, place) & (covered.data > 0.5)
+    written, _, _ = session.scaled(image, core, None)
     white = resample_mask(pure, template.head, UPRIGHT, threshold=0.999)
     return float(np.median(written.data[white]) / 1000 - 1)
 

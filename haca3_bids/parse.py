@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from pathlib import Path
 
@@ -15,7 +16,11 @@ def path(text: str) -> Path:
     """An absolute path; ``~`` is the home folder."""
     if not text:
         raise argparse.ArgumentTypeError("the path is empty")
-    return Path(text).expanduser().resolve()
+    try:
+        named = Path(text).expanduser()
+    except RuntimeError as error:
+        raise argparse.ArgumentTypeError(f"there is no home folder for '{text}'") from error
+    return Path(os.path.realpath(named))  # Path.resolve raises RuntimeError for links in a circle
 
 
 def positive(text: str) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+PREFIX = ".partial-"  # of names of what is not complete
 RANDOM_BYTES = 8  # process ids repeat across hosts and containers that share a folder
 
 
@@ -18,7 +19,7 @@ def partial_file(path: Path) -> Iterator[Path]:
     The file is made by whoever writes it, so that it has the permissions which the folder and the umask give;
     ``tempfile`` would let nobody else read it.
     """
-    partial = path.with_name(f".partial-{secrets.token_hex(RANDOM_BYTES)}-{path.name}")
+    partial = path.with_name(f"{PREFIX}{secrets.token_hex(RANDOM_BYTES)}-{path.name}")
     try:
         yield partial
         os.replace(partial, path)

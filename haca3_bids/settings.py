@@ -13,7 +13,7 @@ from haca3_bids.parse import memory_gb, named_folder, show_memory, show_named_fo
 
 Contrast = Literal["T1w", "T2w", "PDw", "FLAIR"]
 Extra = Literal["beta", "attention", "std"]  # images beside the harmonized one
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "auto"]
 PRECISIONS: tuple[str, ...] = get_args(Precision)
 CONTRASTS: tuple[str, ...] = get_args(Contrast)  # the order in which sources and outputs are listed everywhere
 REFERENCE_ORDER = ("T1w", "T2w", "FLAIR", "PDw")  # the first one present is the session's reference
@@ -141,7 +141,8 @@ class HarmonizationSettings(Checked):
     batch_size: int = setting(8, "slices processed at once by the networks", group="execution", least=1, shapes=())
     precision: Precision = setting(
         "fp32",
-        "numerical precision of the networks; bf16 is faster on GPUs, and on CPUs with AVX512-BF16 or AMX",
+        "numerical precision of the networks: fp32, bf16 (faster on GPUs and on CPUs with AVX512-BF16 or AMX), or "
+        "auto (bf16 where it is faster); only fp32 gives the same voxels on different machines",
         label="Precision",
     )
     beta: Literal["argmax", "sample"] = setting(

@@ -14,9 +14,11 @@ from sphinx.util.docutils import SphinxDirective
 
 from haca3_bids import errors
 from haca3_bids.bids.choice import RULE
+from haca3_bids.cli.evaluate import EXPERIMENTS
 from haca3_bids.cli.options import OPTIONS
 from haca3_bids.option import Option
 from haca3_bids.quality.thresholds import THRESHOLDS, Threshold
+from haca3_bids.records.findings import Column
 
 
 def option_lines() -> Iterator[str]:
@@ -62,6 +64,20 @@ def _limit(threshold: Threshold, value: float | None) -> str:
     return "" if value is None else f"{'above' if threshold.above else 'below'} {value:g}"
 
 
+def column_lines() -> Iterator[str]:
+    """The columns of the tables of ``haca3 evaluate``, experiment by experiment."""
+    for name, experiment in EXPERIMENTS.items():
+        for part, columns in experiment.COLUMNS.items():
+            yield f"**`{name}.tsv`**\n" if part == name else f"**`{name}_{part}.tsv`**\n"
+            yield "| column | unit | meaning |\n|---|---|---|"
+            yield from (f"| `{one.name}` | {one.units} | {_meaning(one)} |" for one in columns)
+            yield ""
+
+
+def _meaning(column: Column) -> str:
+    return "; ".join([column.description, *(f"`{level}`: {meaning}" for level, meaning in column.levels.items())])
+
+
 class Table(SphinxDirective):
     """Markdown from one of the functions above, set where the directive stands."""
 
@@ -90,6 +106,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
         ("exit-codes", exit_code_lines),
         ("choice-rule", rule_lines),
         ("quality-numbers", quality_lines),
+        ("evaluation-columns", column_lines),
     ):
         app.add_directive(name, type(name, (Table,), {"lines": staticmethod(lines)}))
     app.add_directive("toolbox", Toolbox)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from haca3_bids.bids.atomic import make_folder, write_json
+from haca3_bids.bids.leftovers import partial_folder
 from haca3_bids.bids.metadata import read_metadata
 from haca3_bids.bids.names import bids_uri, file_name, record_name, transform_name
 from haca3_bids.bids.record import Context, completion, failed, found, merged, read_session, record_path
@@ -46,7 +47,7 @@ class Products:
 
 def write_session(context: Context, products: Products) -> Path:
     """Write all files of a session and return the path of its record; nothing appears before all are complete."""
-    partial = context.output_dir / f".partial-{context.session.name}"
+    partial = partial_folder(context.output_dir, context.session)
     shutil.rmtree(partial, ignore_errors=True)
     make_folder(partial / context.session.folder)
     try:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from haca3_bids.bids.atomic import locked, make_folder, read_json, write_json, write_text
+from haca3_bids.bids.leftovers import remove_partial_files
 from haca3_bids.errors import CannotCreate
 from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.quality.contrast import is_table
@@ -34,6 +35,9 @@ settings, messages and methods text of each run.
 """
 
 
+OWN_FILES = ("dataset_description.json", ".bidsignore", "README.md", "descriptions.tsv")
+
+
 def describe_dataset(output_dir: Path, bids_dir: Path, *, version: str, weights: Mapping[str, str]) -> None:
     """Write the missing files of the dataset; reject a dataset of another program or with other weights.
 
@@ -41,6 +45,7 @@ def describe_dataset(output_dir: Path, bids_dir: Path, *, version: str, weights:
     """
     make_folder(output_dir)
     with locked(output_dir, "dataset"):
+        remove_partial_files(output_dir, OWN_FILES)
         path = output_dir / "dataset_description.json"
         old = read_json(path)
         check_dataset(output_dir, weights)

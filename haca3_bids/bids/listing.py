@@ -78,7 +78,9 @@ def check_session_label(subject: str, session: str | None) -> None:
 
 
 def check_name(path: Path, subject: str, session: str | None, bids_dir: Path) -> None:
-    """Raise BadInput if a file name states another subject or session than its folder."""
+    """Raise BadInput if a file name states another subject or session than its folder, or cannot be printed."""
+    if not path.name.isprintable():
+        raise BadInput(f"The file name {path.name!a} contains characters that cannot be printed.", "Rename the file.")
     entities, _, _ = parse_entities(path.name)
     for key, expected, word in (("sub", subject, "subject"), ("ses", session, "session")):
         found = entities.get(key)

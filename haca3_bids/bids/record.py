@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,10 +11,12 @@ from haca3_bids.bids.atomic import make_folder, write_json
 from haca3_bids.bids.discover import Session
 from haca3_bids.bids.names import record_name
 from haca3_bids.digest import file_sha256, short_digest
-from haca3_bids.errors import Failure
+from haca3_bids.errors import BadInput, Failure
 from haca3_bids.records.files import read_record
 from haca3_bids.records.session import FORMAT, Completion, ImageLeftOut, ImageUsed, Quality, SessionRecord
 from haca3_bids.records.target import Target
+
+AGAIN = "Run the same command again when the dataset is complete."
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Context:
     command: str
     methods: tuple[str, ...] = ()
     fingerprint: str = ""  # of what can change an output; not asked of a session that failed
+    stamps: Mapping[str, str] = field(default_factory=dict)  # of its inputs when it was planned, by contrast
 
 
 def record_path(output_dir: Path, session: Session) -> Path:
@@ -95,15 +98,29 @@ def stamps(session: Session) -> dict[str, str]:
 
 
 def completion(context: Context, targets: Sequence[Target], outputs: Mapping[str, int]) -> Completion:
-    """What must match for a session to count as finished; ``outputs`` maps paths in the dataset to bytes."""
+    """What must match for a session to count as finished; ``outputs`` maps paths in the dataset to bytes.
+
+    Raises BadInput where an input is no longer what it was when the session was planned.
+    """
     session = context.session
     return Completion(
         context.fingerprint,
-        stamps(session),
+        _unchanged(context),
         {contrast: file_sha256(image.path) for contrast, image in session.images.items()},
         {target.key: target for target in targets},
         dict(sorted(outputs.items())),
     )
+
+
+def _unchanged(context: Context) -> dict[str, str]:
+    try:
+        now = stamps(context.session)
+    except OSError as error:
+        raise BadInput(f"An input was removed while it was processed ({error.strerror}).", AGAIN) from error
+    changed = [context.session.images[key].path.name for key, then in context.stamps.items() if now[key] != then]
+    if changed:
+        raise BadInput(f"{', '.join(changed)} changed while being processed.", AGAIN)
+    return now
 
 
 def is_finished(context: Context, targets: Sequence[Target]) -> bool:

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from haca3_bids.checkpoints.header import Config, read_header
+from haca3_bids.checkpoints.header import Reference as Reference
 from haca3_bids.checkpoints.registry import BUILTIN, builtin_path, find_by_hash
 from haca3_bids.digest import file_sha256
 from haca3_bids.errors import CannotCreate, Unavailable, UsageError
 from haca3_bids.networks.fusion import FusionNet
 from haca3_bids.networks.haca3 import VARIANTS, Haca3, Haca3Config
-from haca3_bids.networks.mixture import Mixture, MixtureConfig
+from haca3_bids.networks.mixture import Mixture
 from haca3_bids.networks.table import Prior
 from haca3_bids.partial import partial_file
 
@@ -29,26 +31,10 @@ PARTS = ("beta_encoder", "decoder", "theta_encoder", "eta_encoder", "attention_m
 FUSION_KEY = "fusion_net"
 HEADER = ("config", "references", "card", "priors")
 OWN_FORMAT = "haca3-bids"  # the value of "format" in the header of our own files
-BROKEN = (pickle.UnpicklingError, RuntimeError, EOFError, zipfile.BadZipFile, ValueError, KeyError, UnicodeDecodeError)
 
+N = TypeVar("N", bound=nn.Module)
 State = dict[str, Tensor]
 Networks = Haca3 | Mixture
-
-
-@dataclass(frozen=True)
-class Reference:
-    """A built-in target: the contrast that comes with the weights."""
-
-    contrast: str
-    theta: tuple[float, ...]  # two numbers (HACA3), or the intensities of the tissues (mixture model)
-    eta: tuple[float, ...]
-    scale: float  # intensity that is 1 to the networks
-    description: str
-    clean_eta: tuple[float, ...] = ()  # quantiles, 0 to 1 in equal steps, of the distance to eta in clean scans
-
-    def __post_init__(self) -> None:
-        for name in ("theta", "eta", "clean_eta"):
-            object.__setattr__(self, name, tuple(float(value) for value in getattr(self, name)))
 
 
 @dataclass(frozen=True)
@@ -91,31 +77,37 @@ def load_checkpoint(path: str | os.PathLike[str], variant: str | None = None) ->
     """
     path = Path(path)
     contents, sha256 = _read(path), file_sha256(path)
-    entry = find_by_hash(sha256)
-    config = _config(contents.header.get("config", {}), path)
-    model: Networks
-    if isinstance(config, MixtureConfig):
-        model = Mixture(config)
-    else:
-        chosen = variant or (entry.variant if entry and entry.variant else config.variant)
-        if chosen not in VARIANTS:
-            raise Unavailable(f"There is no variant {chosen}.", f"Choose one of {', '.join(VARIANTS)}.")
-        model = Haca3(replace(config, variant=chosen))
-    wanted = "weights of this version's mixture model" if isinstance(model, Mixture) else "HACA3 weights"
-    _fill(model, contents.state, path, wanted, "fusion" if _is_fusion(contents.state) else "")
-    references = {key: Reference(**value) for key, value in contents.header.get("references", {}).items()}
-    card = {str(key): str(value) for key, value in contents.header.get("card", {}).items()}
-    priors = {contrast: Prior.from_json(fields) for contrast, fields in contents.header.get("priors", {}).items()}
-    return Checkpoint(model, _name(path, sha256), sha256, references, card, priors)
+    try:
+        header = read_header(contents.header)
+    except ValueError as error:
+        hint = "It may be damaged, or require a newer version of this program."
+        raise _unusable(path, f"describes unknown networks ({error})", hint) from error
+    config = header.config
+    if isinstance(config, Haca3Config):
+        entry = find_by_hash(sha256)
+        config = replace(config, variant=_variant(variant or (entry and entry.variant) or config.variant))
+    wanted = "HACA3 weights" if isinstance(config, Haca3Config) else "weights of this version's mixture model"
+    found = "fusion" if _is_fusion(contents.state) else ""
+    model = _filled(partial(_networks, config), contents.state, path, wanted, found)
+    return Checkpoint(model, _name(path, sha256), sha256, header.references, header.card, header.priors)
+
+
+def _networks(config: Config) -> Networks:
+    return Haca3(config) if isinstance(config, Haca3Config) else Mixture(config)
+
+
+def _variant(chosen: str) -> str:
+    if chosen not in VARIANTS:
+        raise Unavailable(f"There is no variant {chosen}.", f"Choose one of {', '.join(VARIANTS)}.")
+    return chosen
 
 
 def load_fusion(path: str | os.PathLike[str]) -> FusionNet:
     """The fusion network in a file of the authors' or of our own, in evaluation mode, fp32, on the CPU."""
     path = Path(path)
     state = {key.removeprefix(f"{FUSION_KEY}."): value for key, value in _read(path).state.items()}
-    net = FusionNet()
-    _fill(net, state, path, "a fusion network", "HACA3" if "beta_encoder.in_conv.weight" in state else "")
-    return net
+    found = "HACA3" if "beta_encoder.in_conv.weight" in state else ""
+    return _filled(FusionNet, state, path, "a fusion network", found)
 
 
 def save_checkpoint(
@@ -185,14 +177,13 @@ def _read_own(path: Path) -> _File:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            state = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         header = {key: json.loads(metadata[key]) for key in HEADER if key in metadata}
-    except (SafetensorError, *BROKEN) as error:
-        raise _unusable(
-            path, "cannot be read as safetensors", "It may be truncated; copy or download it again."
-        ) from error
     except OSError as error:
         raise _unusable(path, f"cannot be read ({error.strerror or error})", "") from error
+    except (SafetensorError, ValueError, RecursionError) as error:
+        hint = "It may be truncated; copy or download it again."
+        raise _unusable(path, "cannot be read as safetensors", hint) from error
     if metadata.get("format") != OWN_FORMAT:
         raise _unusable(path, "was not written by haca3-bids", "Is it a file of another program?")
     return _File(state, header)
@@ -201,42 +192,52 @@ def _read_own(path: Path) -> _File:
 def _read_authors(path: Path) -> _File:
     """A checkpoint of nested state dicts; epoch, optimizer, scheduler and the like are passed over."""
     try:
+        _check_archive(path)
         with path.open("rb") as file:
             contents = torch.load(file, map_location="cpu", weights_only=True)
-    except BROKEN as error:
-        hint = "It may be truncated, or no PyTorch checkpoint; copy or fetch it again."
-        raise _unusable(path, f"cannot be read as a PyTorch checkpoint ({type(error).__name__})", hint) from error
     except OSError as error:
         raise _unusable(path, f"cannot be read ({error.strerror or error})", "") from error
+    except Exception as error:  # a damaged pickle ends in errors of any kind
+        hint = "It may be truncated, or no PyTorch checkpoint; copy or fetch it again."
+        raise _unusable(path, f"cannot be read as a PyTorch checkpoint ({type(error).__name__})", hint) from error
     if not isinstance(contents, Mapping):
         raise _unusable(path, f"contains a {type(contents).__name__}, not a checkpoint", "")
     state = {
-        f"{part}.{key}": value.float()
+        f"{part}.{key}": value
         for part, values in contents.items()
         if part in (*PARTS, FUSION_KEY) and isinstance(values, Mapping)
         for key, value in values.items()
-        if isinstance(value, Tensor)
+        if isinstance(value, Tensor) and value.layout == torch.strided
     }
     return _File(state, {})
 
 
-def _config(fields: Mapping[str, Any], path: Path) -> Haca3Config | MixtureConfig:
+def _check_archive(path: Path) -> None:
+    """Raise BadZipFile for entries that are larger than they are in the file: PyTorch compresses none."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if any(entry.file_size > entry.compress_size for entry in archive.infolist()):
+                raise zipfile.BadZipFile
+
+
+def _filled(build: Callable[[], N], state: State, path: Path, wanted: str, found: str) -> N:
+    """The network with the weights of the file, which are compared with its shapes before it takes any memory."""
     try:
-        return MixtureConfig(**fields) if "tissues" in fields else Haca3Config(**fields)
-    except (TypeError, ValueError) as error:
-        raise _unusable(
-            path, f"describes unknown networks ({error})", "It may require a newer version of this program."
-        ) from error
-
-
-def _fill(network: nn.Module, state: State, path: Path, wanted: str, found: str) -> None:
-    expected = network.state_dict()
+        with torch.device("meta"):
+            expected = build().state_dict()
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise _unusable(path, f"describes impossible networks ({error})", "It may be damaged.") from error
     wrong = sorted(key for key in expected if key not in state or state[key].shape != expected[key].shape)
     if wrong:
         what = f"holds {found} weights" if found else f"lacks {len(wrong)} of {len(expected)} tensors ({wrong[0]}, ...)"
         raise _unusable(path, f"is not {wanted}: it {what}", "Use the option for this kind of file.")
-    network.load_state_dict({key: state[key] for key in expected})
+    numbers = {key: state[key].float() for key in expected}
+    if not all(bool(torch.isfinite(value).all()) for value in numbers.values()):
+        raise _unusable(path, "contains weights that are not finite", "It is damaged, or its training failed.")
+    network = build()
+    network.load_state_dict(numbers)
     network.eval().requires_grad_(False)
+    return network
 
 
 def _is_fusion(state: State) -> bool:

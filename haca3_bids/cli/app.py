@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(
             "\nhaca3-bids: interrupted. Finished sessions are kept; run the same command again to resume.\n"
         )
-        return 143 if isinstance(interrupt, Terminated) else 130
+        return interrupt.exit_code if isinstance(interrupt, Terminated) else 130
 
 
 def _expected(error: OSError) -> Haca3Error | None:

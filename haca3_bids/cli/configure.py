@@ -88,7 +88,7 @@ def read_config(path: Path) -> dict[str, Any]:
         tables = tomllib.loads(read_text(path))
     except OSError as error:
         raise UsageError(f"Cannot read the configuration file {path} ({type(error).__name__}).") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UsageError(f"{path.name} is not valid TOML: {error}.") from error
     values: dict[str, Any] = {}
     for title, table in tables.items():

@@ -8,17 +8,17 @@ import sys
 from collections.abc import Callable, Sequence
 
 from haca3_bids import __version__
-from haca3_bids.cli import evaluate, harmonize, weights
+from haca3_bids.cli import harmonize, weights
 from haca3_bids.errors import Haca3Error, UsageError
 from haca3_bids.execution.environment import check_current_folder
 
 LATE = {  # commands whose parsers need slow imports: built only when they are called
+    "evaluate": ("haca3_bids.cli.evaluate", "measure the effect of harmonization"),
     "train": ("haca3_bids.cli.train", "train the networks"),
     "simulate": ("haca3_bids.cli.simulate", "simulate a BIDS dataset of several scanners"),
 }
 EARLY = {
     "harmonize": (harmonize, "harmonize coregistered images of one session"),
-    "evaluate": (evaluate, "compute similarity, overlap and reliability"),
     "weights": (weights, "list, download, inspect and convert weights"),
 }
 
@@ -30,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser = _parser(given[0] if given else "")
         check_current_folder()
         options = parser.parse_args(given)
+        options.words = given  # reports show the command
         run: Callable[[argparse.Namespace], int] = options.run
         return run(options)
     except Haca3Error as error:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from haca3_bids.checkpoints.registry import BUILTIN
 from haca3_bids.cli import train_mixture
 from haca3_bids.errors import UsageError
-from haca3_bids.settings import PRECISIONS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_machine(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
-    group.add_argument("--precision", choices=PRECISIONS, default="fp32", help="numerical precision (default: fp32)")
+    group.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="default: fp32")
     group.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads (default: PyTorch's choice)")
     group.add_argument("--workers", type=int, default=1, metavar="N", help="data processes (default: 1)")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
 from haca3_bids.arrays import Array, Mask
@@ -64,9 +65,33 @@ def scaled_psnr_db(image: Array, truth: Array, mask: Mask, head: Mask) -> float:
     The data range is the truth's 95th percentile in ``head``, so that a brain and its head have the same.
     """
     x, y = image[mask].astype(np.float64), truth[mask].astype(np.float64)
-    factor = float(x @ y) / max(float(x @ x), LEAST)
-    error = max(float(np.mean((factor * x - y) ** 2)), LEAST)
+    error = max(float(np.mean((best_factor(x, y) * x - y) ** 2)), LEAST)
     return float(20 * np.log10(np.percentile(truth[head], PERCENTILE)) - 10 * np.log10(error))
+
+
+def fitted(image: Array, truth: Array, mask: Mask, head: Mask) -> Similarity:
+    """PSNR and SSIM inside ``mask`` after the one factor for ``image`` that fits it best to the truth there.
+
+    Equal to scikit-image's with the truth's 95th percentile in ``head`` as the data range, where voxels outside the
+    mask are zero; ValueError where that is not above zero.
+    """
+    unit = float(np.percentile(truth[head], PERCENTILE)) if head.any() else 0.0
+    if not unit > 0 or not mask.any():
+        raise ValueError("the reference is not above zero inside the head: there is nothing to compare")
+    box = bounding_box(mask)
+    inside = mask[box]
+    factor = best_factor(image[mask], truth[mask])
+    one, other = (
+        np.pad(np.where(inside, whole[box] * np.float32(scale / unit), 0), RADIUS)
+        for whole, scale in ((image, factor), (truth, 1.0))
+    )
+    return Similarity(scaled_psnr_db(image, truth, mask, head), ssim(one, other, np.pad(inside, RADIUS)))
+
+
+def best_factor(values: NDArray[np.floating], truth: NDArray[np.floating]) -> float:
+    """The factor for ``values`` with the smallest squared difference to the truth; 0 where all are zero."""
+    x, y = values.astype(np.float64), truth.astype(np.float64)
+    return float(x @ y) / max(float(x @ x), LEAST)
 
 
 def ssim(image: Array, truth: Array, mask: Mask) -> float:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 from scipy import stats
 
-from haca3_bids.arrays import Array, Mask
-from haca3_bids.evaluation.similarity import Similarity, compared
+from haca3_bids.evaluation.similarity import Similarity
 
 
 @dataclass(frozen=True)
@@ -32,6 +30,25 @@ class Gain:
     ssim: float
     p_psnr: float  # Wilcoxon's signed rank test, two-sided
     p_ssim: float
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A number of the same people under two methods."""
+
+    people: int  # that have both
+    mean: float
+    mean_baseline: float
+    p: float  # Wilcoxon's signed rank test, two-sided
+
+
+def paired(one: Mapping[str, float], baseline: Mapping[str, float]) -> Difference:
+    """The people that both have, person -> value; ValueError where there is nobody."""
+    people = [person for person in one if person in baseline]
+    if not people:
+        raise ValueError("nobody has both numbers")
+    x, y = (np.array([values[person] for person in people], np.float64) for values in (one, baseline))
+    return Difference(len(people), float(x.mean()), float(y.mean()), paired_p(x - y))
 
 
 def by_person(results: Iterable[Result], contrast: str, method: str) -> dict[str, Similarity]:
@@ -62,14 +79,3 @@ def paired_p(differences: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float
     if not np.any(differences):
         return 1.0
     return float(stats.wilcoxon(differences, method="exact" if len(differences) <= 25 else "auto").pvalue)
-
-
-def between_sessions(images: Sequence[Array], masks: Sequence[Mask]) -> list[Similarity]:
-    """Every pair of a person's images on one grid, compared where both show the head: for scans without a truth.
-
-    The measure is symmetric but for its name: either image may be called the truth.
-    """
-    return [
-        compared(images[one], images[other], masks[one] & masks[other])
-        for one, other in combinations(range(len(images)), 2)
-    ]

@@ -15,7 +15,8 @@ STEPS = {
     "register": "registering to the template",
     "coregister": "registering the contrasts to each other",
     "resample": "resampling to the template",
-    "masks": "finding head, brain and white matter",
+    "regions": "finding brain and white matter",
+    "head": "finding the head",
     "white_matter": "finding the white-matter peak",
     "super_resolution": "reconstructing thin slices",
     "frame": "computing the common frame of all sessions",
@@ -25,10 +26,12 @@ STEPS = {
     "harmonize": "harmonizing",
     "encode": "encoding the target",
     "native": "resampling to the scan's own grid",
-    "draw": "drawing the figures",
+    "draw_preprocessing": "drawing the figures of the preprocessing",
+    "draw": "drawing the figures of the results",
     "write": "writing the outputs",
 }
 NO_SPACE = re.compile(r"Errno (28|122|5|116)\b")
+NO_FILE = re.compile(r"Errno 2\b|TraitError: .* existing file")
 NO_RIGHT = re.compile(r"Errno (1|13|30)\b")
 HINT_BUG = "This is not an expected failure: please report it with the crash file."
 HINT_MEMORY = "Give --mem, fewer --nprocs, or more memory to the job."
@@ -83,6 +86,8 @@ def error_from(traceback: str) -> Haca3Error:
         return InputOutputFailure(f"Reading or writing failed: {last}.", "Is the disk full, or the quota used up?")
     if NO_RIGHT.search(last):
         return CannotCreate(f"There is no permission to read or write: {last}.", "Check owner and permissions.")
+    if NO_FILE.search(last):
+        return InputOutputFailure(f"A file is gone: {last}.", "Was it removed while the run went on? Run it again.")
     if "MemoryError" in last or "Cannot allocate memory" in last:
         return TemporaryFailure("Memory ran out.", HINT_MEMORY)
     return Haca3Error(f"Unexpected: {last}", HINT_BUG)

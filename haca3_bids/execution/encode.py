@@ -14,6 +14,7 @@ from haca3_bids.bids.describe import claim_targets, known_targets, target_pictur
 from haca3_bids.errors import Haca3Error, TemporaryFailure
 from haca3_bids.execution.crash import Crash
 from haca3_bids.execution.graph import run_graph
+from haca3_bids.execution.progress import progress_of
 from haca3_bids.execution.select import Selection
 from haca3_bids.execution.targets import TargetRequest, image_fingerprint, mean_target, take_over
 from haca3_bids.execution.task import Run, engine_needs
@@ -95,7 +96,9 @@ def _encode(run: Run, requests: Sequence[TargetRequest]) -> Values:
     if run.settings.execution.clean_workdir:
         for part in parts:
             shutil.rmtree(_scratch(run, part), ignore_errors=True)
-    crashes = run_graph(workflow, run.settings, run.resources, run.logs)
+    with progress_of(len(parts), "targets") as progress:
+        progress.begin(workflow, len(parts))
+        crashes = run_graph(workflow, run.settings, run.resources, run.logs, progress)
     if crashes:
         raise _target_error(crashes[0])
     values: Values = {}

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from haca3_bids.errors import UsageError
-from haca3_bids.execution.crash import Crash, read_crashes, step_in_words
+from haca3_bids.execution.crash import Crash, read_crashes
+from haca3_bids.execution.progress import Progress
 from haca3_bids.execution.resources import Resources
 from haca3_bids.settings import Settings
 
@@ -17,7 +18,7 @@ LOGGER = logging.getLogger("haca3_bids")
 POLL_SECONDS = 0.2
 
 
-def configure_nipype(settings: Settings, logs: Path) -> None:
+def configure_nipype(settings: Settings) -> None:
     """Configure Nipype in this process and its workers."""
     from nipype import config
 
@@ -26,7 +27,6 @@ def configure_nipype(settings: Settings, logs: Path) -> None:
         {
             "execution": {
                 "hash_method": "content",
-                "crashdump_dir": str(logs),
                 "crashfile_format": "txt",
                 "stop_on_first_crash": execution.stop_on_first_crash,
                 "remove_unnecessary_outputs": False,  # results refer to files that are not outputs themselves
@@ -45,17 +45,18 @@ def configure_nipype(settings: Settings, logs: Path) -> None:
         config.disable_resource_monitor()
 
 
-def run_graph(workflow: Any, settings: Settings, resources: Resources, logs: Path) -> list[Crash]:
+def run_graph(workflow: Any, settings: Settings, resources: Resources, logs: Path, progress: Progress) -> list[Crash]:
     """Run a workflow to its end and return the steps that crashed; errors of Nipype itself are raised."""
     if settings.execution.write_graph:
         write_graph(workflow, logs)
     known = {crash.file for crash in read_crashes(logs)}
+    workflow.config["execution"] |= {"crashdump_dir": str(logs)}  # the common configuration takes no % in a path
     scratch = Path(workflow.base_dir)
     scratch.mkdir(parents=True, exist_ok=True)
     gc.freeze()  # Nipype collects garbage at each poll, which takes a quarter of a second with all that is imported
     try:
         with chdir(scratch):  # Nipype's resource monitor leaves files where its workers were started
-            plugin, arguments = _plugin(settings, resources, logs)
+            plugin, arguments = _plugin(settings, resources, logs, progress)
             workflow.run(plugin=plugin, plugin_args=arguments)
     except Exception as error:
         crashes = [crash for crash in read_crashes(logs) if crash.file not in known]
@@ -68,15 +69,18 @@ def run_graph(workflow: Any, settings: Settings, resources: Resources, logs: Pat
     return [crash for crash in read_crashes(logs) if crash.file not in known]
 
 
-def _plugin(settings: Settings, resources: Resources, logs: Path) -> tuple[Any, dict[str, Any]]:
-    """Name or object of the plugin and its arguments: those of --nipype-plugin-file, else our MultiProc."""
-    if settings.execution.plugin_file is not None:
-        chosen = read_plugin_file(settings.execution.plugin_file)
-        return chosen["plugin"], chosen.get("plugin_args", {})
+def _plugin(settings: Settings, resources: Resources, logs: Path, progress: Progress) -> tuple[Any, dict[str, Any]]:
+    """The plugin and its arguments: those of --nipype-plugin-file, else our MultiProc."""
     from nipype.utils.gpu_count import gpu_count
 
-    from haca3_bids.execution.plugin import SturdyMultiProcPlugin
+    from haca3_bids.execution.plugin import SturdyMultiProcPlugin, cluster_plugin
 
+    chosen: dict[str, Any] = {"plugin": "MultiProc"}
+    if settings.execution.plugin_file is not None:
+        chosen = read_plugin_file(settings.execution.plugin_file)
+    if chosen["plugin"] != "MultiProc":
+        own = chosen.get("plugin_args") or {}
+        return cluster_plugin(chosen["plugin"], own), own
     arguments: dict[str, Any] = {
         "n_procs": resources.nprocs,
         "memory_gb": resources.memory_gb,
@@ -84,24 +88,15 @@ def _plugin(settings: Settings, resources: Resources, logs: Path) -> tuple[Any, 
         "n_gpu_procs": max(1, gpu_count()),
     }
     table = ResourceTable(logs / "resources.tsv") if settings.execution.resource_monitor else None
-    arguments["status_callback"] = Progress(table)
+
+    def told(node: Any, status: str) -> None:
+        progress(node, status)
+        if table:
+            table(node, status)
+
+    arguments["status_callback"] = told
+    arguments |= chosen.get("plugin_args") or {}
     return SturdyMultiProcPlugin(plugin_args=arguments), arguments
-
-
-class Progress:
-    """Callback of Nipype that logs the start of each step."""
-
-    def __init__(self, table: ResourceTable | None = None) -> None:
-        self.table = table
-
-    def __call__(self, node: Any, status: str) -> None:
-        """Log the start of a step ("sub-01_ses-1: registering to the template"), and add its end to the table."""
-        words = step_in_words(node.name)
-        if status == "start" and words:
-            session = node.fullname.split(".")[1].removesuffix("_wf")
-            LOGGER.info("%s: %s", session.replace("sub_", "sub-", 1).replace("_ses_", "_ses-", 1), words)
-        if self.table:
-            self.table(node, status)
 
 
 class ResourceTable:
@@ -127,16 +122,24 @@ class ResourceTable:
 
 
 def read_plugin_file(path: Path) -> dict[str, Any]:
-    """``plugin`` and ``plugin_args`` from a YAML file; UsageError if there is no plugin in it."""
+    """``plugin`` and ``plugin_args`` from a YAML file; UsageError if Nipype has no such plugin."""
     import yaml
+    from nipype.pipeline import plugins
 
     try:
         content = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise UsageError(f"The plugin file {path.name} cannot be read as YAML ({type(error).__name__}).") from error
-    if not isinstance(content, dict) or not isinstance(content.get("plugin"), str):
+    if not (isinstance(content, dict) and isinstance(content.get("plugin"), str) and _has_arguments(content)):
         raise UsageError(f"The plugin file {path.name} must contain 'plugin: NAME' and may contain plugin_args.")
+    if not hasattr(plugins, f"{content['plugin']}Plugin"):
+        known = ", ".join(sorted(name.removesuffix("Plugin") for name in vars(plugins) if name.endswith("Plugin")))
+        raise UsageError(f"Nipype has no plugin '{content['plugin']}', named in {path.name}.", f"It has {known}.")
     return content
+
+
+def _has_arguments(content: dict[str, Any]) -> bool:
+    return isinstance(content.get("plugin_args") or {}, dict)
 
 
 def write_graph(workflow: Any, logs: Path) -> Path:

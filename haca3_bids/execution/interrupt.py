@@ -14,15 +14,24 @@ AGAIN_S = 1.0
 class Terminated(KeyboardInterrupt):
     """SIGTERM was received: batch systems and container engines send it before SIGKILL."""
 
+    exit_code = 128 + signal.SIGTERM
+
+
+class Warned(Terminated):
+    """SIGUSR1 came, as Slurm sends it some time before the end: ``sbatch --signal=B:USR1@60``."""
+
+    exit_code = 128 + signal.SIGUSR1
+
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Within the block, SIGTERM raises Terminated; an interrupt stops all child processes."""
-    signals = signal.SIGINT, signal.SIGTERM, signal.SIGALRM
+    """Within the block, SIGTERM and SIGUSR1 raise Terminated; an interrupt stops all child processes."""
+    raised = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated, signal.SIGUSR1: Warned}
+    signals = *raised, signal.SIGALRM
     before = [signal.getsignal(number) for number in signals]
     try:
-        signal.signal(signal.SIGINT, _raiser(KeyboardInterrupt))
-        signal.signal(signal.SIGTERM, _raiser(Terminated))
+        for number, error in raised.items():
+            signal.signal(number, _raiser(error))
     except ValueError:  # signals only reach the main thread
         yield
         return

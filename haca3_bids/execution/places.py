@@ -60,7 +60,8 @@ def _shareable(word: str, roles: Mapping[Path, str]) -> str:
     if sign and "/" not in head and ("/" in tail or head.startswith("--")):
         return f"{head}={_shareable(tail, roles)}"
     typed = Path(word).absolute() if not word.startswith("~/") else Path(word).expanduser()
-    places = (Path(os.path.normpath(typed)), typed.resolve())  # as typed first, since annexed files are links
+    # as typed first, since annexed files are links
+    places = (Path(os.path.normpath(typed)), Path(os.path.realpath(typed)))
     if "/" not in word:
         return next((roles[place] for place in places if place in roles), word)
     for place, folder in itertools.product(places, roles):

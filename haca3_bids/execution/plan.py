@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from haca3_bids import __version__
 from haca3_bids.bids.discover import Session
 from haca3_bids.bids.given import find_given
-from haca3_bids.bids.record import Context, input_sha256, is_finished, record_path
+from haca3_bids.bids.record import Context, input_sha256, is_finished, record_path, stamps
 from haca3_bids.digest import short_digest
 from haca3_bids.errors import BadInput, Haca3Error
 from haca3_bids.execution.judge import judge_again
@@ -41,7 +41,8 @@ def plan_sessions(run: Run, sessions: Sequence[Session]) -> Planned:
     outcomes: list[Outcome] = []
     for session in sessions:
         try:
-            context = replace(context_of(run, session), fingerprint=session_fingerprint(run, session))
+            made_by = session_fingerprint(run, session)
+            context = replace(context_of(run, session), fingerprint=made_by, stamps=stamps(session))
             targets = run.targets[session.name]
             if not run.settings.execution.reprocess and is_finished(context, targets):
                 judge_again(record_path(context.output_dir, session), run.settings, session)

@@ -1,8 +1,11 @@
-"""Nipype's MultiProc plugin, extended to survive a killed worker."""
+"""Nipype's plugins, extended to survive a worker or a job that is killed."""
 
 from __future__ import annotations
 
 import logging
+import os
+import pickle
+import signal
 import threading
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -11,15 +14,42 @@ from multiprocessing import get_context
 from traceback import format_exception
 from typing import Any
 
+from nipype.pipeline import plugins
 from nipype.pipeline.plugins.multiproc import MultiProcPlugin, process_initializer, run_node
 
 from haca3_bids.errors import TemporaryFailure
+from haca3_bids.orphan import end_with_parent
 
 LOGGER = logging.getLogger("haca3_bids")
 KILLED = TemporaryFailure(
     "The worker process was killed, probably because memory ran out.",
     "Give --mem, fewer --nprocs, or more memory to the job.",
 )
+
+NO_RESULT = "finished or terminated, but results file does not exist"  # Nipype, of a job that left nothing
+JOB_KILLED = TemporaryFailure(
+    "The job of this step was killed, or could not start.",
+    "Request more memory or time for jobs in the plugin file; the scheduler says why it ended (sacct -j).",
+)
+
+
+def cluster_plugin(name: str, arguments: dict[str, Any]) -> Any:
+    """Nipype's plugin of that name, in which a killed job fails its own step, and the run goes on.
+
+    Nipype gives the traceback of a job without result as one text where it wants a list, and ends with a TypeError.
+    """
+    plugin = getattr(plugins, f"{name}Plugin")(plugin_args=arguments)
+    if hasattr(plugin, "_get_result"):
+        ask = plugin._get_result
+        plugin._get_result = lambda taskid: _with_list(ask(taskid))
+    return plugin
+
+
+def _with_list(result: dict[str, Any] | None) -> dict[str, Any] | None:
+    text = (result or {}).get("traceback")
+    if result is None or not isinstance(text, str):
+        return result
+    return result | {"traceback": format_exception(JOB_KILLED) if NO_RESULT in text else text.splitlines(keepends=True)}
 
 
 @dataclass(frozen=True)
@@ -41,7 +71,7 @@ class SturdyMultiProcPlugin(MultiProcPlugin):  # type: ignore[misc]
 
     def __init__(self, plugin_args: dict[str, Any] | None = None) -> None:
         super().__init__(plugin_args=plugin_args)
-        self.pool: ProcessPoolExecutor
+        self.pool: ProcessPoolExecutor = self._make_pool(self.processors)
         self._tasks: dict[int, _Task] = {}
         self._guard = threading.RLock()
 
@@ -58,7 +88,7 @@ class SturdyMultiProcPlugin(MultiProcPlugin):  # type: ignore[misc]
 
     def _submit(self, taskid: int, task: _Task) -> None:
         self._tasks[taskid] = task
-        future = task.pool.submit(run_node, task.node, task.updatehash, taskid)
+        future = task.pool.submit(_run, pickle.dumps(task.node), task.updatehash, taskid)
         self._task_obj[taskid] = future
         future.add_done_callback(lambda done: self._finished(taskid, done))
 
@@ -97,11 +127,35 @@ class SturdyMultiProcPlugin(MultiProcPlugin):  # type: ignore[misc]
     def _renew(self, broken: ProcessPoolExecutor) -> None:
         """A new pool in place of the common one, if that is the one that broke."""
         if self.pool is broken:
-            broken.shutdown(wait=False)
+            broken.shutdown()  # until the other workers, which the pool stops, are gone: their steps start anew
             self.pool = self._make_pool(self.processors)
 
     def _make_pool(self, workers: int) -> ProcessPoolExecutor:
-        context = get_context(self.plugin_args.get("mp_context"))
         return ProcessPoolExecutor(
-            max_workers=workers, initializer=process_initializer, initargs=(self._cwd,), mp_context=context
+            max_workers=workers, initializer=_begin, initargs=(os.getpid(), self._cwd), mp_context=get_context("fork")
         )
+
+
+def _run(node: bytes, updatehash: bool, taskid: int) -> dict[str, Any]:
+    """What Nipype's run_node says of a pickled step; what keeps it from saying anything is the step's own error.
+
+    A step one of whose files is gone cannot be unpickled, which would break the pool as if its worker had been killed.
+    And of a step that failed before it left a result, run_node looks for the result.
+    """
+    try:
+        result: dict[str, Any] = run_node(pickle.loads(node), updatehash, taskid)
+    except Exception as error:
+        cause: BaseException = error
+        while isinstance(cause, FileNotFoundError) and cause.__context__ is not None:
+            cause = cause.__context__
+        result = {"result": None, "traceback": format_exception(cause), "taskid": taskid}
+    return result
+
+
+def _begin(parent: int, folder: str) -> None:
+    """What a worker does first; of the signals that the run heeds, those that go to all its processes are ignored."""
+    end_with_parent(parent)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in (signal.SIGINT, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
+    process_initializer(folder)

@@ -5,15 +5,19 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from haca3_bids.bids.discover import Session
+from haca3_bids.bids.leftovers import remove_partial_sessions
 from haca3_bids.bids.record import record_path
+from haca3_bids.execution.crash import Crash
 from haca3_bids.execution.graph import run_graph
+from haca3_bids.execution.interrupt import stop_children
 from haca3_bids.execution.judge import judge_session, stopped
 from haca3_bids.execution.lock import Part, in_rounds, parts_of, subjects_at_once
 from haca3_bids.execution.outcome import DONE, FAILED, Outcome
 from haca3_bids.execution.plan import plan_sessions
+from haca3_bids.execution.progress import Progress, progress_of
 from haca3_bids.execution.publish import publish
 from haca3_bids.execution.select import Selection
 from haca3_bids.execution.task import Run, engine_needs, session_scratch
@@ -41,20 +45,23 @@ def process(run: Run, selection: Selection) -> list[Outcome]:
         if crashed and execution.stop_on_first_crash:
             return None
         sessions = [session for part in parts for session in part.sessions]
+        remove_partial_sessions(run.settings.output_dir, sessions)
         planned = plan_sessions(run, [session for session in sessions if session.name not in failed])
         known = [failed[session.name] for session in sessions if session.name in failed]
-        ended = [*known, *planned.outcomes, *_run(run, planned.plans)]
+        progress.done(len(known) + len(planned.outcomes))
+        ended = [*known, *planned.outcomes, *_run(run, planned.plans, progress)]
         publish(run, sessions, ended)
         crashed.extend(one for one in ended if one.status == FAILED)
         return ended
 
     everyone = parts_of([*selection.sessions, *selection.failed])
     size = subjects_at_once(None if execution.plugin_file else resources.nprocs)
-    ended = {one.name: one for one in in_rounds(run.settings.output_dir, everyone, size, work)}
+    with progress_of(sum(len(part.sessions) for part in everyone)) as progress:
+        ended = {one.name: one for one in in_rounds(run.settings.output_dir, everyone, size, work)}
     return [ended.get(session.name) or stopped(run, session) for session in selection.sessions]
 
 
-def _run(run: Run, plans: Sequence[SessionPlan]) -> list[Outcome]:
+def _run(run: Run, plans: Sequence[SessionPlan], progress: Progress) -> list[Outcome]:
     """Run the graph of the sessions and return the outcome of each."""
     from haca3_bids.workflows.participant import init_participant_wf
 
@@ -65,7 +72,8 @@ def _run(run: Run, plans: Sequence[SessionPlan]) -> list[Outcome]:
     if run.settings.execution.clean_workdir:
         _remove_scratch(run, [plan.session for plan in plans])
     before = [_written(run, plan.session) for plan in plans]
-    crashes = run_graph(workflow, run.settings, run.resources, run.logs)
+    progress.begin(workflow, len(plans))
+    crashes = _steps(run, workflow, [plan.session for plan in plans], progress)
     ended = [
         judge_session(run, plan, crashes, written=_written(run, plan.session) != earlier)
         for plan, earlier in zip(plans, before, strict=True)
@@ -74,6 +82,16 @@ def _run(run: Run, plans: Sequence[SessionPlan]) -> list[Outcome]:
         done = {one.name for one in ended if one.status == DONE}
         _remove_scratch(run, [plan.session for plan in plans if plan.session.name in done])
     return ended
+
+
+def _steps(run: Run, workflow: Any, sessions: Sequence[Session], progress: Progress) -> Sequence[Crash]:
+    """Run the graph; where it is interrupted, nothing half-written stays."""
+    try:
+        return run_graph(workflow, run.settings, run.resources, run.logs, progress)
+    except KeyboardInterrupt:
+        stop_children()
+        remove_partial_sessions(run.settings.output_dir, sessions)
+        raise
 
 
 def _written(run: Run, session: Session) -> int:

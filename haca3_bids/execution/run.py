@@ -22,7 +22,7 @@ from haca3_bids.bids.validate import check_description, validate_bids
 from haca3_bids.errors import UsageError
 from haca3_bids.execution.encode import with_targets
 from haca3_bids.execution.environment import set_threads
-from haca3_bids.execution.graph import configure_nipype
+from haca3_bids.execution.graph import configure_nipype, read_plugin_file
 from haca3_bids.execution.group import run_group
 from haca3_bids.execution.logs import log_file, terminal_messages
 from haca3_bids.execution.outcome import FAILED, PLANNED, Outcome, exit_code, summary
@@ -81,7 +81,7 @@ def run_participant(settings: Settings, words: list[str], config: str) -> int:
         write_methods(logs, methods)
         about = _write_beginning(settings, words, config, logs, selection)
         set_threads(resources.threads)
-        configure_nipype(settings, logs)
+        configure_nipype(settings)
         task = Run(
             settings=planned,
             weights=weights,
@@ -112,6 +112,8 @@ def check_input(settings: Settings) -> Selection:
 
 def check_means(settings: Settings) -> tuple[Weights, list[TargetRequest]]:
     """Weights and targets; raises an error if something is missing or unsuitable (64, 69, 73). Writes nothing."""
+    if settings.execution.plugin_file is not None:
+        read_plugin_file(settings.execution.plugin_file)
     check_template(settings.preprocessing.template)
     eclare = settings.preprocessing.super_resolution == "eclare"
     if eclare:

@@ -6,15 +6,18 @@ import contextlib
 import ctypes
 import logging
 import re
+import sys
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from tqdm import tqdm
 
 from haca3_bids.errors import TemporaryFailure, Unavailable, UsageError
+from haca3_bids.settings import PRECISIONS, Precision
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +44,20 @@ def choose_device(wanted: str) -> torch.device:
             "In a container start with `docker run --gpus all` or `apptainer run --nv`; or use --device cpu.",
         )
     return device
+
+
+def choose_precision(wanted: str, device: torch.device) -> Precision:
+    """The precision called "fp32", "bf16" or "auto": bf16 where the device computes in it."""
+    if wanted not in PRECISIONS:
+        raise UsageError(f"{wanted} is no precision.", f"Choose one of {', '.join(PRECISIONS)}.")
+    if wanted != "auto":
+        return cast(Precision, wanted)
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+        fast = any(getattr(torch.cpu, name, lambda: False)() for name in names)
+    return "bf16" if fast else "fp32"
 
 
 @contextlib.contextmanager
@@ -110,9 +127,13 @@ class Batches:
     def __init__(self, size: int, device: torch.device) -> None:
         self.size = min(max(1, size), CPU_BATCH) if device.type == "cpu" else max(1, size)
 
-    def run(self, indices: Indices, step: Callable[[Indices], None]) -> None:
-        """Call ``step`` on all indices in batches; torch.OutOfMemoryError if not even one slice fits."""
+    def run(self, indices: Indices, step: Callable[[Indices], None], told: str = "") -> None:
+        """Call ``step`` on all indices in batches; torch.OutOfMemoryError if not even one slice fits.
+
+        On a terminal, a progress bar that begins with ``told`` is shown.
+        """
         done = 0
+        bar = tqdm(total=len(indices), desc=told, unit="slice", leave=False, disable=not (told and sys.stderr.isatty()))
         while done < len(indices):
             batch = indices[done : done + self.size]
             try:
@@ -125,6 +146,8 @@ class Batches:
                 torch.cuda.empty_cache()
             else:
                 done += len(batch)
+                bar.update(len(batch))
+        bar.close()
 
 
 def out_of_memory(device: torch.device) -> TemporaryFailure:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 
 from haca3_bids.checkpoints.formats import Checkpoint
 from haca3_bids.errors import BadInput, UsageError
-from haca3_bids.harmonization.device import choose_device, out_of_memory
+from haca3_bids.harmonization.device import choose_device, choose_precision, out_of_memory
 from haca3_bids.harmonization.method import Made, Method, Session
 from haca3_bids.harmonization.prepare import Prepared, Rim, fit_images, grid_in_words, prepare
 from haca3_bids.harmonization.slicewise import Slicewise
@@ -112,6 +112,7 @@ def method_for(
     white: float | None = None,
 ) -> Method:
     """The engine for the networks of a checkpoint."""
+    settings = replace(settings, precision=choose_precision(settings.precision, device))
     if isinstance(checkpoint.model, Haca3):
         return Slicewise(checkpoint.model, fusion, settings, device)
     return Voxelwise(checkpoint.model, checkpoint.priors, settings, device, white)
@@ -230,7 +231,7 @@ def _finished(made: Made, session: Session, method: Method, task: _Task, device:
         cut_share=task.canvas.cut_share,
         covered_share=float(session.covered[task.canvas.box].mean()),
         device=str(device),
-        precision=task.settings.precision,
+        precision=method.settings.precision,
         anatomy=method.anatomy,
         attention_maps={name: task.canvas.restore(part) for name, part in made.attention_maps.items()},
         beta=None if made.beta is None else task.canvas.restore_labels(made.beta),

@@ -181,9 +181,10 @@ def write_image(image: Harmonized, out_dir: Path, name: str, extras: Sequence[st
 def reached(images: Sequence[Harmonized], checkpoint: Checkpoint, settings: HarmonizationSettings) -> dict[str, Target]:
     """Theta and eta of the harmonized images by key, without images that cannot be encoded.
 
-    The images of one target are measured together, like those of a session.
+    The images of one target are measured together, like those of a session. Their background is already removed.
     """
     found: dict[str, Target] = {}
+    settings = replace(settings, background="none")
     for name in dict.fromkeys(image.target.name for image in images):
         own = {image.target.contrast: image for image in images if image.target.name == name}
         white = WHITE_MATTER_PEAK if all(image.white_matter_peak for image in own.values()) else None

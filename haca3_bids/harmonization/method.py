@@ -17,6 +17,7 @@ from haca3_bids.arrays import Array, Mask
 from haca3_bids.harmonization.prepare import Prepared
 from haca3_bids.records.engine import SourceReport as SourceReport
 from haca3_bids.records.target import Target
+from haca3_bids.settings import HarmonizationSettings
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class Method(ABC):
     """One family of networks on one device."""
 
     anatomy: str  # how beta is taken: "argmax", "sample" or "soft"
+    settings: HarmonizationSettings  # with the precision that was chosen
 
     @abstractmethod
     def mask(self, sources: Mapping[str, Prepared]) -> Mask:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -71,7 +72,8 @@ class Stream:
         for orientation in ORIENTATIONS:
             indices = nonempty(cut(self.session.mask, orientation))
             logger.info("Harmonizing %d %s slices.", len(indices), orientation)
-            self.batches.run(indices, lambda batch, where=orientation: self._step(batch, where, draws))  # type: ignore[misc]
+            step = partial(self._step, orientation=orientation, draws=draws)
+            self.batches.run(indices, step, f"Harmonizing {orientation} slices")
 
     def _step(self, batch: Indices, orientation: str, draws: Sequence[Draw]) -> None:
         encoded = self._encode(batch, orientation)

@@ -186,7 +186,7 @@ class Voxelwise(Method):
                 found = (found.movedim(1, -1).cpu()[inside] / len(ORIENTATIONS)).half()
                 maps.index_add_(0, where[inside].long(), found)
 
-            Batches(self.settings.batch_size, self.device).run(wanted, step)
+            Batches(self.settings.batch_size, self.device).run(wanted, step, f"Encoding {orientation} slices")
         return _Encoded(maps, theta.cpu(), torch.from_numpy(x[mask]), torch.from_numpy(source.votes[mask]))
 
     def _made(

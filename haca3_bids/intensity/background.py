@@ -24,11 +24,16 @@ def head_mask(image: Array, within: Mask | None = None, radius: int = CLOSING_RA
     if not values.size or values.min() == values.max():
         return image > 0
     bright = image > float(threshold_otsu(values))
-    head = closed(bright, radius)
-    if not noisy:
-        return head
-    calm = closed(without_specks(bright, SPECK), radius)
-    return calm if calm.sum() < WITHOUT_SPECKS * head.sum() else head
+    if noisy:
+        calm = without_specks(bright, SPECK)
+        if _rough_size(calm, radius) < WITHOUT_SPECKS * _rough_size(bright, radius):
+            bright = calm
+    return closed(bright, radius)
+
+
+def _rough_size(mask: Mask, radius: int) -> int:
+    """How many voxels a closing has, counted on every second one along each axis to save time."""
+    return int(closed(mask[::2, ::2, ::2], radius // 2).sum())
 
 
 def largest_piece(mask: Mask) -> Mask:

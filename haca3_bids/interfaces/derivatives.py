@@ -25,7 +25,8 @@ class _WriteSessionInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
     record = File(exists=True, mandatory=True, desc="record of the preprocessing")
     result = File(exists=True, mandatory=True, desc="result of the engine")
     native = traits.List(File(exists=True), desc="harmonized images on the reference's own grid")
-    figures = File(exists=True, mandatory=True, desc="list of figures as JSON")
+    figures = File(exists=True, mandatory=True, desc="list of figures of the preprocessing as JSON")
+    figures_of_results = File(exists=True, mandatory=True, desc="list of figures of the results as JSON")
     quality = File(exists=True, mandatory=True, desc="quality numbers and verdict as JSON")
 
 
@@ -51,11 +52,15 @@ class WriteSession(SimpleInterface):  # type: ignore[misc]
             preprocessing=from_json(Path(inputs.record).read_bytes(), Preprocessing),
             result=from_json(Path(inputs.result).read_bytes(), EngineResult),
             native=[Path(path) for path in inputs.native] if isdefined(inputs.native) else [],
-            figures=from_json(Path(inputs.figures).read_bytes(), tuple[Figure, ...]),
+            figures=(*_figures(inputs.figures), *_figures(inputs.figures_of_results)),
             quality=from_json(Path(inputs.quality).read_bytes(), Quality),
         )
         self._results["record"] = str(write_session(context, products))
         return runtime
+
+
+def _figures(file: str) -> tuple[Figure, ...]:
+    return from_json(Path(file).read_bytes(), tuple[Figure, ...])
 
 
 def _paths(contrasts: list[str], files: list[str]) -> dict[str, Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,38 +30,48 @@ DIFFERENCE_LIMIT = 0.5 * WHITE_MATTER_PEAK  # full colour
 
 class _DrawInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
     contrasts = traits.List(traits.Str, mandatory=True, desc="contrasts of the session")
-    raw = traits.Dict(traits.Str, File(exists=True), mandatory=True, desc="raw scan by contrast")
     preproc = traits.List(File(exists=True), mandatory=True, desc="preprocessed images, in the order of contrasts")
-    to_reference = traits.List(File(exists=True), mandatory=True, desc="transforms, in the order of contrasts")
-    to_template = File(exists=True, mandatory=True, desc="transform of the reference to the template")
-    template = traits.Str(mandatory=True, desc="name of the template")
     brain_mask = File(exists=True, mandatory=True, desc="the template's brain")
-    white_matter = File(exists=True, mandatory=True, desc="mask of the white-matter core")
     reference = traits.Str(mandatory=True, desc="contrast that was registered to the template")
-    record = File(exists=True, mandatory=True, desc="record of the preprocessing")
-    result = File(exists=True, mandatory=True, desc="result of the engine")
 
 
 class _DrawOutputSpec(TraitedSpec):  # type: ignore[misc]
     figures = File(exists=True, desc="list of figures as JSON, files absolute")
 
 
-class DrawFigures(SimpleInterface):  # type: ignore[misc]
-    """Registration and bias flickers, histograms, and slices of sources, results and maps of one session."""
+class Draw(SimpleInterface, ABC):  # type: ignore[misc]
+    """A node that draws figures of a session."""
 
-    input_spec = _DrawInputSpec
     output_spec = _DrawOutputSpec
 
     def _run_interface(self, runtime: Any) -> Any:
         folder = Path(runtime.cwd)
         brain = load_volume(self.inputs.brain_mask, may_be_constant=True)
-        figures = [*self._preprocessing(folder, brain), *self._harmonization(folder, brain)]
         path = folder / "figures.json"
-        path.write_text(to_json(figures))
+        path.write_text(to_json(list(self._drawn(folder, brain))))
         self._results["figures"] = str(path)
         return runtime
 
-    def _preprocessing(self, folder: Path, brain: Volume) -> Iterator[Figure]:
+    @abstractmethod
+    def _drawn(self, folder: Path, brain: Volume) -> Iterator[Figure]:
+        """Draw the figures into ``folder``."""
+
+
+class _DrawPreprocessingInputSpec(_DrawInputSpec):
+    raw = traits.Dict(traits.Str, File(), mandatory=True, desc="raw scan by contrast")
+    to_reference = traits.List(File(exists=True), mandatory=True, desc="transforms, in the order of contrasts")
+    to_template = File(exists=True, mandatory=True, desc="transform of the reference to the template")
+    template = traits.Str(mandatory=True, desc="name of the template")
+    white_matter = File(exists=True, mandatory=True, desc="mask of the white-matter core")
+    record = File(exists=True, mandatory=True, desc="record of the preprocessing")
+
+
+class DrawPreprocessing(Draw):
+    """Registration and bias flickers, and histograms, of one session."""
+
+    input_spec = _DrawPreprocessingInputSpec
+
+    def _drawn(self, folder: Path, brain: Volume) -> Iterator[Figure]:
         inputs = self.inputs
         facts = from_json(Path(inputs.record).read_bytes(), Preprocessing).contrasts
         images = {c: load_volume(path) for c, path in zip(inputs.contrasts, inputs.preproc, strict=True)}
@@ -96,7 +107,17 @@ class DrawFigures(SimpleInterface):  # type: ignore[misc]
         raw = load_scan(inputs.raw[contrast]).image
         return resample(raw, image, to_reference @ read_itk(inputs.to_template), order=1)
 
-    def _harmonization(self, folder: Path, brain: Volume) -> Iterator[Figure]:
+
+class _DrawResultsInputSpec(_DrawInputSpec):
+    result = File(exists=True, mandatory=True, desc="result of the engine")
+
+
+class DrawResults(Draw):
+    """Slices of the sources, results and maps of one session."""
+
+    input_spec = _DrawResultsInputSpec
+
+    def _drawn(self, folder: Path, brain: Volume) -> Iterator[Figure]:
         sources = dict(zip(self.inputs.contrasts, self.inputs.preproc, strict=True))
         for image in from_json(Path(self.inputs.result).read_bytes(), EngineResult).images:
             target, contrast = image.target, image.target.contrast

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +14,7 @@ from nipype.interfaces.base import BaseInterfaceInputSpec, File, SimpleInterface
 
 from haca3_bids.errors import TemporaryFailure
 from haca3_bids.execution.environment import child_environment
+from haca3_bids.orphan import end_with_parent
 from haca3_bids.records.engine import EncodeJob, EncodeResult, EngineResult, HarmonizeJob, Job
 from haca3_bids.records.files import from_answer, from_json, to_json
 from haca3_bids.records.preprocessing import Preprocessing
@@ -144,6 +147,7 @@ def run_process(job: Job, kind: type[T], folder: Path, threads: int) -> T:
         check=False,
         env=child_environment(threads),
         stdin=subprocess.DEVNULL,
+        preexec_fn=partial(end_with_parent, os.getpid()),
     )
     (folder / "engine.log").write_text(done.stdout + done.stderr)
     return read_result(done.returncode, out / "result.json", done.stderr, kind)

@@ -15,7 +15,7 @@ from haca3_bids.volumes.volume import load_volume, save_volume
 
 class _ToNativeInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
     image = File(exists=True, mandatory=True, desc="image on the template grid")
-    reference = File(exists=True, mandatory=True, desc="raw scan whose grid is wanted")
+    reference = File(mandatory=True, desc="raw scan whose grid is wanted")
     to_template = File(exists=True, mandatory=True, desc="rigid, ITK text: reference to template")
 
 

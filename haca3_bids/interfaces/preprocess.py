@@ -11,13 +11,17 @@ from nipype.interfaces.base import BaseInterfaceInputSpec, File, SimpleInterface
 
 from haca3_bids.interfaces.step import Step, StepInputSpec, StepOutputSpec
 from haca3_bids.preprocessing import session
+from haca3_bids.preprocessing.prior import brain_on_template_grid, tissue_regions, white_matter_core
 from haca3_bids.preprocessing.registration import TemplateAlignment
 from haca3_bids.preprocessing.template import load_template
 from haca3_bids.preprocessing.transforms import inverse, read_itk, write_itk
+from haca3_bids.quality.scan import air_above
 from haca3_bids.records.files import from_json, to_readable_json
 from haca3_bids.records.preprocessing import Preprocessing, ScanFacts, gathered
 from haca3_bids.volumes.scan import load_scan
 from haca3_bids.volumes.volume import Volume, load_mask, load_volume, save_volume
+
+LABELS = {"grey": 1, "fluid": 2, "air": 3}  # of the map of regions, in the order of ``quality.scan.Regions``
 
 
 class VolumeOutputSpec(StepOutputSpec):
@@ -86,15 +90,13 @@ class Coregister(Step):
         return facts
 
 
-class AlignedInputSpec(StepInputSpec):
-    """What steps need that know where the subject lies."""
-
+class _AlignedInputSpec(StepInputSpec):
     to_template = File(exists=True, mandatory=True, desc="rigid, ITK text")
     affine = File(exists=True, mandatory=True, desc="affine, ITK text")
 
 
-class _EstimateBiasInputSpec(AlignedInputSpec):
-    in_file = File(exists=True, mandatory=True, desc="raw scan")
+class _EstimateBiasInputSpec(_AlignedInputSpec):
+    in_file = File(mandatory=True, desc="raw scan")
     to_reference = File(exists=True, mandatory=True, desc="rigid, ITK text")
     brain_mask = File(exists=True, desc="brain on the reference's grid that is known already")
 
@@ -122,7 +124,7 @@ class EstimateBias(Step):
 
 
 class _ResampleInputSpec(StepInputSpec):
-    in_file = File(exists=True, mandatory=True, desc="raw scan")
+    in_file = File(mandatory=True, desc="raw scan")
     field = File(exists=True, mandatory=True, desc="logarithm of its bias field")
     to_reference = File(exists=True, mandatory=True, desc="rigid, ITK text")
     to_template = File(exists=True, mandatory=True, desc="rigid, ITK text")
@@ -149,38 +151,62 @@ class Resample(Step):
         return ScanFacts(coverage=float(covered.data.mean()))
 
 
-class _MasksInputSpec(AlignedInputSpec):
+class _RegionsOutputSpec(StepOutputSpec):
+    brain_mask = File(exists=True, desc="the template's brain, stretched to the subject's")
+    white_matter = File(exists=True, desc="core in which the peak is found")
+    regions = File(exists=True, desc="label map (LABELS) of other regions in which the quality is measured")
+
+
+class Regions(Step):
+    """Brain, white-matter core and other regions on the template grid, as the template expects them."""
+
+    input_spec = _AlignedInputSpec
+    output_spec = _RegionsOutputSpec
+    name_in_record = "regions"
+
+    def _work(self, folder: Path) -> Preprocessing:
+        template, alignment = load_template(self.inputs.template), _alignment(self.inputs)
+        brain = brain_on_template_grid(template, alignment)
+        regions = tissue_regions(template, alignment) | {"air": air_above(brain)}
+        maps = {
+            "brain_mask": brain,
+            "white_matter": white_matter_core(template, alignment),
+            "regions": np.select([regions[name] for name in LABELS], list(LABELS.values())),
+        }
+        for key, values in maps.items():
+            path = self._out(key, folder / f"{key}.nii.gz")
+            save_volume(template.head.with_data(values), path, in_template=True, dtype=np.uint8)
+        return Preprocessing(template=template.space)
+
+
+class _HeadInputSpec(_AlignedInputSpec):
     reference = File(exists=True, mandatory=True, desc="reference on the template grid")
     coverage = File(exists=True, mandatory=True, desc="its field of view there")
     native = File(exists=True, mandatory=True, desc="coarse copy of the reference on its own grid")
     known_head = File(exists=True, desc="head in the reference's space that is known already")
 
 
-class _MasksOutputSpec(StepOutputSpec):
+class _HeadOutputSpec(StepOutputSpec):
     head_mask = File(exists=True, desc="head of the reference")
-    brain_mask = File(exists=True, desc="the template's brain, stretched to the subject's")
-    white_matter = File(exists=True, desc="core in which the peak is found")
     defaced = traits.Bool(desc="whether the reference has no face")
 
 
-class Masks(Step):
-    """Head, brain and white-matter core on the template grid, and whether the face has been removed."""
+class Head(Step):
+    """Head mask on the template grid, and whether the face has been removed."""
 
-    input_spec = _MasksInputSpec
-    output_spec = _MasksOutputSpec
-    name_in_record = "masks"
+    input_spec = _HeadInputSpec
+    output_spec = _HeadOutputSpec
+    name_in_record = "head"
 
     def _work(self, folder: Path) -> Preprocessing:
         inputs = self.inputs
-        reference, covered = load_volume(inputs.reference), load_mask(inputs.coverage)
-        template, alignment = load_template(inputs.template), _alignment(inputs)
-        masks = session.masks(reference, covered, template, alignment, _known(inputs.known_head))
-        for key in ("head_mask", "brain_mask", "white_matter"):
-            mask = reference.with_data(getattr(masks, key))
-            save_volume(mask, self._out(key, folder / f"{key}.nii.gz"), in_template=True, dtype=np.uint8)
-        self._results["defaced"] = masks.defaced
-        cut = session.cut_share(load_volume(inputs.native), template.head, alignment.rigid)
-        return Preprocessing(defaced=masks.defaced, cut_share=cut, template=template.space)
+        reference, alignment = load_volume(inputs.reference), _alignment(inputs)
+        mask, defaced = session.head(reference, load_mask(inputs.coverage), alignment, _known(inputs.known_head))
+        path = self._out("head_mask", folder / "head_mask.nii.gz")
+        save_volume(reference.with_data(mask), path, in_template=True, dtype=np.uint8)
+        self._results["defaced"] = defaced
+        cut = session.cut_share(load_volume(inputs.native), reference, alignment.rigid)
+        return Preprocessing(defaced=defaced, cut_share=cut)
 
 
 class _ScaleInputSpec(StepInputSpec):

@@ -12,18 +12,15 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from haca3_bids.intensity.blank import blank_mask
-from haca3_bids.interfaces.preprocess import AlignedInputSpec
-from haca3_bids.interfaces.step import Step, StepOutputSpec
+from haca3_bids.interfaces.preprocess import LABELS
+from haca3_bids.interfaces.step import Step, StepInputSpec, StepOutputSpec
 from haca3_bids.preprocessing.head import dilated, head_mask
-from haca3_bids.preprocessing.prior import tissue_regions
 from haca3_bids.preprocessing.quality import AIR_MM
-from haca3_bids.preprocessing.registration import TemplateAlignment
 from haca3_bids.preprocessing.resampling import resample_mask
 from haca3_bids.preprocessing.stripping import looks_stripped
-from haca3_bids.preprocessing.template import load_template
 from haca3_bids.preprocessing.transforms import Matrix, inverse, read_itk
 from haca3_bids.quality.result import measure_result
-from haca3_bids.quality.scan import AsScanned, Regions, air_above, measure_scan, measured_air
+from haca3_bids.quality.scan import AsScanned, Regions, measure_scan, measured_air
 from haca3_bids.quality.verdict import judge
 from haca3_bids.records.engine import EngineResult
 from haca3_bids.records.files import from_json, to_json
@@ -34,8 +31,9 @@ from haca3_bids.volumes.volume import Volume, load_mask, load_volume
 WHOLLY = 0.99  # of a voxel: splines carry the edge of a blank region a little way into what was measured
 
 
-class _MeasureInputSpec(AlignedInputSpec):
+class _MeasureInputSpec(StepInputSpec):
     in_file = File(exists=True, mandatory=True, desc="preprocessed image")
+    to_template = File(exists=True, mandatory=True, desc="rigid, ITK text")
     native = File(exists=True, mandatory=True, desc="coarse copy of the scan on its own grid")
     to_reference = File(exists=True, mandatory=True, desc="rigid, ITK text")
     blank = File(exists=True, mandatory=True, desc="where the scan was given zeros, on the grid of native")
@@ -43,6 +41,7 @@ class _MeasureInputSpec(AlignedInputSpec):
     head_mask = File(exists=True, mandatory=True, desc="head of the reference")
     brain_mask = File(exists=True, mandatory=True, desc="the template's brain, stretched to the subject's")
     white_matter = File(exists=True, mandatory=True, desc="core of white matter")
+    regions = File(exists=True, mandatory=True, desc="label map of grey matter, ventricles and air")
 
 
 class Measure(Step):
@@ -54,17 +53,15 @@ class Measure(Step):
 
     def _work(self, folder: Path) -> ScanFacts:  # noqa: ARG002
         inputs = self.inputs
-        alignment = TemplateAlignment(read_itk(inputs.to_template), read_itk(inputs.affine))
-        tissues = tissue_regions(load_template(inputs.template), alignment)
+        labels = load_volume(inputs.regions, may_be_constant=True).data
         regions = Regions(
             load_mask(inputs.head_mask),
             load_mask(inputs.brain_mask),
             load_mask(inputs.white_matter),
-            tissues["grey"],
-            tissues["fluid"],
+            *(labels == label for label in LABELS.values()),
         )
         image, covered = load_volume(inputs.in_file), load_mask(inputs.coverage)
-        pull = read_itk(inputs.to_reference) @ alignment.rigid
+        pull = read_itk(inputs.to_reference) @ read_itk(inputs.to_template)
         raw = as_scanned(load_volume(inputs.native), image, pull, regions, covered, load_mask(inputs.blank))
         return ScanFacts(
             skull_stripped=looks_stripped(image, regions.brain, covered),
@@ -86,8 +83,7 @@ def as_scanned(
     """
     blank = ndimage.binary_dilation(blank_mask(copy.data)) if blank is None else blank
     air, white = (
-        resample_mask(grid.with_data(mask), copy, inverse(pull))
-        for mask in (air_above(regions, covered), regions.white)
+        resample_mask(grid.with_data(mask), copy, inverse(pull)) for mask in (regions.air & covered, regions.white)
     )
     air &= ~dilated(head_mask(copy), copy.zooms_mm, AIR_MM)  # thick scalp reaches beyond where air is looked for
     measured = resample_mask(copy.with_data(~blank), grid, pull, threshold=WHOLLY)

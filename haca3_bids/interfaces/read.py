@@ -19,7 +19,7 @@ from haca3_bids.volumes.volume import save_volume
 
 
 class _ReadInputSpec(StepInputSpec):
-    in_file = File(exists=True, mandatory=True, desc="raw scan")
+    in_file = File(mandatory=True, desc="raw scan")
 
 
 class _ReadOutputSpec(VolumeOutputSpec):

@@ -18,7 +18,7 @@ from haca3_bids.volumes.volume import load_volume, save_volume
 
 
 class _SuperResolveInputSpec(StepInputSpec):
-    in_file = File(exists=True, mandatory=True, desc="raw scan")
+    in_file = File(mandatory=True, desc="raw scan")
     method = traits.Enum("builtin", "eclare", usedefault=True, desc="the built-in network, or the program ECLARE")
     threads = traits.Int(1, usedefault=True, nohash=True, desc="threads of the process")
     device = traits.Str("cpu", usedefault=True, nohash=True, desc="device of ECLARE: cpu, cuda or cuda:N")

@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from haca3_bids.errors import BadInput, TemporaryFailure, Unavailable
+from haca3_bids.orphan import end_with_parent
 from haca3_bids.volumes.volume import Volume, load_volume, save_volume
 
 PROGRAM = "run-eclare"
@@ -51,6 +53,7 @@ def run_eclare(scan: Volume, axis: int, folder: Path, device: str = "cpu", threa
             check=False,
             env=os.environ | {"OMP_NUM_THREADS": str(threads)},
             stdin=subprocess.DEVNULL,
+            preexec_fn=partial(end_with_parent, os.getpid()),
         )
     if done.returncode < 0:
         raise TemporaryFailure(

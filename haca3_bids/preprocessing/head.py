@@ -49,7 +49,11 @@ def _filled_slices(mask: NDArray[np.bool_], axis: int) -> NDArray[np.bool_]:
 
 def dilated(mask: NDArray[np.bool_], zooms_mm: NDArray[np.float64], radius_mm: float) -> NDArray[np.bool_]:
     """The mask and everything within ``radius_mm`` of it."""
-    return np.asarray(ndimage.distance_transform_edt(~mask, sampling=zooms_mm) <= radius_mm, np.bool_)
+    out = np.zeros_like(mask)
+    if mask.any():
+        box = bounding_box(mask, margin=int(np.ceil(radius_mm / zooms_mm.min())))  # nothing beyond it is so near
+        out[box] = ndimage.distance_transform_edt(~mask[box], sampling=zooms_mm) <= radius_mm
+    return out
 
 
 def eroded(mask: NDArray[np.bool_], zooms_mm: NDArray[np.float64], radius_mm: float) -> NDArray[np.bool_]:

@@ -6,11 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haca3_bids.preprocessing.head import eroded
-from haca3_bids.preprocessing.registration import TemplateAlignment
+from haca3_bids.preprocessing.registration import TemplateAlignment, align_prior
 from haca3_bids.preprocessing.resampling import resample_mask
 from haca3_bids.preprocessing.template import Template
 from haca3_bids.preprocessing.tissues import grey_matter, ventricles
 from haca3_bids.preprocessing.transforms import Matrix, inverse
+from haca3_bids.settings import PreprocessingSettings
 from haca3_bids.volumes.volume import Volume
 
 CERTAIN = 0.8  # probability above which a voxel of the template counts as white matter
@@ -52,3 +53,14 @@ def tissue_regions(template: Template, alignment: TemplateAlignment) -> dict[str
 def prior_pull(alignment: TemplateAlignment) -> Matrix:
     """The matrix that pulls points of the template grid (subject aligned rigidly) to points of the template."""
     return inverse(alignment.affine) @ alignment.rigid
+
+
+def regions_of_aligned(
+    image: Volume, template: Template, settings: PreprocessingSettings
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Brain and ventricles of an image that already lies on the template grid, as preprocessed ones do.
+
+    The template is stretched to the image; the masks say where to look, not where the tissue ends.
+    """
+    alignment = align_prior(image, template, np.eye(4), settings)
+    return brain_on_template_grid(template, alignment), tissue_regions(template, alignment)["fluid"]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from haca3_bids.preprocessing.transforms import Matrix, inverse
+from haca3_bids.volumes.box import Box, bounding_box
 from haca3_bids.volumes.volume import Volume
 
 FWHM_TO_SIGMA = 1.0 / np.sqrt(8.0 * np.log(2.0))
@@ -51,12 +54,17 @@ def field_of_view(moving: Volume, grid: Volume, pull: Matrix) -> NDArray[np.bool
 
 
 def resample_mask(mask: Volume, grid: Volume, pull: Matrix, *, threshold: float = 0.5) -> NDArray[np.bool_]:
-    """A mask or probability map on another grid, linearly interpolated and cut at ``threshold``."""
+    """A mask or probability map on another grid, linearly interpolated and cut at ``threshold`` (above 0)."""
     to_voxels = inverse(mask.affine) @ pull @ grid.affine
-    out = ndimage.affine_transform(
-        mask.data, to_voxels[:3, :3], to_voxels[:3, 3], output_shape=grid.shape, output=np.float32, order=1
+    out = np.zeros(grid.shape, np.bool_)
+    box = _image_of(bounding_box(mask.data > 0, margin=1), inverse(to_voxels), grid.shape)  # zero elsewhere
+    start = to_voxels[:3, :3] @ [part.start for part in box] + to_voxels[:3, 3]
+    shape = tuple(part.stop - part.start for part in box)
+    found = ndimage.affine_transform(
+        mask.data, to_voxels[:3, :3], start, output_shape=shape, output=np.float32, order=1
     )
-    return np.asarray(out >= threshold, np.bool_)
+    out[box] = found >= threshold
+    return out
 
 
 def shrink(volume: Volume, voxel_mm: float) -> Volume:
@@ -81,6 +89,15 @@ def isotropic_grid(volume: Volume, voxel_mm: float) -> Volume:
     to_voxels = np.diag([*(voxel_mm / volume.zooms_mm), 1.0])
     to_voxels[:3, 3] = (np.asarray(volume.shape) - 1) / 2.0 - to_voxels[:3, :3] @ ((shape - 1) / 2.0)
     return Volume(np.zeros(tuple(shape), np.float32), volume.affine @ to_voxels)
+
+
+def _image_of(box: Box, matrix: Matrix, shape: tuple[int, ...]) -> Box:
+    """The smallest box on a grid of ``shape`` that holds a box of another grid, mapped by ``matrix``."""
+    corners = np.array(list(product(*((part.start - 1, part.stop) for part in box))))
+    mapped = corners @ matrix[:3, :3].T + matrix[:3, 3]
+    low = np.clip(np.floor(mapped.min(axis=0)).astype(int), 0, shape)
+    high = np.clip(np.ceil(mapped.max(axis=0)).astype(int) + 1, low, shape)
+    return tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
 
 
 def _without_finer_detail(moving: Volume, grid: Volume) -> NDArray[np.float32]:

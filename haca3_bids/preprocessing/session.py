@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from haca3_bids.arrays import Mask
 from haca3_bids.errors import BadInput
 from haca3_bids.intensity.blank import blank_mask
 from haca3_bids.intensity.white_matter import white_matter_peak
 from haca3_bids.preprocessing.bias import correct_bias, log_field, without_field
 from haca3_bids.preprocessing.defacing import looks_defaced, without_face
 from haca3_bids.preprocessing.head import head_mask
-from haca3_bids.preprocessing.prior import brain_on_native_grid, brain_on_template_grid, prior_pull, white_matter_core
+from haca3_bids.preprocessing.prior import brain_on_native_grid, prior_pull
 from haca3_bids.preprocessing.quality import (
     Quality,
     coregistration_quality,
@@ -52,7 +52,7 @@ class KnownMasks:
     head: Volume | None = None
     brain: Volume | None = None
 
-    def on(self, grid: Volume) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
+    def on(self, grid: Volume) -> tuple[Mask | None, Mask | None]:
         """Both on a grid of the same space."""
         masks = (None if mask is None else resample_mask(mask, grid, np.eye(4)) for mask in (self.head, self.brain))
         head, brain = masks
@@ -94,7 +94,7 @@ def judged(
     reference: Volume,
     template: Template,
     settings: PreprocessingSettings,
-    head: NDArray[np.bool_] | None = None,
+    head: Mask | None = None,
 ) -> Registration:
     """The quality of an alignment; BadInput if it is poor, as in ``registered``."""
     quality = registration_quality(reference, template, alignment.affine, head)
@@ -167,39 +167,19 @@ def on_template_grid(
     return image, grid.with_data(field_of_view(raw, grid, pull))
 
 
-@dataclass(frozen=True)
-class SessionMasks:
-    """Boolean masks on the template grid."""
-
-    head_mask: NDArray[np.bool_]
-    brain_mask: NDArray[np.bool_]
-    white_matter: NDArray[np.bool_]
-    defaced: bool
-
-
-def masks(
-    reference: Volume,
-    covered: NDArray[np.bool_],
-    template: Template,
-    alignment: TemplateAlignment,
-    known_head: Volume | None = None,
-) -> SessionMasks:
-    """Head, brain and white-matter core of the session, from its reference on the template grid.
+def head(
+    reference: Volume, covered: Mask, alignment: TemplateAlignment, known_head: Volume | None = None
+) -> tuple[Mask, bool]:
+    """The session's head mask, from its reference on the template grid, and whether the face has been removed.
 
     ``known_head`` is a mask in the reference's own space.
     """
     found = head_mask(reference) if known_head is None else resample_mask(known_head, reference, alignment.rigid)
-    head = found & covered
-    to_grid = inverse(prior_pull(alignment))
-    return SessionMasks(
-        head,
-        brain_on_template_grid(template, alignment),
-        white_matter_core(template, alignment),
-        looks_defaced(head, covered, reference, to_grid),
-    )
+    mask = found & covered
+    return mask, looks_defaced(mask, covered, reference, inverse(prior_pull(alignment)))
 
 
-def scaled(image: Volume, core: NDArray[np.bool_], limit_to: NDArray[np.bool_] | None) -> tuple[Volume, float, float]:
+def scaled(image: Volume, core: Mask, limit_to: Mask | None) -> tuple[Volume, float, float]:
     """The image with its white-matter peak at 1000, the peak before, and the measured peak after."""
     before = white_matter_peak(image.data, core)
     out = image.with_data(image.data * np.float32(WHITE_MATTER_PEAK / before))

@@ -13,6 +13,7 @@ from scipy import ndimage
 
 from haca3_bids.preprocessing.head import closed, eroded
 from haca3_bids.preprocessing.template import Template
+from haca3_bids.volumes.box import bounding_box
 
 # Intensities of a T1-weighted template relative to its white matter: grey matter has 0.60 to 0.81 (5th and 95th
 # percentile inside the template's own map of grey matter), fluid less than half.
@@ -32,11 +33,14 @@ def grey_matter(template: Template) -> NDArray[np.bool_]:
 
 def ventricles(template: Template) -> NDArray[np.bool_]:
     """Fluid deep in the brain of the template's head."""
-    zooms = template.head.zooms_mm
-    filled = ndimage.binary_fill_holes(template.brain.data > 0.5)  # a mask may leave the ventricles out
+    zooms, brain = template.head.zooms_mm, template.brain.data > 0.5
+    box = bounding_box(brain, margin=1)
+    filled = ndimage.binary_fill_holes(brain[box])  # a mask may leave the ventricles out
     deep = eroded(closed(np.asarray(filled, np.bool_), zooms, 6.0), zooms, VENTRICLES_MM)
-    fluid = deep & (_relative(template) < FLUID) & (template.white_matter.data < 4 * NOT_WHITE)
-    return np.asarray(ndimage.binary_opening(fluid), np.bool_)
+    fluid = deep & (_relative(template)[box] < FLUID) & (template.white_matter.data[box] < 4 * NOT_WHITE)
+    out = np.zeros_like(brain)
+    out[box] = ndimage.binary_opening(fluid)
+    return out
 
 
 def _relative(template: Template) -> NDArray[np.float32]:

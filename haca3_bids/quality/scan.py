@@ -28,6 +28,7 @@ class Regions:
     white: Mask  # core
     grey: Mask
     fluid: Mask  # ventricles
+    air: Mask  # of ``air_above``
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class AsScanned:
     """A scan of some 2 mm on its own grid, without the fine correction of bias, and masks there."""
 
     image: Array
-    air: Mask  # of ``air_above``
+    air: Mask
     white: Mask
     zooms_mm: NDArray[np.float64]
     blank: Mask | None = None  # on the template grid: zeros that the scan was given, not measured
@@ -49,7 +50,7 @@ def measure_scan(
     Without the scan as it was, ``raw``, nothing is said of the unevenness of its air.
     """
     peak = WHITE_MATTER_PEAK
-    white, air = regions.white & covered, air_above(regions, covered)
+    white, air = regions.white & covered, regions.air & covered
     if raw is not None and raw.blank is not None:
         air = measured_air(air, raw.blank)
     tissue = _to_white(image, regions.grey & covered, peak), _to_white(image, regions.fluid & covered, peak)
@@ -79,15 +80,13 @@ def brain_seen(image: Array, covered: Mask, brain: Mask, peak: float) -> float:
     return float(seen.sum() / max(int(brain.sum()), 1))
 
 
-def air_above(regions: Regions, covered: Mask) -> Mask:
-    """Air beside and above the upper half of the brain: neither neck nor eyes reach there."""
-    heights = np.flatnonzero(regions.brain.any(axis=(0, 1)))
-    air = np.zeros_like(covered)
-    if not heights.size:
-        return air
-    middle = int(heights[len(heights) // 2])
-    far = ndimage.distance_transform_edt(~regions.brain[..., middle:]) > AIR_MM
-    air[..., middle:] = far & covered[..., middle:]
+def air_above(brain: Mask) -> Mask:
+    """Air beside and above the upper half of the brain (1 mm): neither neck nor eyes reach there."""
+    heights = np.flatnonzero(brain.any(axis=(0, 1)))
+    air = np.zeros_like(brain)
+    if heights.size:
+        middle = int(heights[len(heights) // 2])
+        air[..., middle:] = ndimage.distance_transform_edt(~brain[..., middle:]) > AIR_MM
     return air
 
 

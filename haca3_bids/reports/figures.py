@@ -7,21 +7,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from haca3_bids.partial import partial_file
+from haca3_bids.reports.charts import PAPER, svg
 from haca3_bids.reports.planes import Picture, cut, white_end, white_of_brain
 from haca3_bids.volumes.volume import Volume
 
 REGISTRATION_CUTS_MM = {"sagittal": (-36, -12, 12, 36), "coronal": (-60, -30, 0, 30), "axial": (-20, 4, 28, 52)}
 INCH_PER_MM = 0.0115  # of a picture in a figure
 LABEL_INCH = 0.3  # the strip above a row in which its name stands
-PAPER, ACCENT, SECOND = "#ffffff", "#0b7285", "#d9480f"
+ACCENT, SECOND = "#0b7285", "#d9480f"
 CONTOUR = "#ffd43b"
 
 
@@ -113,5 +112,5 @@ def _save(figure: Figure, path: str | os.PathLike[str]) -> None:
     """Write the figure atomically; the same figure gives the same bytes."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with partial_file(path) as partial, mpl.rc_context({"svg.hashsalt": "haca3_bids", "svg.image_inline": True}):
-        FigureCanvasSVG(figure).print_svg(partial, metadata={"Date": None, "Creator": None})
+    with partial_file(path) as partial:
+        partial.write_bytes(svg(figure))

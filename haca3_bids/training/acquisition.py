@@ -18,7 +18,7 @@ from haca3_bids.physics.scanner import acquire, draw_artifacts, thick_slices
 BIAS, STRONG_BIAS, STRONGLY_BIASED = 0.10, 0.30, 0.1  # largest standard deviations of the logarithm; fraction of scans
 BIAS_CELL = 56  # pixels between the knots of the field
 NOISE, STRONG_NOISE = (0.005, 0.05), (0.05, 0.25)  # standard deviation a channel
-BAD = 0.15  # fraction of the scans with an artifact
+BAD, BAD_WHOLE = 0.15, 0.4  # fraction of the scans with an artifact: of crops, of whole slices
 THICKNESS = (1.5, 5.0)  # pixels, of thick slices seen from the side
 THICK = 0.3
 MASKED = 0.9  # fraction of the scans whose background is removed, as preprocessing does
@@ -55,7 +55,7 @@ class Scanner:
         """
         count = len(images)
         images = images * self._bias(images)
-        bad = self.rng.uniform(size=count) < BAD
+        bad = self.rng.uniform(size=count) < (BAD_WHOLE if whole else BAD)
         severity = torch.zeros(count, device=images.device)
         if whole:
             images, severity = self._moved(images, bad)

@@ -22,12 +22,13 @@ from haca3_bids.training.mixture_validation import MixtureValidation
 from haca3_bids.training.scans import PlacedSession
 
 BORDER = 6  # pixels at the rim of a picture, where the encoder lacks context: left out of the losses
-SQUARES, GRADIENTS, ARTIFACTS = 2.0, 0.5, 0.05  # weights beside the Charbonnier loss
+SQUARES, GRADIENTS, ARTIFACTS = 2.0, 0.5, 0.2  # weights beside the Charbonnier loss
 ENTROPY = (0.2, 0.02)  # weight of beta's cross-entropy at the beginning and from FADED on
 FADED = 6000  # steps
 SOFT = 1e-3  # of the Charbonnier loss: |x| for errors much larger than this
 WORST = 3.0  # severity above which artifacts are not told apart
 OUTSIDE = 0.1  # weight of pixels outside the head
+LESIONS = 4.0  # weight of lesions beside that of other tissues, 1: they are small
 
 
 def untrained(seed: int = 0) -> Mixture:
@@ -45,6 +46,8 @@ def mixture_losses(model: Mixture, batch: MixtureBatch, step: int) -> Losses:
     sources = Sources(maps, batch.images, batch.tables, batch.covers)
     seen = batch.covers.any(dim=1)
     weight = seen * (OUTSIDE + (1 - OUTSIDE) * batch.head)
+    if model.config.lesion is not None:
+        weight = weight * (1 + (LESIONS - 1) * batch.shares[:, model.config.lesion])
     images, entropy = [], torch.zeros((), device=maps.device)
     for number in range(batch.truth.shape[1]):
         own = batch.contrasts == batch.wanted[:, number, None]

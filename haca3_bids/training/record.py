@@ -10,12 +10,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tqdm import tqdm
+
 
 class Record:
     """Writes ``losses.jsonl``, ``validation.jsonl`` and ``tensorboard/`` in the folder of a run.
 
-    TensorBoard's files and the bar need the extra ``train`` (tensorboard, tqdm) and are left out without it; the bar
-    is shown on a terminal only.
+    TensorBoard's files need the extra ``train`` and are left out without it; a bar is shown on a terminal.
     """
 
     def __init__(self, folder: Path, first: int, steps: int, leads: bool = True) -> None:
@@ -74,8 +75,4 @@ def _board(folder: Path, first: int) -> Any:
 
 
 def _bar(name: str, first: int, steps: int) -> Any:
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        return None
     return tqdm(total=steps, initial=first, desc=name, unit="step", smoothing=0.1)

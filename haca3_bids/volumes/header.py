@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,12 @@ from haca3_bids.volumes.placement import Placement, placement
 
 SMALLEST_MM, LARGEST_MM = 50.0, 500.0  # of a head; the longest side of a smaller image, the shortest of a larger one
 BORE_MM = 1000.0  # no image of a head is longer than this, however much air it has
+MOST_VOXELS = 1e9  # of 0.4 mm in a bore of 0.4 m; more would not fit into memory either
+POINTERS = (  # the beginnings of files that stand for content which is elsewhere
+    (b"/annex/objects/", "git-annex", "datalad get, or git annex get"),
+    (b"version https://git-lfs", "git LFS", "git lfs pull"),
+)
+PACKED = 1100  # no byte of a gzip file unpacks to more (deflate: 1032)
 
 
 @dataclass(frozen=True)
@@ -33,19 +40,33 @@ class Geometry:
 def open_image(path: Path) -> Any:
     """The image in a file, without reading its voxels; BadInput if there is none."""
     try:
-        if not path.exists():
-            raise BadInput(
-                f"{path.name} does not exist, or is a broken link.",
-                "Get the file (datalad get, git annex get), or mount the folder that the link points to.",
-            )
-        if path.stat().st_size == 0:
-            raise BadInput(f"{path.name} is empty (0 bytes).", "Copy or get the file again.")
-        path.open("rb").close()  # nibabel takes a file that it may not open for one that is no image
+        _check_file(path)
         return nib.load(path)
     except BadInput:
         raise
     except Exception as error:
         raise unreadable(path, error) from error
+
+
+def _check_file(path: Path) -> None:
+    """Raise BadInput for what has no content, and OSError for what cannot be opened: nibabel says neither."""
+    if not path.exists():
+        if "annex/objects/" in str(path.readlink() if path.is_symlink() else ""):
+            raise _content_is_elsewhere(path, "git-annex", "datalad get, or git annex get")
+        raise BadInput(f"{path.name} does not exist, or is a broken link.", "Mount the folder that the link points to.")
+    if not path.is_file():
+        raise BadInput(f"{path.name} is a folder, a pipe or a device, not a file.", "Remove or replace it.")
+    if path.stat().st_size == 0:
+        raise BadInput(f"{path.name} is empty (0 bytes).", "Copy or get the file again.")
+    with path.open("rb") as file:
+        beginning = file.read(100)
+    for mark, keeper, command in POINTERS:
+        if beginning.startswith(mark):
+            raise _content_is_elsewhere(path, keeper, command)
+
+
+def _content_is_elsewhere(path: Path, keeper: str, command: str) -> BadInput:
+    return BadInput(f"{path.name} is managed by {keeper}, and its content is not on this machine.", f"Run {command}.")
 
 
 def unreadable(path: Path, error: Exception) -> BadInput:
@@ -82,10 +103,7 @@ def check_geometry(path: str | os.PathLike[str], *, forced: bool = False) -> Geo
     path = Path(path)
     image = open_image(path)
     check_numbers(image, path.name)
-    shape = tuple(int(count) for count in image.shape)
-    while len(shape) > 3 and shape[-1] == 1:
-        shape = shape[:-1]
-    check_shape(shape, path.name)
+    shape = shape_of(image, path)
     placed = placement(image, path)
     if placed.doubt is not None and not forced:
         raise placed.doubt
@@ -94,15 +112,27 @@ def check_geometry(path: str | os.PathLike[str], *, forced: bool = False) -> Geo
     return geometry
 
 
-def check_shape(shape: tuple[int, ...], name: str) -> None:
-    """Raise BadInput for a shape that is not that of one 3D volume."""
+def shape_of(image: Any, path: Path) -> tuple[int, int, int]:
+    """The shape of an image that is one 3D volume and is in its file as a whole, without reading it; else BadInput."""
+    shape = tuple(int(count) for count in image.shape)
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
     if len(shape) > 3:
         raise BadInput(
-            f"{name} is {len(shape)}D ({shape[3]} volumes); one 3D volume is required.",
+            f"{path.name} is {len(shape)}D ({shape[3]} volumes); one 3D volume is required.",
             "Exclude it, or select another file with --bids-filter-file.",
         )
     if len(shape) < 3 or min(shape) < 2:
-        raise BadInput(f"{name} has shape {shape}; a 3D volume with several voxels along every axis is required.")
+        raise BadInput(f"{path.name} has shape {shape}; a 3D volume with several voxels along every axis is required.")
+    if math.prod(shape) > MOST_VOXELS:
+        raise BadInput(f"{path.name} has shape {shape}; at most {MOST_VOXELS:.0e} voxels are possible.")
+    needed, held = math.prod(shape) * image.get_data_dtype().itemsize, path.stat().st_size
+    if needed > held * (PACKED if path.suffix == ".gz" else 1):
+        raise BadInput(
+            f"{path.name} has {held} bytes, too few for its shape {shape}: it is truncated, or its header is damaged.",
+            "Copy or get the file again.",
+        )
+    return shape[0], shape[1], shape[2]
 
 
 def _check_size(geometry: Geometry, placed: Placement, name: str) -> None:

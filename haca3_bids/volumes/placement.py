@@ -22,6 +22,7 @@ Affine = NDArray[np.float64]
 UNIT_MM = {"meter": 1000.0, "mm": 1.0, "micron": 0.001}  # an unknown unit is taken for millimetres
 SIZE_TOLERANCE = 0.01  # of a voxel's edge: rounding in float32 is far below, a stretched head above
 FLAT = 1e-4  # of a voxel's volume, were its angles right: less is rounding of none
+FARTHEST = 1e9  # in any unit: nothing of an affine is larger, and squares of what is could overflow
 ANGLE_DEG = 1.0  # of a rotation, or of a right angle
 SCANNER = 1  # the code of scanner coordinates; a form of another code may lead to a template, and stretch
 FORCE = "--force orientation (haca3-bids, haca3 harmonize)"
@@ -94,7 +95,7 @@ def _qform(header: nib.Nifti1Header) -> Affine | None:
 
 def _in_space(form: Affine | None, name: str) -> Affine:
     """An invertible form; BadInput otherwise."""
-    if form is None or not np.isfinite(form).all():
+    if form is None or not (np.abs(form) < FARTHEST).all():
         raise BadInput(f"{name} has an affine that is not finite or not a rotation: its position is undefined.")
     if abs(np.linalg.det(form[:3, :3])) <= FLAT * np.linalg.norm(form[:3, :3], axis=0).prod():
         raise BadInput(f"{name} has an affine with zero determinant: its position is undefined.")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
 import os
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from haca3_bids.errors import BadInput
 from haca3_bids.intensity.blank import constant_background, looks_standardized, without_background
+from haca3_bids.volumes.header import unreadable
 from haca3_bids.volumes.volume import Volume, load_placed
+
+CHUNK = 2**20  # bytes
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,7 @@ def load_scan(path: str | os.PathLike[str], *, forced: bool = True) -> Scan:
     Not ``forced``, its header must say how the voxels lie: the first step of a session looks at that, for all others.
     """
     volume, placed = load_placed(path, forced=forced)
+    _check_whole(Path(path))
     background = constant_background(volume.data)
     remarks = [placed.doubt.sentence] if placed.doubt else []
     remarks += [f"{Path(path).name} has a contradictory header: {placed.note}."] if placed.note else []
@@ -33,6 +39,18 @@ def load_scan(path: str | os.PathLike[str], *, forced: bool = True) -> Scan:
         volume = volume.with_data(without_background(volume.data, background))
         remarks.append(f"{Path(path).name} has a constant background of {background:.6g}, which was set to zero.")
     return Scan(volume, tuple(remarks), placed.doubt is not None)
+
+
+def _check_whole(path: Path) -> None:
+    """Raise BadInput for a damaged gzip file: its checksum is at its end, and nibabel stops at the last voxel."""
+    if path.suffix != ".gz":
+        return
+    try:
+        with gzip.open(path) as file:
+            while file.read(CHUNK):
+                pass
+    except (OSError, EOFError, zlib.error) as error:
+        raise unreadable(path, error) from error
 
 
 def check_intensities(scan: Scan, name: str) -> None:

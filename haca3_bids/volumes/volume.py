@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from haca3_bids.arrays import Array
 from haca3_bids.errors import BadInput
 from haca3_bids.partial import partial_file
-from haca3_bids.volumes.header import check_numbers, check_shape, open_image, unreadable
+from haca3_bids.volumes.header import check_numbers, open_image, shape_of, unreadable
 from haca3_bids.volumes.placement import Placement, placement
 
 Affine = NDArray[np.float64]
@@ -74,10 +74,8 @@ def load_placed(
     path = Path(path)
     image = open_image(path)
     check_numbers(image, path.name)
-    data = _voxels(image, path)
-    while data.ndim > 3 and data.shape[-1] == 1:
-        data = data[..., 0]
-    check_shape(data.shape, path.name)
+    shape = shape_of(image, path)
+    data = _voxels(image, path).reshape(shape)
     placed = placement(image, path)
     if placed.doubt is not None and not forced:
         raise placed.doubt
@@ -131,7 +129,7 @@ def save_volume(
 
 
 def reorient(volume: Volume, axes: Sequence[str] = ("L", "P", "S")) -> Volume:
-    """The same image with its array axes pointing to ``axes`` (no interpolation)."""
+    """The same image with its array axes pointing to ``axes``: a view of the voxels."""
     return _reordered(volume, axcodes2ornt(tuple(axes)))
 
 
@@ -143,4 +141,4 @@ def reorient_like(volume: Volume, other: Volume) -> Volume:
 def _reordered(volume: Volume, wanted: NDArray[np.float64]) -> Volume:
     change = ornt_transform(io_orientation(volume.affine), wanted)
     data = nib.orientations.apply_orientation(volume.data, change)
-    return Volume(np.ascontiguousarray(data), volume.affine @ inv_ornt_aff(change, volume.shape))
+    return Volume(data, volume.affine @ inv_ornt_aff(change, volume.shape))

@@ -14,7 +14,7 @@ from haca3_bids.bids.names import node_name
 from haca3_bids.bids.record import Context
 from haca3_bids.errors import UsageError
 from haca3_bids.interfaces.derivatives import WriteSession
-from haca3_bids.interfaces.figures import DrawFigures
+from haca3_bids.interfaces.figures import DrawPreprocessing, DrawResults
 from haca3_bids.interfaces.quality import Judge
 from haca3_bids.physics.described import protocol_from_sidecar, table
 from haca3_bids.records.files import to_json
@@ -84,27 +84,24 @@ def init_session_wf(plan: SessionPlan, settings: Settings, needs: EngineNeeds) -
     harmonize = init_harmonize_wf(settings, needs, reference=images[session.reference])
     harmonize.inputs.inputnode.targets = to_json(plan.targets)
     harmonize.inputs.inputnode.protocols = to_json(known_protocols(session))
-    draw = pe.Node(
-        DrawFigures(
-            raw={contrast: str(path) for contrast, path in images.items()},
-            reference=session.reference,
-            template=settings.preprocessing.template,
-        ),
-        name="draw",
-        mem_gb=1.5,
-    )
+    raw, template = {contrast: str(path) for contrast, path in images.items()}, settings.preprocessing.template
+    before = DrawPreprocessing(raw=raw, reference=session.reference, template=template)
+    before = pe.Node(before, name="draw_preprocessing", mem_gb=1.5)
+    after = pe.Node(DrawResults(reference=session.reference), name="draw", mem_gb=1.0)
     judge = pe.Node(Judge(thresholds=[list(one) for one in settings.quality.thresholds]), name="judge", mem_gb=1.0)
     write = pe.Node(WriteSession(context=plan.context), name="write", mem_gb=0.3)
     workflow.connect(
         [
             (preprocess, harmonize, [(f"outputnode.{key}", f"inputnode.{key}") for key in FROM_PREPROCESS]),
-            (preprocess, draw, [(f"outputnode.{key}", key) for key in TO_DRAW]),
+            (preprocess, before, [(f"outputnode.{key}", key) for key in TO_DRAW]),
+            (preprocess, after, [(f"outputnode.{key}", key) for key in ("contrasts", "preproc", "brain_mask")]),
             (preprocess, judge, [(f"outputnode.{key}", key) for key in TO_JUDGE]),
             (preprocess, write, [(f"outputnode.{key}", key) for key in TO_WRITE]),
-            (harmonize, draw, [("outputnode.result", "result")]),
+            (harmonize, after, [("outputnode.result", "result")]),
             (harmonize, judge, [("outputnode.result", "result")]),
             (harmonize, write, [("outputnode.result", "result"), ("outputnode.native", "native")]),
-            (draw, write, [("figures", "figures")]),
+            (before, write, [("figures", "figures")]),
+            (after, write, [("figures", "figures_of_results")]),
             (judge, write, [("quality", "quality")]),
         ]
     )

@@ -57,7 +57,8 @@ MEMORY_GB = {  # measured on a scan of 40 million voxels, rounded up
     "n4": 1.0,
     "resample": 1.5,
     "super_resolution": 2.0,
-    "masks": 0.8,
+    "regions": 0.8,
+    "head": 0.8,
     "white_matter": 0.6,
     "measure": 1.0,
 }
@@ -91,18 +92,21 @@ def init_preprocess_wf(
     output = pe.Node(utility.IdentityInterface(fields=list(OUTPUTS)), name="outputnode")
     chains = {c: _chain(c, Path(images[c]).absolute(), settings, given) for c in CONTRASTS if c in images}
     output.inputs.contrasts = list(chains)
-    register = _register(workflow, settings, given, visit)
-    masks = step_node(steps.Masks, "masks", settings)
+    session = {
+        "register": _register(workflow, settings, given, visit),
+        "regions": step_node(steps.Regions, "regions", settings),
+        "head": step_node(steps.Head, "head", settings),
+    }
     if "head_mask" in given:
-        masks.inputs.known_head = str(given["head_mask"])
-    _connect_session(workflow, chains[reference], register, masks, output)
+        session["head"].inputs.known_head = str(given["head_mask"])
+    _connect_session(workflow, session, chains[reference], output)
     for contrast, chain in chains.items():
-        _connect_chain(workflow, chain, chains[reference], register, masks)
+        _connect_chain(workflow, chain, chains[reference], session)
         chain["white_matter"].inputs.is_reference = contrast == reference
     for name, (step, field) in LISTS.items():
         _merge(workflow, name, [chain[step] for chain in chains.values()], field, output)
     collect = pe.Node(steps.Collect(reference=reference), name="collect", mem_gb=0.1)
-    every = [register, masks, *(node for chain in chains.values() for node in chain.values())]
+    every = [*session.values(), *(node for chain in chains.values() for node in chain.values())]
     _merge(workflow, "facts", every, "facts", collect)
     workflow.connect(collect, "record", output, "record")
     return workflow
@@ -122,17 +126,20 @@ def _register(workflow: pe.Workflow, settings: PreprocessingSettings, given: Map
 
 
 def _connect_session(
-    workflow: pe.Workflow, first: Mapping[str, pe.Node], register: pe.Node, masks: pe.Node, output: pe.Node
+    workflow: pe.Workflow, session: Mapping[str, pe.Node], first: Mapping[str, pe.Node], output: pe.Node
 ) -> None:
-    """Registration and masks of the session, from the chain of its reference."""
+    """Registration, regions and head of the session, from the chain of its reference."""
+    register, regions, head = session["register"], session["regions"], session["head"]
     workflow.connect(
         [
             (first["read"], register, [("out_file", "reference")]),
-            (first["read"], masks, [("out_file", "native")]),
-            (first["resample"], masks, [("out_file", "reference"), ("coverage", "coverage")]),
-            (register, masks, [("to_template", "to_template"), ("affine", "affine")]),
+            (register, regions, [("to_template", "to_template"), ("affine", "affine")]),
+            (first["read"], head, [("out_file", "native")]),
+            (first["resample"], head, [("out_file", "reference"), ("coverage", "coverage")]),
+            (register, head, [("to_template", "to_template"), ("affine", "affine")]),
             (register, output, [("to_template", "to_template"), ("from_template", "from_template")]),
-            (masks, output, [(key, key) for key in ("head_mask", "brain_mask", "white_matter")]),
+            (regions, output, [(key, key) for key in ("brain_mask", "white_matter")]),
+            (head, output, [("head_mask", "head_mask")]),
         ]
     )
 
@@ -169,14 +176,14 @@ def _super_resolution(contrast: str, settings: PreprocessingSettings) -> pe.Node
 
 
 def _connect_chain(
-    workflow: pe.Workflow, chain: Mapping[str, pe.Node], first: Mapping[str, pe.Node], register: pe.Node, masks: pe.Node
+    workflow: pe.Workflow, chain: Mapping[str, pe.Node], first: Mapping[str, pe.Node], session: Mapping[str, pe.Node]
 ) -> None:
     """Read, co-register, estimate the bias, resample, scale, measure."""
     if chain is not first:
         workflow.connect(chain["read"], "out_file", chain["coregister"], "moving")
     if "super_resolution" in chain:
         workflow.connect(chain["super_resolution"], "out_file", chain["resample"], "in_file")
-    from_masks = [(key, key) for key in ("white_matter", "head_mask", "defaced")]
+    register, regions, head = session["register"], session["regions"], session["head"]
     workflow.connect(
         [
             (first["read"], chain["coregister"], [("out_file", "reference")]),
@@ -186,10 +193,12 @@ def _connect_chain(
             (chain["coregister"], chain["resample"], [("to_reference", "to_reference")]),
             (register, chain["resample"], [("to_template", "to_template")]),
             (chain["resample"], chain["white_matter"], [("out_file", "in_file"), ("coverage", "coverage")]),
-            (masks, chain["white_matter"], from_masks),
-            (register, chain["measure"], [("to_template", "to_template"), ("affine", "affine")]),
+            (regions, chain["white_matter"], [("white_matter", "white_matter")]),
+            (head, chain["white_matter"], [(key, key) for key in ("head_mask", "defaced")]),
+            (register, chain["measure"], [("to_template", "to_template")]),
             (chain["resample"], chain["measure"], [("coverage", "coverage")]),
-            (masks, chain["measure"], [(key, key) for key in ("white_matter", "head_mask", "brain_mask")]),
+            (regions, chain["measure"], [(key, key) for key in ("white_matter", "brain_mask", "regions")]),
+            (head, chain["measure"], [("head_mask", "head_mask")]),
             (chain["white_matter"], chain["measure"], [("out_file", "in_file")]),
             (chain["read"], chain["measure"], [("out_file", "native"), ("blank", "blank")]),
             (chain["coregister"], chain["measure"], [("to_reference", "to_reference")]),

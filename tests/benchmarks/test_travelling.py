@@ -2,33 +2,23 @@
 
 import numpy as np
 import pytest
-from segmentation import CSF, GREY, WHITE
-from skimage.exposure import match_histograms
 from travelling import (
     BOUND,
     HARMONIZED,
     SCANNED,
     against,
     differences,
-    matched,
     means,
     results,
     share,
     true_tissues,
 )
 
+from haca3_bids.evaluation.segmentation import CSF, GREY, WHITE
 from haca3_bids.physics.anatomy import FULL, Anatomy
 from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.settings import CONTRASTS
 from haca3_bids.volumes.volume import Volume
-
-
-@pytest.fixture
-def pair():
-    rng = np.random.default_rng(0)
-    truth = rng.random((24, 20, 22), np.float32)
-    truth = (truth + np.roll(truth, 1, 0) + np.roll(truth, 1, 1)) / 3
-    return truth + 0.1 * rng.standard_normal(truth.shape, np.float32), truth
 
 
 def test_true_tissues_are_the_largest_shares_and_air_is_none():
@@ -66,21 +56,3 @@ def test_people_are_the_unit_and_every_person_and_contrast_is_tested():
     found = results([*rows, {"person": "a", "contrast": "T1w", "method": SCANNED, "dice": {}}], "brain")
     np.testing.assert_allclose(means(found, "T1w", SCANNED), [22.5, 0.9])  # (20 + 22) / 2 and 24
     np.testing.assert_allclose(differences(found), [3.0] * 8)
-
-
-def test_matched_histograms_are_the_references(pair):
-    image, truth = pair
-    everywhere = np.ones(truth.shape, bool)
-    reference = truth[::-1] ** 2 * 900
-    found = matched(image, everywhere, reference, everywhere)
-    difference = np.abs(found - match_histograms(image, reference))
-    assert np.quantile(difference, 0.99) < 2  # of 900; the last thousandth lies between two quantiles
-    np.testing.assert_allclose(np.quantile(found, [0.1, 0.5, 0.9]), np.quantile(reference, [0.1, 0.5, 0.9]), rtol=0.01)
-
-
-def test_matching_undoes_a_change_of_contrast_of_the_same_image(pair):
-    _, truth = pair
-    mask = truth > 0.2
-    found = matched(np.sqrt(truth) * 30 + 5, mask, truth, mask)
-    np.testing.assert_allclose(found[mask], truth[mask], atol=2e-3)
-    assert not found[~mask].any()

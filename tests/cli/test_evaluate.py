@@ -1,9 +1,12 @@
 """``haca3 evaluate``: every measure prints its table, every option is listened to, what cannot be is a sentence."""
 
+import html
+import json
+
 import numpy as np
 import pytest
 
-from haca3_bids.cli import toolbox
+from haca3_bids.cli import evaluate, toolbox
 from haca3_bids.volumes.volume import Volume, save_volume
 
 AFFINE = np.diag([-1.0, -1, 1, 1])
@@ -52,36 +55,8 @@ def test_overlap_prints_every_label(tmp_path, capsys):
     one, other = np.zeros((4, 4, 4)), np.zeros((4, 4, 4))
     one[0], other[0, :2], other[3] = 1, 1, 7
     rows = table(capsys, "overlap", save(one, tmp_path / "a.nii"), save(other, tmp_path / "b.nii"))
-    assert rows == [{"label": "1", "dice": "0.6667"}, {"label": "7", "dice": "0"}]
-
-
-@pytest.fixture
-def travellers(head, tmp_path):
-    rng = np.random.default_rng(0)
-    for person in range(3):
-        for session in "AB":
-            stem = tmp_path / f"sub-{person}/ses-{session}/anat/sub-{person}_ses-{session}_space-X"
-            noise = rng.standard_normal(head.shape) * (head > 0)
-            for desc, size in (("preproc", 80), ("haca3", 10), ("haca3other", 40)):
-                for contrast in ("T1w", "T2w"):
-                    gain = 3 if contrast == "T2w" else 1
-                    save(head + gain * size * noise, stem.with_name(f"{stem.name}_desc-{desc}_{contrast}.nii.gz"))
-    return tmp_path
-
-
-def test_travellers_are_compared_before_and_after(travellers, capsys):
-    rows = table(capsys, "travelling", travellers)
-    assert [row["images"] for row in rows] == ["preproc"] * 3 + ["haca3"] * 3 + ["", ""]
-    assert float(rows[-2]["psnr_db"]) > 10
-    assert float(rows[-1]["psnr_db"]) == 0.25  # three people: Wilcoxon's p cannot be smaller
-
-
-def test_contrast_and_names_of_the_images_are_listened_to(travellers, capsys):
-    first = table(capsys, "travelling", travellers)
-    t2w = table(capsys, "travelling", travellers, "--contrast", "T2w")
-    assert float(t2w[0]["psnr_db"]) < float(first[0]["psnr_db"])
-    other = table(capsys, "travelling", travellers, "--before", "haca3other", "--after", "haca3")
-    assert [row["images"] for row in other[:6]] == ["haca3other"] * 3 + ["haca3"] * 3
+    assert [(row["label"], row["dice"]) for row in rows] == [("1", "0.6667"), ("7", "0")]
+    assert [(row["volume_ml"], row["other_volume_ml"]) for row in rows] == [("0.016", "0.008"), ("0", "0.016")]
 
 
 @pytest.fixture
@@ -102,19 +77,44 @@ def test_reliability_is_that_of_the_column(volumes, capsys):
     assert same == found
 
 
-def test_change_is_told_for_every_person(volumes, capsys):
-    rows = table(capsys, "longitudinal", volumes, "--value", "grey")
-    assert [row["participant_id"] for row in rows] == [f"sub-{p}" for p in range(4)]
-    assert {row["per_year"] for row in rows} == {f"{2 + 1 / 3:.4g}"}
-    assert toolbox.main(["evaluate", "longitudinal", str(volumes), "--value", "grey", "--time", "site"]) == 65
+def test_findings_are_written_as_table_dictionary_and_page(volumes, tmp_path, capsys):
+    out = tmp_path / "found"
+    (printed,) = table(capsys, "reliability", volumes, "--value", "grey", "--out", out)
+    names, row = (line.split("\t") for line in (out / "reliability.tsv").read_text().splitlines())
+    written = dict(zip(names, row, strict=True))
+    assert float(written["agreement"]) == pytest.approx(float(printed["agreement"]), rel=1e-3)
+    described = json.loads((out / "reliability.json").read_text())
+    assert list(described) == names
+    assert all(one["Description"] for one in described.values())
+    page = (out / "reliability.html").read_text()
+    assert all(one["Description"] in html.unescape(page) for one in described.values())
+    assert "haca3 evaluate reliability volumes.tsv --value grey --out found" in page
+    assert str(tmp_path) not in page
+    assert "data:image/svg+xml" in page
+    assert "http" not in page.replace("http-equiv", "")
 
 
-def test_visits_to_several_sites_on_one_day_are_points_of_one_line(volumes, capsys):
-    with volumes.open("a") as file:
-        file.write("sub-0\tC\t3\t109\t0\n")
-    first, *_ = table(capsys, "longitudinal", volumes, "--value", "grey")
-    assert (first["visits"], float(first["per_year"])) == ("3", pytest.approx((7 + 9) / 2 / 3, rel=1e-3))
-    assert float(first["residual"]) == pytest.approx(2**0.5, rel=1e-3)
+def test_the_pages_of_images_and_label_maps_show_them(head, tmp_path, capsys):
+    maps = [save(data, tmp_path / f"{name}.nii") for name, data in (("a", head > 500), ("b", head > 0), ("t", head))]
+    table(capsys, "overlap", *maps[:2], "--out", tmp_path)
+    table(capsys, "similarity", maps[1], "--truth", maps[2], "--out", tmp_path)
+    for name in ("overlap", "similarity"):
+        assert (tmp_path / f"{name}.html").read_text().count("data:image/svg+xml") == 1
+
+
+def test_a_place_that_cannot_be_written_to_is_told_before_anything_is_computed(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert toolbox.main(["evaluate", "overlap", "none", "none", "--out", str(tmp_path / "file")]) == 73
+    assert "is a file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", evaluate.EXPERIMENTS)
+def test_every_column_is_described_once(name):
+    experiment = evaluate.EXPERIMENTS[name]
+    assert next(iter(experiment.COLUMNS)) == name
+    for columns in experiment.COLUMNS.values():
+        assert len({column.name for column in columns}) == len(columns)
+        assert not [column for column in columns if not column.description or column.description.endswith(".")]
 
 
 @pytest.mark.parametrize(
@@ -123,12 +123,9 @@ def test_visits_to_several_sites_on_one_day_are_points_of_one_line(volumes, caps
         (["similarity", "a.nii", "--truth", "none.nii"], 65, "does not exist"),
         (["similarity", "other.nii", "--truth", "a.nii"], 65, "does not share the grid"),
         (["overlap", "a.nii", "other.nii"], 65, "do not share a grid"),
-        (["travelling", "."], 65, "nobody with two sessions"),
         (["reliability", "volumes.tsv", "--value", "white"], 65, "has no column white"),
         (["reliability", "volumes.tsv", "--value", "site"], 65, "is no number"),
         (["reliability", "volumes.tsv", "--value", "grey", "--person", "site", "--site", "years"], 65, "two lines"),
-        (["longitudinal", "volumes.tsv", "--value", "grey", "--person", "grey"], 65, "Two visits at different times"),
-        (["longitudinal", "a.nii", "--value", "grey"], 65, "cannot be read"),
         ([], 64, "required"),
     ],
 )

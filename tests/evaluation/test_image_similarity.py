@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from skimage.exposure import match_histograms
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from haca3_bids.evaluation.similarity import compared, psnr_db, scaled, ssim, ssim_map
+from haca3_bids.evaluation.histogram import matched
+from haca3_bids.evaluation.similarity import compared, fitted, psnr_db, scaled, scaled_psnr_db, ssim, ssim_map
 from haca3_bids.volumes.box import bounding_box
 
 
@@ -91,3 +93,46 @@ def test_the_box_of_a_mask_holds_it_and_no_more():
     assert bounding_box(nothing) == (slice(0, 2), slice(0, 2))
     with pytest.raises(ValueError, match="nothing to compare"):
         compared(np.ones((2, 2), np.float32), np.ones((2, 2), np.float32), nothing)
+
+
+def test_matched_histograms_are_the_references(pair):
+    image, truth = pair
+    everywhere = np.ones(truth.shape, bool)
+    reference = truth[::-1] ** 2 * 900
+    found = matched(image, everywhere, reference, everywhere)
+    difference = np.abs(found - match_histograms(image, reference))
+    assert np.quantile(difference, 0.99) < 2  # of 900; the last thousandth lies between two quantiles
+    np.testing.assert_allclose(np.quantile(found, [0.1, 0.5, 0.9]), np.quantile(reference, [0.1, 0.5, 0.9]), rtol=0.01)
+
+
+def test_matching_undoes_a_change_of_contrast_of_the_same_image(pair):
+    _, truth = pair
+    mask = truth > 0.2
+    found = matched(np.sqrt(truth) * 30 + 5, mask, truth, mask)
+    np.testing.assert_allclose(found[mask], truth[mask], atol=2e-3)
+    assert not found[~mask].any()
+
+
+def test_after_the_best_factor_psnr_and_ssim_are_scikit_images(pair):
+    noisy, truth = pair
+    image, head, brain = 37 * noisy, np.zeros(truth.shape, bool), np.zeros(truth.shape, bool)
+    head[2:22, 2:18, 2:20], brain[6:18, 5:15, 6:16] = True, True
+    unit = np.percentile(truth[head], 95)
+    factor = np.linalg.lstsq(image[brain][:, None].astype(float), truth[brain].astype(float), rcond=None)[0][0]
+    one, other = (np.where(brain, x, 0).astype(float) for x in (factor * image, truth))
+    found = fitted(image, truth, brain, head)
+    expected = peak_signal_noise_ratio(other[brain], one[brain], data_range=unit)
+    assert found.psnr_db == pytest.approx(expected, abs=1e-4)
+    assert found.psnr_db == scaled_psnr_db(image, truth, brain, head)
+    window = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "full": True}
+    _, similar = structural_similarity(other, one, data_range=unit, **window)
+    assert found.ssim == pytest.approx(similar[brain].mean(), abs=1e-5)
+
+
+def test_an_image_in_another_unit_fits_perfectly_and_nothing_to_compare_is_told(pair):
+    _, truth = pair
+    mask = truth > 0.3
+    assert fitted(700 * truth, truth, mask, mask).ssim == pytest.approx(1, abs=1e-5)
+    for reference, where in ((np.zeros_like(truth), mask), (truth, np.zeros_like(mask))):
+        with pytest.raises(ValueError, match="nothing to compare"):
+            fitted(truth, reference, where, where)

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from haca3_bids.evaluation.longitudinal import change
 from haca3_bids.evaluation.overlap import dice, dice_by_label
 from haca3_bids.evaluation.reliability import reliability
 from haca3_bids.evaluation.similarity import Similarity
-from haca3_bids.evaluation.travelling import Result, between_sessions, by_person, gain, paired_p
+from haca3_bids.evaluation.travelling import Result, by_person, gain, paired, paired_p
 
 SHROUT_FLEISS = [[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]]
 
@@ -80,12 +81,18 @@ def test_p_of_no_difference_is_one():
     assert paired_p(np.array([1.0, -1.0, 2.0, -2.0])) > 0.5
 
 
-def test_every_pair_of_sessions_is_compared_once():
-    rng = np.random.default_rng(0)
-    images = [rng.random((12, 12, 12), np.float32) for _ in range(3)]
-    masks = [np.ones((12, 12, 12), bool)] * 3
-    assert len(between_sessions(images, masks)) == 3
-    assert between_sessions([images[0], images[0]], masks)[0].ssim == pytest.approx(1)
+@pytest.mark.parametrize("people", [6, 12, 40])
+def test_paired_p_is_scipys_and_people_without_both_are_left_out(people):
+    rng = np.random.default_rng(people)
+    one = {f"p{n}": float(rng.normal(0.5)) for n in range(people)}
+    other = {person: float(rng.normal()) for person in [*one, "only here"]}
+    found = paired(one | {"only there": 9.0}, other)
+    pairs = np.array([(one[person], other[person]) for person in one])
+    assert found.people == people
+    assert (found.mean, found.mean_baseline) == (pytest.approx(pairs[:, 0].mean()), pytest.approx(pairs[:, 1].mean()))
+    assert found.p == pytest.approx(stats.wilcoxon(pairs[:, 0], pairs[:, 1]).pvalue, abs=0.002)
+    with pytest.raises(ValueError, match="nobody"):
+        paired(one, {})
 
 
 def test_a_straight_line_has_its_slope_and_no_residual():

@@ -20,6 +20,7 @@ import numpy as np
 
 from haca3_bids.volumes.volume import Volume, load_volume, save_volume
 
+HUNGER = 1600 * 2**20  # bytes: more than the limit of the test that asks for it
 THETA = {"T1w": [1.0, 2.0], "T2w": [-1.0, 0.5], "PDw": [0.0, 0.0], "FLAIR": [0.3, -0.4]}
 
 
@@ -45,8 +46,13 @@ def main(path: str) -> int:
     out = Path(job["out_dir"])
     if behaviour == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
+    if behaviour == "hungry for two" and len(job.get("sources", ())) == 2:
+        held = bytearray(HUNGER)
+        time.sleep(60)
+        raise AssertionError(f"{len(held)} bytes were given")
     if behaviour == "sleeps":
         time.sleep(120)
+    time.sleep(float(os.environ.get("FAKE_SECONDS", 0)))
     if behaviour == "refuses":
         error = {"kind": "BadInput", "sentence": "No source shows anything of a head.", "hint": "Look at the images."}
         (out / "result.json").write_text(json.dumps({"error": error}))

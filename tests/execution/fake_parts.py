@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -83,6 +84,7 @@ class FakePreprocess(BaseInterface):
 
     def _run_interface(self, runtime: Any) -> Any:
         here = Path(runtime.cwd)
+        time.sleep(float(os.environ.get("FAKE_SECONDS", 0)))
         record: dict[str, Any] = {"contrasts": {}, "template": "MNI152NLin2009cSym"}
         record["reference"] = next(one for one in REFERENCE_ORDER if one in self.inputs.images)
         record["defaced"] = "FAKE_DEFACED" in os.environ

@@ -8,7 +8,10 @@ from nipype.interfaces.utility import Function
 from nipype.pipeline import engine as pe
 
 from haca3_bids.execution.crash import read_crashes
+from haca3_bids.execution.graph import _plugin
 from haca3_bids.execution.plugin import SturdyMultiProcPlugin
+from haca3_bids.execution.resources import Resources
+from haca3_bids.settings import ExecutionSettings, Settings
 
 
 def touch(path: str) -> str:
@@ -104,3 +107,11 @@ def test_without_a_kill_the_plugin_does_what_multiproc_does(workflow: pe.Workflo
     run(workflow)
     assert all((tmp_path / f"n{i}").exists() for i in range(4))
     assert read_crashes(tmp_path) == []
+
+
+def test_multiproc_of_a_plugin_file_is_the_sturdy_one_with_the_arguments_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "plugin.yml").write_text("plugin: MultiProc\nplugin_args: {n_procs: 3}\n")
+    execution = ExecutionSettings(plugin_file=tmp_path / "plugin.yml")
+    plugin, arguments = _plugin(Settings(tmp_path, tmp_path, execution=execution), Resources(2, 1, 4.0), tmp_path)
+    assert isinstance(plugin, SturdyMultiProcPlugin)
+    assert (plugin.processors, plugin.memory_gb, arguments["n_procs"]) == (3, 4.0, 3)

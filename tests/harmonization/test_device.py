@@ -3,7 +3,15 @@ import pytest
 import torch
 
 from haca3_bids.errors import Unavailable, UsageError
-from haca3_bids.harmonization.device import CPU_BATCH, Batches, choose_device, half_precision, inference, made_lean
+from haca3_bids.harmonization.device import (
+    CPU_BATCH,
+    Batches,
+    choose_device,
+    choose_precision,
+    half_precision,
+    inference,
+    made_lean,
+)
 from haca3_bids.networks.haca3 import Haca3
 from haca3_bids.settings import HarmonizationSettings
 
@@ -85,5 +93,17 @@ def test_bfloat16_is_used_only_when_asked_for():
         assert (x @ x).dtype == torch.bfloat16
     with half_precision(torch.device("cpu"), "fp32"):
         assert (x @ x).dtype == torch.float32
+
+
+def test_auto_takes_bfloat16_where_the_processor_has_it(monkeypatch):
+    cpu = torch.device("cpu")
+    for fast, expected in ((True, "bf16"), (False, "fp32")):
+        for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):
+            monkeypatch.setattr(torch.cpu, name, lambda fast=fast: fast, raising=False)
+        assert choose_precision("auto", cpu) == expected
+        assert choose_precision("fp32", cpu) == "fp32"
+
+
+def test_unknown_precisions_are_refused():
     with pytest.raises(UsageError, match="fp8"):
         HarmonizationSettings(precision="fp8")

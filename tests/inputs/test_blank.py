@@ -12,7 +12,7 @@ from haca3_bids.intensity.blank import blank_mask
 from haca3_bids.interfaces.quality import as_scanned
 from haca3_bids.preprocessing.resampling import shrink
 from haca3_bids.preprocessing.session import blank_voxels
-from haca3_bids.quality.scan import Regions, ScanQuality, measure_scan
+from haca3_bids.quality.scan import Regions, ScanQuality, air_above, measure_scan
 from haca3_bids.quality.verdict import judge
 from haca3_bids.records.preprocessing import Preprocessing, ScanFacts
 from haca3_bids.settings import WHITE_MATTER_PEAK
@@ -22,7 +22,9 @@ Image = NDArray[np.float32]
 SHAPE = (128, 128, 128)
 INDEX = np.indices(SHAPE)
 RADIUS = np.sqrt(((INDEX - 63.5) ** 2).sum(axis=0))
-REGIONS = Regions(RADIUS < 20, RADIUS < 16, (RADIUS < 13) & (RADIUS > 6), (RADIUS < 16) & (RADIUS > 13), RADIUS < 6)
+BRAIN, FLUID = RADIUS < 16, RADIUS < 6
+WHITE = (RADIUS < 13) & ~FLUID
+REGIONS = Regions(RADIUS < 20, BRAIN, WHITE, BRAIN & (RADIUS > 13), FLUID, air_above(BRAIN))
 EVERYWHERE = np.ones(SHAPE, bool)
 
 

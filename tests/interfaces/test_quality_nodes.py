@@ -5,7 +5,7 @@ import numpy as np
 from haca3_bids.interfaces.quality import as_scanned
 from haca3_bids.preprocessing.quality import AIR_MM
 from haca3_bids.preprocessing.transforms import similarity_matrix
-from haca3_bids.quality.scan import Regions
+from haca3_bids.quality.scan import Regions, air_above
 from haca3_bids.volumes.volume import Volume
 
 SHAPE = (160, 160, 160)
@@ -16,7 +16,7 @@ def test_masks_of_the_template_grid_lie_on_the_scan_that_lies_elsewhere() -> Non
     grid = Volume(np.zeros(SHAPE, np.float32), np.diag([1.0, 1.0, 1.0, 1.0]))
     from_centre = np.sqrt(((np.indices(SHAPE) - 80.0) ** 2).sum(axis=0))
     brain, white = from_centre < 38, from_centre < 20
-    regions = Regions(from_centre < 45, brain, white, brain & ~white, np.zeros(SHAPE, bool))
+    regions = Regions(from_centre < 45, brain, white, brain & ~white, np.zeros(SHAPE, bool), air_above(brain))
     pull = similarity_matrix((0, 0, 0), SHIFT_MM)  # template mm to scan mm
     places = np.indices((90, 90, 90)) * 2.0  # mm of the scan
     beside = np.sqrt(((places - (80.0 + SHIFT_MM)[:, None, None, None]) ** 2).sum(axis=0))

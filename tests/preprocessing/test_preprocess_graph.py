@@ -44,7 +44,6 @@ def scans(phantom, tmp_path_factory) -> dict[str, Path]:
 def run(phantom, scans, folder, given=None) -> dict[str, object]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("haca3_bids.interfaces.preprocess.load_template", lambda name: phantom.template())
-        patch.setattr("haca3_bids.interfaces.quality.load_template", lambda name: phantom.template())
         workflow = init_preprocess_wf(scans, SETTINGS, given=given or {})
         workflow.base_dir = str(folder)
         workflow.config["execution"] = {"crashdump_dir": str(folder), "poll_sleep_duration": "0.1"}
@@ -57,9 +56,8 @@ def run(phantom, scans, folder, given=None) -> dict[str, object]:
         "to_reference": [read_itk(path) for path in done["merge_to_reference"].out],
     }
     outputs |= {key: read_itk(getattr(done["register"], key)) for key in ("to_template", "from_template")}
-    return outputs | {
-        key: load_volume(getattr(done["masks"], key)) for key in ("head_mask", "brain_mask", "white_matter")
-    }
+    outputs |= {key: load_volume(getattr(done["regions"], key)) for key in ("brain_mask", "white_matter")}
+    return outputs | {"head_mask": load_volume(done["head"].head_mask)}
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +115,7 @@ def test_the_record_says_what_was_found(session) -> None:
         assert own["white_matter_peak"] == pytest.approx(1000, rel=1e-3)
         assert own["white_matter_peak_raw"] == pytest.approx(300, rel=0.1)
         assert set(own["seconds"]) == {"read", "coregister", "n4", "resample", "white_matter", "measure"}
-    assert set(record["seconds"]) == {"register", "masks"}
+    assert set(record["seconds"]) == {"register", "regions", "head"}
 
 
 def test_what_is_known_already_is_used_and_twice_the_same_gives_the_same_bits(phantom, scans, tmp_path) -> None:

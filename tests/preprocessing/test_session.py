@@ -98,8 +98,8 @@ def test_a_head_that_is_known_decides_what_is_head(phantom) -> None:
     scan, place = phantom.scan("T1w"), TemplateAlignment(np.eye(4), np.eye(4))
     half = phantom.labels > 0
     half[:, :, 30:] = False
-    found = session.masks(scan, np.ones_like(half), phantom.template(), place, scan.with_data(half))
-    np.testing.assert_array_equal(found.head_mask, half)
+    found, _ = session.head(scan, np.ones_like(half), place, scan.with_data(half))
+    np.testing.assert_array_equal(found, half)
     with pytest.raises(BadInput, match=r"brain lie in the head"):
         session.judged(place, scan, phantom.template(), FAST, half)
 

@@ -7,13 +7,13 @@ import pytest
 from numpy.typing import NDArray
 
 from haca3_bids.intensity import artifacts
-from haca3_bids.quality.scan import AsScanned, Regions, measure_scan
+from haca3_bids.quality.scan import AsScanned, Regions, air_above, measure_scan
 
 SHAPE = (96, 104, 96)
 GRID = np.stack(np.meshgrid(*[np.linspace(-1, 1, n) for n in SHAPE], indexing="ij"))
 RADIUS = np.sqrt((GRID**2).sum(axis=0))
 HEAD, BRAIN, WHITE, FLUID = RADIUS < 0.42, RADIUS < 0.4, RADIUS < 0.28, RADIUS < 0.13
-REGIONS = Regions(HEAD, BRAIN, WHITE & ~FLUID, BRAIN & ~WHITE, FLUID)
+REGIONS = Regions(HEAD, BRAIN, WHITE & ~FLUID, BRAIN & ~WHITE, FLUID, air_above(BRAIN))
 EVERYWHERE = np.ones(SHAPE, bool)
 
 

@@ -18,8 +18,11 @@ from mixture_records import as_mixture
 from PIL import Image
 from simulated_cohort import record, write_cohort, write_record
 
+from haca3_bids.records.findings import Column, Drawing, Findings, Table
+from haca3_bids.reports.charts import dots, panels, slices, svg
 from haca3_bids.reports.cohort import read_cohort
 from haca3_bids.reports.figures import draw_histogram
+from haca3_bids.reports.findings import findings_page
 from haca3_bids.reports.flicker import draw_flicker
 from haca3_bids.reports.group import group_page
 from haca3_bids.reports.pixels import save_jpeg, slice_rows
@@ -66,7 +69,21 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     write_cohort(root / "group", root / "raw", 60, people=30)
     found["group"] = root / "group/group.html"
     found["group"].write_text(group_page(read_cohort(root / "group", root / "raw"), root / "group"))
+    found["experiment"] = root / "experiment.html"
+    found["experiment"].write_text(findings_page("experiment", findings(), "haca3 evaluate " + "z" * 300))
     return found
+
+
+def findings() -> Findings:
+    """A wide table, a long one, and both kinds of figures."""
+    columns = [Column(f"an_extraordinarily_long_name_of_a_column_{n}", "Number " * 20, "mL") for n in range(12)]
+    rows = [{column.name: 123.456 for column in columns} for _ in range(60)]
+    figure, (axes,) = panels(["T1w"], "PSNR (dB)")
+    dots(axes, {f"method {n}": [1.0 * n, 2.0] for n in range(9)})
+    ball = Volume(np.ones((40, 40, 40), np.float32), np.eye(4))
+    pictures = [svg(slices({f"image {n}": ball for n in range(count)})) for count in (1, 3, 7, 12)]
+    drawings = [Drawing("dots", svg(figure)), *(Drawing("slices", picture) for picture in pictures)]
+    return Findings("One sentence.", {"experiment": Table(columns, rows[:3]), "all": Table(columns, rows)}, drawings)
 
 
 def failed(rng: np.random.Generator) -> dict[str, Any]:

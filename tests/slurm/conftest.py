@@ -30,6 +30,9 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=1
+JobAcctGatherParams=OverMemoryKill
 ReturnToService=2
 NodeName={host} CPUs={cores} RealMemory={memory_mb} State=UNKNOWN
 PartitionName=all Nodes=ALL Default=YES State=UP
@@ -74,9 +77,9 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
 
 @pytest.fixture
 def submit(environment: dict[str, str], tmp_path: Path) -> Submit:
-    """Submit a script, wait until its jobs have ended, and give what they wrote."""
+    """Submit a script, wait until its jobs have ended, and give what they wrote; ``fails``: not all end well."""
 
-    def run(script: str, *words: str, variables: Mapping[str, str] | None = None) -> str:
+    def run(script: str, *words: str, variables: Mapping[str, str] | None = None, fails: bool = False) -> str:
         (tmp_path / "job.sh").write_text(script)
         small = ("--cpus-per-task=1", "--mem=1500M", f"--chdir={tmp_path}", f"--output={tmp_path}/%A_%a.out")
         path = os.pathsep.join([str(tmp_path / "bin"), environment["PATH"]])
@@ -86,7 +89,7 @@ def submit(environment: dict[str, str], tmp_path: Path) -> Submit:
             env=known | dict(variables or {}), capture_output=True, text=True, timeout=600,
         )  # fmt: skip
         written = "".join(path.read_text() for path in sorted(tmp_path.glob("*_*.out")))
-        assert done.returncode == 0, done.stdout + done.stderr + written
+        assert (done.returncode != 0) == fails, done.stdout + done.stderr + written
         return written
 
     return run

@@ -23,6 +23,7 @@ ORDERS = {  # tissues from dark to bright
 BINS, ROUNDS, SWEEPS = 512, 100, 3
 NEIGHBOURS = 0.4  # weight of one neighbour's opinion
 TOLERANCE = 1e-7
+VENTRICLE_REACH = 6  # voxels
 STARTS = (15, 50, 85)  # percentiles
 
 
@@ -41,6 +42,17 @@ def segmented(image: Array, brain: Mask, contrast: str) -> NDArray[np.uint8]:
         labels = (cost - NEIGHBOURS * _votes(labels, brain)).argmin(axis=0)
     tissues = np.array(ORDERS[contrast], np.uint8)
     return np.where(brain, tissues[labels], 0).astype(np.uint8)
+
+
+def volumes_ml(tissues: NDArray[np.uint8], ventricles: Mask, voxel_mm3: float) -> dict[str, float]:
+    """Millilitres of grey matter (GM), white matter (WM) and of fluid in and around ``ventricles`` (LatV).
+
+    ``tissues`` is a map from ``segmented``, ``ventricles`` where the template has them: fluid counts up to
+    VENTRICLE_REACH voxels from there, since ventricles differ in size.
+    """
+    near = ndimage.binary_dilation(ventricles, iterations=VENTRICLE_REACH)
+    parts = {"GM": tissues == GREY, "WM": tissues == WHITE, "LatV": (tissues == CSF) & near}
+    return {name: float(part.sum() * voxel_mm3 / 1000) for name, part in parts.items()}
 
 
 def _votes(labels: NDArray[np.integer], brain: Mask) -> Array:

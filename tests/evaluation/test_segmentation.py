@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from scipy import ndimage
-from segmentation import CSF, GREY, ORDERS, WHITE, mixture, segmented
 
 from haca3_bids.evaluation.overlap import dice_by_label
+from haca3_bids.evaluation.segmentation import CSF, GREY, ORDERS, WHITE, mixture, segmented
 
 LEVELS = (0.3, 0.6, 0.9)  # dark, middle, bright
 

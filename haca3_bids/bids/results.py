@@ -1,0 +1,82 @@
+"""The images of a finished dataset of derivatives, as experiments and other programs look for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from haca3_bids.bids.atomic import read_json
+from haca3_bids.bids.names import parse_entities
+from haca3_bids.errors import BadInput
+from haca3_bids.settings import CONTRASTS
+
+DESCRIPTION = "dataset_description.json"
+NIFTI = (".nii.gz", ".nii")
+
+
+@dataclass(frozen=True)
+class TemplateImage:
+    """One image on a template's grid."""
+
+    path: Path
+    participant: str  # "sub-01"
+    session: str  # "ses-1"; empty in a dataset without sessions
+    space: str
+    desc: str
+    contrast: str
+
+    @property
+    def session_name(self) -> str:
+        """``sub-01_ses-1``."""
+        return "_".join(filter(None, (self.participant, self.session)))
+
+
+def check_derivatives(dataset: Path) -> None:
+    """BadInput where a folder is no dataset of derivatives."""
+    if not dataset.is_dir():
+        raise BadInput(f"{dataset.name} is not a folder.", "Give the output folder of haca3-bids.")
+    said = read_json(dataset / DESCRIPTION)
+    if said is None or said.get("DatasetType") != "derivative":
+        found = f"it has no {DESCRIPTION}" if said is None else f"its {DESCRIPTION} names another type"
+        raise BadInput(
+            f"{dataset.resolve().name} is not a derivatives dataset: {found}.", "Give the output folder of haca3-bids."
+        )
+
+
+def images_of(dataset: Path) -> list[TemplateImage]:
+    """All T1w, T2w, PDw and FLAIR images on a template's grid, by name; BadInput where there are none."""
+    check_derivatives(dataset)
+    found = [image for path in sorted(dataset.glob("sub-*/**/*.nii*")) if (image := _image(path))]
+    if not found:
+        raise BadInput(
+            f"{dataset.resolve().name} has no image in a template's space.", "Give the output folder of haca3-bids."
+        )
+    return found
+
+
+def _image(path: Path) -> TemplateImage | None:
+    entities, suffix, extension = parse_entities(path.name)
+    space = entities.get("space", "")
+    if suffix not in CONTRASTS or extension not in NIFTI or space in ("", *CONTRASTS):
+        return None
+    session = f"ses-{entities['ses']}" if "ses" in entities else ""
+    return TemplateImage(path, f"sub-{entities.get('sub', '')}", session, space, entities.get("desc", ""), suffix)
+
+
+def by_file_name(folder: Path) -> dict[str, Path]:
+    """The images anywhere in a folder by their names; BadInput where one name occurs twice or nothing is found."""
+    if not folder.is_dir():
+        raise BadInput(f"{folder.name} is not a folder.", "Give a folder of images.")
+    found: dict[str, Path] = {}
+    for path in _images_in(folder):
+        if path.name in found:
+            raise BadInput(f"{folder.name} has two images called {path.name}.", "Leave one of them.")
+        found[path.name] = path
+    if not found:
+        raise BadInput(f"{folder.name} has no NIfTI image.", "Give a folder of images.")
+    return found
+
+
+def _images_in(folder: Path) -> Iterable[Path]:
+    return (path for path in sorted(folder.rglob("*.nii*")) if path.name.endswith(NIFTI))

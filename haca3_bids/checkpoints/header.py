@@ -1,0 +1,115 @@
+"""The header of our own weight files: configuration, built-in targets, priors, card. A file may come from anywhere."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import torch
+
+from haca3_bids.networks.haca3 import Haca3Config
+from haca3_bids.networks.mixture import MixtureConfig
+from haca3_bids.networks.table import Prior
+from haca3_bids.records.files import from_values
+from haca3_bids.settings import CONTRASTS
+
+LARGEST = 4096  # channels of a layer; no network of this package is near
+MOST = 256  # tissues, or levels of a network
+LARGEST_LOG = 20.0  # of an intensity with white matter = 1
+LARGEST_SPREAD = 1e9  # of such a logarithm, and of its inverse
+ETA_DIM = {"mixture": 1, "haca3": 2, "haca3plus": 2}
+
+Config = Haca3Config | MixtureConfig
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A built-in target: the contrast that comes with the weights."""
+
+    contrast: str
+    theta: tuple[float, ...]  # two numbers (HACA3), or the intensities of the tissues (mixture model)
+    eta: tuple[float, ...]
+    scale: float  # intensity that is 1 to the networks
+    description: str
+    clean_eta: tuple[float, ...] = ()  # quantiles, 0 to 1 in equal steps, of the distance to eta in clean scans
+
+    def __post_init__(self) -> None:
+        for name in ("theta", "eta", "clean_eta"):
+            object.__setattr__(self, name, tuple(float(value) for value in getattr(self, name)))
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of its networks; the defaults are what is true of the authors' files, which say nothing."""
+
+    config: Config = field(default_factory=Haca3Config)
+    references: Mapping[str, Reference] = field(default_factory=dict)  # by contrast
+    priors: Mapping[str, Prior] = field(default_factory=dict)  # by contrast
+    card: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _PriorFields:
+    mean: tuple[float, ...]
+    covariance: tuple[tuple[float, ...], ...]
+    upper: float
+
+
+def read_header(values: Mapping[str, Any]) -> Header:
+    """The header in JSON values, by the names of its parts; ValueError says what of it cannot be."""
+    config = read_config(values.get("config", {}))
+    references = from_values(values.get("references", {}), dict[str, Reference])
+    for contrast, reference in references.items():
+        _check_reference(contrast, reference, config)
+    priors = from_values(values.get("priors", {}), dict[str, _PriorFields])
+    card = from_values(values.get("card", {}), dict[str, Any])
+    return Header(
+        config,
+        references,
+        {contrast: _prior(contrast, fields, config) for contrast, fields in priors.items()},
+        {key: str(value) for key, value in card.items()},
+    )
+
+
+def read_config(values: Any) -> Config:
+    """The numbers of an architecture of either family; ValueError where they make no network of this version."""
+    given = from_values(values, dict[str, Any])
+    kind: type[Config] = MixtureConfig if "tissues" in given else Haca3Config
+    unknown = sorted(given.keys() - {one.name for one in fields(kind)})
+    if unknown:
+        raise ValueError(f"unknown entry '{unknown[0]}'")
+    config: Config = from_values(given, kind)
+    for one in fields(kind):
+        _check_size(one.name, getattr(config, one.name))
+    return config
+
+
+def _check_size(name: str, value: Any) -> None:
+    several = isinstance(value, tuple)
+    numbers = [one for one in (value if several else (value,)) if isinstance(one, int)]
+    if any(not 1 <= number <= LARGEST for number in numbers) or (several and not 1 <= len(value) <= MOST):
+        raise ValueError(f"{name} cannot be {str(value)[:40]}")
+
+
+def _check_reference(contrast: str, reference: Reference, config: Config) -> None:
+    numbers = *reference.theta, *reference.eta, *reference.clean_eta, reference.scale
+    if contrast not in CONTRASTS or reference.contrast != contrast:
+        raise ValueError(f"a target of the unknown contrast {contrast[:40]!r}")
+    if (len(reference.theta), len(reference.eta)) != (config.theta_dim, ETA_DIM[config.variant]):
+        raise ValueError(f"the target of {contrast} is not for these networks")
+    if not all(map(math.isfinite, numbers)) or reference.scale <= 0:
+        raise ValueError(f"the target of {contrast} has impossible numbers")
+
+
+def _prior(contrast: str, given: _PriorFields, config: Config) -> Prior:
+    size = config.theta_dim
+    if contrast not in CONTRASTS or {len(given.mean), len(given.covariance), *map(len, given.covariance)} != {size}:
+        raise ValueError(f"the prior of {contrast[:40]!r} is not for these networks")
+    mean, covariance = (torch.tensor(one, dtype=torch.float64) for one in (given.mean, given.covariance))
+    spread = covariance.diagonal()
+    usual = (mean.abs() < LARGEST_LOG).all() and ((spread > 1 / LARGEST_SPREAD) & (spread < LARGEST_SPREAD)).all()
+    if not usual or torch.linalg.cholesky_ex(covariance).info != 0 or not 0 < given.upper < math.inf:
+        raise ValueError(f"the prior of {contrast} has impossible numbers")
+    return Prior(mean, covariance, given.upper)

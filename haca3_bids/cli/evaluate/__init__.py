@@ -1,0 +1,87 @@
+"""Evaluate harmonization: images, label maps, tables and whole outputs of haca3-bids."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from haca3_bids.cli.evaluate import (
+    anatomy,
+    attention,
+    lesions,
+    longitudinal,
+    overlap,
+    reliability,
+    similarity,
+    site,
+    travelling,
+)
+from haca3_bids.cli.evaluate.output import check_out, print_tables, write_findings
+from haca3_bids.records.findings import Column, Findings
+
+
+class Experiment(Protocol):
+    """What the module of an experiment has. It imports nothing heavy before ``run``."""
+
+    @property
+    def HELP(self) -> str:  # noqa: N802
+        """One line."""
+
+    @property
+    def COLUMNS(self) -> Mapping[str, Sequence[Column]]:  # noqa: N802
+        """The columns of each table; the first is called like the experiment."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Its options, without ``--out``."""
+
+    def run(self, args: argparse.Namespace) -> Findings:
+        """Its findings; BadInput where the input does not allow them."""
+
+
+HELP = "Measure the effect of harmonization, in images, tables and whole outputs of haca3-bids."
+EXPERIMENTS: Mapping[str, Experiment] = {
+    "similarity": similarity,
+    "overlap": overlap,
+    "travelling": travelling,
+    "anatomy": anatomy,
+    "attention": attention,
+    "reliability": reliability,
+    "longitudinal": longitudinal,
+    "site": site,
+    "lesions": lesions,
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """One command per experiment; each prints tab-separated tables."""
+    parts = parser.add_subparsers(required=True, metavar="EXPERIMENT", dest="experiment")
+    for name, experiment in EXPERIMENTS.items():
+        one = parts.add_parser(
+            name, help=experiment.HELP, description=f"{experiment.HELP[:1].upper()}{experiment.HELP[1:]}."
+        )
+        experiment.add_arguments(one)
+        one.add_argument(
+            "--out",
+            type=Path,
+            metavar="DIR",
+            help=f"folder to write {name}.tsv, {name}.json (the columns) and {name}.html (a report) to",
+        )
+
+
+def main(args: argparse.Namespace) -> int:
+    """Print the tables of an experiment, and write them with their page where ``--out`` asks for it; 0 when done."""
+    if args.out:
+        check_out(args.out)
+    findings = EXPERIMENTS[args.experiment].run(args)
+    print_tables(findings)
+    if args.out:
+        write_findings(args.experiment, findings, shareable(args.words), args.out)
+    return 0
+
+
+def shareable(words: Sequence[str]) -> str:
+    """The command as it was typed, without this machine's folders: of a path, its last part."""
+    return " ".join(["haca3", *(Path(word).name if os.sep in word else word for word in words)])

@@ -1,0 +1,220 @@
+"""``haca3 evaluate anatomy``: tissues before and after harmonization, against the truth and between sessions."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from haca3_bids.cli.evaluate.comparison import BASELINE, CONTRAST, METHOD, PEOPLE, dot_charts, smallest_p, tested
+from haca3_bids.cli.evaluate.given import TISSUES, add_brain, brain_in_words, brain_of, tissues_of
+from haca3_bids.cli.evaluate.inputs import bad_input
+from haca3_bids.cli.evaluate.selection import Key, Selection, add_selection, in_words, select
+from haca3_bids.errors import BadInput
+from haca3_bids.records.findings import Column, Drawing, Findings, Table, Value
+
+if TYPE_CHECKING:
+    from haca3_bids.bids.results import TemplateImage
+    from haca3_bids.evaluation.anatomy import Mask, Tissues
+    from haca3_bids.volumes.box import Box
+    from haca3_bids.volumes.volume import Volume
+
+HELP = (
+    "volumes and Dice coefficients of tissues, before and after harmonization, against the truth and between sessions"
+)
+MEASURES = {
+    "dice": "Dice coefficient with the true tissue",
+    "size_of_error_percent": "Size of the difference to the true volume (%)",
+    "retest_dice": "Dice coefficient between sessions",
+    "retest_difference_percent": "Difference of volumes between sessions (%)",
+}
+BY = ("contrast", "tissue")
+_KEYS = (
+    CONTRAST,
+    Column("tissue", "Tissue", levels={"CSF": "cerebrospinal fluid", "GM": "grey matter", "WM": "white matter"}),
+    METHOD,
+)
+_DICE = Column("dice", "Dice coefficient of the tissue and the true tissue; 1 means identical")
+_SIZE = Column("size_of_error_percent", "Absolute value of error_percent", "%")
+_RETEST = (
+    Column("retest_dice", "Dice coefficient of the tissue in two sessions of a subject; 1 means identical"),
+    Column("retest_difference_percent", "Absolute difference of the volumes, as a percentage of their mean", "%"),
+)
+COLUMNS = {
+    "anatomy": (
+        Column("participant_id", "Subject"),
+        Column("session_id", "Session"),
+        *_KEYS,
+        Column("volume_ml", "Volume of the tissue in the segmented image", "mL"),
+        Column("true_volume_ml", "True volume of the tissue", "mL"),
+        Column("error_percent", "Volume minus true volume, as a percentage of the true volume", "%"),
+        _SIZE,
+        _DICE,
+    ),
+    "retest": (
+        Column("participant_id", "Subject"),
+        Column("session_id", "First session"),
+        Column("other_session_id", "Second session"),
+        *_KEYS,
+        *_RETEST,
+    ),
+    "means": (*_KEYS, PEOPLE, _DICE, _SIZE, *_RETEST),
+    "tests": (*_KEYS, BASELINE, PEOPLE, *tested(MEASURES)),
+}
+AXIAL_MM = 12.0  # the slice that is shown
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The dataset, which images of it, the truth and the brain."""
+    add_selection(parser, ("T1w",))
+    parser.add_argument(
+        "--truth",
+        type=Path,
+        metavar="DIR",
+        help="derivatives with the true tissues of each session: label-CSF, label-GM and label-WM probseg images or a "
+        "dseg image with the labels of BIDS, on the grid of the images; or the truth of haca3 simulate, which also "
+        "gives the brain",
+    )
+    add_brain(parser)
+
+
+@dataclass
+class _Seen:
+    """What accumulates from session to session."""
+
+    rows: list[dict[str, Value]] = field(default_factory=list)
+    retests: list[dict[str, Value]] = field(default_factory=list)
+    pictures: dict[str, Drawing] = field(default_factory=dict)  # contrast -> tissues of the first session
+
+
+def run(args: argparse.Namespace) -> Findings:
+    """Rows per session, per pair of sessions, means and paired tests."""
+    from haca3_bids.evaluation.methods import difference_rows, mean_rows
+
+    selections = [one for one in select(args) if one.has_harmonized]
+    if not selections:
+        contrasts = " or ".join(args.contrast)
+        raise BadInput(
+            f"{args.dataset.resolve().name} has no session with {contrasts} {in_words(args)}.",
+            "Give the output folder of haca3-bids, and --contrast, --before and --after as the files are called.",
+        )
+    seen = _Seen()
+    for selection in selections:
+        for participant in sorted({key[0] for key in selection.scans}):
+            _measure(selection, participant, args, seen)
+    everything = [*seen.rows, *seen.retests]
+    tables = {
+        "anatomy": Table(COLUMNS["anatomy"], seen.rows),
+        "retest": Table(COLUMNS["retest"], seen.retests),
+        "means": Table(COLUMNS["means"], list(mean_rows(everything, MEASURES, BY)), "Means over subjects."),
+        "tests": Table(COLUMNS["tests"], list(difference_rows(everything, MEASURES, by=BY)), "Paired differences."),
+    }
+    return Findings(
+        _sentence(args),
+        {name: table for name, table in tables.items() if table.rows},
+        [*seen.pictures.values(), *dot_charts(everything, MEASURES, BY)] if args.out else (),
+        _notes(args, seen),
+    )
+
+
+def _sentence(args: argparse.Namespace) -> str:
+    truth = f" and compared with the true tissues in {args.truth.name}" if args.truth else ""
+    return (
+        f"Every {' and '.join(args.contrast)} image is segmented by the same mixture of three Gaussians{truth}; the "
+        "segmentations of any two sessions of a subject are compared with each other."
+    )
+
+
+def _notes(args: argparse.Namespace, seen: _Seen) -> list[str]:
+    brain = brain_in_words(args.brain or args.truth)
+    notes = [f"The brain is {brain}. Smoothing can make volumes more alike without making them more correct."]
+    notes.append(smallest_p(len({row["participant_id"] for row in seen.rows})))
+    if seen.retests:
+        notes.append(
+            "Dice coefficients between sessions contain the error of registration: use haca3-bids --longitudinal. "
+            "Volumes do not depend on it."
+        )
+    return notes
+
+
+def _measure(selection: Selection, participant: str, args: argparse.Namespace, seen: _Seen) -> None:
+    """The rows of one person: every session, then all pairs of sessions."""
+    from haca3_bids.evaluation.anatomy import retest
+
+    found: dict[str, dict[Key, Tissues]] = {}
+    for key, scan in sorted(selection.scans.items()):
+        if key[0] == participant:
+            print(f"{scan.session_name} {selection.contrast}", file=sys.stderr)
+            for method, tissues in _session(selection, scan, args, seen):
+                found.setdefault(method, {})[key] = tissues
+    for method, sessions in found.items():
+        for (_, one), (_, other) in combinations(sessions, 2):
+            with bad_input():
+                rows = retest(sessions[participant, one], sessions[participant, other])
+            about = {"participant_id": participant, "session_id": one, "other_session_id": other}
+            seen.retests += [
+                {**about, "contrast": selection.contrast, "tissue": name, "method": method, **row}
+                for name, row in rows.items()
+            ]
+
+
+def _session(
+    selection: Selection, scan: TemplateImage, args: argparse.Namespace, seen: _Seen
+) -> Iterator[tuple[str, Tissues]]:
+    """The tissues of a session by every method, and its rows."""
+    from haca3_bids.evaluation.anatomy import against_truth, tissues_in
+    from haca3_bids.volumes.box import bounding_box
+    from haca3_bids.volumes.volume import load_volume
+
+    grid = load_volume(scan.path)
+    brain = brain_of(scan, grid, args.brain or args.truth)
+    box, voxel_ml = bounding_box(brain, margin=1), float(grid.zooms_mm.prod()) / 1000
+    truth = {name: mask[box] for name, mask in tissues_of(scan, grid, args.truth).items()} if args.truth else None
+    shown = {"truth": _numbered(truth, grid, box)} if truth else {}
+    about: dict[str, Value] = {"participant_id": scan.participant, "session_id": scan.session}
+    for method, path in selection.files(scan).items():
+        image = load_volume(path)
+        if not image.has_grid_of(grid):
+            sentence = f"{path.name} does not share the grid of {scan.path.name}."
+            raise BadInput(sentence, "Compare images in template space.")
+        with bad_input():
+            tissues = tissues_in(image.data[box], brain[box], selection.contrast)
+        compared = against_truth(tissues, truth, voxel_ml) if truth else {name: {} for name in TISSUES}
+        for name, mask in tissues.items():
+            key = {"contrast": selection.contrast, "tissue": name, "method": method}
+            seen.rows.append({**about, **key, "volume_ml": float(mask.sum()) * voxel_ml, **compared[name]})
+        shown[method] = _numbered(tissues, grid, box)
+        yield method, {name: _whole(mask, grid.shape, box) for name, mask in tissues.items()}
+    if args.out and selection.contrast not in seen.pictures:
+        seen.pictures[selection.contrast] = _picture(scan, shown)
+
+
+def _whole(part: Mask, shape: tuple[int, ...], box: Box) -> Mask:
+    """A mask of the whole grid."""
+    import numpy as np
+
+    mask = np.zeros(shape, bool)
+    mask[box] = part
+    return mask
+
+
+def _numbered(tissues: Tissues, grid: Volume, box: Box) -> Volume:
+    """One image in which CSF is 1, GM 2 and WM 3."""
+    import numpy as np
+
+    numbers = np.zeros(grid.shape, np.uint8)
+    numbers[box] = np.select(list(tissues.values()), list(range(1, len(tissues) + 1)))
+    return grid.with_data(numbers)
+
+
+def _picture(scan: TemplateImage, images: Mapping[str, Volume]) -> Drawing:
+    """One slice of the tissues that every method leads to."""
+    from haca3_bids.reports.charts import slices, svg
+
+    caption = f"An axial slice of {scan.session_name}: fluid dark grey, grey matter light grey, white matter white."
+    figure = slices(images, AXIAL_MM, white=dict.fromkeys(images, float(len(TISSUES))))
+    return Drawing(f"Tissues in the {scan.contrast}", svg(figure), caption=caption)

@@ -1,0 +1,168 @@
+"""What other derivatives say of a session, on the grid of its images: brain masks and tissue maps.
+
+The truth of ``haca3 simulate`` has a frame of its own, from which the position of the head in the scanner and the
+transform of haca3-bids lead to the images. All other maps must be on the grid of the images.
+"""
+
+from __future__ import annotations
+
+import argparse
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from haca3_bids.bids.atomic import read_json
+from haca3_bids.bids.names import parse_entities
+from haca3_bids.bids.results import NIFTI, TemplateImage
+from haca3_bids.errors import BadInput
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from haca3_bids.volumes.volume import Volume
+
+TISSUES = {"CSF": ("CSF",), "GM": ("GM", "SGM"), "WM": ("WM", "L")}  # and the label- entities of their maps
+BIDS_LABELS = {"GM": 1, "WM": 2, "CSF": 3}  # of a dseg, as BIDS numbers tissues
+LESIONS = ("label-L_mask", "label-lesion_mask", "desc-lesion_mask")  # ends of the names of lesion masks
+MOST = 0.5  # of a voxel
+POSE = "from-MNI152NLin2009cSym_to-scanner_mode-image_xfm.json"
+
+
+def add_brain(parser: argparse.ArgumentParser) -> None:
+    """The option ``--brain``."""
+    parser.add_argument(
+        "--brain",
+        type=Path,
+        metavar="DIR",
+        help="derivatives with a brain mask (desc-brain_mask) or tissue maps (label-*_probseg) of each session, on the "
+        "grid of the images, or the truth of haca3 simulate (default: the template's brain)",
+    )
+
+
+def brain_in_words(folder: Path | None) -> str:
+    """Where the brain comes from."""
+    return "the template's brain mask" if folder is None else f"given by the masks or tissue maps in {folder.name}"
+
+
+def brain_of(image: TemplateImage, grid: Volume, folder: Path | None) -> NDArray[np.bool_]:
+    """The brain of an image's session; BadInput where there is none on its grid."""
+    if folder is None:
+        brain = _template_brain(image.space)
+        if not brain.has_grid_of(grid):
+            sentence = f"The brain of the template {image.space} and {image.path.name} are not on the same grid."
+            raise BadInput(sentence, "Give masks with --brain.")
+        return brain.data > MOST
+    files = session_files(folder, image)
+    masks = [path for path in files if path.name.partition(".")[0].endswith("desc-brain_mask")]
+    if masks:
+        return _on_grid(masks[:1], image, grid, folder) > MOST
+    maps = [path for labels in TISSUES.values() for path in _labelled(files, labels)]
+    if not maps:
+        raise BadInput(
+            f"{folder.name} has no brain mask of {image.session_name}.",
+            "It needs desc-brain_mask or label-*_probseg images in the space of the harmonized images.",
+        )
+    return _on_grid(maps, image, grid, folder) > MOST
+
+
+def tissues_of(image: TemplateImage, grid: Volume, folder: Path) -> Mapping[str, NDArray[np.bool_]]:
+    """CSF, GM and WM of an image's session, each voxel of the brain in one of them; BadInput where there are none."""
+    import numpy as np
+
+    files = session_files(folder, image)
+    maps = {tissue: _labelled(files, labels) for tissue, labels in TISSUES.items()}
+    if all(maps.values()):
+        shares = np.stack([_on_grid(paths, image, grid, folder) for paths in maps.values()])
+        largest, brain = shares.argmax(axis=0), shares.sum(axis=0) > MOST
+        return {tissue: brain & (largest == place) for place, tissue in enumerate(maps)}
+    labels = [path for path in files if path.name.partition(".")[0].endswith("_dseg")]
+    if len(labels) != 1:
+        raise BadInput(
+            f"{folder.name} has no tissue maps of {image.session_name}.",
+            "It needs label-CSF, label-GM and label-WM probseg images, or one dseg image with the labels of BIDS.",
+        )
+    numbers = np.rint(_on_grid(labels, image, grid, folder, order=0))
+    return {tissue: numbers == BIDS_LABELS[tissue] for tissue in TISSUES}
+
+
+def lesions_of(images: Sequence[TemplateImage], grid: Volume, folder: Path) -> NDArray[np.bool_]:
+    """The lesions of several sessions together; BadInput where none of them has a mask."""
+    import numpy as np
+
+    found = [
+        _on_grid([path], image, grid, folder) > MOST
+        for image in images
+        for path in session_files(folder, image)
+        if path.name.partition(".")[0].endswith(LESIONS)
+    ]
+    if not found:
+        names = " or ".join(image.session_name for image in images)
+        raise BadInput(f"{folder.name} has no lesion mask of {names}.", f"Its name must end in {' or '.join(LESIONS)}.")
+    return np.asarray(np.logical_or.reduce(found), np.bool_)
+
+
+def session_files(folder: Path, image: TemplateImage) -> list[Path]:
+    """The images of a session in another dataset: in the same space, unless its own is known."""
+    if not folder.is_dir():
+        raise BadInput(f"{folder.name} is not a folder.", "Give a folder of derivatives.")
+    found = [path for path in sorted(folder.glob(f"{image.participant}/**/*.nii*")) if path.name.endswith(NIFTI)]
+    wanted = {"ses": image.session.removeprefix("ses-")}
+    if _pose(folder, image) is None:
+        wanted["space"] = image.space
+    return [
+        path for path in found if all(parse_entities(path.name)[0].get(key, "") == own for key, own in wanted.items())
+    ]
+
+
+def _pose(folder: Path, image: TemplateImage) -> Path | None:
+    """The position of the head in the scanner, which the truth of ``haca3 simulate`` has."""
+    return next(folder.glob(f"{image.participant}/**/{image.session_name}_{POSE}"), None)
+
+
+@cache
+def _template_brain(space: str) -> Volume:
+    from haca3_bids.preprocessing.template import load_template
+    from haca3_bids.settings import TEMPLATE_SPACES
+
+    names = {label: name for name, label in TEMPLATE_SPACES.items()}
+    if space not in names:
+        raise BadInput(f"There is no brain mask for space-{space}.", "Give masks with --brain.")
+    return load_template(names[space]).brain
+
+
+def _labelled(files: Sequence[Path], labels: Sequence[str]) -> list[Path]:
+    return [path for label in labels for path in files if f"_label-{label}_probseg." in path.name]
+
+
+def _on_grid(
+    paths: Sequence[Path], image: TemplateImage, grid: Volume, folder: Path, order: int = 1
+) -> NDArray[np.float32]:
+    """The sum of maps on the grid of an image, interpolated only where their frame is another."""
+    from haca3_bids.preprocessing.resampling import resample
+    from haca3_bids.volumes.volume import load_volume
+
+    first, *others = (load_volume(path, may_be_constant=True) for path in paths)
+    whole = first.with_data(sum((other.data for other in others), first.data))
+    pose = _pose(folder, image)
+    if pose is not None:
+        return resample(whole, grid, _from_image_to_truth(image, pose), order=order).data
+    if not whole.has_grid_of(grid):
+        raise BadInput(f"{paths[0].name} and {image.path.name} are not on the same grid.", "Resample one to the other.")
+    return whole.data
+
+
+def _from_image_to_truth(image: TemplateImage, pose: Path) -> NDArray[np.float64]:
+    """Millimetres of the image to those of the truth, by way of the scanner."""
+    import numpy as np
+
+    from haca3_bids.preprocessing.transforms import inverse, read_itk
+
+    to_scanner = next(image.path.parent.glob(f"{image.session_name}_from-*_to-{image.space}_mode-image_xfm.txt"), None)
+    said = read_json(pose) or {}
+    if to_scanner is None or "MatrixRasMillimetres" not in said:
+        sentence = f"The transform of {image.session_name} from the scanner to {image.space} is missing."
+        raise BadInput(sentence, "It lies beside the images that haca3-bids writes.")
+    return inverse(np.array(said["MatrixRasMillimetres"])) @ read_itk(to_scanner)

@@ -1,0 +1,54 @@
+"""What the experiments read from the command line's files: tables, and complaints about them."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from haca3_bids.errors import BadInput, UsageError
+
+Line = dict[str, str]
+
+
+@contextmanager
+def bad_input(about: str = "") -> Iterator[None]:
+    """Where a measure raises ValueError, a sentence about the input, raise BadInput; it begins with ``about``."""
+    try:
+        yield
+    except ValueError as error:
+        sentence = f"{about}: {error}" if about else str(error)
+        raise BadInput(f"{sentence[:1].upper()}{sentence[1:]}.") from error
+
+
+def read_table(path: Path, columns: Sequence[str], hint: str = "") -> list[Line]:
+    """The lines of a tab-separated table; BadInput where one of the ``columns`` is missing."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            lines = list(csv.DictReader(file, delimiter="\t"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path.name} cannot be read.", "A text file with tabs between columns is needed.") from error
+    missing = [name for name in columns if not lines or name not in lines[0]]
+    if missing:
+        known = ", ".join(lines[0]) if lines else "none"
+        raise BadInput(
+            f"{path.name} has no column {' or '.join(missing)}.", f"It has {known}{f'; {hint}' if hint else ''}."
+        )
+    return lines
+
+
+def number(text: str, name: str) -> float:
+    """The number in a cell of column ``name``."""
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        raise BadInput(f"'{text}' in column {name} is no number.", "Leave such lines out.") from None
+
+
+def check_least(args: argparse.Namespace, **least: int) -> None:
+    """UsageError where an option is smaller than it may be."""
+    for name, lowest in least.items():
+        if getattr(args, name) < lowest:
+            raise UsageError(f"--{name} {getattr(args, name)} is not possible.", f"It must be {lowest} or more.")

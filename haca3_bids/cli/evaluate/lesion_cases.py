@@ -1,0 +1,135 @@
+"""The sessions of a dataset with their lesions, as a segmentation network sees them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from haca3_bids.cli.evaluate.given import brain_of, lesions_of
+from haca3_bids.cli.evaluate.inputs import bad_input
+from haca3_bids.cli.evaluate.people import read_people
+from haca3_bids.cli.evaluate.selection import add_two_descs, only_harmonized
+from haca3_bids.errors import BadInput
+from haca3_bids.settings import CONTRASTS
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from haca3_bids.bids.results import TemplateImage
+    from haca3_bids.training.lesions import Case
+    from haca3_bids.volumes.volume import Volume
+
+MARGIN = 8  # voxels around the brain
+
+
+@dataclass(frozen=True)
+class Visit:
+    """A session: its images by desc and contrast."""
+
+    participant: str
+    session: str
+    site: str
+    images: Mapping[str, Mapping[str, TemplateImage]]
+    voxel_mm3: float
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which images, and where their lesions are."""
+    parser.add_argument(
+        "--lesions",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="derivatives with the lesions of each session (label-L_mask, label-lesion_mask or desc-lesion_mask) "
+        "on the grid of the images, or the truth of haca3 simulate",
+    )
+    parser.add_argument("--site", default="site", metavar="COLUMN", help="column with the site (default: site)")
+    parser.add_argument("--contrast", nargs="+", choices=CONTRASTS, default=["T1w", "FLAIR"], help="default: T1w FLAIR")
+    parser.add_argument("--trained-on", default="preproc", metavar="DESC", help="desc to train on (default: preproc)")
+    add_two_descs(parser)
+
+
+def visits(args: argparse.Namespace) -> list[Visit]:
+    """Every session that has all images; BadInput where none has or a site is missing."""
+    import numpy as np
+
+    from haca3_bids.bids.results import images_of
+    from haca3_bids.volumes.volume import load_volume
+
+    people, everything = read_people(args.people, args.site), images_of(args.dataset)
+    args.after = args.after or only_harmonized(everything, args.dataset)
+    descs = {args.trained_on, args.before, args.after}
+    found: dict[tuple[str, str], dict[str, dict[str, TemplateImage]]] = {}
+    for image in everything:
+        if image.desc in descs and image.contrast in args.contrast:
+            own = found.setdefault((image.participant, image.session), {}).setdefault(image.desc, {})
+            own[image.contrast] = image
+    whole = {
+        names: images
+        for names, images in found.items()
+        if set(images) == descs and all(len(own) == len(set(args.contrast)) for own in images.values())
+    }
+    if not whole:
+        wanted = f"{' and '.join(args.contrast)} images with desc-{', desc-'.join(sorted(descs))}"
+        raise BadInput(
+            f"{args.dataset.resolve().name} has no session with {wanted}.",
+            "Choose with --contrast, --trained-on, --before and --after as the files are called.",
+        )
+    first = load_volume(next(iter(next(iter(whole.values()))[args.before].values())).path)
+    voxel = float(np.prod(first.zooms_mm))
+    return [
+        Visit(
+            *names,
+            people.value(args.site, *names),
+            {desc: dict(sorted(own.items())) for desc, own in images.items()},
+            voxel,
+        )
+        for names, images in whole.items()
+    ]
+
+
+def case(visit: Visit, desc: str, args: argparse.Namespace) -> Case:
+    """The images of one method, standardized in the brain and cut to it, and the lesions."""
+    from haca3_bids.training.lesions import Case, standardized
+    from haca3_bids.volumes.box import bounding_box
+
+    volumes, brain, lesions = _loaded(visit, desc, args)
+    box = bounding_box(brain, MARGIN)
+    with bad_input(f"{visit.participant} {visit.session} desc-{desc}"):
+        images = standardized([volume.data[box] for volume in volumes], brain[box])
+    return Case(images, (lesions & brain)[box])
+
+
+def contrasts(visit: Visit, desc: str, args: argparse.Namespace) -> dict[str, float]:
+    """The contrast of the lesions in each image; nothing where there are no lesions."""
+    from haca3_bids.evaluation.lesions import lesion_contrast, surroundings
+
+    volumes, brain, lesions = _loaded(visit, desc, args)
+    if not lesions.any():
+        return {}
+    around = surroundings(lesions, brain)
+    with bad_input(f"{visit.participant} {visit.session} desc-{desc}"):
+        return {
+            contrast: lesion_contrast(volume.data, lesions, around)
+            for contrast, volume in zip(visit.images[desc], volumes, strict=True)
+        }
+
+
+def _loaded(
+    visit: Visit, desc: str, args: argparse.Namespace
+) -> tuple[list[Volume], NDArray[np.bool_], NDArray[np.bool_]]:
+    from haca3_bids.volumes.volume import load_volume
+
+    images = list(visit.images[desc].values())
+    volumes = [load_volume(image.path) for image in images]
+    for image, volume in zip(images, volumes, strict=True):
+        if not volume.has_grid_of(volumes[0]):
+            raise BadInput(
+                f"{image.path.name} and {images[0].path.name} do not share a grid.", "Resample one to the other."
+            )
+    brain = brain_of(images[0], volumes[0], args.brain)
+    return volumes, brain, lesions_of([images[0]], volumes[0], args.lesions)

@@ -1,0 +1,182 @@
+"""``haca3 evaluate longitudinal``: the same people over time, before and after harmonization."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from haca3_bids.cli.evaluate import volumes
+from haca3_bids.cli.evaluate.given import add_brain
+from haca3_bids.cli.evaluate.inputs import Line, bad_input, check_least, number, read_table
+from haca3_bids.cli.evaluate.people import add_people
+from haca3_bids.errors import BadInput
+from haca3_bids.records.findings import Column, Drawing, Findings, Table, Value
+
+HELP = "scatter of a measurement over time: intraclass correlation, residual variance and annual change"
+PERCENTILE = "of the 95 % interval, from a bootstrap over subjects"
+COLUMNS = {
+    "longitudinal": (
+        Column("measurement", "What was measured"),
+        Column("method", "What it was measured in, such as the desc entity of the images"),
+        Column("subjects", "Number of subjects"),
+        Column("sessions", "Number of sessions"),
+        Column("mean", "Mean over sessions, in units of the measurement"),
+        Column("per_year", "Slope a1 of age: change per year, in units of the measurement"),
+        Column("per_year_low", f"Lower end {PERCENTILE}"),
+        Column("per_year_high", f"Upper end {PERCENTILE}"),
+        Column("icc", "Intraclass correlation: share of the variance, at a given age, that is between subjects"),
+        Column("icc_low", f"Lower end {PERCENTILE}"),
+        Column("icc_high", f"Upper end {PERCENTILE}"),
+        Column("residual_variance", "Variance that neither age nor subject explains, in squared units"),
+        Column("residual_variance_low", f"Lower end {PERCENTILE}"),
+        Column("residual_variance_high", f"Upper end {PERCENTILE}"),
+        Column("residual_percent", "Residual standard deviation in percent of the mean", "%"),
+        Column("change_percent", "Residual variance compared with that of the first method", "%"),
+        Column("change_low", f"Lower end {PERCENTILE}"),
+        Column("change_high", f"Upper end {PERCENTILE}"),
+        Column("p", "Permutation test of that change: the two methods are exchanged in subjects at random"),
+    ),
+    "subjects": (
+        Column("participant_id", "Subject"),
+        Column("measurement", "What was measured"),
+        Column("method", "What it was measured in"),
+        Column("visits", "Number of sessions"),
+        Column("per_year", "Slope of the straight line through the sessions, in units of the measurement per year"),
+        Column("at_start", "Value of the line at the first session, in units of the measurement"),
+        Column("percent_per_year", "Slope as a percentage of the value at the first session", "%/year"),
+        Column("residual", "Standard deviation about the line, in units of the measurement; 0 with two sessions"),
+    ),
+    "volumes": volumes.COLUMNS,
+}
+Course = tuple[list[str], list[float], list[float]]  # subjects, ages and values of all sessions
+MODEL = "value = a0 + a1 age + b_subject + e"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The table and its columns."""
+    parser.add_argument(
+        "input",
+        type=Path,
+        help="tab-separated table with one row per session (and method), or an output folder of haca3-bids, in which "
+        "volumes of tissues are measured",
+    )
+    table = parser.add_argument_group("table")
+    table.add_argument("--value", nargs="+", default=[], metavar="COLUMN", help="columns with measurements")
+    table.add_argument("--person", default="participant_id", metavar="COLUMN", help="default: participant_id")
+    table.add_argument("--time", metavar="COLUMN", help="column with age or time in years (default: age, else years)")
+    table.add_argument("--method", metavar="COLUMN", help="column with the method; the first one is the baseline")
+    dataset = parser.add_argument_group("dataset")
+    volumes.add_arguments(dataset)
+    add_people(dataset, "age")
+    add_brain(parser)
+    parser.add_argument(
+        "--draws", type=int, default=1000, metavar="N", help="bootstrap and permutations (default: 1000)"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="random seed of these (default: 0)")
+
+
+def run(args: argparse.Namespace) -> Findings:
+    """One row per measurement and method; one row per subject; of a dataset, the volumes as well."""
+    check_least(args, draws=1, seed=0)
+    measured = volumes.measured(args) if args.input.is_dir() else None
+    if measured is None:
+        lines, values, time, method = _of_table(args)
+    else:
+        lines, values, time, method = measured.lines, volumes.STRUCTURES, "age", "method"
+    methods = list(dict.fromkeys(line[method] if method else "" for line in lines))
+    data = {
+        (value, name): _course((one for one in lines if not method or one[method] == name), args.person, time, value)
+        for value in values
+        for name in methods
+    }
+    rows = [row for value in values for row in _model(value, {name: data[value, name] for name in methods}, args)]
+    people = [row for (value, name), course in data.items() for row in _subjects(value, name, course)]
+    tables = {"longitudinal": Table(COLUMNS["longitudinal"], rows), "subjects": Table(COLUMNS["subjects"], people)}
+    if measured is not None:
+        tables["volumes"] = measured.table
+    summary = f"The model {MODEL} (REML) of {', '.join(values)} in {args.input.resolve().name}; age is column {time}."
+    return Findings(summary, tables, _drawings(data, rows, time), [] if measured is None else measured.notes)
+
+
+def _of_table(args: argparse.Namespace) -> tuple[list[Line], Sequence[str], str, str]:
+    if not args.value:
+        known = ", ".join(read_table(args.input, ())[0]) if read_table(args.input, ()) else "none"
+        raise BadInput(f"The measurements in {args.input.name} are not named.", f"Choose of {known} with --value.")
+    columns = (args.person, *args.value, *([args.method] if args.method else []))
+    lines = read_table(args.input, columns, "choose with --person, --value, --method.")
+    time = args.time or next((name for name in ("age", "years") if name in lines[0]), "age")
+    if time not in lines[0]:
+        raise BadInput(f"{args.input.name} has no column {time}.", f"It has {', '.join(lines[0])}; choose with --time.")
+    return lines, args.value, time, args.method or ""
+
+
+def _course(lines: Iterable[Line], person: str, time: str, value: str) -> Course:
+    """Sorted by subject and age, so that the sessions of two methods correspond."""
+    rows = sorted((line[person], number(line[time], time), number(line[value], value)) for line in lines)
+    return [one for one, _, _ in rows], [age for _, age, _ in rows], [found for _, _, found in rows]
+
+
+def _model(value: str, courses: Mapping[str, Course], args: argparse.Namespace) -> list[dict[str, Value]]:
+    from haca3_bids.evaluation.scatter import scatter
+
+    rows: list[dict[str, Value]] = []
+    first = next(iter(courses))
+    for name, course in courses.items():
+        with bad_input(f"{value}{f' ({name})' if name else ''}"):
+            found = scatter(*course, draws=args.draws, seed=args.seed)
+        row: dict[str, Value] = {"measurement": value, "subjects": found.subjects, "sessions": found.sessions}
+        row |= {"mean": found.mean, "residual_percent": found.residual_percent} | ({"method": name} if name else {})
+        for key, one in (("per_year", found.slope), ("icc", found.icc), ("residual_variance", found.residual)):
+            row |= {key: one.value, f"{key}_low": one.low, f"{key}_high": one.high}
+        rows.append(row | (_change(courses[first], course, (first, name), args) if name != first else {}))
+    return rows
+
+
+def _change(before: Course, after: Course, names: tuple[str, str], args: argparse.Namespace) -> dict[str, Value]:
+    from haca3_bids.evaluation.scatter import reduction
+
+    if before[:2] != after[:2]:
+        raise BadInput(f"{' and '.join(names)} do not have the same sessions.", "Leave the others out.")
+    found = reduction(*before, after[2], draws=args.draws, seed=args.seed)
+    percent = found.percent
+    return {"change_percent": percent.value, "change_low": percent.low, "change_high": percent.high, "p": found.p}
+
+
+def _subjects(value: str, method: str, course: Course) -> list[dict[str, Value]]:
+    from haca3_bids.evaluation.longitudinal import change
+
+    rows: list[dict[str, Value]] = []
+    for person in dict.fromkeys(course[0]):
+        own = [(age, found) for one, age, found in zip(*course, strict=True) if one == person]
+        times, values = zip(*own, strict=True)
+        row: dict[str, Value] = {"participant_id": person, "measurement": value, "visits": len(times)}
+        row |= {"method": method} if method else {}
+        if len(set(times)) > 1:
+            found = change(times, values)
+            row |= {"per_year": found.per_year, "at_start": found.at_start, "residual": found.residual}
+            row["percent_per_year"] = 100 * found.per_year / found.at_start if found.at_start else None
+        rows.append(row)
+    return rows
+
+
+def _drawings(data: Mapping[tuple[str, str], Course], rows: Sequence[Mapping[str, Value]], time: str) -> list[Drawing]:
+    from haca3_bids.reports.courses import courses
+    from haca3_bids.reports.intervals import intervals
+
+    def estimates(key: str) -> dict[str, dict[str, tuple[float, float, float]]]:
+        found: dict[str, dict[str, tuple[float, float, float]]] = {}
+        for row in rows:
+            ends = tuple(float(row[part] or 0) for part in (key, f"{key}_low", f"{key}_high"))
+            found.setdefault(str(row["measurement"]), {})[str(row.get("method", ""))] = (ends[0], ends[1], ends[2])
+        return found
+
+    return [
+        Drawing("Sessions", courses(data, time), caption="One line per subject."),
+        Drawing("Intraclass correlation", intervals(estimates("icc"), "ICC"), caption="Bars are 95 % intervals."),
+        Drawing(
+            "Residual variance",
+            intervals(estimates("residual_variance"), "variance", limits=(0, None)),
+            caption="Bars are 95 % intervals.",
+        ),
+    ]

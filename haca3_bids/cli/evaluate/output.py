@@ -1,0 +1,54 @@
+"""How findings leave the program: printed, and as TSV, JSON and a page."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from pathlib import Path
+
+from haca3_bids.errors import CannotCreate
+from haca3_bids.records.findings import Findings, Table, cell
+
+DIGITS = 4  # of printed numbers
+
+
+def print_tables(findings: Findings) -> None:
+    """Tab-separated on standard output, an empty line between two tables; notes on standard error."""
+    for note in findings.notes:
+        print(note, file=sys.stderr)
+    for index, table in enumerate(findings.tables.values()):
+        if index:
+            print()
+        _print(table)
+
+
+def _print(table: Table) -> None:
+    names = [column.name for column in table.present]
+    writer = csv.writer(sys.stdout, delimiter="\t", lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows([cell(row.get(name), DIGITS) for name in names] for row in table.rows)
+
+
+def check_out(folder: Path) -> None:
+    """CannotCreate where the folder cannot be: before hours of computing."""
+    from haca3_bids.bids.atomic import make_folder
+
+    if folder.exists() and not folder.is_dir():
+        raise CannotCreate(f"--out {folder.name} is a file.", "Name a folder.")
+    make_folder(folder)
+
+
+def write_findings(name: str, findings: Findings, command: str, folder: Path) -> None:
+    """A TSV with its JSON for every table, and one page; files of the same names are replaced."""
+    from haca3_bids.bids.atomic import write_json, write_text
+    from haca3_bids.reports.findings import findings_page, to_tsv
+
+    try:
+        for part, table in findings.tables.items():
+            stem = name if part == name else f"{name}_{part}"
+            write_text(folder / f"{stem}.tsv", to_tsv(table))
+            write_json(folder / f"{stem}.json", {column.name: column.described() for column in table.present})
+        write_text(folder / f"{name}.html", findings_page(name, findings, command))
+    except OSError as error:
+        raise CannotCreate(f"{folder.name} cannot be written to ({error.strerror}).", "Is the disk full?") from error
+    print(f"Report: {folder / name}.html", file=sys.stderr)

@@ -1,0 +1,111 @@
+"""Which images of travelling subjects are compared with which."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+from haca3_bids.bids.results import TemplateImage
+from haca3_bids.cli.evaluate.selection import BEFORE, Selection, Sessions, in_words, select
+from haca3_bids.errors import BadInput
+
+Three = tuple[TemplateImage, TemplateImage, TemplateImage]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two sessions of a person in one contrast; for every method its image, and the image that it shall be like."""
+
+    contrast: str
+    scan: TemplateImage  # unharmonized
+    reference: TemplateImage  # unharmonized, of the other session
+    guide: TemplateImage  # whose intensities histogram matching and normalizations take
+    methods: Mapping[str, tuple[Path, Path]]  # unharmonized first
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is compared in a dataset."""
+
+    pairs: Sequence[Pair]
+    sentence: str
+    notes: Sequence[str]
+
+
+def choose(args: argparse.Namespace) -> Choice:
+    """The pairs that the command line asks for; BadInput where there are none."""
+    pairs = []
+    for selection in select(args):
+        scans = selection.scans
+        for scan, reference, guide in _targeted(scans, args.target) if args.target else _all_pairs(scans):
+            methods = _methods(selection, scan, reference, bool(args.target))
+            if set(methods) & set(selection.harmonized):
+                pairs.append(Pair(selection.contrast, scan, reference, guide, methods))
+    if not pairs:
+        raise _nobody(args)
+    return Choice(pairs, _sentence(args), _missing(pairs))
+
+
+def _all_pairs(scans: Sessions) -> Iterator[Three]:
+    """Every pair of sessions of each person; the later one is the reference."""
+    for one, other in combinations(sorted(scans), 2):
+        if one[0] == other[0]:
+            yield scans[one], scans[other], scans[other]
+
+
+def _targeted(scans: Sessions, target: str) -> Iterator[Three]:
+    """Each session of everybody but the target's person, with the session of the same person at the target's site."""
+    person, _, label = target.partition("_")
+    guide = scans.get((person, label))
+    if guide is None:
+        return
+    for who, session in sorted(scans):
+        if who != person and session != label and (who, label) in scans:
+            yield scans[who, session], scans[who, label], guide
+
+
+def _methods(
+    selection: Selection, scan: TemplateImage, reference: TemplateImage, targeted: bool
+) -> dict[str, tuple[Path, Path]]:
+    """The methods that have this pair: harmonized to a target, the image is to be like the unharmonized reference."""
+    here, there = selection.files(scan), selection.files(reference)
+    if targeted:
+        return {name: (path, there[BEFORE]) for name, path in here.items()}
+    return {name: (path, there[name]) for name, path in here.items() if name in there}
+
+
+def _nobody(args: argparse.Namespace) -> BadInput:
+    name = args.dataset.resolve().name
+    if args.target:
+        return BadInput(
+            f"Nobody in {name} but the target's person has two sessions, one of them at the site of {args.target}, "
+            f"with {in_words(args)}.",
+            "Sessions at one site need the same session label, and at least one other person must have travelled.",
+        )
+    return BadInput(
+        f"{name} has nobody with two sessions that have {in_words(args)}.",
+        "Give the output folder of haca3-bids, and --contrast, --before and --after as the files are called.",
+    )
+
+
+def _sentence(args: argparse.Namespace) -> str:
+    if args.target:
+        return (
+            f"Each subject's images, harmonized to the contrast of {args.target}, are compared with the same subject's "
+            f"unharmonized images of the session {args.target.partition('_')[2]}; the subject of the target is left "
+            "out, because the comparison would be with the target itself."
+        )
+    return (
+        "Each subject's sessions are compared with each other, in pairs: both unharmonized, or both harmonized by the "
+        "same method; histogram matching and normalizations bring the first to the intensities of the second."
+    )
+
+
+def _missing(pairs: Sequence[Pair]) -> list[str]:
+    """A note for each method that lacks some of the images."""
+    names = dict.fromkeys(name for pair in pairs for name in pair.methods)
+    lacking = {name: sum(name not in pair.methods for pair in pairs) for name in names}
+    return [f"{name} has no images of {count} of the {len(pairs)} pairs." for name, count in lacking.items() if count]

@@ -1,0 +1,65 @@
+"""``haca3 evaluate similarity``: images against a reference image on the same grid."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from haca3_bids.cli.evaluate.inputs import bad_input
+from haca3_bids.errors import BadInput
+from haca3_bids.records.findings import Column, Drawing, Findings, Table
+
+if TYPE_CHECKING:
+    from haca3_bids.volumes.volume import Volume
+
+HELP = "PSNR and SSIM of images and a reference on the same grid"
+COLUMNS = {
+    "similarity": (
+        Column("image", "File name of the image"),
+        Column("psnr_db", "Peak signal-to-noise ratio against the reference within the mask; higher is better", "dB"),
+        Column("ssim", "Mean structural similarity to the reference within the mask; 1 means identical"),
+    )
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Images, their reference and a mask."""
+    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="image to evaluate")
+    parser.add_argument("--truth", type=Path, required=True, metavar="IMAGE", help="reference image")
+    parser.add_argument(
+        "--mask", type=Path, help="voxels to compare (default: head of the reference, by Otsu's method)"
+    )
+
+
+def run(args: argparse.Namespace) -> Findings:
+    """One row per image."""
+    from haca3_bids.evaluation.similarity import SSIM_SETTINGS, compared
+    from haca3_bids.intensity.background import head_mask
+    from haca3_bids.volumes.volume import load_volume
+
+    truth = load_volume(args.truth)
+    mask = load_volume(args.mask, may_be_constant=True).data > 0.5 if args.mask else head_mask(truth.data)
+    rows, images = [], {}
+    for path in args.images:
+        image = images[path.name] = load_volume(path)
+        if not image.has_grid_of(truth) or mask.shape != truth.shape:
+            raise BadInput(f"{path.name} does not share the grid of {args.truth.name}.", "Resample one to the other.")
+        with bad_input():
+            found = compared(image.data, truth.data, mask)
+        rows.append({"image": path.name, "psnr_db": found.psnr_db, "ssim": found.ssim})
+    where = f"the mask {args.mask.name}" if args.mask else "the head of the reference"
+    summary = (
+        f"Each image is compared with {args.truth.name} within {where}, after both were divided by their 95th "
+        "percentile there."
+    )
+    tables = {"similarity": Table(COLUMNS["similarity"], rows)}
+    drawings = [_drawing({args.truth.name: truth} | images)] if args.out else ()
+    return Findings(summary, tables, drawings, [f"SSIM: {SSIM_SETTINGS}."])
+
+
+def _drawing(images: Mapping[str, Volume]) -> Drawing:
+    from haca3_bids.reports.charts import slices, svg
+
+    return Drawing("The reference and the images", svg(slices(images)), caption="Axial slice in the middle.")

@@ -1,0 +1,125 @@
+"""The features of the images of a dataset by which their site is identified."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from haca3_bids.cli.evaluate.given import brain_in_words, brain_of
+from haca3_bids.cli.evaluate.inputs import bad_input
+from haca3_bids.cli.evaluate.people import read_people
+from haca3_bids.cli.evaluate.selection import add_two_descs, only_harmonized
+from haca3_bids.errors import BadInput
+from haca3_bids.settings import CONTRASTS
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from haca3_bids.bids.results import TemplateImage
+
+    Rows = NDArray[np.float64]
+    Seen = dict[tuple[str, str], Rows]  # (region, what) -> numbers of one image
+
+REGIONS = ("head", "brain")
+FEATURES = ("intensity", "image")
+
+
+@dataclass(frozen=True)
+class Group:
+    """The images of one contrast, seen in one region, by every method. Tables are (images, numbers) by method."""
+
+    about: Mapping[str, str]  # contrast and region
+    sites: Sequence[str]
+    subjects: Sequence[str]
+    features: Mapping[str, Mapping[str, Rows]]
+    quantiles: Mapping[str, Rows] = field(default_factory=dict)
+    fluid: Mapping[str, Rows] = field(default_factory=dict)  # histograms of the fluid, of brains
+
+
+def add_arguments(parser: argparse._ActionsContainer) -> None:
+    """Which images are looked at."""
+    parser.add_argument("--contrast", nargs="+", choices=CONTRASTS, help="contrasts (default: all that there are)")
+    add_two_descs(parser)
+
+
+def groups(args: argparse.Namespace) -> list[Group]:
+    """One for each contrast and region; BadInput where sessions or sites are missing."""
+    import numpy as np
+
+    from haca3_bids.bids.results import images_of
+
+    people, images = read_people(args.people, args.site), images_of(args.input)
+    args.after = args.after or only_harmonized(images, args.input)
+    found: list[Group] = []
+    for contrast in args.contrast or [one for one in CONTRASTS if any(one == image.contrast for image in images)]:
+        pairs = _pairs([image for image in images if image.contrast == contrast], (args.before, args.after))
+        if not pairs:
+            continue
+        sites = [people.value(args.site, one.participant, one.session) for one, _ in pairs]
+        seen = [_seen(pair, args) for pair in pairs]
+        if len({one[0]["head", "image"].size for one in seen}) > 1:
+            raise BadInput(f"The {contrast} images are not on one grid.", "Compare images in one template space.")
+        subjects = [one.participant for one, _ in pairs]
+        for region in REGIONS:
+            tables = {
+                what: {
+                    desc: np.stack([one[number][region, what] for one in seen])
+                    for number, desc in enumerate((args.before, args.after))
+                }
+                for what in (*FEATURES, "quantiles", *(["fluid"] if region == "brain" else []))
+            }
+            features = {what: tables[what] for what in FEATURES}
+            about = {"contrast": contrast, "region": region}
+            found.append(Group(about, sites, subjects, features, tables["quantiles"], tables.get("fluid", {})))
+    if not found:
+        raise BadInput(
+            f"{args.input.resolve().name} has no session with desc-{args.before} and desc-{args.after} images.",
+            "Choose with --contrast, --before and --after as the files are called.",
+        )
+    return found
+
+
+def notes(args: argparse.Namespace) -> list[str]:
+    """How the regions were found."""
+    return [
+        f"Head: Otsu's threshold in the images before harmonization. Brain: {brain_in_words(args.brain)}. Fluid: a "
+        "mixture of three normal distributions in the brain before harmonization. Intensities are relative to the "
+        "95th percentile of the region."
+    ]
+
+
+def _pairs(images: Sequence[TemplateImage], descs: tuple[str, str]) -> list[tuple[TemplateImage, TemplateImage]]:
+    before, after = ({(one.participant, one.session): one for one in images if one.desc == desc} for desc in descs)
+    return [(before[names], after[names]) for names in before if names in after]
+
+
+def _seen(pair: tuple[TemplateImage, TemplateImage], args: argparse.Namespace) -> tuple[Seen, Seen]:
+    """Of the image before and the one after, in the same regions."""
+    from haca3_bids.evaluation.segmentation import CSF, segmented
+    from haca3_bids.evaluation.site_features import coarse_copy, histogram, intensity_features, quantiles
+    from haca3_bids.intensity.background import head_mask
+    from haca3_bids.volumes.volume import load_volume
+
+    volumes = [load_volume(image.path) for image in pair]
+    if not volumes[0].has_grid_of(volumes[1]):
+        raise BadInput(
+            f"{pair[0].path.name} and {pair[1].path.name} do not share a grid.", "Resample one to the other."
+        )
+    brain = brain_of(pair[0], volumes[0], args.brain)
+    regions = {"head": head_mask(volumes[0].data), "brain": brain}
+    out: list[Seen] = []
+    with bad_input(pair[0].path.name):
+        fluid = segmented(volumes[0].data, brain, pair[0].contrast) == CSF
+    for image, volume in zip(pair, volumes, strict=True):
+        own: Seen = {}
+        with bad_input(image.path.name):
+            for name, region in regions.items():
+                own[name, "intensity"] = intensity_features(volume.data, region)
+                own[name, "image"] = coarse_copy(volume.data, region)
+                own[name, "quantiles"] = quantiles(volume.data, region)
+            own["brain", "fluid"] = histogram(volume.data, brain, fluid)
+        out.append(own)
+    return out[0], out[1]

@@ -1,0 +1,223 @@
+"""``haca3 evaluate travelling``: the same people at several sites, before and after harmonization, beside baselines."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from haca3_bids.cli.evaluate.comparison import BASELINE, CONTRAST, METHOD, PEOPLE, dot_charts, smallest_p, tested
+from haca3_bids.cli.evaluate.given import add_brain, brain_in_words, brain_of, lesions_of
+from haca3_bids.cli.evaluate.inputs import bad_input
+from haca3_bids.cli.evaluate.pairs import Pair, choose
+from haca3_bids.cli.evaluate.selection import add_selection
+from haca3_bids.errors import BadInput
+from haca3_bids.records.findings import Column, Drawing, Findings, Table, Value
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from haca3_bids.volumes.volume import Volume
+
+    Mask = NDArray[np.bool_]
+
+HELP = "PSNR and SSIM between scans of the same subjects at several sites, before and after harmonization"
+MATCHED = "histogram matching"
+PLACES = ("brain", "head")
+MEASURES = {  # column: short name
+    "psnr_brain_db": "PSNR, brain (dB)",
+    "ssim_brain": "SSIM, brain",
+    "psnr_head_db": "PSNR, head (dB)",
+    "ssim_head": "SSIM, head",
+}
+NUMBERS = tuple(
+    Column(
+        name,
+        f"{'Peak signal-to-noise ratio' if name.startswith('psnr') else 'Mean structural similarity'} within the "
+        f"{name.split('_')[1]}, after multiplication of the image by the factor that fits it best to the reference "
+        f"there; {'higher is better' if name.startswith('psnr') else '1 means identical'}",
+        "dB" if name.startswith("psnr") else "",
+    )
+    for name in MEASURES
+)
+COLUMNS = {
+    "travelling": (
+        Column("participant_id", "Subject"),
+        Column("session_id", "Session of the image"),
+        Column("reference_session_id", "Session of the reference image"),
+        CONTRAST,
+        METHOD,
+        *NUMBERS,
+    ),
+    "means": (CONTRAST, METHOD, PEOPLE, *NUMBERS),
+    "tests": (CONTRAST, METHOD, BASELINE, PEOPLE, *tested(MEASURES)),
+}
+AXIAL_MM = 12.0  # the slice that is shown
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The dataset, which images of it, and what they were harmonized to."""
+    add_selection(parser)
+    parser.add_argument(
+        "--target",
+        type=_session,
+        metavar="sub-X_ses-Y",
+        help="session whose contrast the images were harmonized to; they are compared with the scans of the same "
+        "subject in sessions of that name (default: sessions of a subject are compared with each other)",
+    )
+    add_brain(parser)
+    parser.add_argument(
+        "--exclude",
+        type=Path,
+        metavar="DIR",
+        help="derivatives with lesion masks (label-L_mask, label-lesion_mask or desc-lesion_mask), which are left out",
+    )
+
+
+def _session(text: str) -> str:
+    if not re.fullmatch(r"sub-[A-Za-z0-9+]+_ses-[A-Za-z0-9+]+", text):
+        raise argparse.ArgumentTypeError(f"{text} is not sub-X_ses-Y")
+    return text
+
+
+@dataclass
+class _Seen:
+    """What accumulates from pair to pair."""
+
+    rows: list[dict[str, Value]] = field(default_factory=list)
+    pictures: dict[str, Drawing] = field(default_factory=dict)  # contrast -> images of the first pair
+    heads: dict[Path, Mask] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)  # why a baseline is missing, and where first
+
+
+def run(args: argparse.Namespace) -> Findings:
+    """Rows per subject and method, means, and tests of all methods against the scans and of the last against all."""
+    from haca3_bids.evaluation.methods import difference_rows, mean_rows
+    from haca3_bids.evaluation.normalization import METHODS
+
+    choice, seen = choose(args), _Seen()
+    for number, pair in enumerate(choice.pairs, start=1):
+        print(f"{number} of {len(choice.pairs)}: {pair.scan.session_name} {pair.contrast}", file=sys.stderr)
+        _measure(pair, args, seen)
+    people = len({row["participant_id"] for row in seen.rows})
+    notes = [
+        f"The data range of PSNR and SSIM is the 95th percentile of the reference in the head. The head is found by "
+        f"Otsu's method in the unharmonized reference; the brain is {brain_in_words(args.brain)}.",
+        "Histogram matching uses the whole head. Nyul, WhiteStripe and z-score use the brain and are extrapolated to "
+        "the rest of the head.",
+        smallest_p(people),
+        *([f"The lesions in {args.exclude.name} are left out of brain and head."] if args.exclude else []),
+        *choice.notes,
+        *(f"{method} {why}" for method, why in seen.failed.items()),
+    ]
+    tables = {
+        "travelling": Table(COLUMNS["travelling"], seen.rows),
+        "means": Table(COLUMNS["means"], list(mean_rows(seen.rows, MEASURES)), "Means over subjects."),
+        "tests": Table(
+            COLUMNS["tests"],
+            list(difference_rows(seen.rows, MEASURES, (MATCHED, *METHODS))),
+            "Paired differences over subjects: each method minus its baseline.",
+        ),
+    }
+    drawings = [*seen.pictures.values(), *dot_charts(seen.rows, MEASURES)] if args.out else ()
+    return Findings(choice.sentence, tables, drawings, notes)
+
+
+def _head(path: Path, image: Volume, seen: _Seen) -> Mask:
+    """The head in an image, found once."""
+    from haca3_bids.intensity.background import head_mask
+
+    if path not in seen.heads:
+        seen.heads[path] = head_mask(image.data)
+    return seen.heads[path]
+
+
+def _measure(pair: Pair, args: argparse.Namespace, seen: _Seen) -> None:
+    """The rows of one pair of sessions, for every method."""
+    from haca3_bids.evaluation.similarity import best_factor, fitted
+    from haca3_bids.volumes.volume import load_volume
+
+    reference = load_volume(pair.reference.path)
+    head = _head(pair.reference.path, reference, seen)
+    brain = brain_of(pair.reference, reference, args.brain) & head
+    kept = ~lesions_of((pair.scan, pair.reference), reference, args.exclude) if args.exclude else head
+    about: dict[str, Value] = {
+        "participant_id": pair.scan.participant,
+        "session_id": pair.scan.session,
+        "reference_session_id": pair.reference.session,
+        "contrast": pair.contrast,
+    }
+    shown = {"reference": reference} if args.out and pair.contrast not in seen.pictures else {}
+    for method, image, truth in _images(pair, reference, head, brain, args, seen):
+        row = about | {"method": method}
+        for place, mask in zip(PLACES, (brain, head), strict=True):
+            with bad_input():
+                found = fitted(image.data, truth.data, mask & kept, head)
+            row |= {f"psnr_{place}_db": found.psnr_db, f"ssim_{place}": found.ssim}
+        seen.rows.append(row)
+        if shown:
+            shown[method] = image.with_data(image.data * best_factor(image.data[head], reference.data[head]))
+    if shown:
+        seen.pictures[pair.contrast] = _picture(pair.contrast, shown)
+
+
+def _images(
+    pair: Pair, reference: Volume, head: Mask, brain: Mask, args: argparse.Namespace, seen: _Seen
+) -> Iterator[tuple[str, Volume, Volume]]:
+    """Every method with its image and the image that it shall be like; BadInput where grids differ."""
+    from haca3_bids.volumes.volume import load_volume
+
+    scan: Volume | None = None
+    for name, (path, other) in pair.methods.items():
+        image, truth = load_volume(path), reference if other == pair.reference.path else load_volume(other)
+        for file, volume in ((path, image), (other, truth)):
+            if not volume.has_grid_of(reference):
+                raise BadInput(
+                    f"{file.name} does not share the grid of {pair.reference.path.name}.",
+                    "Compare images in template space.",
+                )
+        yield name, image, truth
+        if scan is None:  # the first is unharmonized; the baselines that are made from it follow
+            scan = image
+            for baseline, made in _baselines(pair, scan, head, brain, args, seen):
+                yield baseline, made, reference
+
+
+def _baselines(
+    pair: Pair, scan: Volume, head: Mask, brain: Mask, args: argparse.Namespace, seen: _Seen
+) -> Iterator[tuple[str, Volume]]:
+    """The scan with the intensities of the guide, by histogram matching and by normalizations."""
+    from haca3_bids.evaluation import normalization
+    from haca3_bids.evaluation.histogram import matched
+    from haca3_bids.volumes.volume import load_volume
+
+    guide = load_volume(pair.guide.path)
+    if not guide.has_grid_of(scan):
+        raise BadInput(f"{pair.guide.path.name} does not share the grid of {pair.scan.path.name}.")
+    guide_head = _head(pair.guide.path, guide, seen)
+    guide_brain = brain_of(pair.guide, guide, args.brain) & guide_head
+    yield MATCHED, scan.with_data(matched(scan.data, head, guide.data, guide_head))
+    for method in normalization.METHODS:
+        try:
+            made = normalization.normalized(method, scan.data, brain, guide.data, guide_brain, pair.contrast)
+        except ImportError:
+            seen.failed[method] = "is left out; pip install intensity-normalization adds it."
+            continue
+        except ValueError as error:
+            seen.failed.setdefault(method, f"has no image of {pair.scan.session_name}, {pair.contrast}: {error}.")
+            continue
+        yield method, scan.with_data(made * head)
+
+
+def _picture(contrast: str, images: dict[str, Volume]) -> Drawing:
+    """One slice of every image, all with the grey scale of the reference."""
+    from haca3_bids.reports.charts import slices, svg
+    from haca3_bids.reports.planes import white_end
+
+    figure = slices(images, AXIAL_MM, white=dict.fromkeys(images, white_end(images["reference"])))
+    return Drawing(f"{contrast}, one subject", svg(figure), caption="An axial slice of the first pair of sessions.")

@@ -1,0 +1,153 @@
+"""Volumes of grey matter, white matter and ventricles of every session, before and after harmonization."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from haca3_bids.cli.evaluate.given import brain_of
+from haca3_bids.cli.evaluate.inputs import Line, bad_input, number
+from haca3_bids.cli.evaluate.people import read_people
+from haca3_bids.cli.evaluate.selection import add_two_descs, only_harmonized
+from haca3_bids.errors import BadInput
+from haca3_bids.records.findings import Column, Table, Value
+from haca3_bids.settings import CONTRASTS
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from haca3_bids.bids.results import TemplateImage
+    from haca3_bids.preprocessing.template import Template
+
+MAPS, LEVELS_OF_HACA3 = "beta", 5
+STRUCTURES = ("GM", "WM", "LatV")
+COLUMNS = (
+    Column("participant_id", "Subject"),
+    Column("session_id", "Session"),
+    Column("method", "desc entity of the image that was segmented; beta: anatomy map of the mixture model"),
+    Column("age", "Age at the session", "year"),
+    Column("GM", "Grey matter, deep nuclei included", "ml"),
+    Column("WM", "White matter", "ml"),
+    Column("LatV", "Fluid in and around the ventricles of the template: lateral and third ventricles", "ml"),
+)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The volumes of all sessions, as text for the model and as a table."""
+
+    lines: list[Line]
+    table: Table
+    notes: list[str]
+
+
+def add_arguments(parser: argparse._ActionsContainer) -> None:
+    """Which images are segmented."""
+    parser.add_argument("--contrast", choices=CONTRASTS, default="T1w", help="images to segment (default: T1w)")
+    add_two_descs(parser)
+    parser.add_argument(
+        "--anatomy-maps",
+        action="store_true",
+        help="measure the anatomy maps of the mixture model as well (haca3-bids --extra-outputs beta)",
+    )
+
+
+def measured(args: argparse.Namespace) -> Measured:
+    """Segment every session that has both images; BadInput where none has or an age is missing."""
+    from haca3_bids.bids.results import images_of
+
+    people, images = read_people(args.people, "age"), images_of(args.input)
+    args.after = args.after or only_harmonized(images, args.input)
+    found = {(one.participant, one.session, one.desc): one for one in images if one.contrast == args.contrast}
+    descs = (args.before, args.after)
+    sessions = [(who, when) for who, when, desc in found if desc == args.after and (who, when, args.before) in found]
+    if not sessions:
+        wanted = f"desc-{args.before} and desc-{args.after} {args.contrast} images"
+        raise BadInput(
+            f"{args.input.resolve().name} has no session with {wanted}.",
+            "Choose with --contrast, --before and --after as the files are called.",
+        )
+    ages = {names: number(people.value("age", *names), "age") for names in sessions}
+    rows: list[dict[str, Value]] = []
+    for who in dict.fromkeys(who for who, _ in sessions):
+        own = [{desc: found[names[0], names[1], desc] for desc in descs} for names in sessions if names[0] == who]
+        for pair, volumes in zip(own, _volumes(own, args), strict=True):
+            session = pair[args.after].session
+            about: dict[str, Value] = {"participant_id": who, "session_id": session, "age": ages[who, session]}
+            rows += [{**about, "method": method, **millilitres} for method, millilitres in volumes.items()]
+    lines = [{key: str(value) for key, value in row.items()} for row in rows]
+    brain = "the template's brain, stretched to each subject" if args.brain is None else f"masks of {args.brain.name}"
+    notes = [
+        f"Tissues of {args.contrast} images by a mixture of three normal distributions and a Markov random field, "
+        f"within {brain}; the same masks before and after harmonization."
+    ]
+    return Measured(lines, Table(COLUMNS, rows), notes)
+
+
+def _volumes(
+    pairs: Sequence[Mapping[str, TemplateImage]], args: argparse.Namespace
+) -> list[Mapping[str, dict[str, float]]]:
+    """For each session of a subject, desc -> volumes; the subject's regions come from the first session."""
+    from haca3_bids.evaluation.segmentation import segmented, volumes_ml
+    from haca3_bids.volumes.volume import load_volume
+
+    brain, ventricles = _regions(pairs[0][args.before])
+    out: list[Mapping[str, dict[str, float]]] = []
+    for pair in pairs:
+        own: dict[str, dict[str, float]] = {}
+        for desc, image in pair.items():
+            volume = load_volume(image.path)
+            mask = brain if args.brain is None else brain_of(image, volume, args.brain)
+            if mask.shape != volume.shape:
+                raise BadInput(f"{image.path.name} does not have the grid of the template.", "Give images on its grid.")
+            with bad_input(image.path.name):
+                tissues = segmented(volume.data, mask, args.contrast)
+            own[desc] = volumes_ml(tissues, ventricles, float(volume.zooms_mm.prod()))
+        if args.anatomy_maps:
+            own[MAPS] = volumes_ml(_anatomy(pair[args.after], args), ventricles, float(volume.zooms_mm.prod()))
+        out.append(own)
+    return out
+
+
+def _anatomy(image: TemplateImage, args: argparse.Namespace) -> NDArray[np.uint8]:
+    """Fluid, grey and white matter, lesions included, in the map that goes with a harmonized image."""
+    import numpy as np
+
+    from haca3_bids.evaluation.segmentation import CSF, GREY, WHITE
+    from haca3_bids.physics.tissues import TISSUES
+    from haca3_bids.volumes.volume import load_volume
+
+    target = args.after.removeprefix("haca3")
+    name = image.path.name.replace(f"_desc-{args.after}_{args.contrast}.", f"_desc-betaTo{args.contrast}{target}_dseg.")
+    labels = np.rint(load_volume(image.path.with_name(name), may_be_constant=True).data).astype(np.int64)
+    if labels.max() <= LEVELS_OF_HACA3:
+        raise BadInput(f"{name} has the levels of HACA3, which are no tissues.", "Leave --anatomy-maps out.")
+    kinds = {"csf": CSF, "grey": GREY, "deep_grey": GREY, "white": WHITE, "lesion": WHITE}
+    table = np.zeros(max(labels.max(), len(TISSUES)) + 1, np.uint8)
+    for tissue, kind in kinds.items():
+        table[1 + TISSUES.index(tissue)] = kind
+    return np.asarray(table[labels])
+
+
+def _regions(image: TemplateImage) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    from haca3_bids.preprocessing.prior import regions_of_aligned
+    from haca3_bids.settings import PreprocessingSettings
+    from haca3_bids.volumes.volume import load_volume
+
+    volume, template = load_volume(image.path), _template(image.space)
+    if not volume.has_grid_of(template.head):
+        raise BadInput(f"{image.path.name} does not have the grid of {image.space}.", "Give images on its grid.")
+    return regions_of_aligned(volume, template, PreprocessingSettings())
+
+
+def _template(space: str) -> Template:
+    from haca3_bids.preprocessing.template import load_template
+    from haca3_bids.settings import TEMPLATE_SPACES
+
+    names = {label: name for name, label in TEMPLATE_SPACES.items()}
+    if space not in names:
+        raise BadInput(f"There is no template for space-{space}.", "Give images in the space of haca3-bids.")
+    return load_template(names[space])

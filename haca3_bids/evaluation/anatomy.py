@@ -1,0 +1,55 @@
+"""Tissues of an image against the true ones, and of one session against those of another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haca3_bids.evaluation.overlap import dice
+from haca3_bids.evaluation.segmentation import CSF, GREY, WHITE, segmented
+
+Array = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+Tissues = Mapping[str, Mask]  # CSF, GM and WM on one grid
+
+NAMES = {"CSF": CSF, "GM": GREY, "WM": WHITE}
+
+
+def tissues_in(image: Array, brain: Mask, contrast: str) -> dict[str, Mask]:
+    """CSF, GM and WM of an image by ``segmented``; ValueError where the brain has one intensity only."""
+    values = image[brain]
+    if not values.size or values.min() == values.max():
+        raise ValueError("the image is constant inside the brain: it has no tissues")
+    labels = segmented(image, brain, contrast)
+    return {name: labels == number for name, number in NAMES.items()}
+
+
+def against_truth(found: Tissues, truth: Tissues, voxel_ml: float) -> dict[str, dict[str, float]]:
+    """For each tissue its volume, the true volume (mL), the error in percent of the true one, and Dice.
+
+    A tissue that the truth lacks has no error.
+    """
+    rows = {}
+    for name, mask in found.items():
+        volume, true = (float(np.count_nonzero(one)) * voxel_ml for one in (mask, truth[name]))
+        row = {"true_volume_ml": true, "dice": dice(mask, truth[name])}
+        if true:
+            row |= {
+                "error_percent": 100 * (volume - true) / true,
+                "size_of_error_percent": 100 * abs(volume / true - 1),
+            }
+        rows[name] = row
+    return rows
+
+
+def retest(one: Tissues, other: Tissues) -> dict[str, dict[str, float]]:
+    """For each tissue in two sessions of a person: Dice, and the difference of volumes in percent of their mean."""
+    rows = {}
+    for name, mask in one.items():
+        first, second = (float(np.count_nonzero(own)) for own in (mask, other[name]))
+        mean = (first + second) / 2
+        row = {"retest_dice": dice(mask, other[name])}
+        rows[name] = row | ({"retest_difference_percent": 100 * abs(first - second) / mean} if mean else {})
+    return rows

@@ -1,0 +1,34 @@
+"""Lesions: their contrast to the tissue around them, and how much of a drop in overlap harmonization makes good."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+Array = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+NEAR, FAR = 2, 6  # voxels from a lesion to the tissue that it is compared with
+
+
+def surroundings(lesions: Mask, tissue: Mask) -> Mask:
+    """The voxels of ``tissue`` that are 2 to 6 voxels away from a lesion."""
+    near, far = (ndimage.binary_dilation(lesions, iterations=reach) for reach in (NEAR, FAR))
+    return np.asarray(far & ~near & tissue)
+
+
+def lesion_contrast(image: Array, lesions: Mask, around: Mask) -> float:
+    """(lesion - surroundings) / surroundings, of medians; ValueError where there is nothing to compare."""
+    if not lesions.any() or not around.any():
+        raise ValueError("there is no lesion, or no tissue around one")
+    reference = float(np.median(image[around]))
+    if not reference > 0:
+        raise ValueError(f"the tissue around the lesions has the intensity {reference:g}")
+    return float(np.median(image[lesions])) / reference - 1
+
+
+def recovered(own: float, before: float, after: float) -> float:
+    """The share of the drop from ``own`` to ``before`` that ``after`` makes good; NaN where there was none."""
+    drop = own - before
+    return (after - before) / drop if drop > 0 else float("nan")

@@ -1,0 +1,70 @@
+"""Methods side by side: means over people, and paired tests of one method against another.
+
+A row tells of one image: ``participant_id``, ``method``, the columns ``by`` which rows are kept apart, such as
+``contrast``, and a number for each measure. A person with several images counts once, with their mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from haca3_bids.evaluation.travelling import paired
+
+Cell = float | int | str | None
+Row = Mapping[str, Cell]
+Group = tuple[Cell, ...]  # the values of the columns ``by``
+BY = ("contrast",)
+
+
+def methods_of(rows: Sequence[Row], by: Sequence[str] = BY) -> dict[Group, list[str]]:
+    """The methods of every group, in the order in which they come."""
+    found: dict[Group, list[str]] = {}
+    for row in rows:
+        methods = found.setdefault(tuple(row[key] for key in by), [])
+        if row["method"] not in methods:
+            methods.append(str(row["method"]))
+    return found
+
+
+def person_means(
+    rows: Sequence[Row], group: Group, method: str, measure: str, by: Sequence[str] = BY
+) -> dict[str, float]:
+    """Person -> mean of a measure over the images of a method in a group, as far as it is known."""
+    values: dict[str, list[float]] = {}
+    for row in rows:
+        value = row.get(measure)
+        if tuple(row[key] for key in by) == group and row["method"] == method and isinstance(value, float):
+            values.setdefault(str(row["participant_id"]), []).append(value)
+    return {person: sum(own) / len(own) for person, own in values.items()}
+
+
+def mean_rows(rows: Sequence[Row], measures: Collection[str], by: Sequence[str] = BY) -> Iterator[dict[str, Cell]]:
+    """The mean over people of every measure that is known, for each group and method."""
+    for group, methods in methods_of(rows, by).items():
+        for method in methods:
+            row: dict[str, Cell] = dict(zip(by, group, strict=True)) | {"method": method}
+            for measure in measures:
+                values = list(person_means(rows, group, method, measure, by).values())
+                if values:
+                    row |= {"people": len(values), measure: sum(values) / len(values)}
+            yield row
+
+
+def difference_rows(
+    rows: Sequence[Row], measures: Collection[str], simple: Collection[str] = (), by: Sequence[str] = BY
+) -> Iterator[dict[str, Cell]]:
+    """Every method against those before it in its group; ``simple`` methods against the first only.
+
+    ``difference_<measure>`` is method minus baseline, ``p_<measure>`` that of Wilcoxon's signed rank test.
+    """
+    for group, methods in methods_of(rows, by).items():
+        for place, method in enumerate(methods):
+            for baseline in methods[: min(place, 1) if method in simple else place]:
+                row: dict[str, Cell] = dict(zip(by, group, strict=True)) | {"method": method, "baseline": baseline}
+                for measure in measures:
+                    one, other = (person_means(rows, group, name, measure, by) for name in (method, baseline))
+                    if set(one) & set(other):
+                        found = paired(one, other)
+                        row |= {"people": found.people, f"p_{measure}": found.p}
+                        row |= {f"difference_{measure}": found.mean - found.mean_baseline}
+                yield row

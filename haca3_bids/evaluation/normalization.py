@@ -1,0 +1,61 @@
+"""Intensity normalization, as baselines: Nyul, WhiteStripe and z-score, by the package intensity-normalization.
+
+These methods bring images to a scale of their own. To be compared with a scan, the image is then brought to that of a
+reference image, which was normalized in the same way; where the reference is the scan itself, the only difference left
+is what the normalization cannot correct.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+NYUL, WHITESTRIPE, ZSCORE = "Nyul", "WhiteStripe", "z-score"
+METHODS = (NYUL, WHITESTRIPE, ZSCORE)
+LOWEST, HIGHEST = 1.0, 99.0  # percentiles at the ends of Nyul's scale
+MODALITIES = {"T1w": "t1", "T2w": "t2", "PDw": "pd", "FLAIR": "flair"}
+
+
+def normalized(method: str, image: Array, mask: Mask, reference: Array, reference_mask: Mask, contrast: str) -> Array:
+    """The image on the scale of the reference, by one of METHODS; the masks hold the voxels that it is found from.
+
+    Nyul: a piecewise linear function brings percentiles to those of the reference (Nyul and Udupa, MRM 42:1072, 1999).
+    WhiteStripe: white matter, z-score: the whole mask has the mean and standard deviation of the reference (Shinohara
+    et al., NeuroImage Clin 6:9, 2014). ImportError without the package intensity-normalization, ValueError where it
+    cannot normalize one of the images.
+    """
+    from intensity_normalization import create_image
+    from intensity_normalization.domain.exceptions import NormalizationError
+
+    one, inside, other, other_inside = map(create_image, (image, mask, reference, reference_mask))
+    try:
+        if method == NYUL:
+            nyul = _nyul(reference[reference_mask]).fit_population([other], [other_inside])
+            return _array(nyul.transform(one, inside))
+        own, wanted = _linear(method, contrast).fit(one, inside), _linear(method, contrast).fit(other, other_inside)
+    except NormalizationError as error:
+        raise ValueError(str(error)) from error
+    return np.asarray(_array(own.transform(one)) * wanted.std + wanted.mean, np.float32)
+
+
+def _nyul(reference: Array) -> Any:
+    """With the reference's own intensities as the standard scale."""
+    from intensity_normalization import NyulNormalizer
+
+    low, high = np.percentile(reference, [LOWEST, HIGHEST])
+    return NyulNormalizer(float(low), float(high), LOWEST, HIGHEST)
+
+
+def _linear(method: str, contrast: str) -> Any:
+    from intensity_normalization import Modality, WhiteStripeNormalizer, ZScoreNormalizer
+
+    return ZScoreNormalizer() if method == ZSCORE else WhiteStripeNormalizer(modality=Modality(MODALITIES[contrast]))
+
+
+def _array(image: Any) -> Array:
+    return np.asarray(image.get_data(), np.float32)

@@ -1,0 +1,106 @@
+"""The scatter of a longitudinal measurement and its intraclass correlation, before and after harmonization.
+
+The model of ``random_intercept`` as in table 2 of Zuo et al. (2023): what is neither age nor subject is residual, the
+differences between scanners among it. Intervals come from a bootstrap over subjects, p from exchanging the two methods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from haca3_bids.evaluation.random_intercept import Array, Moments, fitted, fitted_mixed, moments
+
+DRAWS = 1000
+COVERAGE = (2.5, 97.5)  # percentiles of the bootstrap: a 95 % interval
+EQUAL = 1e-9  # statistics that differ by less are equal: rounding
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate and its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """The model of one measurement."""
+
+    subjects: int
+    sessions: int
+    mean: float
+    slope: Interval  # per year of age
+    icc: Interval
+    residual: Interval  # variance
+
+    @property
+    def residual_percent(self) -> float:
+        """Residual standard deviation in percent of the mean: it does not change where all values are scaled."""
+        return 100 * float(np.sqrt(self.residual.value)) / abs(self.mean) if self.mean else float("nan")
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """How the residual variance of the same sessions changed between two methods."""
+
+    percent: Interval  # below zero: it fell
+    p: float  # two-sided, permutation
+
+
+def scatter(
+    subjects: Sequence[str], ages: Sequence[float], values: Sequence[float], draws: int = DRAWS, seed: int = 0
+) -> Scatter:
+    """The model of all sessions, one item each; ValueError where it cannot be fitted."""
+    found = moments(subjects, ages, values)
+    drawn = fitted(found, _resampled(len(found.visits), draws, seed))
+    return Scatter(
+        subjects=len(found.visits),
+        sessions=int(found.visits.sum()),
+        mean=float(np.mean(values)),
+        slope=_interval(drawn.slope),
+        icc=_interval(drawn.icc),
+        residual=_interval(drawn.residual),
+    )
+
+
+def reduction(
+    subjects: Sequence[str],
+    ages: Sequence[float],
+    before: Sequence[float],
+    after: Sequence[float],
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> Reduction:
+    """The change of the residual variance from ``before`` to ``after``, one item for each session."""
+    one, other = moments(subjects, ages, before), moments(subjects, ages, after)
+    weights = _resampled(len(one.visits), draws, seed)
+    percent = 100 * (fitted(other, weights).residual / fitted(one, weights).residual - 1)
+    return Reduction(_interval(percent), exchange_p(one, other, draws, seed))
+
+
+def exchange_p(one: Moments, other: Moments, draws: int = DRAWS, seed: int = 0) -> float:
+    """Two-sided p of a ratio of residual variances: permutation test that exchanges the two in subjects at random."""
+    swapped = np.random.default_rng(seed).uniform(size=(1 + draws, len(one.visits))) < 0.5
+    swapped[0] = False
+    ratio = fitted_mixed(one, other, ~swapped).residual / fitted_mixed(one, other, swapped).residual
+    change = np.abs(np.log(ratio))
+    return float((change >= change[0] - EQUAL).mean())
+
+
+def _resampled(subjects: int, draws: int, seed: int) -> Array:
+    """How often each subject is drawn, (1 + draws, subjects); once in the first row, which is the sample itself."""
+    rng = np.random.default_rng(seed)
+    drawn = rng.multinomial(subjects, np.full(subjects, 1 / subjects), size=draws)
+    return np.concatenate([np.ones((1, subjects)), drawn])
+
+
+def _interval(drawn: Array) -> Interval:
+    """Of the estimates of the sample, the first, and of its resamples."""
+    resampled = drawn[1:][np.isfinite(drawn[1:])]
+    low, high = np.percentile(resampled, COVERAGE) if resampled.size else (np.nan, np.nan)
+    return Interval(float(drawn[0]), float(low), float(high))

@@ -1,0 +1,69 @@
+"""Progress of a run: one moving line on a terminal, a line for each step elsewhere and in the log file."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from haca3_bids.execution.crash import step_in_words
+
+LOGGER = logging.getLogger("haca3_bids")
+LINE = "{desc}: {n:.1f} of {total} {unit}, {elapsed} elapsed, {remaining} left |{bar:20}| {postfix}"
+
+
+class Progress:
+    """Callback of Nipype that tells which steps start, and how far the run is.
+
+    Parameters
+    ----------
+    total, unit
+        How many sessions (or targets) the run has, and what they are called.
+    bar
+        A tqdm bar, or None where there is no terminal.
+    """
+
+    def __init__(self, total: int, unit: str = "sessions", bar: Any = None) -> None:
+        self.total, self.unit, self.bar = total, unit, bar
+        self._share = 0.0  # of a session or target, that one step is
+
+    def begin(self, workflow: Any, count: int) -> None:
+        """Prepare for a graph that handles ``count`` of the sessions."""
+        steps = sum(bool(step_in_words(name.rpartition(".")[2])) for name in workflow.list_node_names())
+        self._share = count / max(1, steps)
+
+    def done(self, count: int) -> None:
+        """Add sessions that needed no graph."""
+        if self.bar is not None:
+            self.bar.update(count)
+
+    def __call__(self, node: Any, status: str) -> None:
+        """Tell the start of a step ("sub-01_ses-1: registering to the template"), and move on at its end."""
+        words = step_in_words(node.name)
+        if not words:
+            return
+        if status != "start":
+            if self.bar is not None:
+                self.bar.update(self._share)
+            return
+        session = node.fullname.split(".")[1].removesuffix("_wf")
+        line = f"{session.replace('sub_', 'sub-', 1).replace('_ses_', '_ses-', 1)}: {words}"
+        LOGGER.log(logging.INFO if self.bar is None else logging.DEBUG, line)
+        if self.bar is not None:
+            self.bar.set_postfix_str(line)
+
+
+@contextmanager
+def progress_of(total: int, unit: str = "sessions") -> Iterator[Progress]:
+    """The progress of a run over ``total`` sessions or targets; messages appear above the moving line."""
+    if not sys.stderr.isatty():
+        yield Progress(total, unit)
+        return
+    from tqdm import tqdm
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
+    bar = tqdm(total=total, unit=unit, desc="Progress", bar_format=LINE, leave=False, dynamic_ncols=True)
+    with logging_redirect_tqdm(loggers=[LOGGER]), bar:
+        yield Progress(total, unit, bar)

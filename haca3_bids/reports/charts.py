@@ -1,0 +1,99 @@
+"""Charts of the findings of an experiment: numbers in, drawings out."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+from haca3_bids.reports.planes import cut, white_end
+from haca3_bids.volumes.volume import Volume
+
+PAPER = "#ffffff"
+COLOURS = ("#0b7285", "#d9480f", "#7048a8", "#5c940d", "#1971c2", "#a61e4d", "#495057", "#e67700", "#2b8a3e")
+SLICE_INCH, NAME_INCH = 2.0, 0.3
+PANEL_INCH = (3.6, 2.9)
+
+Points = Mapping[str, Sequence[float | None]]  # name -> one value for each person; None where there is none
+
+
+def panels(titles: Sequence[str], label: str, columns: int = 2) -> tuple[Figure, list[Axes]]:
+    """A figure with one empty panel for each title, ``label`` at the vertical axes."""
+    columns = min(columns, len(titles))
+    rows = -(-len(titles) // columns)
+    figure = Figure((PANEL_INCH[0] * columns, PANEL_INCH[1] * rows), facecolor=PAPER, layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for one, title in zip(axes, titles, strict=False):
+        one.set_title(title, fontsize=10)
+        one.set_ylabel(label, fontsize=9)
+        one.tick_params(labelsize=8)
+        one.spines[["top", "right"]].set_visible(False)
+    for one in axes[len(titles) :]:
+        one.set_visible(False)
+    return figure, list(axes[: len(titles)])
+
+
+def dots(axes: Axes, points: Points) -> None:
+    """A column of dots for each name, one dot per person; those of one person are joined, a bar marks the median."""
+    values = np.array([[np.nan if v is None else v for v in own] for own in points.values()], np.float64)
+    places = np.arange(len(values))
+    axes.plot(places, values, color="#ced4da", linewidth=0.7, zorder=1)
+    for place, own in zip(places, values, strict=True):
+        colour = COLOURS[place % len(COLOURS)]
+        axes.scatter(np.full(own.shape, place), own, s=16, color=colour, zorder=2)
+        if np.isfinite(own).any():
+            axes.hlines(np.nanmedian(own), place - 0.25, place + 0.25, color=colour, linewidth=2, zorder=3)
+    axes.set_xlim(-0.5, len(values) - 0.5)
+    axes.set_xticks(places, list(points), rotation=35, ha="right")
+
+
+def lines(axes: Axes, across: Sequence[float | str], curves: Points, xlabel: str = "") -> None:
+    """One line with markers for each name over ``across``."""
+    for index, (name, values) in enumerate(curves.items()):
+        shown = [np.nan if value is None else value for value in values]
+        axes.plot(across, shown, marker="o", markersize=4, label=name, color=COLOURS[index % len(COLOURS)])
+    axes.set_xlabel(xlabel, fontsize=9)
+    axes.legend(frameon=False, fontsize=8)
+
+
+def slices(
+    images: Mapping[str, Volume],
+    axial_mm: float | None = None,
+    columns: int = 5,
+    white: Mapping[str, float] | None = None,
+) -> Figure:
+    """The same axial slice of every image under its name, by default the middle one of the first.
+
+    ``white`` is the end of the grey scale of an image, if not its own.
+    """
+    if axial_mm is None:
+        first = next(iter(images.values()))
+        axial_mm = float((first.affine @ [*(np.array(first.shape) - 1) / 2, 1])[2])
+    ends = {name: white_end(image) for name, image in images.items()} | dict(white or {})
+    pictures = {name: cut(image, "axial", axial_mm) for name, image in images.items()}
+    columns = min(columns, len(pictures))
+    rows = -(-len(pictures) // columns)
+    wide, high = max(p.width_mm for p in pictures.values()), max(p.height_mm for p in pictures.values())
+    tile = SLICE_INCH * high / wide + NAME_INCH
+    figure = Figure((SLICE_INCH * columns, tile * rows), facecolor="black")
+    for index, (name, picture) in enumerate(pictures.items()):
+        row, column = divmod(index, columns)
+        box = (column / columns, 1 - (row + 1) / rows, 1 / columns, (1 - NAME_INCH / tile) / rows)
+        axes = figure.add_axes(box)
+        axes.imshow(picture.pixels, cmap="gray", vmin=0, vmax=ends[name], origin="lower")
+        axes.set_title(name, color="#ced4da", fontsize=9, pad=4)
+        axes.set_axis_off()
+    return figure
+
+
+def svg(figure: Figure) -> bytes:
+    """The figure as an SVG file; the same figure gives the same bytes."""
+    file = io.BytesIO()
+    with mpl.rc_context({"svg.hashsalt": "haca3_bids", "svg.image_inline": True}):
+        FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None, "Creator": None})
+    return file.getvalue()

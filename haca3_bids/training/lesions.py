@@ -1,0 +1,138 @@
+"""A network that segments lesions: a 3D U-Net with four downsamplings and a Dice loss, trained on patches.
+
+Cicek et al., MICCAI 2016 (3D U-Net); Milletari et al., 3DV 2016 (Dice loss); both as MONAI has them. As in section 3.2
+of Zuo et al. (2023), the network serves to compare images, not to segment lesions as well as possible.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from haca3_bids.errors import Unavailable
+from haca3_bids.training.loop import Batch, Losses, Plan, fit
+from haca3_bids.training.machine import ALONE, Machine
+
+Array = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+ON_LESION = 0.7  # share of the patches that are centred on a lesion
+RATES = (5e-3, 1e-2)
+OVERLAP = 0.25  # of neighbouring patches, when a whole image is segmented
+
+
+@dataclass(frozen=True)
+class Case:
+    """One session: its images (contrasts, x, y, z), standardized in the brain, and its lesions."""
+
+    images: Array
+    lesions: Mask
+
+    def __post_init__(self) -> None:
+        if self.images.shape[1:] != self.lesions.shape:
+            raise ValueError(f"images {self.images.shape[1:]} and lesions {self.lesions.shape} differ in shape")
+
+
+@dataclass(frozen=True)
+class Segmenter:
+    """How large the network is and how long it is trained."""
+
+    steps: int = 300
+    base: int = 8  # channels of the finest level; 1, 2, 4 and 8 times as many at the coarser ones
+    patch: int = 48  # voxels a side, a multiple of 16, at least 32
+    batch: int = 2
+    seed: int = 0
+
+
+def standardized(images: Sequence[Array], brain: Mask) -> Array:
+    """(contrasts, x, y, z): each image with mean 0 and standard deviation 1 in the brain, and 0 outside."""
+    out = np.zeros((len(images), *brain.shape), np.float32)
+    for own, image in zip(out, images, strict=True):
+        values = image[brain]
+        if not values.size or values.min() == values.max():
+            raise ValueError("an image is constant in the brain")
+        own[brain] = (values - values.mean()) / values.std()
+    return out
+
+
+def trained(cases: Sequence[Case], setting: Segmenter, folder: Path, machine: Machine = ALONE) -> nn.Module:
+    """A network trained on the cases; checkpoints go to ``folder``, from which an interrupted training resumes."""
+    torch.manual_seed(setting.seed)
+    network = _unet(len(cases[0].images), setting)
+    loss = _dice_loss()
+
+    def losses(batch: Batch, _step: int) -> Losses:
+        return {"total": loss(network(batch["images"]), batch["lesions"])}
+
+    plan = Plan(setting.steps, *RATES, seed=setting.seed, save_every=100)
+    fit(network, losses, lambda first: _batches(cases, setting, first), plan, folder, machine=machine)
+    return network.eval()
+
+
+@torch.inference_mode()
+def segmented(network: nn.Module, images: Array, setting: Segmenter, machine: Machine = ALONE) -> Mask:
+    """The lesions (x, y, z) that the network finds in images (contrasts, x, y, z)."""
+    from monai.inferers.utils import sliding_window_inference
+
+    whole = torch.from_numpy(images)[None].to(machine.device)
+    found = sliding_window_inference(whole, (setting.patch,) * 3, 2, network, overlap=OVERLAP)
+    assert isinstance(found, Tensor)
+    return np.asarray((found[0, 0] > 0).cpu().numpy() & np.any(images != 0, axis=0))
+
+
+def _unet(contrasts: int, setting: Segmenter) -> nn.Module:
+    try:
+        from monai.networks.nets.basic_unet import BasicUNet
+    except ImportError as error:
+        raise Unavailable("MONAI is not installed.", "pip install 'haca3_bids[evaluate]' installs it.") from error
+    base = setting.base
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints its widths
+        network: nn.Module = BasicUNet(3, contrasts, 1, (base, base, 2 * base, 4 * base, 8 * base, base))
+    return network
+
+
+def _dice_loss() -> nn.Module:
+    from monai.losses.dice import DiceLoss
+
+    loss: nn.Module = DiceLoss(sigmoid=True, batch=True)
+    return loss
+
+
+def _batches(cases: Sequence[Case], setting: Segmenter, first: int) -> Iterator[Batch]:
+    """Batches of patches; each depends on its number alone, so that a resumed run sees the same."""
+    places = [np.argwhere(case.lesions) for case in cases]
+    brains = [np.argwhere(np.any(case.images != 0, axis=0)[::4, ::4, ::4]) * 4 for case in cases]
+    for step in range(first, setting.steps):
+        rng = np.random.default_rng((setting.seed, step))
+        drawn = [_patch(cases, places, brains, setting.patch, rng) for _ in range(setting.batch)]
+        images, lesions = zip(*drawn, strict=True)
+        yield {"images": torch.from_numpy(np.stack(images)), "lesions": torch.from_numpy(np.stack(lesions))}
+
+
+def _patch(
+    cases: Sequence[Case],
+    places: Sequence[NDArray[np.int_]],
+    brains: Sequence[NDArray[np.int_]],
+    size: int,
+    rng: np.random.Generator,
+) -> tuple[Array, Array]:
+    """Images (contrasts, size, size, size) and lesions (1, size, size, size) of a random place, mirrored or not."""
+    index = int(rng.integers(len(cases)))
+    centres = places[index] if len(places[index]) and rng.uniform() < ON_LESION else brains[index]
+    centre = centres[rng.integers(len(centres))] + rng.integers(-size // 4, size // 4 + 1, 3)
+    corner = np.clip(centre - size // 2, 0, np.maximum(np.array(cases[index].lesions.shape) - size, 0))
+    box = tuple(slice(int(low), int(low) + size) for low in corner)
+    images, lesions = cases[index].images[(slice(None), *box)], cases[index].lesions[box][None]
+    missing = [(0, size - length) for length in lesions.shape[1:]]
+    padded = (np.pad(part, [(0, 0), *missing]).astype(np.float32) for part in (images, lesions))
+    step = -1 if rng.uniform() < 0.5 else 1  # left and right
+    one, other = (np.ascontiguousarray(part[:, ::step]) for part in padded)
+    return one, other

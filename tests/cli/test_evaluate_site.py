@@ -1,0 +1,141 @@
+"""``haca3 evaluate site``: of a table and of a dataset; what cannot be told apart is a sentence."""
+
+import numpy as np
+import pytest
+
+from haca3_bids.cli import toolbox
+from haca3_bids.volumes.volume import Volume, save_volume
+
+
+def tables(capsys, *arguments):
+    assert toolbox.main(["evaluate", "site", *map(str, arguments)]) == 0
+    found = []
+    for part in capsys.readouterr().out.split("\n\n"):
+        names, *rows = (line.split("\t") for line in part.splitlines())
+        found.append([dict(zip(names, row, strict=True)) for row in rows])
+    return found
+
+
+def write(path, rows):
+    names = list(rows[0])
+    path.write_text("\n".join("\t".join(map(str, row)) for row in [names, *(one.values() for one in rows)]) + "\n")
+    return path
+
+
+@pytest.fixture
+def rows():
+    """Twelve people at one of two sites, whose first feature is shifted before and not after."""
+    rng = np.random.default_rng(0)
+    return [
+        {
+            "participant_id": f"sub-{p}",
+            "site": "AB"[p % 2],
+            "step": step,
+            "one": rng.normal() + shift * (p % 2),
+            "two": 1,
+        }
+        for p in range(12)
+        for step, shift in (("before", 6), ("after", 0))
+    ]
+
+
+def test_probes_of_every_method_are_told(rows, tmp_path, capsys):
+    path = write(tmp_path / "features.tsv", rows)
+    arguments = (path, "--method", "step", "--seeds", 1, "--permutations", 1, "--out", tmp_path / "out")
+    (found,) = tables(capsys, *arguments)
+    kinds = [(row["method"], row["probe"]) for row in found]
+    assert kinds == [
+        *(("before", one) for one in ("linear", "network")),
+        *(("after", one) for one in ("frozen", "linear", "network")),
+    ]
+    assert float(found[0]["accuracy"]) > 0.9
+    assert float(found[0]["chance"]) == 0.5
+    assert {row["p"] for row in found} <= {"0.5", "1"}
+    assert all(float(row["accuracy"]) < 0.8 for row in found[2:])
+    assert (found[0]["images"], found[0]["subjects"]) == ("12", "12")
+    assert (tmp_path / "out" / "site.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("changed", "arguments", "sentence"),
+    [
+        ({"site": "A"}, [], "Two sites are needed, found 1"),
+        ({"participant_id": "sub-1"}, [], "Two subjects of each site"),
+        ({"site": "n/a"}, [], "has no site in features.tsv"),
+        ({"one": "bright"}, [], "'bright' in column one is no number"),
+        ({}, ["--value", "two"], "All features of features.tsv are constant"),
+        ({}, ["--site", "scanner"], "has no column scanner"),
+    ],
+)
+def test_what_cannot_be_told_apart_is_a_sentence(changed, arguments, sentence, rows, tmp_path, capsys):
+    path = write(tmp_path / "features.tsv", [row | changed for row in rows])
+    assert toolbox.main(["evaluate", "site", str(path), "--method", "step", *arguments]) == 65
+    assert sentence in capsys.readouterr().err
+
+
+def test_a_number_that_is_too_small_is_a_sentence(rows, tmp_path, capsys):
+    path = write(tmp_path / "features.tsv", rows)
+    assert toolbox.main(["evaluate", "site", str(path), "--seeds", "0"]) == 64
+    assert toolbox.main(["evaluate", "longitudinal", str(path), "--draws", "0"]) == 64
+    assert capsys.readouterr().err.count("is not possible") == 2
+
+
+def test_methods_of_different_people_are_a_sentence(rows, tmp_path, capsys):
+    path = write(tmp_path / "features.tsv", rows[:-1])
+    assert toolbox.main(["evaluate", "site", str(path), "--method", "step"]) == 65
+    assert "do not have the same subjects" in capsys.readouterr().err
+
+
+SHAPE = (32, 32, 32)
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """Balls of three tissues of six people: before, grey matter and fluid are brighter at site B."""
+    x, y, z = np.indices(SHAPE) - 15.5
+    radius, rng, out = np.sqrt(x**2 + y**2 + z**2), np.random.default_rng(0), tmp_path / "out"
+    brain = (radius < 12).astype(np.float32)
+    for person in range(6):
+        stem = f"sub-{person}_space-MNI152NLin2009cSym_res-1"
+        folder, masks = out / f"sub-{person}" / "anat", tmp_path / "masks" / f"sub-{person}" / "anat"
+        for one in (folder, masks):
+            one.mkdir(parents=True)
+        save_volume(Volume(brain, np.eye(4)), masks / f"{stem}_desc-brain_mask.nii.gz")
+        for desc, shift in (("preproc", 0.2 * (person % 2)), ("haca3", 0)):
+            tissue = np.select([radius < 5, radius < 9], [0.2 + shift, 1.0], 0.6 + shift) + 0.03 * rng.normal()
+            image = 1000 * (tissue + 0.03 * rng.standard_normal(SHAPE)) * (radius < 14)
+            save_volume(Volume(image.astype(np.float32), np.eye(4)), folder / f"{stem}_desc-{desc}_T1w.nii.gz")
+    (out / "dataset_description.json").write_text('{"Name": "x", "BIDSVersion": "1.9.0", "DatasetType": "derivative"}')
+    write(tmp_path / "participants.tsv", [{"participant_id": f"sub-{p}", "site": "AB"[p % 2]} for p in range(6)])
+    return out
+
+
+def test_images_of_a_dataset_are_told_before_and_not_after(dataset, tmp_path, capsys):
+    arguments = (dataset, "--people", tmp_path, "--brain", tmp_path / "masks", "--permutations", 1, "--seeds", 1)
+    probes, distances = tables(capsys, *arguments)
+    assert len(probes) == 2 * 2 * 5  # regions, features, probes
+    first = next(row for row in probes if (row["region"], row["features"]) == ("brain", "intensity"))
+    assert (first["method"], first["accuracy"]) == ("preproc", "1")
+    before, after = (
+        next(row for row in distances if (row["region"], row["method"]) == ("brain", desc))
+        for desc in ("preproc", "haca3")
+    )
+    assert float(before["wasserstein"]) > 5 * float(after["wasserstein"])
+    assert float(before["csf_overlap"]) < 0.2 < 0.5 < float(after["csf_overlap"])
+    assert float(before["silhouette"]) > float(after["silhouette"])
+    assert {row["csf_overlap"] for row in distances if row["region"] == "head"} == {"n/a"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], "site of the sessions is not known"),
+        (["--people", ".", "--site", "scanner"], "sub-0 has no scanner in"),
+        (["--people", ".", "--contrast", "T2w"], "no session with desc-preproc and desc-haca3"),
+        (["--people", ".", "--brain", "out"], "has no brain mask of sub-0"),
+    ],
+)
+def test_what_a_dataset_lacks_is_a_sentence(arguments, sentence, dataset, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert toolbox.main(["evaluate", "site", "out", *arguments]) == 65
+    assert sentence in capsys.readouterr().err
