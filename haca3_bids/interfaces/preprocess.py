@@ -90,14 +90,12 @@ class Coregister(Step):
         return facts
 
 
-class AlignedInputSpec(StepInputSpec):
-    """What steps need that know where the subject lies."""
-
+class _AlignedInputSpec(StepInputSpec):
     to_template = File(exists=True, mandatory=True, desc="rigid, ITK text")
     affine = File(exists=True, mandatory=True, desc="affine, ITK text")
 
 
-class _EstimateBiasInputSpec(AlignedInputSpec):
+class _EstimateBiasInputSpec(_AlignedInputSpec):
     in_file = File(mandatory=True, desc="raw scan")
     to_reference = File(exists=True, mandatory=True, desc="rigid, ITK text")
     brain_mask = File(exists=True, desc="brain on the reference's grid that is known already")
@@ -162,7 +160,7 @@ class _RegionsOutputSpec(StepOutputSpec):
 class Regions(Step):
     """Brain, white-matter core and other regions on the template grid, as the template expects them."""
 
-    input_spec = AlignedInputSpec
+    input_spec = _AlignedInputSpec
     output_spec = _RegionsOutputSpec
     name_in_record = "regions"
 
@@ -181,7 +179,7 @@ class Regions(Step):
         return Preprocessing(template=template.space)
 
 
-class _HeadInputSpec(AlignedInputSpec):
+class _HeadInputSpec(_AlignedInputSpec):
     reference = File(exists=True, mandatory=True, desc="reference on the template grid")
     coverage = File(exists=True, mandatory=True, desc="its field of view there")
     native = File(exists=True, mandatory=True, desc="coarse copy of the reference on its own grid")
