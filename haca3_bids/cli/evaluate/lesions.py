@@ -225,8 +225,8 @@ def _row(site: str, method: str, name: str, values: Mapping[str, float], args: a
 
 def _notes(args: argparse.Namespace) -> list[str]:
     return [
-        f"{args.steps} optimiser steps per fold, patches of {args.patch} voxels along each edge. The network is small and "
-        "serves to compare images: a network for a study is trained longer."
+        f"{args.steps} optimiser steps per fold, patches of {args.patch} voxels along each edge. The network is small "
+        "and serves to compare images: a network for a study is trained longer."
     ]
 
 
