@@ -1,4 +1,4 @@
-"""What a run is asked to do: frozen dataclasses whose fields declare every option once (see ``option``)."""
+"""The settings of a run: frozen dataclasses whose fields declare every option once (see ``option``)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TEMPLATE_SPACES = {  # label of the files in the space of each template
 
 @dataclass(frozen=True)
 class SelectionSettings(Checked):
-    """Which sessions and images of the dataset are taken, and what is known of them already."""
+    """The selection of sessions and images, and earlier results for them."""
 
     participants: tuple[str, ...] = setting(
         (),
@@ -70,7 +70,7 @@ class SelectionSettings(Checked):
 
 @dataclass(frozen=True)
 class PreprocessingSettings(Checked):
-    """How a raw scan is brought to the template grid."""
+    """Preprocessing of a raw scan onto the template grid."""
 
     template: str = setting(
         "MNI152NLin2009cSym",
@@ -103,7 +103,7 @@ class PreprocessingSettings(Checked):
 
 @dataclass(frozen=True)
 class HarmonizationSettings(Checked):
-    """How the networks are applied."""
+    """The networks and their application."""
 
     weights: str = setting(  # fingerprints hold the SHA-256 of both weights
         "builtin", "weights of the networks: builtin, haca3, haca3plus, or a file", metavar="NAME|FILE", shapes=()
@@ -115,13 +115,11 @@ class HarmonizationSettings(Checked):
         metavar="NAME|FILE",
         shapes=(),
     )
-    variant: str | None = (
-        setting(  # a checkpoint may also be of the "mixture"; an encoded target depends on the variant
-            None,
-            "architecture of the attention (default: the one the weights were trained with)",
-            choices=("haca3", "haca3plus"),
-            shapes=("images",),
-        )
+    variant: str | None = setting(  # not a Literal: other weights have other variants
+        None,
+        "architecture of the attention (default: the one the weights were trained with)",
+        choices=("haca3", "haca3plus"),
+        shapes=("images",),
     )
     like_authors: bool = setting(
         False,
@@ -163,7 +161,7 @@ class HarmonizationSettings(Checked):
 
 @dataclass(frozen=True)
 class OutputSettings(Checked):
-    """What is written beside the harmonized images on the template grid."""
+    """Outputs in addition to the harmonized images on the template grid."""
 
     spaces: tuple[str, ...] = setting(
         ("template",),
@@ -187,7 +185,7 @@ class OutputSettings(Checked):
 
 @dataclass(frozen=True)
 class QualitySettings(Checked):
-    """What is thought of quality numbers, and what reports show; nothing here changes a voxel."""
+    """Limits of quality numbers and contents of reports; no setting here changes a voxel."""
 
     thresholds: tuple[tuple[str, float | None, float | None], ...] = setting(
         (),
@@ -213,7 +211,7 @@ class QualitySettings(Checked):
 
 @dataclass(frozen=True)
 class ExecutionSettings(Checked):
-    """How the run is carried out; nothing here changes a voxel."""
+    """Execution of the run; no setting here changes a voxel."""
 
     work_dir: Path | None = setting(
         None,
@@ -258,7 +256,7 @@ class ExecutionSettings(Checked):
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that ``haca3-bids`` is asked to do."""
+    """All settings of ``haca3-bids``."""
 
     bids_dir: Path
     output_dir: Path
@@ -285,7 +283,7 @@ class Settings:
 def fingerprint(settings: Settings, *, weights_sha256: str, fusion_sha256: str, version: str) -> str:
     """Sixteen hexadecimal digits that change with every setting, weight or version that can change an output.
 
-    Which images, sessions and targets are taken does not enter: each session's record holds those itself.
+    They do not depend on the selected images, sessions and targets, which are part of each session's record.
     """
     groups = ("preprocessing", "harmonization", "outputs")
     parts = {group: shaping(getattr(settings, group), "images") for group in groups}

@@ -65,7 +65,7 @@ def test_what_is_imported_is_required_and_what_is_required_is_imported() -> None
     sources = "\n".join(path.read_text() for path in PACKAGE.rglob("*.py"))
     imported = set(re.findall(r"^\s*(?:import|from) (\w+)", sources, flags=re.MULTILINE))
     names = {DISTRIBUTIONS.get(name, name) for name in imported - sys.stdlib_module_names - {"haca3_bids"}}
-    optional = {"intensity_normalization", "monai", "tensorboard", "tqdm"}
+    optional = {"intensity_normalization", "monai", "tensorboard"}
     commands = {"bids-validator-deno"}  # used through its executable
     assert names - optional == required - commands
 

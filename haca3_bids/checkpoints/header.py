@@ -89,7 +89,7 @@ def read_config(values: Any) -> Config:
 def _check_size(name: str, value: Any) -> None:
     several = isinstance(value, tuple)
     numbers = [one for one in (value if several else (value,)) if isinstance(one, int)]
-    if any(not 1 <= number <= LARGEST for number in numbers) or (several and not 1 <= len(value) <= MOST):
+    if any(not 0 <= number <= LARGEST for number in numbers) or (several and not 1 <= len(value) <= MOST):
         raise ValueError(f"{name} cannot be {str(value)[:40]}")
 
 

@@ -45,7 +45,7 @@ def _labels(option: Option, value: Any) -> Any:
 
 
 def _filled(settings: Settings, values: Mapping[str, Any]) -> Settings:
-    """The settings with values by "group.name" or "name", those of one group at once: they are checked together."""
+    """The settings with values by "group.name" or "name"; those of a group are set, and checked, together."""
     groups: dict[str, dict[str, Any]] = {}
     for field, value in values.items():
         group, _, name = field.rpartition(".")
@@ -56,9 +56,9 @@ def _filled(settings: Settings, values: Mapping[str, Any]) -> Settings:
 
 
 def read_labels(words: Iterable[str], prefix: str) -> tuple[str, ...]:
-    """Labels without prefix, each once, in order; a text file stands for the labels in it, one per line.
+    """Labels without prefix, each once, in order; a text file is replaced by the labels in it, one per line.
 
-    Only a word with a slash or an extension can be a file: a file called ``01`` does not hide the label.
+    Only words with a slash or an extension can be files, so that a file called ``01`` does not hide the label.
     """
     labels: list[str] = []
     for word in words:
@@ -66,7 +66,7 @@ def read_labels(words: Iterable[str], prefix: str) -> tuple[str, ...]:
         labels += [line.removeprefix(prefix) for line in lines]
     for label in labels:
         if not is_label(label):
-            raise UsageError(f"'{label}' is no BIDS label and no file of labels.", f"{LABEL_RULE} {FILE_RULE}")
+            raise UsageError(f"'{label}' is not a BIDS label or a file of labels.", f"{LABEL_RULE} {FILE_RULE}")
     return tuple(dict.fromkeys(labels))
 
 
@@ -147,7 +147,7 @@ def _checked(settings: Settings) -> Settings:
 
 
 def check_samples(settings: HarmonizationSettings, extras: Iterable[str]) -> None:
-    """UsageError where several samples are impossible, or needed."""
+    """UsageError if several samples are impossible, or required."""
     if settings.samples > 1 and settings.beta != "sample":
         raise UsageError("--samples needs --beta sample.", "Without sampling, all images would be the same.")
     if "std" in extras and settings.samples < 2:

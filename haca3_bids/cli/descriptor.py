@@ -20,8 +20,8 @@ from haca3_bids.parse import positive
 EXECUTION_SPECIFICATION = "0.1.0"
 IMAGE = "haca3"  # the tag that the documentation gives the image when it is built
 IMAGE_CUDA = "haca3:cuda"
-# Of one task: the networks take at most 1.8 GB and a session of three contrasts 16 minutes on one core, see
-# docs/how-to/time-and-memory.md; room is left for two processes and for a person of several sessions.
+# For one task: the networks need up to 1.8 GB and a session of three contrasts 16 minutes on one core (see
+# docs/how-to/time-and-memory.md); this leaves room for two processes and for subjects with several sessions.
 RESOURCES = {"cpu-cores": 2, "ram": 8, "walltime-estimate": 3600}  # GB and seconds
 
 

@@ -31,7 +31,7 @@ IMAGE_SUFFIXES = (".nii.gz", ".nii")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Sources, one target, one output, and how the networks are applied."""
+    """Add the options for sources, target, output and networks."""
     images = parser.add_argument_group("images")
     images.add_argument(
         "--source",
@@ -111,7 +111,7 @@ def main(options: argparse.Namespace) -> int:
 
 
 def _said(record: EngineResult | HarmonizedImage) -> dict[str, object]:
-    """What a record says, without what it leaves open."""
+    """The values of a record that are not empty."""
     return {key: value for key, value in dataclasses.asdict(record).items() if value not in (None, "", (), {})}
 
 
@@ -119,12 +119,12 @@ def _check(options: argparse.Namespace) -> None:
     """Reject impossible combinations before anything is computed."""
     for pairs, option in ((options.source, "--source"), (options.coverage, "--coverage")):
         if len(dict(pairs)) < len(pairs):
-            raise UsageError(f"{option} names one contrast twice.", "Give one image per contrast.")
+            raise UsageError(f"{option} is given twice for one contrast.", "Give one image per contrast.")
     if options.eta and not options.theta:
         raise UsageError("--eta goes with --theta.", "Images and built-in references come with their own eta.")
     out: Path = options.out
     if not out.name.endswith(IMAGE_SUFFIXES):
-        raise UsageError(f"--out {out.name} is no name of a NIfTI file.", "It must end in .nii or .nii.gz.")
+        raise UsageError(f"--out {out.name} is not the name of a NIfTI file.", "It must end in .nii or .nii.gz.")
     if not out.parent.is_dir():
         raise CannotCreate(f"The folder {out.parent} of --out does not exist.", "Create it first.")
     if any(out.exists() and path.exists() and out.samefile(path) for _, path in options.source):
@@ -164,7 +164,7 @@ def _load(path: Path, options: argparse.Namespace, *, may_be_constant: bool = Fa
 
 
 def _write(image: Harmonized, sidecar: Mapping[str, object], out: Path) -> None:
-    """The image, its sidecar and the additional images that there are."""
+    """Write the image, its sidecar and additional images."""
     from haca3_bids.bids.atomic import write_json
     from haca3_bids.volumes.volume import save_volume
 

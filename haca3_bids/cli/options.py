@@ -26,7 +26,7 @@ def every_option() -> tuple[Option, ...]:
 
 
 def make_parser(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    """Give ``parser`` the three positional arguments and every option of ``Settings``."""
+    """Add the three positional arguments and all options of ``Settings`` to ``parser``."""
     parser.add_argument("bids_dir", type=path, metavar="BIDS_DIR", help="input BIDS dataset")
     parser.add_argument("output_dir", type=path, metavar="OUTPUT_DIR", help="output folder, a BIDS derivatives dataset")
     parser.add_argument("level", metavar="{participant,group}", help="analysis level")
@@ -41,7 +41,7 @@ def make_parser(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
 
 
 def add_options(group: argparse._ArgumentGroup, options: Iterable[Option]) -> None:
-    """Add options to a parser's group; one that is not typed stays None, so that other defaults can fill it."""
+    """Add options to a parser's group; options that are not given are None, so that other defaults can apply."""
     for option in options:
         how: dict[str, Any] = {"type": option.kind, "choices": option.choices or None, "metavar": option.metavar}
         if option.kind is None:
@@ -52,6 +52,6 @@ def add_options(group: argparse._ArgumentGroup, options: Iterable[Option]) -> No
 
 
 def typed(options: Iterable[Option], arguments: argparse.Namespace) -> dict[str, Any]:
-    """The values that were typed, by the fields that they fill."""
+    """The values that were given, by field."""
     words = ((option, getattr(arguments, option.dest)) for option in options)
     return {option.field: option.value(word) for option, word in words if word is not None}

@@ -12,7 +12,7 @@ from haca3_bids.cli import harmonize, weights
 from haca3_bids.errors import Haca3Error, UsageError
 from haca3_bids.execution.environment import check_current_folder
 
-LATE = {  # commands whose parsers need heavy libraries: built only when they are called
+LATE = {  # commands whose parsers need slow imports: built only when they are called
     "evaluate": ("haca3_bids.cli.evaluate", "measure the effect of harmonization"),
     "train": ("haca3_bids.cli.train", "train the networks"),
     "simulate": ("haca3_bids.cli.simulate", "simulate a BIDS dataset of several scanners"),
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose complaints are UsageErrors (64)."""
+    """A parser that raises UsageError (64)."""
 
     def error(self, message: str) -> None:  # type: ignore[override]
         raise UsageError(f"{message[:1].upper()}{message[1:]}.", f"See `{self.prog} --help`.")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from haca3_bids.training.scans import PlacedSession
 
 HELP = "Train the networks on simulated images, on preprocessed scans, or on both; interrupted runs resume."
-VALIDATION_SHARE = 9  # every ninth of the heads, by name, is for validation, at least one; and of each site's people
+VALIDATION_SHARE = 9  # every ninth head (by name; at least one), and every ninth person of a site, is for validation
 STEPS = {"mixture": train_mixture.STEPS, "artifact": 400, "haca3": 4000, "fusion": 120}
 RATES = {"mixture": (train_mixture.RATE,) * 2, **dict.fromkeys(("artifact", "haca3", "fusion"), (4e-4, 7e-4))}
 
@@ -117,21 +117,21 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _check_beginning(args: argparse.Namespace) -> None:
-    """UsageError when there is nothing for HACA3 to begin with."""
+    """UsageError if there are no weights with which HACA3 can start."""
     from haca3_bids.training.loop import CHECKPOINT
 
     if args.start_from == BUILTIN:
         raise _not_haca3(BUILTIN, "the built-in weights")
     if not (args.start_from or (args.out / "artifact" / CHECKPOINT).exists()):
         raise UsageError(
-            f"HACA3 needs a trained artifact encoder to begin with, and there is none in {args.out}.",
+            f"HACA3 needs a trained artifact encoder to start with, and there is none in {args.out}.",
             f"Run haca3 train artifact --simulate LABELS --out {args.out} first, "
             "or give HACA3 weights with --start-from WEIGHTS.",
         )
 
 
 def _heads(args: argparse.Namespace) -> tuple[list[Anatomy], list[Anatomy]]:
-    """The simulated heads to train on, the built-in one first, and those kept for validation."""
+    """The simulated heads for training (the built-in one first) and for validation."""
     from haca3_bids.training.heads import find_label_maps, load_heads
 
     if not (args.simulate or args.what == "export"):
@@ -159,7 +159,7 @@ def _haca3(args: argparse.Namespace, heads: list[Anatomy], kept: list[Anatomy], 
 
 
 def _beginning(args: argparse.Namespace) -> tuple[Haca3, float]:
-    """The networks to begin with, and where in the curriculum."""
+    """The initial networks, and the position in the curriculum."""
     from haca3_bids.checkpoints.formats import load_checkpoint
     from haca3_bids.checkpoints.registry import resolve
     from haca3_bids.networks.encoders import ArtifactEncoder
@@ -178,7 +178,7 @@ def _beginning(args: argparse.Namespace) -> tuple[Haca3, float]:
 
 def _not_haca3(given: str, what: str) -> UsageError:
     return UsageError(
-        f"HACA3 cannot go on from {given}: {what} are a mixture model.",
+        f"HACA3 cannot start from {given}: {what} are a mixture model.",
         "Give --start-from a file of HACA3 weights, or the name haca3 or haca3plus.",
     )
 
@@ -193,7 +193,7 @@ def _cohort(args: argparse.Namespace, heads: list[Anatomy], kept: list[Anatomy])
 
 
 def _sessions(args: argparse.Namespace) -> tuple[Sequence[PlacedSession], Sequence[PlacedSession]]:
-    """The sessions to learn from, and every ninth of each site, by person, for validation."""
+    """The sessions for training, and those of every ninth person of each site for validation."""
     from haca3_bids.training.scans import find_sessions, place_sessions, split_by_person
 
     placed = place_sessions(find_sessions(args.data, args.sites), args.out / "sessions")

@@ -42,7 +42,7 @@ def train(args: argparse.Namespace, heads: list[Anatomy], kept: list[Anatomy], s
 
 
 def export(heads: Sequence[Anatomy], out: Path) -> None:
-    """``weights/mixture.safetensors`` from where the run's validation was best, or as it was last without any."""
+    """Write ``weights/mixture.safetensors`` from the best validation, or the last step without validation."""
     from haca3_bids.training.crops import Heads
     from haca3_bids.training.loop import BEST, CHECKPOINT, load_trained
     from haca3_bids.training.mixture import untrained
@@ -56,7 +56,7 @@ def export(heads: Sequence[Anatomy], out: Path) -> None:
 
 
 def _beginning(args: argparse.Namespace) -> Mixture:
-    """The model to begin with: drawn from the seed, or that of a file."""
+    """The initial model: random by the seed, or from a file."""
     from haca3_bids.checkpoints.formats import load_checkpoint
     from haca3_bids.checkpoints.registry import resolve
     from haca3_bids.networks.mixture import Mixture
@@ -67,14 +67,14 @@ def _beginning(args: argparse.Namespace) -> Mixture:
     model = load_checkpoint(resolve(args.start_from)).model
     if not isinstance(model, Mixture):
         raise UsageError(
-            f"The mixture model cannot go on from {args.start_from}: these weights are HACA3's.",
+            f"The mixture model cannot start from {args.start_from}: these weights are HACA3's.",
             "Give --start-from builtin or a file of the mixture model.",
         )
     return model.requires_grad_(True)
 
 
 def _sessions(args: argparse.Namespace) -> Sequence[PlacedSession]:
-    """All sessions with two contrasts or more; sites do not matter here."""
+    """All sessions with two or more contrasts; sites are not needed."""
     from haca3_bids.training.scans import find_sessions, place_sessions
 
     return place_sessions(find_sessions(args.data, args.sites, one_site=True), args.out / "sessions")

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from haca3_bids.volumes.box import bounding_box
+
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
@@ -29,6 +31,13 @@ STARTS = (15, 50, 85)  # percentiles
 
 def segmented(image: Array, brain: Mask, contrast: str) -> NDArray[np.uint8]:
     """A map of CSF, GREY and WHITE inside ``brain``, 0 outside; for one of the contrasts in ORDERS."""
+    box = bounding_box(brain, margin=1)
+    out = np.zeros(image.shape, np.uint8)
+    out[box] = _segmented(image[box], brain[box], contrast)
+    return out
+
+
+def _segmented(image: Array, brain: Mask, contrast: str) -> NDArray[np.uint8]:
     values = image[brain].astype(np.float64)
     low, high = np.percentile(values, [0.1, 99.9])
     unit = (np.clip(image, low, high) - low) / max(high - low, 1e-12)

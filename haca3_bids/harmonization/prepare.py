@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.ndimage import binary_fill_holes, label
+from scipy.ndimage import binary_fill_holes
 
 from haca3_bids.arrays import Array, Mask
 from haca3_bids.errors import BadInput
-from haca3_bids.intensity.background import closed, head_mask
+from haca3_bids.intensity.background import closed, head_mask, largest_piece
 from haca3_bids.intensity.percentile import estimated_coverage, scaled, upper_percentile
 from haca3_bids.settings import HarmonizationSettings
 from haca3_bids.volumes.canvas import (
@@ -117,12 +117,7 @@ def _votes(values: Array, head: Mask | None, covered: Mask, settings: Harmonizat
 def _whole_head(images: Mapping[str, Volume]) -> Mask:
     """The union of the heads in all images; only its largest connected piece, to exclude noise."""
     heads = [head_mask(image.data, radius=1) for image in images.values()]
-    pieces, count = label(closed(np.logical_or.reduce(heads)))
-    if count <= 1:
-        return np.asarray(pieces > 0)
-    sizes = np.bincount(pieces.ravel())
-    sizes[0] = 0
-    return np.asarray(pieces == sizes.argmax())
+    return largest_piece(closed(np.logical_or.reduce(heads)))
 
 
 def _fit_authors(grid: Volume) -> Canvas:

@@ -36,6 +36,16 @@ def _rough_size(mask: Mask, radius: int) -> int:
     return int(closed(mask[::2, ::2, ::2], radius // 2).sum())
 
 
+def largest_piece(mask: Mask) -> Mask:
+    """The largest connected piece of a mask; the mask itself if it is empty."""
+    pieces, count = ndimage.label(mask)
+    if count < 2:
+        return mask
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0
+    return np.asarray(pieces == sizes.argmax(), np.bool_)
+
+
 def without_specks(mask: Mask, smallest: int) -> Mask:
     """The mask without connected pieces of fewer than ``smallest`` voxels; unchanged if nothing would be left."""
     box = bounding_box(mask)

@@ -15,9 +15,7 @@ from haca3_bids.records.preprocessing import Preprocessing
 from haca3_bids.records.session import Figure, Quality
 
 
-class WriteSessionInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
-    """Inputs of ``WriteSession``."""
-
+class _WriteSessionInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
     context = traits.Any(mandatory=True, nohash=True, desc="Context of the session")
     contrasts = traits.List(traits.Str, mandatory=True, desc="contrasts of the session")
     preproc = traits.List(File(exists=True), mandatory=True, desc="preprocessed images, in the order of contrasts")
@@ -32,17 +30,15 @@ class WriteSessionInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
     quality = File(exists=True, mandatory=True, desc="quality numbers and verdict as JSON")
 
 
-class WriteSessionOutputSpec(TraitedSpec):  # type: ignore[misc]
-    """Outputs of ``WriteSession``."""
-
+class _WriteSessionOutputSpec(TraitedSpec):  # type: ignore[misc]
     record = File(desc="record of the session in the dataset")
 
 
 class WriteSession(SimpleInterface):  # type: ignore[misc]
     """Write the files of one session into the dataset, all at once. Never cached."""
 
-    input_spec = WriteSessionInputSpec
-    output_spec = WriteSessionOutputSpec
+    input_spec = _WriteSessionInputSpec
+    output_spec = _WriteSessionOutputSpec
     _always_run = True
 
     def _run_interface(self, runtime: Any) -> Any:

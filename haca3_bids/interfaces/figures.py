@@ -28,25 +28,21 @@ from haca3_bids.volumes.volume import Volume, load_volume
 DIFFERENCE_LIMIT = 0.5 * WHITE_MATTER_PEAK  # full colour
 
 
-class DrawInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
-    """What both nodes need."""
-
+class _DrawInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
     contrasts = traits.List(traits.Str, mandatory=True, desc="contrasts of the session")
     preproc = traits.List(File(exists=True), mandatory=True, desc="preprocessed images, in the order of contrasts")
     brain_mask = File(exists=True, mandatory=True, desc="the template's brain")
     reference = traits.Str(mandatory=True, desc="contrast that was registered to the template")
 
 
-class DrawOutputSpec(TraitedSpec):  # type: ignore[misc]
-    """What both nodes give."""
-
+class _DrawOutputSpec(TraitedSpec):  # type: ignore[misc]
     figures = File(exists=True, desc="list of figures as JSON, files absolute")
 
 
 class Draw(SimpleInterface, ABC):  # type: ignore[misc]
     """A node that draws figures of a session."""
 
-    output_spec = DrawOutputSpec
+    output_spec = _DrawOutputSpec
 
     def _run_interface(self, runtime: Any) -> Any:
         folder = Path(runtime.cwd)
@@ -61,9 +57,7 @@ class Draw(SimpleInterface, ABC):  # type: ignore[misc]
         """Draw the figures into ``folder``."""
 
 
-class DrawPreprocessingInputSpec(DrawInputSpec):
-    """Inputs of ``DrawPreprocessing``."""
-
+class _DrawPreprocessingInputSpec(_DrawInputSpec):
     raw = traits.Dict(traits.Str, File(), mandatory=True, desc="raw scan by contrast")
     to_reference = traits.List(File(exists=True), mandatory=True, desc="transforms, in the order of contrasts")
     to_template = File(exists=True, mandatory=True, desc="transform of the reference to the template")
@@ -75,7 +69,7 @@ class DrawPreprocessingInputSpec(DrawInputSpec):
 class DrawPreprocessing(Draw):
     """Registration and bias flickers, and histograms, of one session."""
 
-    input_spec = DrawPreprocessingInputSpec
+    input_spec = _DrawPreprocessingInputSpec
 
     def _drawn(self, folder: Path, brain: Volume) -> Iterator[Figure]:
         inputs = self.inputs
@@ -114,16 +108,14 @@ class DrawPreprocessing(Draw):
         return resample(raw, image, to_reference @ read_itk(inputs.to_template), order=1)
 
 
-class DrawResultsInputSpec(DrawInputSpec):
-    """Inputs of ``DrawResults``."""
-
+class _DrawResultsInputSpec(_DrawInputSpec):
     result = File(exists=True, mandatory=True, desc="result of the engine")
 
 
 class DrawResults(Draw):
     """Slices of the sources, results and maps of one session."""
 
-    input_spec = DrawResultsInputSpec
+    input_spec = _DrawResultsInputSpec
 
     def _drawn(self, folder: Path, brain: Volume) -> Iterator[Figure]:
         sources = dict(zip(self.inputs.contrasts, self.inputs.preproc, strict=True))
@@ -146,25 +138,21 @@ class DrawResults(Draw):
                 yield _slices(folder, target, f"attention {name}", weights, "coloured", 1.0)
 
 
-class DrawTargetInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
-    """Inputs of ``DrawTarget``."""
-
+class _DrawTargetInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
     contrasts = traits.List(traits.Str, mandatory=True, desc="contrasts of the images")
     preproc = traits.List(File(exists=True), mandatory=True, desc="preprocessed images, in the same order")
     brain_mask = File(exists=True, mandatory=True, desc="the template's brain")
 
 
-class DrawTargetOutputSpec(TraitedSpec):  # type: ignore[misc]
-    """Outputs of ``DrawTarget``."""
-
+class _DrawTargetOutputSpec(TraitedSpec):  # type: ignore[misc]
     pictures = traits.List(File(exists=True), desc="slices of each image, in the same order")
 
 
 class DrawTarget(SimpleInterface):  # type: ignore[misc]
     """Slices of the images that are made targets, ``CONTRAST.jpg`` each, for the reports of others."""
 
-    input_spec = DrawTargetInputSpec
-    output_spec = DrawTargetOutputSpec
+    input_spec = _DrawTargetInputSpec
+    output_spec = _DrawTargetOutputSpec
 
     def _run_interface(self, runtime: Any) -> Any:
         brain = load_volume(self.inputs.brain_mask, may_be_constant=True)

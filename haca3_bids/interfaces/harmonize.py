@@ -27,7 +27,7 @@ KILLED = "It was probably out of memory: give --mem, or a smaller --batch-size, 
 LAST_LINES = 12  # of the process's messages, kept in the error
 
 
-class EngineInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
+class _EngineInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
     """What every task of the engine needs."""
 
     settings = traits.Str(mandatory=True, desc="HarmonizationSettings as JSON, without what changes no voxel")
@@ -38,9 +38,7 @@ class EngineInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
     use_gpu = traits.Bool(False, usedefault=True, nohash=True, desc="whether the node takes a slot of a GPU")
 
 
-class HarmonizeInputSpec(EngineInputSpec):
-    """Inputs of ``Harmonize``."""
-
+class _HarmonizeInputSpec(_EngineInputSpec):
     contrasts = traits.List(traits.Str, mandatory=True, desc="contrasts of the sources")
     preproc = traits.List(File(exists=True), mandatory=True, desc="sources on one grid, in the same order")
     coverage = traits.List(File(exists=True), mandatory=True, desc="field of view of each source, in the same order")
@@ -54,9 +52,7 @@ class HarmonizeInputSpec(EngineInputSpec):
     extras = traits.List(traits.Str, usedefault=True, desc="further images: beta, attention, std")
 
 
-class HarmonizeOutputSpec(TraitedSpec):  # type: ignore[misc]
-    """Outputs of ``Harmonize``."""
-
+class _HarmonizeOutputSpec(TraitedSpec):  # type: ignore[misc]
     result = File(exists=True, desc="the engine's result as JSON, files absolute")
     images = traits.List(File(exists=True), desc="harmonized images, in the order of the targets")
     others = traits.List(File(exists=True), desc="further images that the result names")
@@ -65,8 +61,8 @@ class HarmonizeOutputSpec(TraitedSpec):  # type: ignore[misc]
 class Harmonize(SimpleInterface):  # type: ignore[misc]
     """Harmonize the sources of one session to all targets."""
 
-    input_spec = HarmonizeInputSpec
-    output_spec = HarmonizeOutputSpec
+    input_spec = _HarmonizeInputSpec
+    output_spec = _HarmonizeOutputSpec
 
     def _run_interface(self, runtime: Any) -> Any:
         inputs, folder = self.inputs, Path(runtime.cwd)
@@ -95,9 +91,7 @@ class Harmonize(SimpleInterface):  # type: ignore[misc]
         return runtime
 
 
-class EncodeInputSpec(EngineInputSpec):
-    """Inputs of ``Encode``."""
-
+class _EncodeInputSpec(_EngineInputSpec):
     contrasts = traits.List(traits.Str, mandatory=True, desc="contrasts of the images")
     preproc = traits.List(File(exists=True), mandatory=True, desc="preprocessed images, in the same order")
     coverage = traits.List(File(exists=True), mandatory=True, desc="field of view of each image, in the same order")
@@ -105,17 +99,15 @@ class EncodeInputSpec(EngineInputSpec):
     origin = traits.Str("an image", usedefault=True, nohash=True, desc="where they come from, in words")
 
 
-class EncodeOutputSpec(TraitedSpec):  # type: ignore[misc]
-    """Outputs of ``Encode``."""
-
+class _EncodeOutputSpec(TraitedSpec):  # type: ignore[misc]
     targets = File(exists=True, desc="list of targets as JSON")
 
 
 class Encode(SimpleInterface):  # type: ignore[misc]
     """Targets from the images of one session: one a contrast."""
 
-    input_spec = EncodeInputSpec
-    output_spec = EncodeOutputSpec
+    input_spec = _EncodeInputSpec
+    output_spec = _EncodeOutputSpec
 
     def _run_interface(self, runtime: Any) -> Any:
         inputs, folder = self.inputs, Path(runtime.cwd)

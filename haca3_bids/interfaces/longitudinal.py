@@ -20,16 +20,12 @@ from haca3_bids.records.preprocessing import Preprocessing
 from haca3_bids.volumes.volume import load_volume, save_volume
 
 
-class FindFrameInputSpec(StepInputSpec):
-    """Inputs of ``FindFrame``."""
-
+class _FindFrameInputSpec(StepInputSpec):
     visits = traits.List(traits.Str, mandatory=True, desc="names of the visits")
     references = traits.List(File(exists=True), mandatory=True, desc="coarse copies of their references, in that order")
 
 
-class FindFrameOutputSpec(StepOutputSpec):
-    """Outputs of ``FindFrame``."""
-
+class _FindFrameOutputSpec(StepOutputSpec):
     frame = File(exists=True, desc="JSON: where the template lies in each visit")
     head = File(exists=True, desc="head of the mean image on the template grid")
     image = File(exists=True, desc="mean image of the visits, voxels of 2 mm")
@@ -38,8 +34,8 @@ class FindFrameOutputSpec(StepOutputSpec):
 class FindFrame(Step):
     """The frame in the middle of all visits of a person, and the way from the template to each of them."""
 
-    input_spec = FindFrameInputSpec
-    output_spec = FindFrameOutputSpec
+    input_spec = _FindFrameInputSpec
+    output_spec = _FindFrameOutputSpec
     name_in_record = "frame"
 
     def _work(self, folder: Path) -> Preprocessing:
@@ -59,9 +55,7 @@ class FindFrame(Step):
         return Preprocessing()
 
 
-class PlaceInFrameInputSpec(StepInputSpec):
-    """Inputs of ``PlaceInFrame``."""
-
+class _PlaceInFrameInputSpec(StepInputSpec):
     reference = File(exists=True, mandatory=True, desc="coarse copy of the visit's reference")
     frame = File(exists=True, mandatory=True, desc="JSON of FindFrame")
     visit = traits.Str(mandatory=True, desc="name of the visit")
@@ -70,7 +64,7 @@ class PlaceInFrameInputSpec(StepInputSpec):
 class PlaceInFrame(Step):
     """Where the template lies in one visit by way of the frame; a poor alignment fails this visit only."""
 
-    input_spec = PlaceInFrameInputSpec
+    input_spec = _PlaceInFrameInputSpec
     output_spec = RegisterOutputSpec
     name_in_record = "register"
 

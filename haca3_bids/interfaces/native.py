@@ -13,25 +13,21 @@ from haca3_bids.volumes.scan import load_scan
 from haca3_bids.volumes.volume import load_volume, save_volume
 
 
-class ToNativeInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
-    """Inputs of ``ToNative``."""
-
+class _ToNativeInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
     image = File(exists=True, mandatory=True, desc="image on the template grid")
     reference = File(mandatory=True, desc="raw scan whose grid is wanted")
     to_template = File(exists=True, mandatory=True, desc="rigid, ITK text: reference to template")
 
 
-class ToNativeOutputSpec(TraitedSpec):  # type: ignore[misc]
-    """Outputs of ``ToNative``."""
-
+class _ToNativeOutputSpec(TraitedSpec):  # type: ignore[misc]
     out_file = File(exists=True, desc="the image on the reference's grid")
 
 
 class ToNative(SimpleInterface):  # type: ignore[misc]
     """Bring an image from the template grid to the grid of the session's reference scan."""
 
-    input_spec = ToNativeInputSpec
-    output_spec = ToNativeOutputSpec
+    input_spec = _ToNativeInputSpec
+    output_spec = _ToNativeOutputSpec
 
     def _run_interface(self, runtime: Any) -> Any:
         inputs = self.inputs

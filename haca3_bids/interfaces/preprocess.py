@@ -30,9 +30,7 @@ class VolumeOutputSpec(StepOutputSpec):
     out_file = File(exists=True, desc="the image")
 
 
-class RegisterInputSpec(StepInputSpec):
-    """Inputs of ``Register``."""
-
+class _RegisterInputSpec(StepInputSpec):
     reference = File(exists=True, mandatory=True, desc="coarse copy of the session's reference")
     to_template = File(exists=True, desc="ITK file that is known already")
     brain_mask = File(exists=True, desc="brain in the reference's space that is known already")
@@ -50,7 +48,7 @@ class RegisterOutputSpec(StepOutputSpec):
 class Register(Step):
     """Register the reference to the template; a failed registration is a failed node."""
 
-    input_spec = RegisterInputSpec
+    input_spec = _RegisterInputSpec
     output_spec = RegisterOutputSpec
     name_in_record = "register"
 
@@ -65,24 +63,20 @@ class Register(Step):
         return Preprocessing(registration=facts)
 
 
-class CoregisterInputSpec(StepInputSpec):
-    """Inputs of ``Coregister``."""
-
+class _CoregisterInputSpec(StepInputSpec):
     reference = File(exists=True, mandatory=True, desc="coarse copy of the session's reference")
     moving = File(exists=True, desc="coarse copy of another contrast; none for the reference itself")
 
 
-class CoregisterOutputSpec(StepOutputSpec):
-    """Outputs of ``Coregister``."""
-
+class _CoregisterOutputSpec(StepOutputSpec):
     to_reference = File(exists=True, desc="rigid, ITK text; identity for the reference itself")
 
 
 class Coregister(Step):
     """Register another contrast of the session to the reference."""
 
-    input_spec = CoregisterInputSpec
-    output_spec = CoregisterOutputSpec
+    input_spec = _CoregisterInputSpec
+    output_spec = _CoregisterOutputSpec
     name_in_record = "coregister"
 
     def _work(self, folder: Path) -> ScanFacts:
@@ -96,16 +90,12 @@ class Coregister(Step):
         return facts
 
 
-class AlignedInputSpec(StepInputSpec):
-    """What steps need that know where the subject lies."""
-
+class _AlignedInputSpec(StepInputSpec):
     to_template = File(exists=True, mandatory=True, desc="rigid, ITK text")
     affine = File(exists=True, mandatory=True, desc="affine, ITK text")
 
 
-class EstimateBiasInputSpec(AlignedInputSpec):
-    """Inputs of ``EstimateBias``."""
-
+class _EstimateBiasInputSpec(_AlignedInputSpec):
     in_file = File(mandatory=True, desc="raw scan")
     to_reference = File(exists=True, mandatory=True, desc="rigid, ITK text")
     brain_mask = File(exists=True, desc="brain on the reference's grid that is known already")
@@ -114,7 +104,7 @@ class EstimateBiasInputSpec(AlignedInputSpec):
 class EstimateBias(Step):
     """The logarithm of the bias field, estimated in the brain, on a coarse grid."""
 
-    input_spec = EstimateBiasInputSpec
+    input_spec = _EstimateBiasInputSpec
     output_spec = VolumeOutputSpec
     name_in_record = "n4"
 
@@ -133,26 +123,22 @@ class EstimateBias(Step):
         return ScanFacts()
 
 
-class ResampleInputSpec(StepInputSpec):
-    """Inputs of ``Resample``."""
-
+class _ResampleInputSpec(StepInputSpec):
     in_file = File(mandatory=True, desc="raw scan")
     field = File(exists=True, mandatory=True, desc="logarithm of its bias field")
     to_reference = File(exists=True, mandatory=True, desc="rigid, ITK text")
     to_template = File(exists=True, mandatory=True, desc="rigid, ITK text")
 
 
-class ResampleOutputSpec(VolumeOutputSpec):
-    """Outputs of ``Resample``."""
-
+class _ResampleOutputSpec(VolumeOutputSpec):
     coverage = File(exists=True, desc="field of view on the template grid")
 
 
 class Resample(Step):
     """A scan without bias on the template grid, through all transforms in one interpolation."""
 
-    input_spec = ResampleInputSpec
-    output_spec = ResampleOutputSpec
+    input_spec = _ResampleInputSpec
+    output_spec = _ResampleOutputSpec
     name_in_record = "resample"
 
     def _work(self, folder: Path) -> ScanFacts:
@@ -165,9 +151,7 @@ class Resample(Step):
         return ScanFacts(coverage=float(covered.data.mean()))
 
 
-class RegionsOutputSpec(StepOutputSpec):
-    """Outputs of ``Regions``."""
-
+class _RegionsOutputSpec(StepOutputSpec):
     brain_mask = File(exists=True, desc="the template's brain, stretched to the subject's")
     white_matter = File(exists=True, desc="core in which the peak is found")
     regions = File(exists=True, desc="label map (LABELS) of other regions in which the quality is measured")
@@ -176,8 +160,8 @@ class RegionsOutputSpec(StepOutputSpec):
 class Regions(Step):
     """Brain, white-matter core and other regions on the template grid, as the template expects them."""
 
-    input_spec = AlignedInputSpec
-    output_spec = RegionsOutputSpec
+    input_spec = _AlignedInputSpec
+    output_spec = _RegionsOutputSpec
     name_in_record = "regions"
 
     def _work(self, folder: Path) -> Preprocessing:
@@ -195,18 +179,14 @@ class Regions(Step):
         return Preprocessing(template=template.space)
 
 
-class HeadInputSpec(AlignedInputSpec):
-    """Inputs of ``Head``."""
-
+class _HeadInputSpec(_AlignedInputSpec):
     reference = File(exists=True, mandatory=True, desc="reference on the template grid")
     coverage = File(exists=True, mandatory=True, desc="its field of view there")
     native = File(exists=True, mandatory=True, desc="coarse copy of the reference on its own grid")
     known_head = File(exists=True, desc="head in the reference's space that is known already")
 
 
-class HeadOutputSpec(StepOutputSpec):
-    """Outputs of ``Head``."""
-
+class _HeadOutputSpec(StepOutputSpec):
     head_mask = File(exists=True, desc="head of the reference")
     defaced = traits.Bool(desc="whether the reference has no face")
 
@@ -214,8 +194,8 @@ class HeadOutputSpec(StepOutputSpec):
 class Head(Step):
     """Head mask on the template grid, and whether the face has been removed."""
 
-    input_spec = HeadInputSpec
-    output_spec = HeadOutputSpec
+    input_spec = _HeadInputSpec
+    output_spec = _HeadOutputSpec
     name_in_record = "head"
 
     def _work(self, folder: Path) -> Preprocessing:
@@ -229,9 +209,7 @@ class Head(Step):
         return Preprocessing(defaced=defaced, cut_share=cut)
 
 
-class ScaleInputSpec(StepInputSpec):
-    """Inputs of ``Scale``."""
-
+class _ScaleInputSpec(StepInputSpec):
     in_file = File(exists=True, mandatory=True, desc="image on the template grid")
     coverage = File(exists=True, mandatory=True, desc="its field of view")
     white_matter = File(exists=True, mandatory=True, desc="core in which the peak is found")
@@ -243,7 +221,7 @@ class ScaleInputSpec(StepInputSpec):
 class Scale(Step):
     """The image with its white-matter peak at 1000."""
 
-    input_spec = ScaleInputSpec
+    input_spec = _ScaleInputSpec
     output_spec = VolumeOutputSpec
     name_in_record = "white_matter"
 
@@ -257,24 +235,20 @@ class Scale(Step):
         return ScanFacts(white_matter_peak_raw=raw_peak, white_matter_peak=peak)
 
 
-class CollectInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
-    """Inputs of ``Collect``."""
-
+class _CollectInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
     reference = traits.Str(mandatory=True, desc="contrast of the reference")
     facts = traits.List(traits.Str, mandatory=True, desc="what the steps found")
 
 
-class CollectOutputSpec(TraitedSpec):  # type: ignore[misc]
-    """Outputs of ``Collect``."""
-
+class _CollectOutputSpec(TraitedSpec):  # type: ignore[misc]
     record = File(exists=True, desc="all of it in one JSON file")
 
 
 class Collect(SimpleInterface):  # type: ignore[misc]
     """The record of a session's preprocessing."""
 
-    input_spec = CollectInputSpec
-    output_spec = CollectOutputSpec
+    input_spec = _CollectInputSpec
+    output_spec = _CollectOutputSpec
 
     def _run_interface(self, runtime: Any) -> Any:
         pieces = [from_json(piece, Preprocessing) for piece in self.inputs.facts]

@@ -31,9 +31,7 @@ from haca3_bids.volumes.volume import Volume, load_mask, load_volume
 WHOLLY = 0.99  # of a voxel: splines carry the edge of a blank region a little way into what was measured
 
 
-class MeasureInputSpec(StepInputSpec):
-    """Inputs of ``Measure``."""
-
+class _MeasureInputSpec(StepInputSpec):
     in_file = File(exists=True, mandatory=True, desc="preprocessed image")
     to_template = File(exists=True, mandatory=True, desc="rigid, ITK text")
     native = File(exists=True, mandatory=True, desc="coarse copy of the scan on its own grid")
@@ -49,7 +47,7 @@ class MeasureInputSpec(StepInputSpec):
 class Measure(Step):
     """The quality numbers of one preprocessed scan."""
 
-    input_spec = MeasureInputSpec
+    input_spec = _MeasureInputSpec
     output_spec = StepOutputSpec
     name_in_record = "measure"
 
@@ -92,9 +90,7 @@ def as_scanned(
     return AsScanned(copy.data, measured_air(air, blank), white, copy.zooms_mm, ~measured)
 
 
-class JudgeInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
-    """Inputs of ``Judge``."""
-
+class _JudgeInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
     contrasts = traits.List(traits.Str, mandatory=True, desc="contrasts of the session")
     preproc = traits.List(File(exists=True), mandatory=True, desc="preprocessed images, in the order of contrasts")
     brain_mask = File(exists=True, mandatory=True, desc="the template's brain")
@@ -103,17 +99,15 @@ class JudgeInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
     thresholds = traits.List(traits.Any, usedefault=True, desc="limits other than the usual ones")
 
 
-class JudgeOutputSpec(TraitedSpec):  # type: ignore[misc]
-    """Outputs of ``Judge``."""
-
+class _JudgeOutputSpec(TraitedSpec):  # type: ignore[misc]
     quality = File(exists=True, desc="quality numbers and verdict as JSON")
 
 
 class Judge(SimpleInterface):  # type: ignore[misc]
     """The quality numbers of a session's harmonized images, and the verdict on the session."""
 
-    input_spec = JudgeInputSpec
-    output_spec = JudgeOutputSpec
+    input_spec = _JudgeInputSpec
+    output_spec = _JudgeOutputSpec
 
     def _run_interface(self, runtime: Any) -> Any:
         inputs = self.inputs

@@ -18,23 +18,19 @@ from haca3_bids.volumes.scan import check_intensities, load_scan
 from haca3_bids.volumes.volume import save_volume
 
 
-class ReadInputSpec(StepInputSpec):
-    """Inputs of ``Read``."""
-
+class _ReadInputSpec(StepInputSpec):
     in_file = File(mandatory=True, desc="raw scan")
 
 
-class ReadOutputSpec(VolumeOutputSpec):
-    """Outputs of ``Read``."""
-
+class _ReadOutputSpec(VolumeOutputSpec):
     blank = File(exists=True, desc="where the scan was given zeros, on the grid of the copy")
 
 
 class Read(Step):
     """A copy of a raw scan with voxels of about 2 mm and a rough bias correction: what registrations look at."""
 
-    input_spec = ReadInputSpec
-    output_spec = ReadOutputSpec
+    input_spec = _ReadInputSpec
+    output_spec = _ReadOutputSpec
     name_in_record = "read"
 
     def _work(self, folder: Path) -> ScanFacts:

@@ -17,7 +17,7 @@ from haca3_bids.settings import PreprocessingSettings
 
 
 class StepInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
-    """What every step needs."""
+    """Inputs of all steps."""
 
     contrast = traits.Str("", usedefault=True, desc="contrast of the scan; empty for a step of the whole session")
     template = traits.Str("MNI152NLin2009cSym", usedefault=True, desc="name of the template")
@@ -27,13 +27,13 @@ class StepInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
 
 
 class StepOutputSpec(TraitedSpec):  # type: ignore[misc]
-    """What every step says."""
+    """Outputs of all steps."""
 
     facts = traits.Str(desc="what it found: a piece of ``Preprocessing`` as JSON")
 
 
 class Step(SimpleInterface, ABC):  # type: ignore[misc]
-    """A node whose work is ``_work``; what it found is handed on with its seconds and memory."""
+    """A node that runs ``_work`` and returns its facts with time and memory."""
 
     input_spec = StepInputSpec
     output_spec = StepOutputSpec
@@ -54,7 +54,7 @@ class Step(SimpleInterface, ABC):  # type: ignore[misc]
 
     @abstractmethod
     def _work(self, folder: Path) -> Preprocessing | ScanFacts:
-        """The step itself, with ``folder`` to write to; returns what it found of the session or of its scan."""
+        """Run the step, with ``folder`` for its files; returns facts about the session or its scan."""
 
     @property
     def _settings(self) -> PreprocessingSettings:

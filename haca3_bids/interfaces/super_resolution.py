@@ -17,9 +17,7 @@ from haca3_bids.volumes.scan import load_scan
 from haca3_bids.volumes.volume import load_volume, save_volume
 
 
-class SuperResolveInputSpec(StepInputSpec):
-    """Inputs of ``SuperResolve``."""
-
+class _SuperResolveInputSpec(StepInputSpec):
     in_file = File(mandatory=True, desc="raw scan")
     method = traits.Enum("builtin", "eclare", usedefault=True, desc="the built-in network, or the program ECLARE")
     threads = traits.Int(1, usedefault=True, nohash=True, desc="threads of the process")
@@ -30,7 +28,7 @@ class SuperResolveInputSpec(StepInputSpec):
 class SuperResolve(Step):
     """The scan with thin slices; a scan that was not taken in thick ones is handed on as it is."""
 
-    input_spec = SuperResolveInputSpec
+    input_spec = _SuperResolveInputSpec
     output_spec = VolumeOutputSpec
     name_in_record = "super_resolution"
 

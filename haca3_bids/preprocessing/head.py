@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
+from haca3_bids.intensity.background import largest_piece
 from haca3_bids.preprocessing.resampling import shrink
 from haca3_bids.preprocessing.transforms import inverse
 from haca3_bids.volumes.box import bounding_box
@@ -44,16 +45,6 @@ def _filled_slices(mask: NDArray[np.bool_], axis: int) -> NDArray[np.bool_]:
     structure = np.zeros((3, 3, 3), np.bool_)
     structure[tuple(slice(None) if a != axis else 1 for a in range(3))] = ndimage.generate_binary_structure(2, 1)
     return np.asarray(ndimage.binary_fill_holes(mask, structure), np.bool_)
-
-
-def largest_piece(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The largest connected piece of a mask; the mask itself if it is empty."""
-    pieces, count = ndimage.label(mask)
-    if count < 2:
-        return mask
-    sizes = np.bincount(pieces.ravel())
-    sizes[0] = 0
-    return np.asarray(pieces == sizes.argmax(), np.bool_)
 
 
 def dilated(mask: NDArray[np.bool_], zooms_mm: NDArray[np.float64], radius_mm: float) -> NDArray[np.bool_]:

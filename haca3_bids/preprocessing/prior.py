@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haca3_bids.preprocessing.head import eroded
-from haca3_bids.preprocessing.registration import TemplateAlignment, align_prior
+from haca3_bids.preprocessing.registration import TemplateAlignment, register_to_template
 from haca3_bids.preprocessing.resampling import resample_mask
 from haca3_bids.preprocessing.template import Template
 from haca3_bids.preprocessing.tissues import grey_matter, ventricles
@@ -60,7 +60,8 @@ def regions_of_aligned(
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Brain and ventricles of an image that already lies on the template grid, as preprocessed ones do.
 
-    The template is stretched to the image; the masks say where to look, not where the tissue ends.
+    The template is stretched to the image, by the same search as for a scan; a refinement alone finds no small head.
+    The masks say where to look, not where the tissue ends.
     """
-    alignment = align_prior(image, template, np.eye(4), settings)
+    alignment = TemplateAlignment(np.eye(4), register_to_template(image, template, settings).affine)
     return brain_on_template_grid(template, alignment), tissue_regions(template, alignment)["fluid"]

@@ -44,7 +44,7 @@ def methods(settings: HarmonizationSettings) -> str:
 
 @dataclass(frozen=True)
 class EngineNeeds:
-    """How the process of the networks is placed on this machine; nothing here changes a voxel beyond rounding."""
+    """Weights and resources of the process of the networks; the resources change voxels only by rounding."""
 
     weights_sha256: str
     threads: int
@@ -53,7 +53,7 @@ class EngineNeeds:
 
 
 def engine_inputs(settings: HarmonizationSettings, needs: EngineNeeds) -> dict[str, Any]:
-    """The inputs that every task of the engine shares; what changes no voxel stays out of the hashed part."""
+    """The inputs shared by all tasks of the engine; settings that change no voxel are not hashed."""
     hashed = {key: value for key, value in asdict(settings).items() if key not in ("device", "batch_size", "threads")}
     return {
         "settings": json.dumps(hashed, sort_keys=True),
@@ -66,17 +66,16 @@ def engine_inputs(settings: HarmonizationSettings, needs: EngineNeeds) -> dict[s
 
 
 def engine_node(interface: Any, name: str, needs: EngineNeeds) -> pe.Node:
-    """A node for a task of the engine: one slot of a GPU, or the threads it runs with."""
+    """A node for a task of the engine, which takes one slot of a GPU or its CPU threads."""
     threads = 1 if needs.use_gpu else max(1, needs.threads)
     return pe.Node(interface, name=name, n_procs=threads, mem_gb=needs.memory_gb)
 
 
 def init_harmonize_wf(settings: Settings, needs: EngineNeeds, *, reference: Path) -> pe.Workflow:
-    """Harmonize to all targets on the template grid and, on request, bring the results to the reference's own grid.
+    """Harmonize to all targets on the template grid and, on request, resample the results to the reference's own grid.
 
-    Inputs (``inputnode``): those of INPUTS, ``targets`` and ``protocols`` as JSON. Outputs (``outputnode``):
-    ``result``, the engine's result as a JSON file, and ``native``, the images on the grid of ``reference`` (undefined
-    unless asked for).
+    Inputs (``inputnode``): INPUTS, with ``targets`` and ``protocols`` as JSON. Outputs (``outputnode``): ``result``,
+    the engine's result as a JSON file, and ``native``, the images on the grid of ``reference`` (only if requested).
     """
     workflow = pe.Workflow(name="harmonize_wf")
     inputnode = pe.Node(utility.IdentityInterface(fields=list(INPUTS)), name="inputnode")
@@ -103,6 +102,6 @@ def init_harmonize_wf(settings: Settings, needs: EngineNeeds, *, reference: Path
 
 
 def encode_node(settings: Settings, needs: EngineNeeds, target_name: str, origin: str) -> pe.Node:
-    """A node that makes targets from preprocessed images."""
+    """A node that encodes targets from preprocessed images."""
     interface = Encode(**engine_inputs(settings.harmonization, needs), name=target_name, origin=origin)
     return engine_node(interface, "encode", needs)

@@ -27,9 +27,9 @@ def frame_workflow_name(subject: str) -> str:
 
 
 def init_frame_wf(subject: str, references: Mapping[str, Path], settings: PreprocessingSettings) -> pe.Workflow:
-    """Coarse copies of the visits' references, and the frame in their middle.
+    """Coarse copies of the references of all visits, and their common frame.
 
-    ``references`` holds the raw scan of each visit by the visit's name. Outputs (``outputnode``): ``frame``, ``head``.
+    ``references`` maps the names of the visits to raw scans. Outputs (``outputnode``): ``frame``, ``head``.
     """
     workflow = pe.Workflow(name=frame_workflow_name(subject))
     output = pe.Node(utility.IdentityInterface(fields=["frame", "head"]), name="outputnode")

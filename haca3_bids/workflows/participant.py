@@ -35,7 +35,7 @@ TO_DRAW = ("contrasts", "preproc", "to_reference", "to_template", "brain_mask", 
 
 @dataclass(frozen=True)
 class SessionPlan:
-    """A session that is to be processed: its context, its targets, and what is known of it already."""
+    """A session to process: its context, its targets, and earlier results for it."""
 
     context: Context
     targets: Sequence[Target]
@@ -54,9 +54,9 @@ def workflow_name(session: Session) -> str:
 
 
 def init_participant_wf(plans: Sequence[SessionPlan], settings: Settings, needs: EngineNeeds) -> pe.Workflow:
-    """All sessions of a run, side by side: nothing connects them, so the failure of one is no other's.
+    """All sessions of a run in parallel, without connections, so that the failure of one does not affect the others.
 
-    Except for visits that share a frame: they wait for it.
+    Visits that share a frame wait for it.
     """
     workflow = pe.Workflow(name="haca3_wf")
     sessions = {plan.session.name: init_session_wf(plan, settings, needs) for plan in plans}
@@ -75,7 +75,7 @@ def init_participant_wf(plans: Sequence[SessionPlan], settings: Settings, needs:
 
 
 def init_session_wf(plan: SessionPlan, settings: Settings, needs: EngineNeeds) -> pe.Workflow:
-    """Preprocess the scans of one session, harmonize them, draw the figures, write everything into the dataset."""
+    """Preprocess the scans of one session, harmonize them, draw figures, and write all outputs into the dataset."""
     session = plan.session
     workflow = pe.Workflow(name=workflow_name(session))
     images = {contrast: image.path for contrast, image in session.images.items()}
@@ -109,7 +109,7 @@ def init_session_wf(plan: SessionPlan, settings: Settings, needs: EngineNeeds) -
 
 
 def known_protocols(session: Session) -> dict[str, tuple[float, ...]]:
-    """The tissue intensities that each scan's protocol leads to, where its sidecars tell the protocol."""
+    """The tissue intensities expected from the protocol of each scan, if its sidecars contain the protocol."""
     found = {}
     for contrast, image in session.images.items():
         with contextlib.suppress(UsageError):
@@ -118,7 +118,7 @@ def known_protocols(session: Session) -> dict[str, tuple[float, ...]]:
 
 
 def methods(settings: Settings) -> list[str]:
-    """The methods sentences of all steps that these settings ask for."""
+    """The methods sentences of all steps for these settings."""
     visits = [longitudinal.METHODS] if settings.preprocessing.longitudinal else []
     steps = [preprocessing.methods(settings.preprocessing), *visits, harmonization.methods(settings.harmonization)]
     return [*steps, METHODS]

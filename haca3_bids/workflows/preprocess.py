@@ -65,7 +65,7 @@ MEMORY_GB = {  # measured on a scan of 40 million voxels, rounded up
 
 
 def methods(settings: PreprocessingSettings) -> str:
-    """The sentences for a methods section; of thin slices only where they were asked for."""
+    """The sentences for a methods section, with thin slices if requested."""
     said = METHODS.format(template=TEMPLATES[settings.template])
     return f"{said} {THIN_SLICES.get(settings.super_resolution, '')}".rstrip()
 
@@ -113,7 +113,7 @@ def init_preprocess_wf(
 
 
 def _register(workflow: pe.Workflow, settings: PreprocessingSettings, given: Mapping[str, Path], visit: str) -> pe.Node:
-    """The node that finds the reference's place on the template, by itself or from the frame of all visits."""
+    """The node that registers the reference to the template, by itself or through the frame of all visits."""
     register = step_node(PlaceInFrame if visit else steps.Register, "register", settings)
     if visit:
         register.inputs.visit = visit
@@ -145,7 +145,7 @@ def _connect_session(
 
 
 def _chain(contrast: str, path: Path, settings: PreprocessingSettings, given: Mapping[str, Path]) -> dict[str, pe.Node]:
-    """The nodes that a scan goes through, by the names of their steps."""
+    """The nodes for one scan, by step."""
     kinds = {
         "read": Read,
         "coregister": steps.Coregister,
@@ -166,7 +166,7 @@ def _chain(contrast: str, path: Path, settings: PreprocessingSettings, given: Ma
 
 
 def _super_resolution(contrast: str, settings: PreprocessingSettings) -> pe.Node:
-    """The node that makes thin slices: the one step here with more than one thread, or (ECLARE) with a GPU."""
+    """The node that reconstructs thin slices, the only step here with several threads or (ECLARE) a GPU."""
     node = step_node(SuperResolve, "super_resolution", settings, contrast)
     node.inputs.method, node.inputs.threads = settings.super_resolution, settings.threads
     node.n_procs = settings.threads
@@ -207,7 +207,7 @@ def _connect_chain(
 
 
 def step_interface(interface: Any, settings: PreprocessingSettings, contrast: str = "") -> Any:
-    """The interface of one step with the settings that every step has."""
+    """The interface of one step with the settings shared by all steps."""
     return interface(
         contrast=contrast,
         template=settings.template,
@@ -218,7 +218,7 @@ def step_interface(interface: Any, settings: PreprocessingSettings, contrast: st
 
 
 def step_node(interface: Any, step: str, settings: PreprocessingSettings, contrast: str = "") -> pe.Node:
-    """A node for one step, with the memory that it takes; each has one thread (see ``seeded_ants``)."""
+    """A node for one step with its memory; each has one thread (see ``seeded_ants``)."""
     name = f"{step}_{contrast}" if contrast else step
     made = step_interface(interface, settings, contrast)
     return pe.Node(made, name=name, n_procs=1, mem_gb=MEMORY_GB[step])

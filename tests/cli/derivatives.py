@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,13 @@ def ball(radius: float) -> np.ndarray:
     """A mask around the centre."""
     away = [(x - (n - 1) / 2) / radius for x, n in zip(np.indices(SHAPE), SHAPE, strict=True)]
     return sum(along**2 for along in away) < 1
+
+
+def write_table(path: Path, rows: Sequence[Mapping[str, object]]) -> Path:
+    """Write a tab-separated table."""
+    lines = [list(rows[0]), *(row.values() for row in rows)]
+    path.write_text("".join("\t".join(map(str, line)) + "\n" for line in lines))
+    return path
 
 
 def tables(printed: str) -> list[list[dict[str, str]]]:

@@ -4,6 +4,8 @@ import sys
 
 import numpy as np
 import pytest
+from derivatives import describe, write_table
+from derivatives import tables as printed
 
 from haca3_bids.cli import toolbox
 from haca3_bids.volumes.volume import Volume, save_volume
@@ -13,20 +15,15 @@ SHAPE = (36, 36, 36)
 SITES = ("A", "B")
 
 
-def write(path, rows):
-    names = list(rows[0])
-    path.write_text("\n".join("\t".join(map(str, row)) for row in [names, *(one.values() for one in rows)]) + "\n")
-    return path
-
-
 def save(data, path):
     path.parent.mkdir(parents=True, exist_ok=True)
     save_volume(Volume(np.asarray(data, np.float32), np.eye(4)), path)
 
 
-@pytest.fixture
-def dataset(tmp_path):
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
     """Four people at two sites with a bright lesion, which is dark at site B before harmonization."""
+    tmp_path = tmp_path_factory.mktemp("lesions")
     x, y, z = np.indices(SHAPE) - 17.5
     brain, rng = x**2 + y**2 + z**2 < 14**2, np.random.default_rng(0)
     for person in range(4):
@@ -38,10 +35,9 @@ def dataset(tmp_path):
             for desc, size in (("preproc", 0.5 if site == "A" else -0.3), ("haca3", 0.5)):
                 image = 1000 * brain * (1 + size * lesion + 0.05 * rng.standard_normal(SHAPE))
                 save(image, tmp_path / "out" / f"{stem}_desc-{desc}_FLAIR.nii.gz")
-    text = '{"Name": "x", "BIDSVersion": "1.9.0", "DatasetType": "derivative"}'
-    (tmp_path / "out" / "dataset_description.json").write_text(text)
+    describe(tmp_path / "out")
     lines = [{"participant_id": f"sub-{p}", "session_id": f"ses-{s}", "site": s} for p in range(4) for s in SITES]
-    write(tmp_path / "sites.tsv", lines)
+    write_table(tmp_path / "sites.tsv", lines)
     return tmp_path
 
 
@@ -50,11 +46,7 @@ QUICK = "--people sites.tsv --brain masks --lesions masks --contrast FLAIR --dev
 
 def tables(capsys, *arguments):
     assert toolbox.main(["evaluate", "lesions", "out", *QUICK.split(), *arguments]) == 0
-    found = []
-    for part in capsys.readouterr().out.split("\n\n"):
-        names, *rows = (line.split("\t") for line in part.splitlines())
-        found.append([dict(zip(names, row, strict=True)) for row in rows])
-    return found
+    return printed(capsys.readouterr().out)
 
 
 def test_every_session_is_segmented_by_a_network_that_has_not_seen_its_person(dataset, capsys, monkeypatch):
@@ -94,8 +86,8 @@ def test_the_site_of_the_training_can_be_chosen(dataset, capsys, monkeypatch):
 )
 def test_what_cannot_be_trained_is_a_sentence(arguments, code, sentence, dataset, capsys, monkeypatch):
     monkeypatch.chdir(dataset)
-    write(dataset / "one_site.tsv", [{"participant_id": f"sub-{p}", "site": "A"} for p in range(4)])
-    write(dataset / "one_person.tsv", [{"participant_id": f"sub-{p}", "site": "AB"[p > 0]} for p in range(4)])
+    write_table(dataset / "one_site.tsv", [{"participant_id": f"sub-{p}", "site": "A"} for p in range(4)])
+    write_table(dataset / "one_person.tsv", [{"participant_id": f"sub-{p}", "site": "AB"[p > 0]} for p in range(4)])
     assert toolbox.main(["evaluate", "lesions", "out", *QUICK.split(), *arguments]) == code
     assert sentence in capsys.readouterr().err
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from derivatives import describe, write_table
+from derivatives import tables as printed
 
 from haca3_bids.cli import toolbox
 from haca3_bids.cli.evaluate import volumes as volumes_module
@@ -11,17 +13,7 @@ from haca3_bids.volumes.volume import Volume, save_volume
 def tables(capsys, *arguments):
     """The printed tables, each a list of rows."""
     assert toolbox.main(["evaluate", "longitudinal", *map(str, arguments)]) == 0
-    found = []
-    for part in capsys.readouterr().out.split("\n\n"):
-        names, *rows = (line.split("\t") for line in part.splitlines())
-        found.append([dict(zip(names, row, strict=True)) for row in rows])
-    return found
-
-
-def write(path, rows):
-    names = list(rows[0])
-    path.write_text("\n".join("\t".join(map(str, row)) for row in [names, *(one.values() for one in rows)]) + "\n")
-    return path
+    return printed(capsys.readouterr().out)
 
 
 @pytest.fixture
@@ -37,7 +29,7 @@ def rows():
 
 
 def test_the_model_of_every_method_and_the_change_are_told(rows, tmp_path, capsys):
-    path = write(tmp_path / "volumes.tsv", rows)
+    path = write_table(tmp_path / "volumes.tsv", rows)
     (before, after), people = tables(
         capsys, path, "--value", "grey", "--method", "step", "--out", tmp_path / "out", "--draws", 200
     )
@@ -59,7 +51,7 @@ def test_the_model_of_every_method_and_the_change_are_told(rows, tmp_path, capsy
 def test_change_is_told_for_every_person_in_units_a_year(tmp_path, capsys):
     visits = ((0, 100), (3, 107), (3, 109))
     lines = [{"who": p, "t": t, "grey": value + p * t} for p in range(4) for t, value in visits]
-    path = write(tmp_path / "volumes.tsv", lines)
+    path = write_table(tmp_path / "volumes.tsv", lines)
     _, people = tables(capsys, path, "--value", "grey", "--person", "who", "--time", "t")
     assert [row["participant_id"] for row in people] == ["0", "1", "2", "3"]
     assert float(people[0]["per_year"]) == pytest.approx((7 + 9) / 2 / 3, rel=1e-3)
@@ -80,19 +72,19 @@ def test_change_is_told_for_every_person_in_units_a_year(tmp_path, capsys):
     ],
 )
 def test_what_cannot_be_modelled_is_a_sentence(changed, arguments, sentence, rows, tmp_path, capsys):
-    path = write(tmp_path / "volumes.tsv", [row | changed for row in rows])
+    path = write_table(tmp_path / "volumes.tsv", [row | changed for row in rows])
     assert toolbox.main(["evaluate", "longitudinal", str(path), *arguments]) == 65
     assert sentence in capsys.readouterr().err
 
 
 def test_one_session_of_everybody_is_a_sentence(rows, tmp_path, capsys):
-    path = write(tmp_path / "volumes.tsv", rows[::6])
+    path = write_table(tmp_path / "volumes.tsv", rows[::6])
     assert toolbox.main(["evaluate", "longitudinal", str(path), "--value", "grey"]) == 65
     assert "two sessions of at least one" in capsys.readouterr().err
 
 
 def test_methods_with_different_sessions_are_a_sentence(rows, tmp_path, capsys):
-    path = write(tmp_path / "volumes.tsv", rows[1:])
+    path = write_table(tmp_path / "volumes.tsv", rows[1:])
     assert toolbox.main(["evaluate", "longitudinal", str(path), "--value", "grey", "--method", "step"]) == 65
     assert "do not have the same sessions" in capsys.readouterr().err
 
@@ -100,14 +92,12 @@ def test_methods_with_different_sessions_are_a_sentence(rows, tmp_path, capsys):
 SHAPE = (40, 44, 40)
 
 
-@pytest.fixture
-def dataset(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
     """Balls of fluid, grey and white matter in four people, whose grey matter a bias makes smaller before."""
     x, y, z = np.indices(SHAPE) - np.array([20, 22, 20])[:, None, None, None]
     radius = np.sqrt(x**2 + y**2 + z**2)
-    brain, ventricles = radius < 17, radius < 4
-    monkeypatch.setattr(volumes_module, "_regions", lambda image: (brain, ventricles))
-    rng, out = np.random.default_rng(0), tmp_path / "out"
+    rng, out = np.random.default_rng(0), tmp_path_factory.mktemp("derivatives")
     for person in range(4):
         for session in range(2):
             white = 12 - 0.3 * person
@@ -121,14 +111,22 @@ def dataset(tmp_path, monkeypatch):
             labels = np.select([radius < 4 - 0.3 * person, radius < white, radius < 16, radius < 17], [1, 4, 2, 1], 14)
             stem = f"sub-{person}_ses-{session}_space-MNI152NLin2009cSym_res-1_desc-betaToT1w_dseg.nii.gz"
             save_volume(Volume(labels.astype(np.float32), np.diag([1.0, 1, 1, 1])), path.with_name(stem))
-    (out / "dataset_description.json").write_text('{"Name": "x", "BIDSVersion": "1.9.0", "DatasetType": "derivative"}')
+    describe(out)
+    return out, (radius < 17, radius < 4)
+
+
+@pytest.fixture
+def dataset(measured, monkeypatch):
+    """The same, with brain and ventricles known instead of registered."""
+    out, regions = measured
+    monkeypatch.setattr(volumes_module, "_regions", lambda image: regions)
     return out
 
 
 def people(path, ages=(50, 53)):
     lines = [(f"sub-{p}", f"ses-{s}", 5 * p + age) for p in range(4) for s, age in enumerate(ages)]
     names = ("participant_id", "session_id", "age")
-    return write(path, [dict(zip(names, line, strict=True)) for line in lines])
+    return write_table(path, [dict(zip(names, line, strict=True)) for line in lines])
 
 
 def test_volumes_of_a_dataset_are_measured_before_and_after(dataset, tmp_path, capsys):
@@ -157,7 +155,7 @@ def test_anatomy_maps_are_measured_as_well(dataset, tmp_path, capsys):
     [
         ([], "age of the sessions is not known"),
         (["--people", "without.tsv"], "sub-0_ses-0 has no age in without.tsv"),
-        (["--people", "out"], "has no participants.tsv"),
+        (["--people", "."], "has no participants.tsv"),
         (["--people", "ages.tsv", "--contrast", "FLAIR"], "no session with desc-preproc and desc-haca3 FLAIR"),
         (["--people", "ages.tsv", "--after", "other"], "no session with desc-preproc and desc-other T1w"),
     ],
@@ -165,6 +163,6 @@ def test_anatomy_maps_are_measured_as_well(dataset, tmp_path, capsys):
 def test_what_a_dataset_lacks_is_a_sentence(arguments, sentence, dataset, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     people(tmp_path / "ages.tsv")
-    write(tmp_path / "without.tsv", [{"participant_id": "sub-0", "sex": "F"}])
-    assert toolbox.main(["evaluate", "longitudinal", "out", *arguments]) == 65
+    write_table(tmp_path / "without.tsv", [{"participant_id": "sub-0", "sex": "F"}])
+    assert toolbox.main(["evaluate", "longitudinal", str(dataset), *arguments]) == 65
     assert sentence in capsys.readouterr().err

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from derivatives import describe, write_table
+from derivatives import tables as printed
 
 from haca3_bids.cli import toolbox
 from haca3_bids.volumes.volume import Volume, save_volume
@@ -9,17 +11,7 @@ from haca3_bids.volumes.volume import Volume, save_volume
 
 def tables(capsys, *arguments):
     assert toolbox.main(["evaluate", "site", *map(str, arguments)]) == 0
-    found = []
-    for part in capsys.readouterr().out.split("\n\n"):
-        names, *rows = (line.split("\t") for line in part.splitlines())
-        found.append([dict(zip(names, row, strict=True)) for row in rows])
-    return found
-
-
-def write(path, rows):
-    names = list(rows[0])
-    path.write_text("\n".join("\t".join(map(str, row)) for row in [names, *(one.values() for one in rows)]) + "\n")
-    return path
+    return printed(capsys.readouterr().out)
 
 
 @pytest.fixture
@@ -40,7 +32,7 @@ def rows():
 
 
 def test_probes_of_every_method_are_told(rows, tmp_path, capsys):
-    path = write(tmp_path / "features.tsv", rows)
+    path = write_table(tmp_path / "features.tsv", rows)
     arguments = (path, "--method", "step", "--seeds", 1, "--permutations", 1, "--out", tmp_path / "out")
     (found,) = tables(capsys, *arguments)
     kinds = [(row["method"], row["probe"]) for row in found]
@@ -68,20 +60,20 @@ def test_probes_of_every_method_are_told(rows, tmp_path, capsys):
     ],
 )
 def test_what_cannot_be_told_apart_is_a_sentence(changed, arguments, sentence, rows, tmp_path, capsys):
-    path = write(tmp_path / "features.tsv", [row | changed for row in rows])
+    path = write_table(tmp_path / "features.tsv", [row | changed for row in rows])
     assert toolbox.main(["evaluate", "site", str(path), "--method", "step", *arguments]) == 65
     assert sentence in capsys.readouterr().err
 
 
 def test_a_number_that_is_too_small_is_a_sentence(rows, tmp_path, capsys):
-    path = write(tmp_path / "features.tsv", rows)
+    path = write_table(tmp_path / "features.tsv", rows)
     assert toolbox.main(["evaluate", "site", str(path), "--seeds", "0"]) == 64
     assert toolbox.main(["evaluate", "longitudinal", str(path), "--draws", "0"]) == 64
     assert capsys.readouterr().err.count("is not possible") == 2
 
 
 def test_methods_of_different_people_are_a_sentence(rows, tmp_path, capsys):
-    path = write(tmp_path / "features.tsv", rows[:-1])
+    path = write_table(tmp_path / "features.tsv", rows[:-1])
     assert toolbox.main(["evaluate", "site", str(path), "--method", "step"]) == 65
     assert "do not have the same subjects" in capsys.readouterr().err
 
@@ -105,8 +97,8 @@ def dataset(tmp_path):
             tissue = np.select([radius < 5, radius < 9], [0.2 + shift, 1.0], 0.6 + shift) + 0.03 * rng.normal()
             image = 1000 * (tissue + 0.03 * rng.standard_normal(SHAPE)) * (radius < 14)
             save_volume(Volume(image.astype(np.float32), np.eye(4)), folder / f"{stem}_desc-{desc}_T1w.nii.gz")
-    (out / "dataset_description.json").write_text('{"Name": "x", "BIDSVersion": "1.9.0", "DatasetType": "derivative"}')
-    write(tmp_path / "participants.tsv", [{"participant_id": f"sub-{p}", "site": "AB"[p % 2]} for p in range(6)])
+    describe(out)
+    write_table(tmp_path / "participants.tsv", [{"participant_id": f"sub-{p}", "site": "AB"[p % 2]} for p in range(6)])
     return out
 
 

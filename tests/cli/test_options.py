@@ -129,7 +129,7 @@ def test_labels_may_stand_in_a_file_one_a_line(tmp_path: Path) -> None:
     file = tmp_path / "labels.txt"
     file.write_text("participant_id\nsub-01\n\n02\n# a remark\n")
     assert read_labels(["sub-03", str(file), "01"], "sub-") == ("03", "01", "02")
-    with pytest.raises(UsageError, match="no BIDS label"):
+    with pytest.raises(UsageError, match="not a BIDS label"):
         read_labels(["a/b"], "sub-")
 
 
@@ -140,7 +140,7 @@ def test_a_file_of_the_current_folder_hides_no_label(tmp_path: Path, monkeypatch
     assert read_labels(["./01"], "sub-") == ("07",)
     assert read_labels(["sub-a+b"], "sub-") == ("a+b",)
     for word in ("./none", "none.txt", "é", "site-01", "", "sub-"):
-        with pytest.raises(UsageError, match=r"no BIDS label and no file of labels.*\./FILE"):
+        with pytest.raises(UsageError, match=r"not a BIDS label or a file of labels.*\./FILE"):
             read_labels([word], "sub-")
 
 

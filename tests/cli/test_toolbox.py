@@ -138,7 +138,7 @@ def test_a_reference_that_the_weights_lack_is_a_usage_error(head, seen, tmp_path
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
-        (["--theta", "1", "2", "--out", "out.png"], 64, "no name of a NIfTI file"),
+        (["--theta", "1", "2", "--out", "out.png"], 64, "not the name of a NIfTI file"),
         (["--theta", "1", "2", "--out", "none/out.nii"], 73, "does not exist"),
         (["--theta", "1", "2", "--out", "sub-1_T1w.nii.gz"], 64, "is one of the sources"),
         (["--target", "T1w", "--eta", "1", "2", "--out", "o.nii"], 64, "--eta goes with --theta"),

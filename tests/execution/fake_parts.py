@@ -24,21 +24,10 @@ from haca3_bids.reports.pixels import SLICES
 from haca3_bids.settings import CONTRASTS, REFERENCE_ORDER, HarmonizationSettings, PreprocessingSettings
 from haca3_bids.volumes.volume import Volume, load_volume, save_volume
 from haca3_bids.workflows.longitudinal import frame_workflow_name
+from haca3_bids.workflows.preprocess import OUTPUTS
 
 SHAPE = (24, 28, 24)
 AFFINE = np.array([[8.0, 0, 0, -92], [0, 8, 0, -124], [0, 0, 8, -78], [0, 0, 0, 1]])
-FIELDS = (
-    "contrasts",
-    "preproc",
-    "coverage",
-    "white_matter",
-    "head_mask",
-    "brain_mask",
-    "to_reference",
-    "to_template",
-    "from_template",
-    "record",
-)
 SVG = '<svg xmlns="http://www.w3.org/2000/svg"></svg>'
 IDENTITY = """#Insight Transform File V1.0
 #Transform 0
@@ -134,12 +123,11 @@ def fake_preprocess_wf(
     images: Mapping[str, Path],
     settings: PreprocessingSettings,
     *,
-    name: str = "preprocess_wf",
     given: Mapping[str, Path] | None = None,
     visit: str = "",
 ) -> pe.Workflow:
     """The outputs of the real one, from images that need no registration."""
-    workflow = pe.Workflow(name=name)
+    workflow = pe.Workflow(name="preprocess_wf")
     interface = FakePreprocess(
         images={contrast: str(path) for contrast, path in images.items()},
         settings=json.dumps(asdict(settings)),
@@ -149,8 +137,8 @@ def fake_preprocess_wf(
     if visit:
         frame = pe.Node(utility.IdentityInterface(fields=["frame"]), name="inputnode")
         workflow.connect(frame, "frame", node, "frame")
-    outputnode = pe.Node(utility.IdentityInterface(fields=list(FIELDS)), name="outputnode")
-    workflow.connect([(node, outputnode, [(field, field) for field in FIELDS])])
+    outputnode = pe.Node(utility.IdentityInterface(fields=list(OUTPUTS)), name="outputnode")
+    workflow.connect([(node, outputnode, [(field, field) for field in OUTPUTS])])
     return workflow
 
 

@@ -13,11 +13,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from haca3_bids.execution.interrupt import Terminated, stoppable
+from haca3_bids.execution.interrupt import Terminated, Warned, stoppable
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)])
+@pytest.mark.parametrize(
+    ("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated), (signal.SIGUSR1, Warned)]
+)
 def test_an_interrupt_that_a_destructor_swallowed_comes_again(number: int, error: type[KeyboardInterrupt]) -> None:
     class Deaf:
         def __del__(self) -> None:

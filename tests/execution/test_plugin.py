@@ -7,9 +7,10 @@ import pytest
 from nipype.interfaces.utility import Function
 from nipype.pipeline import engine as pe
 
-from haca3_bids.execution.crash import read_crashes
+from haca3_bids.errors import Haca3Error, TemporaryFailure
+from haca3_bids.execution.crash import error_from, read_crashes
 from haca3_bids.execution.graph import _plugin
-from haca3_bids.execution.plugin import SturdyMultiProcPlugin
+from haca3_bids.execution.plugin import NO_RESULT, SturdyMultiProcPlugin, cluster_plugin
 from haca3_bids.execution.resources import Resources
 from haca3_bids.settings import ExecutionSettings, Settings
 
@@ -115,3 +116,19 @@ def test_multiproc_of_a_plugin_file_is_the_sturdy_one_with_the_arguments_of_the_
     plugin, arguments = _plugin(Settings(tmp_path, tmp_path, execution=execution), Resources(2, 1, 4.0), tmp_path)
     assert isinstance(plugin, SturdyMultiProcPlugin)
     assert (plugin.processors, plugin.memory_gb, arguments["n_procs"]) == (3, 4.0, 3)
+
+
+def of_nipype(taskid: int, text: str) -> str:
+    """As SGELikeBatchManagerBase words it."""
+    return f"OSError: Job id ({taskid}) {text} after (5.0) seconds.\nNode working directory: (/x)"
+
+
+@pytest.mark.parametrize(("text", "kind"), [(NO_RESULT, TemporaryFailure), ("failed", Haca3Error)])
+def test_a_job_without_result_is_an_error_that_nipype_can_report(
+    text: str, kind: type[Haca3Error], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = {"result": None, "traceback": of_nipype(7, text)}
+    monkeypatch.setattr("nipype.pipeline.plugins.SLURMPlugin._get_result", lambda self, taskid: told)
+    lines = cluster_plugin("SLURM", {})._get_result(7)["traceback"]
+    assert isinstance(lines, list)
+    assert type(error_from("".join(lines))) is kind

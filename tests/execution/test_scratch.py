@@ -89,7 +89,7 @@ def test_a_folder_that_another_run_uses_is_not_emptied(tmp_path: Path, caplog: p
         (folder / "theirs").write_text("x")
         with scratch_folder(settings(tmp_path, clean=True)):
             assert (folder / "theirs").exists()
-    assert "Another run uses" in caplog.text
+    assert "Another run also uses" in caplog.text
     with scratch_folder(settings(tmp_path, clean=True)):
         assert not (folder / "theirs").exists()
 

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from haca3_bids.preprocessing.head import closed, dilated, eroded, head_mask, largest_piece
+from haca3_bids.intensity.background import largest_piece
+from haca3_bids.preprocessing.head import closed, dilated, eroded, head_mask
 from haca3_bids.volumes.volume import Volume
 
 

@@ -2,9 +2,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from haca3_bids.preprocessing.prior import brain_on_native_grid, brain_on_template_grid, white_matter_core
+from haca3_bids.evaluation.overlap import dice
+from haca3_bids.preprocessing.prior import (
+    brain_on_native_grid,
+    brain_on_template_grid,
+    regions_of_aligned,
+    white_matter_core,
+)
 from haca3_bids.preprocessing.registration import TemplateAlignment
-from haca3_bids.preprocessing.transforms import rigid_part, similarity_matrix
+from haca3_bids.preprocessing.resampling import resample
+from haca3_bids.preprocessing.transforms import inverse, rigid_part, similarity_matrix
+from haca3_bids.settings import PreprocessingSettings
 
 CENTRE = (0.0, -18.0, 5.0)
 AT_HOME = TemplateAlignment(np.eye(4), np.eye(4))
@@ -41,3 +49,12 @@ def test_the_brain_on_a_scans_own_grid_is_where_the_scan_has_it(phantom) -> None
     brain = brain_on_native_grid(phantom.template(), moved, scan, np.eye(4)).data > 0.5
     assert np.median(scan.data[brain]) > 180
     assert abs(brain.sum() / phantom.mask(3, 4, 5).sum() - 1) < 0.03
+
+
+def test_the_regions_of_an_aligned_head_of_another_size_are_stretched_to_it(phantom) -> None:
+    template = phantom.template()
+    small = similarity_matrix((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), np.log(0.92), CENTRE)
+    image = resample(phantom.image("T1w"), template.head, inverse(small), order=1)
+    brain, _ = regions_of_aligned(image, template, PreprocessingSettings(sloppy=True))
+    expected = brain_on_template_grid(template, TemplateAlignment(np.eye(4), small))
+    assert dice(brain, expected) > 0.96 > dice(template.brain.data > 0.5, expected)

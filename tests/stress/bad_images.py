@@ -97,8 +97,8 @@ KINDS: dict[str, dict[str, tuple[Make, str]]] = {
         "zeros within": (packed(head(), lambda content: content[:900] + bytes(400) + content[1300:]), "cannot be read"),
         "packed twice": (packed(gzip.compress(head())), "cannot be read"),
         "of nothing": (packed(b""), "cannot be read"),
-        "unpacks to a gigabyte": (
-            lambda path: path.write_bytes(gzip.compress(head(**dims(*HUGE, mm=0.15))[:352] + bytes(2**28), 1)),
+        "a bomb": (
+            lambda path: path.write_bytes(gzip.compress(head(**dims(*HUGE, mm=0.15))[:352] + bytes(2**26), 1)),
             "at most",
         ),
     },

@@ -6,6 +6,8 @@ import pytest
 from fake_parts import make_dataset
 from runs import Run, fingerprints
 
+from haca3_bids.bids.validate import run_validator
+
 SLOW_FAKES = {"FAKE_SECONDS": "0.5"}  # of each step that is faked: time enough to be killed
 
 
@@ -17,9 +19,11 @@ def heads(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def undisturbed(heads: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What the outputs are where nothing happens."""
+    """What the outputs are where nothing happens: those of a valid dataset."""
     run = Run(tmp_path_factory.mktemp("undisturbed"), heads)
     assert run.finish() == 0, run.said
+    issues = run_validator(run.out)
+    assert [issue for issue in issues or () if issue["severity"] == "error"] == []
     return fingerprints(run.out)
 
 

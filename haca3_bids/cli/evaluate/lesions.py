@@ -52,7 +52,7 @@ COLUMNS = {
         Column("participant_id", "Subject"),
         Column("session_id", "Session"),
         *WHERE,
-        Column("fold", "Number of the part of the subjects that was left out of the training"),
+        Column("fold", "Number of the fold in which the subject was left out of the training"),
         Column("dice", "Dice coefficient of the lesions found and the given ones"),
         Column("given_ml", "Volume of the given lesions", "ml"),
         Column("found_ml", "Volume of the lesions that the network found", "ml"),
@@ -71,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_brain(parser)
     training = parser.add_argument_group("training")
     training.add_argument("--train-site", metavar="SITE", help="site of the training (default: the first by name)")
-    training.add_argument("--folds", type=int, default=5, metavar="K", help="parts of the subjects (default: 5)")
+    training.add_argument("--folds", type=int, default=5, metavar="K", help="folds of the subjects (default: 5)")
     training.add_argument("--steps", type=int, default=300, metavar="N", help="optimiser steps per fold (default: 300)")
     training.add_argument(
         "--patch", type=int, default=48, metavar="N", help="edge in voxels, a multiple of 16 (default: 48)"
@@ -82,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> Findings:
-    """Train a network for each part of the subjects, and segment what it has not seen."""
+    """Train a network for each fold of the subjects, and segment what it has not seen."""
     _check(args)
     visits = lesion_cases.visits(args)
     site = args.train_site or min(visit.site for visit in visits)
@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> Findings:
     rows, contrasts = _dice_rows(results, site, args), _contrast_rows(visits, args)
     summary = (
         f"A 3D U-Net is trained on desc-{args.trained_on} {' and '.join(visits[0].images[args.trained_on])} images of "
-        f"site {site} and applied to subjects that it has not seen, in {len(set(parts.values()))} parts."
+        f"site {site} and applied to subjects that it has not seen, in {len(set(parts.values()))} folds."
     )
     tables = {"lesions": rows, "contrast": contrasts, "sessions": [result.row for result in results]}
     found = {name: Table(COLUMNS[name], own) for name, own in tables.items()}
@@ -225,8 +225,8 @@ def _row(site: str, method: str, name: str, values: Mapping[str, float], args: a
 
 def _notes(args: argparse.Namespace) -> list[str]:
     return [
-        f"{args.steps} optimiser steps per part, patches of {args.patch} voxels a side. The network is small and "
-        "serves to compare images: a network for a study is trained longer."
+        f"{args.steps} optimiser steps per fold, patches of {args.patch} voxels along each edge. The network is small "
+        "and serves to compare images: a network for a study is trained longer."
     ]
 
 

@@ -50,6 +50,7 @@ COLUMNS = {
     "volumes": volumes.COLUMNS,
 }
 Course = tuple[list[str], list[float], list[float]]  # subjects, ages and values of all sessions
+FEW = 10  # subjects, whose bootstrap intervals are too narrow
 MODEL = "value = a0 + a1 age + b_subject + e"
 
 
@@ -91,18 +92,22 @@ def run(args: argparse.Namespace) -> Findings:
         for name in methods
     }
     rows = [row for value in values for row in _model(value, {name: data[value, name] for name in methods}, args)]
-    people = [row for (value, name), course in data.items() for row in _subjects(value, name, course)]
-    tables = {"longitudinal": Table(COLUMNS["longitudinal"], rows), "subjects": Table(COLUMNS["subjects"], people)}
+    slopes = [row for (value, name), course in data.items() for row in _subjects(value, name, course)]
+    tables = {"longitudinal": Table(COLUMNS["longitudinal"], rows), "subjects": Table(COLUMNS["subjects"], slopes)}
     if measured is not None:
         tables["volumes"] = measured.table
     summary = f"The model {MODEL} (REML) of {', '.join(values)} in {args.input.resolve().name}; age is column {time}."
-    return Findings(summary, tables, _drawings(data, rows, time), [] if measured is None else measured.notes)
+    people = max(len(set(course[0])) for course in data.values())
+    notes = [f"There are only {people} subjects: intervals and p are unreliable."] if people < FEW else []
+    return Findings(
+        summary, tables, _drawings(data, rows, time), [*notes, *([] if measured is None else measured.notes)]
+    )
 
 
 def _of_table(args: argparse.Namespace) -> tuple[list[Line], Sequence[str], str, str]:
     if not args.value:
         known = ", ".join(read_table(args.input, ())[0]) if read_table(args.input, ()) else "none"
-        raise BadInput(f"The measurements in {args.input.name} are not named.", f"Choose of {known} with --value.")
+        raise BadInput(f"The measurements in {args.input.name} are not named.", f"Choose from {known} with --value.")
     columns = (args.person, *args.value, *([args.method] if args.method else []))
     lines = read_table(args.input, columns, "choose with --person, --value, --method.")
     time = args.time or next((name for name in ("age", "years") if name in lines[0]), "age")
