@@ -110,6 +110,7 @@ def _prior(contrast: str, given: _PriorFields, config: Config) -> Prior:
     mean, covariance = (torch.tensor(one, dtype=torch.float64) for one in (given.mean, given.covariance))
     spread = covariance.diagonal()
     usual = (mean.abs() < LARGEST_LOG).all() and ((spread > 1 / LARGEST_SPREAD) & (spread < LARGEST_SPREAD)).all()
-    if not usual or torch.linalg.cholesky_ex(covariance).info != 0 or not 0 < given.upper < math.inf:
+    symmetric = torch.allclose(covariance, covariance.T)  # of which the decomposition sees one half only
+    if not usual or not symmetric or torch.linalg.cholesky_ex(covariance).info != 0 or not 0 < given.upper < math.inf:
         raise ValueError(f"the prior of {contrast} has impossible numbers")
     return Prior(mean, covariance, given.upper)

@@ -61,7 +61,7 @@ def own(change: Callable[[dict[str, Any]], Any] | None = None, state: Mapping[st
     return make
 
 
-def changed(part: str, *keys: str, to: Any) -> Make:
+def changed(part: str, *keys: str | int, to: Any) -> Make:
     def change(header: dict[str, Any]) -> None:
         place = header[part]
         for key in keys[:-1]:
@@ -181,6 +181,11 @@ FILES: dict[str, tuple[str, Make, str]] = {
     "a prior without spread": (
         "flat.safetensors",
         changed("priors", "T1w", "covariance", to=[[0.0] * len(TISSUES)] * len(TISSUES)),
+        "impossible numbers",
+    ),
+    "a prior that is not symmetric": (
+        "skewed.safetensors",
+        changed("priors", "T1w", "covariance", 0, 1, to=9.0),
         "impossible numbers",
     ),
     "a prior that lacks a part": ("part.safetensors", changed("priors", "T1w", to={"mean": []}), "unknown networks"),

@@ -61,7 +61,7 @@ def test_memory_that_runs_out_ends_one_session_and_not_the_run(run: Run, undistu
 
 def test_memory_that_is_refused_is_told_as_such(run: Run) -> None:
     """A limit of addresses (ulimit -v), as some clusters set it: no process is killed."""
-    wrapper = ["sh", "-c", 'ulimit -v 2000000; exec "$@"', "sh"]
+    wrapper = ["sh", "-c", 'ulimit -v 1700000; exec "$@"', "sh"]
     limited = Run(run.folder, run.bids, "quick", run.words, {"FAKE_ENGINE": "hungry for two"}, wrapper)
     assert limited.finish() == 1, limited.said
     assert "Memory ran out" in limited.said
