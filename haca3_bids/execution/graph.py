@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 from contextlib import chdir
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -88,15 +89,22 @@ def _plugin(settings: Settings, resources: Resources, logs: Path, progress: Prog
         "n_gpu_procs": max(1, gpu_count()),
     }
     table = ResourceTable(logs / "resources.tsv") if settings.execution.resource_monitor else None
-
-    def told(node: Any, status: str) -> None:
-        progress(node, status)
-        if table:
-            table(node, status)
-
-    arguments["status_callback"] = told
+    arguments["status_callback"] = _Callback(progress, table)
     arguments |= chosen.get("plugin_args") or {}
     return SturdyMultiProcPlugin(plugin_args=arguments), arguments
+
+
+@dataclass(frozen=True)
+class _Callback:
+    """What Nipype calls when a step starts and ends; it goes to the workers with the inputs of some nodes."""
+
+    progress: Progress
+    table: ResourceTable | None
+
+    def __call__(self, node: Any, status: str) -> None:
+        self.progress(node, status)
+        if self.table:
+            self.table(node, status)
 
 
 class ResourceTable:

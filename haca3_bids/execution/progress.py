@@ -29,6 +29,10 @@ class Progress:
         self.total, self.unit, self.bar = total, unit, bar
         self._share = 0.0  # of a session or target, that one step is
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What is sent to another process, where there is no bar to move."""
+        return self.__dict__ | {"bar": None}
+
     def begin(self, workflow: Any, count: int) -> None:
         """Prepare for a graph that handles ``count`` of the sessions."""
         steps = sum(bool(step_in_words(name.rpartition(".")[2])) for name in workflow.list_node_names())

@@ -11,6 +11,7 @@ from haca3_bids.errors import Haca3Error, TemporaryFailure
 from haca3_bids.execution.crash import error_from, read_crashes
 from haca3_bids.execution.graph import _plugin
 from haca3_bids.execution.plugin import NO_RESULT, SturdyMultiProcPlugin, cluster_plugin
+from haca3_bids.execution.progress import Progress
 from haca3_bids.execution.resources import Resources
 from haca3_bids.settings import ExecutionSettings, Settings
 
@@ -113,7 +114,8 @@ def test_without_a_kill_the_plugin_does_what_multiproc_does(workflow: pe.Workflo
 def test_multiproc_of_a_plugin_file_is_the_sturdy_one_with_the_arguments_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "plugin.yml").write_text("plugin: MultiProc\nplugin_args: {n_procs: 3}\n")
     execution = ExecutionSettings(plugin_file=tmp_path / "plugin.yml")
-    plugin, arguments = _plugin(Settings(tmp_path, tmp_path, execution=execution), Resources(2, 1, 4.0), tmp_path)
+    settings = Settings(tmp_path, tmp_path, execution=execution)
+    plugin, arguments = _plugin(settings, Resources(2, 1, 4.0), tmp_path, Progress(1))
     assert isinstance(plugin, SturdyMultiProcPlugin)
     assert (plugin.processors, plugin.memory_gb, arguments["n_procs"]) == (3, 4.0, 3)
 

@@ -35,5 +35,5 @@ def test_a_drawn_field_of_view_misses_one_axis_and_is_never_empty():
 
 
 def test_less_than_nothing_cannot_be_missing():
-    with pytest.raises(ValueError, match="less than nothing"):
+    with pytest.raises(ValueError, match="must not be negative"):
         FieldOfView(((0, -1), (0, 0), (0, 0)))
