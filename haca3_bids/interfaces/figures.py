@@ -64,6 +64,7 @@ class _DrawPreprocessingInputSpec(_DrawInputSpec):
     template = traits.Str(mandatory=True, desc="name of the template")
     white_matter = File(exists=True, mandatory=True, desc="mask of the white-matter core")
     record = File(exists=True, mandatory=True, desc="record of the preprocessing")
+    result = File(exists=True, desc="result of the engine; waiting for it leaves both cores to the networks")
 
 
 class DrawPreprocessing(Draw):

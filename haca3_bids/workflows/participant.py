@@ -97,6 +97,7 @@ def init_session_wf(plan: SessionPlan, settings: Settings, needs: EngineNeeds) -
             (preprocess, after, [(f"outputnode.{key}", key) for key in ("contrasts", "preproc", "brain_mask")]),
             (preprocess, judge, [(f"outputnode.{key}", key) for key in TO_JUDGE]),
             (preprocess, write, [(f"outputnode.{key}", key) for key in TO_WRITE]),
+            (harmonize, before, [("outputnode.result", "result")]),
             (harmonize, after, [("outputnode.result", "result")]),
             (harmonize, judge, [("outputnode.result", "result")]),
             (harmonize, write, [("outputnode.result", "result"), ("outputnode.native", "native")]),
