@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 from haca3_bids.execution.crash import step_in_words
 
@@ -32,6 +33,10 @@ class Progress:
     def __getstate__(self) -> dict[str, Any]:
         """What is sent to another process, where there is no bar to move."""
         return self.__dict__ | {"bar": None}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Progress:
+        """Itself: Nipype copies the arguments of a plugin."""
+        return self
 
     def begin(self, workflow: Any, count: int) -> None:
         """Prepare for a graph that handles ``count`` of the sessions."""
@@ -66,8 +71,29 @@ def progress_of(total: int, unit: str = "sessions") -> Iterator[Progress]:
         yield Progress(total, unit)
         return
     from tqdm import tqdm
-    from tqdm.contrib.logging import logging_redirect_tqdm
 
-    bar = tqdm(total=total, unit=unit, desc="Progress", bar_format=LINE, leave=False, dynamic_ncols=True)
-    with logging_redirect_tqdm(loggers=[LOGGER]), bar:
-        yield Progress(total, unit, bar)
+    handlers = [one for one in LOGGER.handlers if isinstance(one, logging.StreamHandler) and one.stream is sys.stdout]
+    with tqdm(total=total, unit=unit, desc="Progress", bar_format=LINE, leave=False, dynamic_ncols=True) as bar:
+        for handler in handlers:
+            handler.setStream(_Above(sys.stdout))
+        try:
+            yield Progress(total, unit, bar)
+        finally:
+            for handler in handlers:
+                handler.setStream(sys.stdout)
+
+
+class _Above(io.TextIOBase):
+    """A stream that writes above the moving line."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        from tqdm import tqdm
+
+        tqdm.write(text, file=self.stream, end="")
+        return len(text)
+
+    def flush(self) -> None:
+        self.stream.flush()

@@ -3,6 +3,7 @@
 import io
 import logging
 import pickle
+from copy import deepcopy
 from types import SimpleNamespace
 
 import pytest
@@ -37,6 +38,7 @@ def test_every_step_moves_the_bar_by_its_part_of_a_session(workflow, caplog):
     assert bar.postfix == "sub-01_ses-1: registering to the template"
     assert not caplog.messages
     assert pickle.loads(pickle.dumps(progress)).bar is None
+    assert deepcopy(progress).bar is bar  # Nipype copies it
     bar.close()
 
 
