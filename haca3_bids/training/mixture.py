@@ -131,14 +131,9 @@ def train_mixture(
         held_out.draw(network, folder / "figures" / f"step-{step:06d}.png")
         return held_out.scores(network)
 
+    def losses(batch: Batch, step: int) -> Losses:
+        return mixture_losses(model, MixtureBatch(**batch), step)
+
     model.train().to(machine.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    fit(
-        model,
-        lambda batch, step: mixture_losses(model, MixtureBatch(**batch), step),
-        batches,
-        plan,
-        folder,
-        validate if held_out else None,
-        machine,
-    )
+    fit(model, losses, batches, plan, folder, validate if held_out else None, machine)
     return model.cpu().eval()
