@@ -81,7 +81,7 @@ def linear_probe(
 
 
 def network_probe(features: Table, about: Design, seeds: Sequence[int] = (0, 1, 2), permutations: int = 99) -> Guessed:
-    """A network with one hidden layer, trained to convergence from several seeds, which differ in the folds as well.
+    """A network with one hidden layer, trained (L-BFGS) from several seeds, which set the folds as well.
 
     Each permutation uses one seed of its own; p is therefore conservative.
     """

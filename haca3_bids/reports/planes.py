@@ -34,7 +34,7 @@ def cut(volume: Volume, plane: str, position_mm: float) -> Picture:
     centre_mm = upright.affine[:3, :3] @ middle + upright.affine[:3, 3]
     nearest = round((position_mm - centre_mm[axis]) / zooms[axis] + middle[axis])
     index = int(np.clip(nearest, 0, upright.shape[axis] - 1))
-    pixels = np.take(upright.data, index, axis=axis).T
+    pixels = np.moveaxis(upright.data, axis, 0)[index].T  # np.take would copy the whole volume first
     across, up = (n for n in range(3) if n != axis)
     width, height = upright.shape[across] * zooms[across], upright.shape[up] * zooms[up]
     return Picture(np.ascontiguousarray(pixels), float(width), float(height), plane, position_mm)

@@ -36,7 +36,7 @@ WHICH = (
 PROBES = {
     "linear": "linear discriminants, trained on images of the same method",
     "frozen": "linear discriminants, trained on images of the first method",
-    "network": "a network with one hidden layer, trained to convergence on images of the same method",
+    "network": "a network with one hidden layer, trained (up to 300 iterations) on images of the same method",
 }
 COLUMNS = {
     "site": (
