@@ -43,16 +43,13 @@ def train(args: argparse.Namespace, heads: list[Anatomy], kept: list[Anatomy], s
 
 def export(heads: Sequence[Anatomy], out: Path) -> None:
     """Write ``weights/mixture.safetensors`` from the best validation, or the last step without validation."""
-    from haca3_bids.training.crops import Heads
     from haca3_bids.training.loop import BEST, CHECKPOINT, load_trained
     from haca3_bids.training.mixture import untrained
     from haca3_bids.training.mixture_export import export_mixture
-    from haca3_bids.training.tables import draw_tables
 
     name = BEST if (out / FOLDER / BEST).exists() else CHECKPOINT
     model = load_trained(untrained(), out / FOLDER, name)
-    tables = draw_tables(Heads(heads).coarse(), seed=1)
-    export_mixture(model, tables, out / "weights" / "mixture.safetensors", {"made by": "haca3 train"})
+    export_mixture(model, heads, out / "weights" / "mixture.safetensors", {"made by": "haca3 train"})
 
 
 def _beginning(args: argparse.Namespace) -> Mixture:

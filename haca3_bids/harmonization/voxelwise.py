@@ -22,7 +22,7 @@ from haca3_bids.harmonization.device import Batches, Indices, half_precision, in
 from haca3_bids.harmonization.method import Codes, Made, Method, Session, SourceReport, union
 from haca3_bids.harmonization.prepare import Prepared, nonempty
 from haca3_bids.harmonization.target import Target
-from haca3_bids.networks.mixture import ARTIFACT, Anatomy, Mixture, Sources, Step
+from haca3_bids.networks.mixture import Anatomy, Mixture, Sources, Step
 from haca3_bids.networks.table import Fit, Prior, fit_table, likeliest, measure
 from haca3_bids.settings import HarmonizationSettings
 from haca3_bids.volumes.slices import ORIENTATIONS, cut
@@ -70,7 +70,7 @@ class Voxelwise(Method):
         return union(source.votes for source in sources.values())
 
     def codes(self, image: Prepared, contrast: str) -> Codes:
-        """Theta by maximum a posteriori regression (``networks.table``), eta as the mean of the artifact map."""
+        """Theta by maximum a posteriori regression (``networks.table``), eta as the mean over slices."""
         with inference(self.settings.threads):
             if contrast in self.priors:
                 return self._measured(image, contrast)
@@ -107,17 +107,17 @@ class Voxelwise(Method):
         unit = image.scale / self.white if self.white else prior.upper
         view = _View.through(image.votes)
         slices, inside = (torch.from_numpy(view.of(one)).to(self.device) for one in (image.values, image.votes))
-        config, artifacts = self.model.config, []
+        config, levels = self.model.config, []
 
         def encode(pictures: Tensor, theta: Tensor) -> Tensor:
-            encoder = self._encoder(theta)
-            within = self._batched(encoder, pictures).movedim(1, -1)[inside]
-            artifacts.append(float(within[:, ARTIFACT].mean()))
-            return within[:, : config.classes].softmax(dim=1)[:, : len(config.tissues)]
+            maps = self._batched(self._encoder(theta), pictures)
+            levels.append(float(self.model.artifact_level(maps, inside).mean().clamp(min=0)))
+            within = maps[:, : config.classes].movedim(1, -1)[inside]
+            return within.softmax(dim=1)[:, : len(config.tissues)]
 
         fit = measure(slices[:, None] * unit, encode, self._fit(prior), prior.theta, inside)
         scale = image.scale / unit * fit.white
-        return Codes(tuple(fit.theta.tolist()), (artifacts[-1],), scale, fit.residual, likeliest(fit, self.priors))
+        return Codes(tuple(fit.theta.tolist()), (levels[-1],), scale, fit.residual, likeliest(fit, self.priors))
 
     def _fit(self, prior: Prior) -> Callable[[Tensor, Tensor], Fit]:
         known, config = self.white is not None, self.model.config

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from haca3_bids.networks.artifact_level import ArtifactLevel
+
 Step = Callable[[Tensor], Tensor]
 DOUBT, RELIABILITY, CARRY, ARTIFACT = -4, -3, -2, -1  # channels of the encoder's maps, behind logits and deviations
 USUAL_DOUBT = 0.1  # variance of what a source shows beside its tissues, where the encoder says 0
@@ -106,6 +108,7 @@ class Mixture(nn.Module):
         self.config = config
         tissues = len(config.tissues)
         self.encoder = AnatomyEncoder(config)
+        self.artifact_level = ArtifactLevel(config.channels)
         self.query = _reader(tissues, config.hidden, config.keys)
         self.key = _reader(tissues, config.hidden, config.keys)
         self.free_classes = _reader(tissues, config.hidden, config.free)
@@ -183,8 +186,7 @@ class Mixture(nn.Module):
     def decode(self, anatomy: Anatomy, theta: Tensor) -> Tensor:
         """sum_k beta_k (c_k(theta) + sum_j delta_j d_jk(theta)), (batch, ...); theta (batch, tissues)."""
         signals = self.signals(theta) @ anatomy.beta.flatten(2)
-        image = signals[:, 0] + (signals[:, 1:] * anatomy.delta.flatten(2)).sum(dim=1)
-        return image.reshape(len(image), *anatomy.beta.shape[2:])
+        return (signals[:, 0] + (signals[:, 1:] * anatomy.delta.flatten(2)).sum(dim=1)).reshape_as(anatomy.beta[:, 0])
 
     def signals(self, theta: Tensor) -> Tensor:
         """C and d, (batch, 1 + deviations, classes): what each class contributes under the contrast theta."""

@@ -16,12 +16,15 @@ from torch import Tensor
 
 from haca3_bids.networks.mixture import DARKEST
 
-ROUNDS, STEPS = 3, 8  # of encoding and fitting; of Gauss-Newton within a fit
-VOXELS = 60_000  # at most about twice as many are looked at
-CORRELATED = 20.0  # of these voxels count as one: neighbours err alike
+ROUNDS, STEPS = 3, 30  # of encoding and fitting; of Gauss-Newton within a fit, at most
+CONVERGED = 1e-3  # largest change of a logarithm at which a fit ends
+VOXELS = 200_000, 60_000  # of all, and of the pure ones: about as many are looked at, at most twice
+CORRELATED = 100.0  # of these voxels count as one: neighbours err alike
 LEAST_DEVIATION = 0.02  # of white matter: the images are never better than this
 ROBUST = 2.5  # residuals beyond so many standard deviations count less (Tukey's biweight ends at twice as many)
-PURE = 0.8  # voxels are used where one tissue makes up at least this much
+PURE = (0.80, 0.92)  # least share of a voxel's main tissue: less pure voxels bias the table, and there are more of them
+ENOUGH = 300  # of the purest voxels of a tissue that the upper limit must leave
+NOISE_FLOOR = 0.03  # of white matter: noise brightens dark tissue by about as much, which no prior knows
 PROTOCOL_KNOWN = 0.25  # what is left of the prior's covariance where the protocol of an image is known
 SURPLUS = 0.05**2  # variance of logarithms in addition: people differ, and equations are not scanners
 Encode = Callable[[Tensor, Tensor], Tensor]  # slices, theta -> fractions of the named tissues, (voxels, tissues)
@@ -84,11 +87,10 @@ def fit_table(
 
     ``white`` is the place of white matter in the table; with ``white_is_known`` its intensity stays 1.
     """
-    largest, tissue = beta.max(dim=1)
-    pure = ((largest > PURE) & (tissue != (-1 if lesion is None else lesion))).nonzero()[:, 0]
-    pure = pure[:: 1 + len(pure) // VOXELS]
-    beta, x = beta[pure].double(), x[pure].double()
-    mean, precision = prior.mean, torch.linalg.inv(prior.covariance)
+    beta, x = _pure(beta, x, lesion)
+    mean = prior.mean
+    dark = (NOISE_FLOOR * (-mean).exp()).square()  # variance that the noise floor adds to the logarithms
+    precision = torch.linalg.inv(prior.covariance + dark.diag())
     logs = mean.clone()
     weights, deviation = torch.ones_like(x), float("inf")
     for _ in range(STEPS):
@@ -103,13 +105,34 @@ def fit_table(
         if white_is_known:
             gradient[white], hessian[white], hessian[:, white] = 0.0, 0.0, 0.0
             hessian[white, white] = 1.0
-        logs = logs + torch.linalg.solve(hessian, gradient).clamp(-0.5, 0.5)
+        change = torch.linalg.solve(hessian, gradient).clamp(-0.5, 0.5)
+        logs = logs + change
+        if float(change.abs().max()) < CONVERGED:
+            break
     if lesion is not None:
         spread = prior.covariance[lesion, lesion].sqrt()
         logs[lesion] = logs[lesion].clamp(mean[lesion] - spread, mean[lesion] + spread)
     theta = (logs.exp() - DARKEST).clamp(min=0)
     unit = 1.0 if white_is_known else max(float(theta[white]), 1e-3)
     return Fit((theta / unit).float(), unit, deviation)
+
+
+def _pure(beta: Tensor, x: Tensor, lesion: int | None) -> tuple[Tensor, Tensor]:
+    """Fractions and intensities of the voxels that tell of one tissue, and not of lesions; float64."""
+    several, few = VOXELS
+    beta, x = (values[:: 1 + len(x) // several] for values in (beta, x))
+    largest, tissue = beta.max(dim=1)
+    limits = torch.stack([_least_share(largest[tissue == one]) for one in range(beta.shape[1])])
+    pure = ((largest > limits[tissue]) & (tissue != (-1 if lesion is None else lesion))).nonzero()[:, 0]
+    pure = pure[:: 1 + len(pure) // few]
+    return beta[pure].double(), x[pure].double()
+
+
+def _least_share(shares: Tensor) -> Tensor:
+    """How pure voxels of a tissue must be, given their shares (voxels,) of it: purer where there are enough."""
+    if len(shares) < ENOUGH:
+        return torch.tensor(PURE[0], device=shares.device)
+    return shares.topk(ENOUGH).values[-1].clamp(*PURE)
 
 
 def measure(slices: Tensor, encode: Encode, fit: Callable[[Tensor, Tensor], Fit], start: Tensor, inside: Tensor) -> Fit:

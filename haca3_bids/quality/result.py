@@ -29,6 +29,7 @@ class ImageQuality:
     theta_distance_after: float | None
     eta_distance: float | None
     eta_clean_percentile: float | None
+    artifact_level: float | None
     residual: float | None
     name_doubt: float | None
 
@@ -52,6 +53,7 @@ def measure_result(
         theta_distance_after=theta_distance(image.theta_after, target.theta),
         eta_distance=eta_distance,
         eta_clean_percentile=percentile(eta_distance, reference.clean_eta) if reference else None,
+        artifact_level=own.eta[0] if own and tells_of_source and len(own.eta) == 1 else None,
         residual=own.residual if own else None,
         name_doubt=name_doubt(target.contrast, own.looks_like, own.theta) if own and tells_of_source else None,
     )

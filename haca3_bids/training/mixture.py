@@ -16,7 +16,7 @@ from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.training.loop import Batch, Losses, Plan, fit
 from haca3_bids.training.machine import ALONE, Machine
 from haca3_bids.training.mixture_batches import MixtureBatch, MixtureData
-from haca3_bids.training.mixture_export import priors
+from haca3_bids.training.mixture_export import WORST, priors
 from haca3_bids.training.mixture_scans import ScanData, measured_by
 from haca3_bids.training.mixture_validation import MixtureValidation
 from haca3_bids.training.scans import PlacedSession
@@ -26,7 +26,6 @@ SQUARES, GRADIENTS, ARTIFACTS = 2.0, 0.5, 0.2  # weights beside the Charbonnier 
 ENTROPY = (0.2, 0.02)  # weight of beta's cross-entropy at the beginning and from FADED on
 FADED = 6000  # steps
 SOFT = 1e-3  # of the Charbonnier loss: |x| for errors much larger than this
-WORST = 3.0  # severity above which artifacts are not told apart
 OUTSIDE = 0.1  # weight of pixels outside the head
 LESIONS = 4.0  # weight of lesions beside that of other tissues, 1: they are small
 

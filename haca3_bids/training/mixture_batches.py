@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -72,6 +72,10 @@ class MixtureData:
         count = (WHOLE_BATCH if whole else BATCH)[sources]
         crops = self.heads.draw(count, rng, self.device, whole=whole)
         return self._scanned(crops, sources, Scanner(generator, rng), whole)
+
+    def whole(self, count: int) -> Iterator[MixtureBatch]:
+        """The first ``count`` batches of whole slices."""
+        return (self.batch(number * WHOLE_EVERY + WHOLE_EVERY - 1) for number in range(count))
 
     def _scanned(self, crops: Crops, sources: int, scanner: Scanner, whole: bool) -> MixtureBatch:
         count, rng = len(crops.shares), scanner.rng

@@ -1,23 +1,30 @@
-"""From a trained mixture model to a weight file: half precision, built-in targets, priors of theta, a card."""
+"""From a trained mixture model to a weight file: artifact level, built-in targets, priors of theta, a card."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from haca3_bids.checkpoints.formats import Reference, save_checkpoint
+from haca3_bids.networks.artifact_level import statistics
 from haca3_bids.networks.mixture import Mixture
 from haca3_bids.networks.table import Prior
+from haca3_bids.physics.anatomy import Anatomy
 from haca3_bids.physics.protocols import REFERENCE_PROTOCOLS
 from haca3_bids.physics.render import tissue_weights
 from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.settings import CONTRASTS, WHITE_MATTER_PEAK
+from haca3_bids.training.mixture_batches import MixtureData
 from haca3_bids.training.tables import SiteTables, draw_people
 
+SEED = 1
 CLEAN = (0.0,)  # eta of an image without artifacts
+WORST = 3.0  # severity above which artifacts are not told apart
+LEVEL_BATCHES = 400  # of whole slices, to which the artifact level is fitted: minutes on one core
+SEEN = 3000  # pixels of a head below which a slice says nothing of artifacts
 SUPPRESSED, SUPPRESSION = 0.2, (0.05, 0.5)  # fraction of the tables with suppressed fat, and what is left of it
 
 
@@ -53,7 +60,25 @@ def priors(tables: SiteTables, seed: int = 0) -> dict[str, Prior]:
     return found
 
 
-def export_mixture(model: Mixture, tables: SiteTables, file: Path, card: Mapping[str, str]) -> None:
-    """Write the model, its references, its priors and its card to ``file`` (.safetensors, half precision)."""
+@torch.no_grad()
+def fit_artifact_level(model: Mixture, data: MixtureData) -> None:
+    """Eta's regression on simulated whole slices, the encoder as it is."""
+    features, severity = [], []
+    for batch in data.whole(LEVEL_BATCHES):
+        maps = model.encode(batch.images.flatten(0, 1)[:, None], batch.thetas.flatten(0, 1))
+        inside = (batch.head[:, None] * batch.covers).flatten(0, 1)
+        seen = inside.sum(dim=(-2, -1)) > SEEN
+        features.append(statistics(maps, inside)[seen])
+        severity.append(batch.severity.flatten()[seen].clamp(max=WORST))
+    model.artifact_level.fit(torch.cat(features), torch.cat(severity))
+
+
+def export_mixture(model: Mixture, heads: Sequence[Anatomy], file: Path, card: Mapping[str, str]) -> None:
+    """Write the model to ``file`` (.safetensors, half precision), with its references, its priors and a card.
+
+    Priors and the artifact level are those of simulated scans of ``heads``.
+    """
+    data = MixtureData(heads, SEED, torch.device("cpu"))
+    fit_artifact_level(model.eval(), data)
     file.parent.mkdir(parents=True, exist_ok=True)
-    save_checkpoint(file, model, references=references(), card=card, priors=priors(tables))
+    save_checkpoint(file, model, references=references(), card=card, priors=priors(data.tables))

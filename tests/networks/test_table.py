@@ -49,6 +49,25 @@ def test_of_a_tissue_that_is_absent_the_prior_speaks(prior):
     assert fit.theta[1] == pytest.approx(0.75, rel=0.02)
 
 
+def test_noise_in_a_dark_tissue_does_not_move_what_is_not_seen():
+    """Bone and fat go together in the prior; noise makes bone four times brighter than any table has it."""
+    chance = torch.Generator().manual_seed(0)
+    together = 0.1 * torch.randn(500, 1, generator=chance)
+    tables = torch.cat([0.02 * together.exp(), 1.2 * together.exp(), torch.ones(500, 1)], dim=1)
+    prior = Prior.of_tables(tables, upper=1.3, jitter=0.01)
+    beta = torch.tensor([[0.98, 0.02, 0.0], [0.0, 0.0, 1.0]]).repeat_interleave(5000, dim=0)
+    x = torch.cat([torch.full((5000,), 0.09), torch.ones(5000)])
+    fit = fit_table(beta, x + 0.02 * torch.randn(10_000, generator=chance), prior, WHITE, white_is_known=True)
+    assert fit.theta[1] == pytest.approx(1.2, rel=0.25)
+
+
+def test_a_fit_far_from_the_prior_converges(prior):
+    beta, true = fractions(), torch.tensor([0.4, 0.9, 1.0, 6.0])
+    x = beta @ true + 0.02 * torch.randn(len(beta), generator=torch.Generator().manual_seed(2))
+    fit = fit_table(beta, x, prior, WHITE, white_is_known=True)
+    assert fit.theta[3] == pytest.approx(6.0, rel=0.03)
+
+
 def test_lesions_are_not_measured_but_follow_from_the_other_tissues(prior):
     beta = fractions()
     brighter = beta @ TRUE + 0.4 * (beta[:, 3] > 0.5)  # the last tissue

@@ -42,6 +42,13 @@ def test_distances_to_the_target_before_and_after_and_to_the_clean_reference() -
     assert found.ssim is None
 
 
+def test_the_artifact_level_is_that_of_the_mixture_model_alone() -> None:
+    one = HarmonizedImage(TARGET, {"T1w": SourceReport((3, 4), (0.9,))})
+    result = EngineResult(references={"T1w": ReferenceCodes((0, 0), (0,))})
+    assert measure_result(one, result, SOURCE, None, BRAIN).artifact_level == pytest.approx(0.9)
+    assert measure_result(IMAGE, RESULT, SOURCE, None, BRAIN).artifact_level is None
+
+
 def test_voxels_that_are_no_numbers_are_counted_and_black_ones_are_a_share() -> None:
     image = SOURCE.copy()
     image[20, 20, 18:22] = np.nan
