@@ -24,7 +24,7 @@ LEAST_DEVIATION = 0.02  # of white matter: the images are never better than this
 ROBUST = 2.5  # residuals beyond so many standard deviations count less (Tukey's biweight ends at twice as many)
 PURE = (0.80, 0.92)  # least share of a voxel's main tissue: less pure voxels bias the table, and there are more of them
 ENOUGH = 300  # of the purest voxels of a tissue that the upper limit must leave
-NOISE_FLOOR = 0.03  # of white matter: noise brightens dark tissue by about as much, which no prior knows
+NOISE_FLOOR = 0.03  # of white matter: darker tissue shows noise and is not measured
 PROTOCOL_KNOWN = 0.25  # what is left of the prior's covariance where the protocol of an image is known
 SURPLUS = 0.05**2  # variance of logarithms in addition: people differ, and equations are not scanners
 Encode = Callable[[Tensor, Tensor], Tensor]  # slices, theta -> fractions of the named tissues, (voxels, tissues)
@@ -87,10 +87,11 @@ def fit_table(
 
     ``white`` is the place of white matter in the table; with ``white_is_known`` its intensity stays 1.
     """
-    beta, x = _pure(beta, x, lesion)
-    mean = prior.mean
-    dark = (NOISE_FLOOR * (-mean).exp()).square()  # variance that the noise floor adds to the logarithms
-    precision = torch.linalg.inv(prior.covariance + dark.diag())
+    measured = prior.theta > NOISE_FLOOR
+    if lesion is not None:
+        measured[lesion] = False
+    beta, x = _pure(beta, x, measured)
+    mean, precision = prior.mean, torch.linalg.inv(prior.covariance)
     logs = mean.clone()
     weights, deviation = torch.ones_like(x), float("inf")
     for _ in range(STEPS):
@@ -117,13 +118,13 @@ def fit_table(
     return Fit((theta / unit).float(), unit, deviation)
 
 
-def _pure(beta: Tensor, x: Tensor, lesion: int | None) -> tuple[Tensor, Tensor]:
-    """Fractions and intensities of the voxels that tell of one tissue, and not of lesions; float64."""
+def _pure(beta: Tensor, x: Tensor, measured: Tensor) -> tuple[Tensor, Tensor]:
+    """Fractions and intensities, float64, of voxels that are nearly one of the ``measured`` tissues (tissues,)."""
     several, few = VOXELS
     beta, x = (values[:: 1 + len(x) // several] for values in (beta, x))
     largest, tissue = beta.max(dim=1)
     limits = torch.stack([_least_share(largest[tissue == one]) for one in range(beta.shape[1])])
-    pure = ((largest > limits[tissue]) & (tissue != (-1 if lesion is None else lesion))).nonzero()[:, 0]
+    pure = ((largest > limits[tissue]) & measured.to(beta.device)[tissue]).nonzero()[:, 0]
     pure = pure[:: 1 + len(pure) // few]
     return beta[pure].double(), x[pure].double()
 

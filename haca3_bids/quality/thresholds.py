@@ -98,7 +98,7 @@ THRESHOLDS: Mapping[str, Threshold] = {
                   "distance in eta from the session's own image of that contrast to the clean built-in reference"),
         Threshold("eta_clean_percentile", "image", ABOVE, None, None, "artifacts, according to the networks",
                   "percentile of that distance among clean simulated scans (absent for weights without a table)"),
-        Threshold("artifact_level", "image", ABOVE, 0.80, None, "noise, motion or ghosts, according to the networks",
+        Threshold("artifact_level", "image", ABOVE, 1.20, None, "noise, motion or ghosts, according to the networks",
                   "mixture model: eta of the session's own image of that contrast, from 0 for no artifact to about 1 "
                   "for a scan that should be repeated"),
         Threshold("residual", "image", ABOVE, None, None, "tissue intensities do not explain the scan",

@@ -7,7 +7,7 @@ sources, another person's at the target site for the target.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,13 +21,14 @@ from haca3_bids.networks.mixture import Mixture, Sources
 from haca3_bids.physics.anatomy import Anatomy
 from haca3_bids.physics.protocols import draw_site
 from haca3_bids.physics.render import render, tissue_weights
-from haca3_bids.physics.scanner import acquire, draw_acquisition
+from haca3_bids.physics.scanner import Imperfections, acquire, draw_acquisition
 from haca3_bids.physics.tissues import BRAIN, TISSUES, person_deviations
 from haca3_bids.settings import CONTRASTS
 from haca3_bids.training.mixture_batches import MixtureBatch
 from haca3_bids.training.simulated import SimulatedSlices
 
 SEED, SLICES = 1_000_003, 32
+Changed = Callable[[Imperfections], Imperfections]
 OWN, ABSENT = "own", "absent"  # the target's contrast was scanned, or not
 
 
@@ -42,11 +43,11 @@ class Sample:
 
 
 class MixtureValidation:
-    """The same slices at every call."""
+    """The same slices at every call; ``changed`` alters the imperfections of every scan."""
 
-    def __init__(self, heads: Sequence[Anatomy], slices: int = SLICES) -> None:
+    def __init__(self, heads: Sequence[Anatomy], slices: int = SLICES, changed: Changed = lambda how: how) -> None:
         data = SimulatedSlices(heads, SEED)
-        self.samples = [_sample(data, np.random.default_rng((SEED, number))) for number in range(slices)]
+        self.samples = [_sample(data, np.random.default_rng((SEED, number)), changed) for number in range(slices)]
 
     def scores(self, model: torch.nn.Module) -> dict[str, float]:
         """Mean PSNR, dB: ``own_brain_T1w`` and the like; ``psnr`` is the mean of own and absent contrasts, brain."""
@@ -127,7 +128,7 @@ def _harmonized(model: Mixture, maps: Tensor, batch: MixtureBatch, number: int, 
     return model.harmonize(Sources(maps, batch.images, batch.thetas, covers), batch.targets[:, number], own).image[0]
 
 
-def _sample(data: SimulatedSlices, rng: np.random.Generator) -> Sample:
+def _sample(data: SimulatedSlices, rng: np.random.Generator, changed: Changed) -> Sample:
     """A slice with all four contrasts scanned at one site, and the truth of all four at another."""
     person = int(rng.integers(data.people))
     view = data.view(person, rng)
@@ -135,7 +136,8 @@ def _sample(data: SimulatedSlices, rng: np.random.Generator) -> Sample:
     images, thetas, truth, targets, bounds = [], [], [], [], []
     for contrast in CONTRASTS:
         own = tissue_weights(here[contrast], view.deviations)
-        images.append(acquire(render(view.shares, own, view.local), draw_acquisition(rng, axes=2)) * view.mask)
+        how = changed(draw_acquisition(rng, axes=2))
+        images.append(acquire(render(view.shares, own, view.local), how) * view.mask)
         thetas.append(own[0])
         wanted = tissue_weights(there[contrast], view.deviations)
         truth.append(render(view.shares, wanted, view.local) * view.mask)
