@@ -1,7 +1,7 @@
 """What limits the mixture model: validation on slices whose scans lack bias, noise or thick slices, or all of them.
 
 ``python benchmarks/limits.py --labels LABELS --cache HEADS --out limits.jsonl`` prints PSNR in the brain (dB), mean of
-contrasts, of the slices that training validates on, beside what can be known. Five minutes of one core.
+contrasts, of the slices that training validates on, beside what can be known. Ten minutes of one core.
 """
 
 from __future__ import annotations
