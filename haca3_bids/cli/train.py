@@ -1,4 +1,4 @@
-"""``haca3 train mixture|artifact|haca3|fusion|export``: from label maps or scans to weights, in resumable steps."""
+"""``haca3 train WHAT``: from label maps or scans to weights, in resumable steps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from haca3_bids.checkpoints.registry import BUILTIN
-from haca3_bids.cli import train_mixture
+from haca3_bids.cli import train_baseline, train_mixture
 from haca3_bids.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,8 +21,18 @@ if TYPE_CHECKING:
 
 HELP = "Train the networks on simulated images, on preprocessed scans, or on both; interrupted runs resume."
 VALIDATION_SHARE = 9  # every ninth head (by name; at least one), and every ninth person of a site, is for validation
-STEPS = {"mixture": train_mixture.STEPS, "artifact": 400, "haca3": 4000, "fusion": 120}
-RATES = {"mixture": (train_mixture.RATE,) * 2, **dict.fromkeys(("artifact", "haca3", "fusion"), (4e-4, 7e-4))}
+STEPS = {
+    "mixture": train_mixture.STEPS,
+    "artifact": 400,
+    "haca3": 4000,
+    "fusion": 120,
+    "baseline": train_baseline.STEPS,
+}
+RATES = {
+    "mixture": (train_mixture.RATE,) * 2,
+    **dict.fromkeys(("artifact", "haca3", "fusion"), (4e-4, 7e-4)),
+    "baseline": (train_baseline.RATE,) * 2,
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,8 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "what",
         choices=[*STEPS, "export"],
-        help="the mixture model; the stages of HACA3 (artifact, then haca3, then fusion); or export of the weights",
+        help="the mixture model; the stages of HACA3 (artifact, then haca3, then fusion); a method to compare "
+        "with (baseline METHOD); or export of the weights",
     )
+    train_baseline.add_arguments(parser)
     data = parser.add_argument_group("data")
     data.add_argument("--simulate", type=Path, metavar="LABELS", help="folder of head label maps to simulate from")
     data.add_argument(
@@ -94,6 +106,7 @@ def main(args: argparse.Namespace) -> int:
             heads, kept = _heads(args)
         setting = Setting(plan, here, args.workers)
         stages = {"mixture": train_mixture.train, "artifact": _artifact, "haca3": _haca3, "fusion": _fusion}
+        stages["baseline"] = train_baseline.train
         stages[args.what](args, heads, kept, setting)
     return 0
 
@@ -112,6 +125,7 @@ def _check(args: argparse.Namespace) -> None:
             f"haca3 train {args.what} needs simulated heads.",
             f"haca3 train {args.what} --simulate LABELS" + (" --data DERIVATIVES" if args.what == "mixture" else ""),
         )
+    train_baseline.check(args)
     if args.what == "haca3":
         _check_beginning(args)
 

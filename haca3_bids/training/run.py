@@ -55,7 +55,7 @@ def train_artifact(heads: Sequence[Anatomy], folder: Path, setting: Setting) -> 
     """The artifact encoder, trained on simulated triplets; resumes from ``folder``."""
     torch.manual_seed(setting.seed)
     encoder = ArtifactEncoder()
-    batches = partial(_batches, ArtifactTriplets(heads, setting.seed), lambda step: ARTIFACT_BATCH, setting)
+    batches = partial(batches_of, ArtifactTriplets(heads, setting.seed), lambda step: ARTIFACT_BATCH, setting)
     fit(
         encoder, lambda batch, step: artifact_step(encoder, batch), batches, setting.plan, folder,
         machine=setting.machine,
@@ -96,7 +96,7 @@ class Cohort:
             return stage(step).batch
 
         streams = [
-            _batches(one, size, setting, first, lambda step, own=number: turn(step) == own)  # type: ignore[misc]
+            batches_of(one, size, setting, first, lambda step, own=number: turn(step) == own)  # type: ignore[misc]
             for number, one in enumerate(data)
         ]
         for step in range(first, setting.plan.steps):
@@ -189,7 +189,7 @@ def _enlarge_theta(model: Haca3) -> None:
                 parameter.fill_(THETA_LOGVAR)
 
 
-def _batches(
+def batches_of(
     data: Dataset[dict[str, Tensor | int]],
     size: Callable[[int], int],
     setting: Setting,

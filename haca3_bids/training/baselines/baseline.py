@@ -1,0 +1,27 @@
+"""What every baseline answers: the losses of a training step, and the slices of one site as if from the other."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+from torch import Tensor, nn
+
+from haca3_bids.training.loop import Batch, Losses
+
+
+class Baseline(nn.Module):
+    """Networks that translate slices of the source site to the target site.
+
+    A batch holds ``source``, ``paired`` (the same slices at the target site) and ``target`` (other people there), each
+    (batch, contrasts, 224, 224); only DeepHarmony may look at ``paired``. The first contrast is the translated one.
+    """
+
+    batch_size = 2  # slices of each site
+
+    @abstractmethod
+    def losses(self, batch: Batch) -> Losses:
+        """The losses of a training step; ``total`` is minimised, by networks and their adversaries together."""
+
+    @abstractmethod
+    def translated(self, slices: Tensor) -> Tensor:
+        """Slices (batch, 1, 224, 224) of the source site with the contrast of the target site, same shape."""

@@ -1,0 +1,82 @@
+"""The networks that the baselines share, built from MONAI's."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from haca3_bids.errors import Unavailable
+
+try:
+    from monai.losses.adversarial_loss import PatchAdversarialLoss
+    from monai.networks.nets.basic_unet import BasicUNet
+    from monai.networks.nets.patchgan_discriminator import PatchDiscriminator
+except ImportError as error:
+    raise Unavailable("MONAI is not installed.", "pip install 'haca3_bids[evaluate]' installs it.") from error
+
+WIDTHS = (8, 16, 32, 64, 128, 8)  # channels of the U-Net, from fine to coarse, and at its end; the articles': 32 to 64
+NORM = ("group", {"num_groups": 8})  # on a CPU much faster than instance normalization
+ADVERSARY = 16  # channels of the first layer; the articles': 64
+
+
+class Translator(nn.Module):
+    """A U-Net that adds a change to a slice, not below zero: (batch, 1, h, w) -> (batch, 1, h, w).
+
+    It starts as the identity, so that a short training can only improve on the unharmonized image.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unet = unet(1, 1)
+        for parameter in self.unet.final_conv.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(x + self.unet(x)) * (x > 0)  # air remains zero
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """Features of the three finest levels of the encoder, each (batch, channels, h, w)."""
+        found = [self.unet.conv_0(x)]
+        for down in (self.unet.down_1, self.unet.down_2):
+            found.append(down(found[-1]))
+        return found
+
+
+class Adversary(nn.Module):
+    """A discriminator of patches (Isola et al., CVPR 2017) with least-squares losses (Mao et al., ICCV 2017)."""
+
+    def __init__(self, channels: int = 1) -> None:
+        super().__init__()
+        self.network = PatchDiscriminator(2, ADVERSARY, channels, norm=NORM)
+        self.loss = PatchAdversarialLoss(criterion="least_squares", no_activation_leastsq=True)
+
+    def verdict(self, images: Tensor, *, learns: bool = True) -> Tensor:
+        """A number for each patch, (batch, 1, rows, columns); unless it ``learns``, gradients reach the images only."""
+        weights: dict[str, Tensor] = dict(self.network.named_parameters())
+        if not learns:
+            weights = {name: weight.detach() for name, weight in weights.items()}
+        found: Tensor = functional_call(self.network, weights, images)[-1]
+        return found
+
+    def mistaken(self, real: Tensor, fake: Tensor) -> Tensor:
+        """The loss of the discriminator."""
+        told = (self.verdict(real.detach()), True), (self.verdict(fake.detach()), False)
+        wrong: Tensor = sum(
+            (self.loss(found, is_real, for_discriminator=True) for found, is_real in told), real.new_zeros(())
+        )
+        return wrong / 2
+
+    def unconvinced(self, fake: Tensor) -> Tensor:
+        """The loss of the network that made the images."""
+        loss: Tensor = self.loss(self.verdict(fake, learns=False), True, for_discriminator=False)
+        return loss
+
+
+def unet(inputs: int, outputs: int) -> BasicUNet:
+    """A U-Net (batch, inputs, h, w) -> (batch, outputs, h, w), h and w multiples of 16, linear at its end."""
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints its widths
+        return BasicUNet(2, inputs, outputs, WIDTHS, norm=NORM, upsample="nontrainable")
