@@ -21,7 +21,6 @@ import released_order
 import torch
 from released_order import (
     ALL_SLICES,
-    CORES,
     MATRIX,
     PLANES,
     SLICES,
@@ -54,7 +53,7 @@ from haca3_bids.volumes.builtin import load_icbm2009a
 from haca3_bids.volumes.canvas import CANVAS
 from haca3_bids.volumes.volume import Volume
 
-SCANNED = ("T1w", "T2w", "FLAIR")
+SCANNED, CORES = ("T1w", "T2w", "FLAIR"), 2
 LIMIT_S = {"fp32": 60.0, "bf16": 30.0}  # on two cores
 LIMIT_BYTES = 1.5e9
 MORE_TARGETS = 1.3  # four targets against one
