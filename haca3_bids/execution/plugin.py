@@ -7,6 +7,7 @@ import os
 import pickle
 import signal
 import threading
+from collections.abc import Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -74,6 +75,15 @@ class SturdyMultiProcPlugin(MultiProcPlugin):  # type: ignore[misc]
         self.pool: ProcessPoolExecutor = self._make_pool(self.processors)
         self._tasks: dict[int, _Task] = {}
         self._guard = threading.RLock()
+
+    def _sort_jobs(self, jobids: Iterable[int], scheduler: str | None = None) -> list[int]:
+        """Steps that can start, those of earlier sessions first.
+
+        Nipype's order is step by step: all sessions would be read, then all registered, and all networks would run at
+        the end, with nothing to do beside them. In this order, sessions are finished one after the other.
+        """
+        ready = super()._sort_jobs(jobids, scheduler=scheduler)
+        return sorted(ready, key=lambda jobid: self.procs[jobid].fullname.split(".")[:2])
 
     def _submit_job(self, node: Any, updatehash: bool = False) -> int:
         with self._guard:

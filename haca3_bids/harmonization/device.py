@@ -8,12 +8,11 @@ import logging
 import re
 import sys
 from collections.abc import Callable, Iterator
-from typing import TypeVar, cast
+from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 from tqdm import tqdm
 
 from haca3_bids.errors import TemporaryFailure, Unavailable, UsageError
@@ -25,7 +24,6 @@ CPU_BATCH = 4  # slices; measured: 4 and 8 take the same time for each slice, 8 
 M_MMAP_THRESHOLD, M_TRIM_THRESHOLD = -3, -1  # glibc, malloc.h
 KEEP_BYTES, RETURN_BYTES = 1 << 30, 1 << 22  # larger pieces than these are returned to the system when freed
 Indices = NDArray[np.intp]
-Network = TypeVar("Network", bound=nn.Module)
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -95,22 +93,6 @@ def reused_memory() -> Iterator[None]:
         for option in (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD):
             mallopt(option, RETURN_BYTES)
         trim(0)
-
-
-def made_lean(network: Network, device: torch.device) -> Network:
-    """The network on the device, faster at inference; its state dict and its outputs do not change.
-
-    Activations are computed in place, and instance norms by PyTorch's group norm with one channel per group: equal up
-    to rounding, but on a CPU in a fifth of the time. (Channels last would save another fifth, but PyTorch 2.13's group
-    norm is then a hundred times less exact, too little to reproduce the authors' numbers.)
-    """
-    for module in list(network.modules()):
-        if isinstance(module, nn.LeakyReLU):
-            module.inplace = True
-        for name, part in module.named_children():
-            if isinstance(part, nn.InstanceNorm2d) and not part.affine:
-                setattr(module, name, nn.GroupNorm(part.num_features, part.num_features, part.eps, affine=False))
-    return network.to(device)
 
 
 def half_precision(device: torch.device, precision: str) -> torch.autocast:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from haca3_bids.arrays import Array
 from haca3_bids.networks.fusion import FusionNet
 
-SLAB = 12  # planes at a time; over the whole volume each of the 16-channel maps alone would take 0.7 GB
+SLAB = 16  # planes at a time: over the whole volume each of the 16-channel maps alone would take 0.7 GB
+REACH = 4  # voxels: of the four convolutions together
 EPSILON = nn.InstanceNorm3d(1).eps
 SLOPE = nn.LeakyReLU().negative_slope
 
@@ -29,28 +31,63 @@ def median(stacks: Sequence[Array]) -> Array:
 def fuse_in_slabs(net: FusionNet, stacks: Sequence[Array], device: torch.device, slab: int = SLAB) -> Array:
     """The output of ``net`` for three volumes with axes (x, y, z), computed ``slab`` planes of z at a time.
 
-    Two passes compute the statistics of the two instance norms over the whole volume, the third the output. The result
-    equals that of the whole volume up to rounding.
+    Air around the head is computed only once (``_shown``). The maps before the second instance norm are kept, because
+    its statistics are those of the whole volume. The result equals that of the whole volume up to rounding.
     """
     net = net.to(device)
-    planes = [stack.transpose(2, 1, 0) for stack in stacks]
-    norms: list[_Norm] = []
-    for _ in range(2):
-        norms.append(_gathered(net, planes, norms, device, slab))
-    fused = np.empty(stacks[0].shape, np.float32)
-    for low, high in _slabs(len(planes[0]), slab):
-        x = _input(planes, low - 4, high + 4, device)
-        features = _encoded(net, x, norms)
-        features = _convolved(net.conv2[0], x.trimmed(features.low, features.high).joined(features))
-        features = _convolved(net.conv2[2], features.with_data(functional.leaky_relu_(features.data, SLOPE)))
-        image = functional.relu_(features.trimmed(low, high).data)
-        fused[:, :, low:high] = image[0, 0].cpu().numpy().transpose(2, 1, 0)
-    return fused
+    shown = [_shown(axis, stacks) for axis in range(3)]
+    volume = np.stack([stack[np.ix_(*(one.kept for one in shown))] for stack in stacks])
+    weights = [torch.from_numpy(one.weights).to(device) for one in shown]
+    first, second = _Statistics(weights), _Statistics(weights)
+    shape = volume.shape[1:]
+    slabs = [(low, min(low + slab, shape[2])) for low in range(0, shape[2], slab)]
+    for low, high in slabs:
+        first.add(_convolved(net.conv1[0], _input(volume, low - 1, high + 1, device)).trimmed(low, high))
+    maps = torch.empty(1, 16, *shape, device=device)
+    for low, high in slabs:
+        part = first.normalized(_convolved(net.conv1[0], _input(volume, low - 2, high + 2, device)))
+        part = _convolved(net.conv1[3], part).trimmed(low, high)
+        second.add(part)
+        maps[..., low:high] = part.data
+    fused = np.empty(shape, np.float32)
+    for low, high in slabs:
+        x = _input(volume, low - 2, high + 2, device)
+        part = second.normalized(x.with_data(maps[..., x.low : x.high].clone()))
+        part = _convolved(net.conv2[0], x.joined(part))
+        part = _convolved(net.conv2[2], part.with_data(functional.leaky_relu_(part.data, SLOPE)))
+        fused[..., low:high] = functional.relu_(part.trimmed(low, high).data)[0, 0].cpu().numpy()
+    return fused[np.ix_(*(one.equal for one in shown))]
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """The planes of one axis that are computed: air further than REACH from head and edge is the same everywhere."""
+
+    kept: NDArray[np.intp]  # planes of the volume
+    equal: NDArray[np.intp]  # for each plane of the volume, the position in ``kept`` of the plane that equals it
+
+    @property
+    def weights(self) -> Array:
+        """How many planes of the volume each kept one stands for."""
+        return np.bincount(self.equal).astype(np.float32)
+
+
+def _shown(axis: int, stacks: Sequence[Array]) -> _Shown:
+    others = tuple({0, 1, 2} - {axis})
+    head = np.flatnonzero(np.logical_or.reduce([stack.any(axis=others) for stack in stacks]))
+    low, high = (head[0], head[-1] + 1) if len(head) else (0, 0)
+    same = np.arange(stacks[0].shape[axis])
+    for air in (same[REACH : max(low - REACH, 0)], same[high + REACH : -REACH]):
+        air[:] = air[:1]
+    return _Shown(*np.unique(same, return_inverse=True))
 
 
 @dataclass(frozen=True)
 class _Part:
-    """Planes ``low`` to ``high`` of a volume of ``depth`` planes: data (1, channels, high - low, height, width)."""
+    """Planes ``low`` to ``high`` of a volume of ``depth`` planes: data (1, channels, x, y, high - low).
+
+    z is the last axis, not the first as in the network: PyTorch's convolution of thin slabs is then much faster.
+    """
 
     data: Tensor
     low: int
@@ -58,72 +95,58 @@ class _Part:
 
     @property
     def high(self) -> int:
-        return self.low + self.data.shape[2]
+        return self.low + self.data.shape[-1]
 
     def with_data(self, data: Tensor) -> _Part:
         return _Part(data, self.low, self.depth)
 
     def trimmed(self, low: int, high: int) -> _Part:
-        return _Part(self.data[:, :, low - self.low : high - self.low], low, self.depth)
+        return _Part(self.data[..., low - self.low : high - self.low], low, self.depth)
 
     def joined(self, other: _Part) -> _Part:
         return self.with_data(torch.cat([self.data, other.data], dim=1))
 
 
-@dataclass(frozen=True)
-class _Norm:
-    """An instance norm with known statistics: mean and deviation of each channel over a whole volume."""
+class _Statistics:
+    """Mean and variance of each channel over a volume, merged over slabs in double precision (Chan et al. 1983)."""
 
-    mean: Tensor  # (1, channels, 1, 1, 1)
-    deviation: Tensor
+    def __init__(self, weights: Sequence[Tensor]) -> None:
+        self.weights = weights  # of the planes of x, y and z
+        self.count = self.mean = self.squares = torch.zeros(1, dtype=torch.float64, device=weights[0].device)
 
-    def __call__(self, part: _Part) -> _Part:
-        return part.with_data(functional.leaky_relu_(part.data.sub_(self.mean).div_(self.deviation), SLOPE))
+    def add(self, part: _Part) -> None:
+        """Include a slab."""
+        x, y, z = self.weights
+        count = x.sum(dtype=torch.float64) * y.sum() * z[part.low : part.high].sum()
+        centre = self._sum(part.data, part) / count
+        squares = self._sum((part.data - centre.float().view(1, -1, 1, 1, 1)).square_(), part)
+        total = self.count + count
+        self.squares = self.squares + squares + (centre - self.mean) ** 2 * (self.count * count / total)
+        self.mean = self.mean + (centre - self.mean) * (count / total)
+        self.count = total
+
+    def _sum(self, data: Tensor, part: _Part) -> Tensor:
+        x, y, z = self.weights
+        rows = (data[0] @ z[part.low : part.high]) @ y
+        return rows.double() @ x.double()
+
+    def normalized(self, part: _Part) -> _Part:
+        """The slab normalized in place, and activated."""
+        deviation = torch.sqrt(self.squares / self.count + EPSILON)
+        mean, deviation = (value.float().view(1, -1, 1, 1, 1) for value in (self.mean, deviation))
+        return part.with_data(functional.leaky_relu_(part.data.sub_(mean).div_(deviation), SLOPE))
 
 
-def _slabs(depth: int, slab: int) -> Iterator[tuple[int, int]]:
-    for low in range(0, depth, slab):
-        yield low, min(low + slab, depth)
-
-
-def _input(planes: Sequence[Array], low: int, high: int, device: torch.device) -> _Part:
-    depth = len(planes[0])
+def _input(volume: Array, low: int, high: int, device: torch.device) -> _Part:
+    depth = volume.shape[-1]
     low, high = max(0, low), min(depth, high)
-    stacked = np.stack([part[low:high] for part in planes])
-    return _Part(torch.from_numpy(stacked)[None].to(device), low, depth)
+    return _Part(torch.from_numpy(np.ascontiguousarray(volume[..., low:high]))[None].to(device), low, depth)
 
 
 def _convolved(conv: nn.Module, part: _Part) -> _Part:
     """The convolution, zero-padded at the ends of the volume; at inner edges, one plane is lost."""
-    top, bottom = part.low == 0, part.high == part.depth
-    data = functional.pad(part.data, (0, 0, 0, 0, int(top), int(bottom))) if top or bottom else part.data
     assert isinstance(conv, nn.Conv3d)
-    data = functional.conv3d(data, conv.weight, conv.bias, padding=(0, 1, 1))
+    top, bottom = part.low == 0, part.high == part.depth
+    data = functional.pad(part.data, (int(top), int(bottom))) if top or bottom else part.data
+    data = functional.conv3d(data, conv.weight.transpose(2, 4), conv.bias, padding=(1, 1, 0))  # weights: z, y, x
     return _Part(data, part.low if top else part.low + 1, part.depth)
-
-
-def _encoded(net: FusionNet, x: _Part, norms: Sequence[_Norm]) -> _Part:
-    """The first two convolutions, as far as the statistics of their norms are known."""
-    first = _convolved(net.conv1[0], x)
-    if not norms:
-        return first
-    second = _convolved(net.conv1[3], norms[0](first))
-    return norms[1](second) if len(norms) > 1 else second
-
-
-def _gathered(
-    net: FusionNet, planes: Sequence[Array], norms: Sequence[_Norm], device: torch.device, slab: int
-) -> _Norm:
-    """The statistics of the next instance norm, merged over slabs in double precision (Chan et al. 1983)."""
-    count, mean, squares = 0, torch.zeros(1, device=device), torch.zeros(1, device=device)
-    for low, high in _slabs(len(planes[0]), slab):
-        reach = 1 + len(norms)
-        part = _encoded(net, _input(planes, low - reach, high + reach, device), norms).trimmed(low, high).data
-        variance, centre = (value.double() for value in torch.var_mean(part, dim=(0, 2, 3, 4), correction=0))
-        voxels = part.numel() // part.shape[1]
-        total = count + voxels
-        squares = squares + variance * voxels + (centre - mean) ** 2 * (count * voxels / total)
-        mean = mean + (centre - mean) * (voxels / total)
-        count = total
-    deviation = torch.sqrt(squares / count + EPSILON)
-    return _Norm(*(value.float().view(1, -1, 1, 1, 1) for value in (mean, deviation)))

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 
 from haca3_bids.arrays import Array, Mask
-from haca3_bids.harmonization.device import Batches, half_precision, inference, made_lean, reused_memory
+from haca3_bids.harmonization.device import Batches, half_precision, inference, reused_memory
 from haca3_bids.harmonization.drawn import DrawnImage
 from haca3_bids.harmonization.fusion import SLAB, fuse_in_slabs, median
+from haca3_bids.harmonization.lean import made_lean
 from haca3_bids.harmonization.method import Codes, Made, Method, Session, SourceReport, union
 from haca3_bids.harmonization.prepare import REFERENCE_SLICES, Prepared, nonempty, representative
 from haca3_bids.harmonization.stream import Draw, Stream
@@ -31,8 +32,9 @@ class Slicewise(Method):
     def __init__(
         self, model: Haca3, fusion: FusionNet | None, settings: HarmonizationSettings, device: torch.device
     ) -> None:
-        # group norm and instance norm round differently, which can change a likeliest level, and with it a whole slice
-        self.model = model.eval().to(device) if settings.like_authors else made_lean(model, device)
+        # faster norms round differently, which can change a likeliest level, and with it a whole slice
+        exact = settings.like_authors
+        self.model = model.eval().to(device) if exact else made_lean(model, device, settings.precision)
         self.fusion, self.settings, self.device = fusion, settings, device
         self.anatomy = settings.beta
 

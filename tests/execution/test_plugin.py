@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import signal
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,14 @@ def kill_once(path: str) -> str:
     return path
 
 
+def append(path: str) -> str:
+    from pathlib import Path
+
+    with (Path.cwd().parents[2] / "order.txt").open("a") as order:
+        order.write(f"{path} ")
+    return path
+
+
 def slow_touch(path: str) -> str:
     import time
     from pathlib import Path
@@ -71,14 +80,14 @@ def workflow(tmp_path: Path) -> pe.Workflow:
     return made
 
 
-def run(workflow: pe.Workflow) -> None:
+def run(workflow: pe.Workflow, processes: int = 2) -> None:
     def give_up(*_: object) -> None:
         raise TimeoutError("the plugin waits for ever")
 
     before = signal.signal(signal.SIGALRM, give_up)
     signal.alarm(600)  # far longer than any machine takes
     try:
-        workflow.run(plugin=SturdyMultiProcPlugin({"n_procs": 2, "memory_gb": 4, "raise_insufficient": False}))
+        workflow.run(plugin=SturdyMultiProcPlugin({"n_procs": processes, "memory_gb": 4, "raise_insufficient": False}))
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
@@ -109,6 +118,18 @@ def test_without_a_kill_the_plugin_does_what_multiproc_does(workflow: pe.Workflo
     run(workflow)
     assert all((tmp_path / f"n{i}").exists() for i in range(4))
     assert read_crashes(tmp_path) == []
+
+
+def test_a_session_is_finished_before_the_next_begins(workflow: pe.Workflow, tmp_path: Path) -> None:
+    for session in ("first", "second"):
+        part = pe.Workflow(name=session)
+        steps = [pe.Node(Function(["path"], ["out"], function=append), name=f"step{i}") for i in range(3)]
+        steps[0].inputs.path = session
+        part.connect([(one, other, [("out", "path")]) for one, other in pairwise(steps)])
+        workflow.add_nodes([part])
+    run(workflow, processes=1)
+    (order,) = tmp_path.rglob("order.txt")
+    assert order.read_text().split() == ["first"] * 3 + ["second"] * 3
 
 
 def test_multiproc_of_a_plugin_file_is_the_sturdy_one_with_the_arguments_of_the_file(tmp_path: Path) -> None:

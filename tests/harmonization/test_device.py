@@ -10,9 +10,7 @@ from haca3_bids.harmonization.device import (
     choose_precision,
     half_precision,
     inference,
-    made_lean,
 )
-from haca3_bids.networks.haca3 import Haca3
 from haca3_bids.settings import HarmonizationSettings
 
 GPU = torch.device("cuda")
@@ -65,18 +63,6 @@ def test_out_of_memory_for_a_single_slice_is_passed_on():
 
     with pytest.raises(torch.OutOfMemoryError):
         Batches(4, GPU).run(np.arange(3), step)
-
-
-def test_networks_made_lean_give_the_same_numbers():
-    torch.manual_seed(0)
-    model, x, theta = Haca3(), torch.rand(2, 1, 224, 224), torch.rand(2, 2)
-    with torch.inference_mode():
-        before = model.beta_encoder(x), model.theta_encoder(x)[0], model.eta_encoder(x), model.decode(x, theta)
-        lean = made_lean(model, torch.device("cpu"))
-        after = lean.beta_encoder(x), lean.theta_encoder(x)[0], lean.eta_encoder(x), lean.decode(x, theta)
-    for old, new in zip(before, after, strict=True):
-        torch.testing.assert_close(new, old, rtol=0, atol=2e-5)
-    assert lean.state_dict().keys() == Haca3().state_dict().keys()
 
 
 def test_threads_are_set_for_the_inference_only():

@@ -18,7 +18,7 @@ from runs import FULL, PATIENCE_S, Run, fingerprints, networks, wait_for, worker
 
 pytestmark = pytest.mark.slow
 ROOM_KB = 50_000
-MOMENTS = range(8 if FULL else 2)
+MOMENTS = range(10 if FULL else 2)
 
 
 @pytest.mark.parametrize("moment", MOMENTS)

@@ -1,0 +1,147 @@
+"""The work of HACA3 in the order of the released program and in that of the engine, one process for each measurement.
+
+The released program sends whole stacks through the networks, all 224 slices of every orientation, and fuses the whole
+volume at once. A whole stack takes 7.6 GB and minutes, so a part of it is measured here: the time for each slice of a
+stack of ``STACK`` slices, and for each plane of ``PLANES`` planes of the fusion.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from haca3_bids.checkpoints.formats import Checkpoint
+from haca3_bids.harmonization.device import inference
+from haca3_bids.harmonization.engine import harmonize
+from haca3_bids.harmonization.fusion import fuse_in_slabs
+from haca3_bids.harmonization.target import Target
+from haca3_bids.memory import peak_memory_bytes
+from haca3_bids.networks.fusion import FusionNet
+from haca3_bids.networks.haca3 import Haca3
+from haca3_bids.settings import HarmonizationSettings
+from haca3_bids.volumes.canvas import CANVAS
+from haca3_bids.volumes.volume import Volume
+
+THREADS = 1  # with two, a thread that waits for the other counts as work: on a busy machine that is most of the time
+SOURCES = 2
+STACK, PLANES = 24, 56
+SIDE = 16  # voxels: a small head, whose slices are as large as those of a whole head
+HEAD = np.s_[24:199, 7:218, 24:200]  # of the canvas: the box about the built-in head
+SLICES = 176 + 211 + 175  # of the three orientations that show the built-in head
+ALL_SLICES = 3 * CANVAS
+MATRIX = 2000  # rows and columns of the matrices that measure the machine
+
+
+@dataclass(frozen=True)
+class Work:
+    """Seconds of a clock and of all threads together, the peak of memory of the process, and operations."""
+
+    wall_s: float
+    processor_s: float
+    peak_bytes: int
+    operations: float = 0.0
+
+
+def apart(work: Callable[[], Work]) -> Work:
+    """``work`` in a process of its own."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(work).result()
+
+
+def times(work: Work, factor: int) -> Work:
+    """Calculated: the same work several times."""
+    return Work(work.wall_s * factor, work.processor_s * factor, work.peak_bytes, work.operations * factor)
+
+
+def plus(one: Work, other: Work) -> Work:
+    """Calculated: one after the other, in one process."""
+    seconds = one.wall_s + other.wall_s, one.processor_s + other.processor_s
+    return Work(*seconds, max(one.peak_bytes, other.peak_bytes), one.operations + other.operations)
+
+
+def matrix_product() -> Work:
+    """A product of large matrices in fp32, the best of five: what the machine can do."""
+    a = torch.rand(MATRIX, MATRIX)
+    with inference(THREADS):
+        return min((_timed(lambda: a @ a, 1, 2.0 * MATRIX**3) for _ in range(5)), key=lambda work: work.wall_s)
+
+
+def released_slice() -> Work:
+    """One slice of a stack of ``STACK``: two sources and one target."""
+    model, x = _networks(), torch.rand(STACK, SOURCES, CANVAS, CANVAS)
+    with inference(THREADS):
+        return _timed(lambda: _released(model, x), STACK, _operations(model))
+
+
+def engine_slice(targets: int = 1) -> Work:
+    """One slice as the engine computes it, in a session of ``3 * SIDE`` slices; all that goes with it is included."""
+    model = _networks()
+    checkpoint = Checkpoint(model, name="random", sha256="", references={}, card={})
+    settings = HarmonizationSettings(device="cpu", threads=THREADS)
+    wanted = [Target(f"t{n}", "T1w", (float(n), 1.0), (0.3, 0.5), 1000.0, "benchmark") for n in range(targets)]
+    with inference(THREADS):
+        operations = _operations(model)
+    return _timed(lambda: harmonize(_small_head(), wanted, checkpoint, None, settings), 3 * SIDE, operations)
+
+
+def released_plane() -> Work:
+    """One plane of a fusion of ``PLANES`` planes at once."""
+    net, x = _fusion(), torch.rand(1, 3, PLANES, CANVAS, CANVAS)
+    with inference(THREADS):
+        return _timed(lambda: net(x), PLANES)
+
+
+def engine_fusion() -> Work:
+    """The fusion of a whole head."""
+    stacks = [np.zeros((CANVAS,) * 3, np.float32) for _ in range(3)]
+    for number, stack in enumerate(stacks):
+        stack[HEAD] = np.random.default_rng(number).random(stack[HEAD].shape, dtype=np.float32)
+    with inference(THREADS):
+        return _timed(lambda: fuse_in_slabs(_fusion(), stacks, torch.device("cpu")), 1)
+
+
+def _timed(work: Callable[[], object], parts: int, operations: float = 0.0) -> Work:
+    """The cost of one of ``parts`` equal parts of ``work``."""
+    wall, processor = time.perf_counter(), time.process_time()
+    work()
+    wall, processor = time.perf_counter() - wall, time.process_time() - processor
+    return Work(wall / parts, processor / parts, peak_memory_bytes() or 0, operations)
+
+
+def _networks() -> Haca3:
+    torch.manual_seed(0)
+    return Haca3().eval().requires_grad_(False)
+
+
+def _fusion() -> FusionNet:
+    torch.manual_seed(0)
+    return FusionNet().eval().requires_grad_(False)
+
+
+def _released(model: Haca3, x: torch.Tensor) -> torch.Tensor:
+    """Every step on the whole stack x (slices, sources, h, w), one source after the other."""
+    logits = torch.stack([model.encode(one) for one in x.split(1, dim=1)], dim=1)
+    keys = torch.stack([model.codes(one) for one in x.split(1, dim=1)], dim=1)
+    query = torch.tensor([[1.0, 1.0, 0.3, 0.5]]).expand(len(x), -1)
+    levels = model.fuse(logits, model.attend(keys, query))
+    return model.decode(torch.nn.functional.one_hot(levels.argmax(1), 5).permute(0, 3, 1, 2).float(), query[:, :2])
+
+
+def _operations(model: Haca3) -> float:
+    """Floating point operations of one slice."""
+    with FlopCounterMode(display=False) as counter:
+        _released(model, torch.rand(1, SOURCES, CANVAS, CANVAS))
+    return float(counter.get_total_flops())
+
+
+def _small_head() -> dict[str, Volume]:
+    noise = np.random.default_rng(0).normal(0, 20, (SIDE,) * 3)
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0])
+    return {name: Volume((level + noise).astype(np.float32), affine) for name, level in (("T1w", 1000), ("T2w", 700))}

@@ -1,0 +1,57 @@
+"""The networks of HACA3 made faster for inference: the same state dict, and the same outputs up to rounding."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from haca3_bids.networks.unet import UNet
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+class ChannelsLastNorm(nn.Module):
+    """Instance normalization in place of images stored with channels last: (batch, channels, h, w).
+
+    PyTorch's own norms add such images up in a way that errs by 1e-4 of the range in the end: too much to reproduce the
+    authors' numbers. Its sums do not.
+    """
+
+    def __init__(self, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        pixels = x.permute(0, 2, 3, 1).flatten(1, 2)
+        pixels.sub_(pixels.mean(dim=1, keepdim=True))
+        pixels.mul_((pixels.square().mean(dim=1, keepdim=True) + self.eps).rsqrt_())
+        image: Tensor = pixels.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
+        return image
+
+
+def made_lean(network: Network, device: torch.device, precision: str = "fp32") -> Network:
+    """A copy of the network on the device, with activations in place and faster instance norms.
+
+    On a CPU in fp32, the U-Nets store images with channels last. Elsewhere, instance norms are PyTorch's group norms
+    with one channel per group, which take a fifth of the time on a CPU.
+    """
+    network = copy.deepcopy(network)
+    for module in list(network.modules()):
+        if isinstance(module, nn.LeakyReLU):
+            module.inplace = True
+        if isinstance(module, UNet) and device.type == "cpu" and precision == "fp32":
+            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in PyTorch's types
+            _replace_norms(module, lambda norm: ChannelsLastNorm(norm.eps))
+    _replace_norms(network, lambda norm: nn.GroupNorm(norm.num_features, norm.num_features, norm.eps, affine=False))
+    return network.to(device)
+
+
+def _replace_norms(network: nn.Module, replacement: Callable[[nn.InstanceNorm2d], nn.Module]) -> None:
+    for module in list(network.modules()):
+        for name, part in module.named_children():
+            if isinstance(part, nn.InstanceNorm2d) and not part.affine:
+                setattr(module, name, replacement(part))
