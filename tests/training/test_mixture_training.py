@@ -216,7 +216,7 @@ def test_ten_minutes_of_two_cores_beat_doing_nothing_by_a_decibel_and_a_half(tmp
     builtin = builtin_head(load_icbm2009a())
     strangers = [another_person(builtin, np.random.default_rng(seed)) for seed in range(4)]
     torch.manual_seed(0)
-    plan = Plan(800, 3e-3, 3e-3, fade=0.4, largest_gradient=1.0, average=0.99, validate_every=800)
+    plan = Plan(240, 3e-3, 3e-3, fade=0.4, largest_gradient=1.0, average=0.97, validate_every=240)
     train_mixture(Mixture(MixtureConfig(TISSUES)), strangers, [builtin], tmp_path, plan)
     found = json.loads((tmp_path / "validation.jsonl").read_text().splitlines()[-1])
     assert found["own_brain"] > found["scanned_brain"] + 1.5
