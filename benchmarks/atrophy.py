@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from stage import Someone, Stage, keep, kept, parser, stage
+from stage import Someone, Stage, kept, measure_everyone, parser, stage
 
 from haca3_bids.physics.ageing import Ageing, aged
 from haca3_bids.physics.anatomy import Anatomy
@@ -99,11 +99,7 @@ def table(rows: list[dict[str, Any]]) -> None:
 
 def main() -> None:
     on = stage(parser(__doc__).parse_args())
-    done = {row["person"] for row in kept(on.out)}
-    for number, person, other in on.people():
-        if person.name not in done:
-            keep(on.out, measured(number, person, other, on))
-            print(f"{person.name} is measured", flush=True)
+    measure_everyone(on, measured)
     table(kept(on.out))
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from stage import Someone, Stage, keep, kept, parser, stage
+from stage import Someone, Stage, kept, measure_everyone, parser, stage
 
 from haca3_bids.physics.anatomy import Anatomy
 from haca3_bids.physics.lesions import draw_lesions, with_lesions
@@ -76,11 +76,7 @@ def _kept(row: dict[str, Any]) -> float:
 
 def main() -> None:
     on = stage(parser(__doc__).parse_args())
-    done = {row["person"] for row in kept(on.out)}
-    for number, person, other in on.people():
-        if person.name not in done:
-            keep(on.out, measured(number, person, other, on))
-            print(f"{person.name} is measured", flush=True)
+    measure_everyone(on, measured)
     table(kept(on.out))
 
 

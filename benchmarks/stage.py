@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -205,3 +205,12 @@ def keep(out: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     with out.open("a") as file:
         file.writelines(json.dumps(row) + "\n" for row in rows)
+
+
+def measure_everyone(on: Stage, measured: Callable[[int, Someone, Someone, Stage], list[dict[str, Any]]]) -> None:
+    """Keep the rows of each person who has none yet."""
+    done = {row["person"] for row in kept(on.out)}
+    for number, person, other in on.people():
+        if person.name not in done:
+            keep(on.out, measured(number, person, other, on))
+            print(f"{person.name} is measured", flush=True)
