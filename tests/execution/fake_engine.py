@@ -1,6 +1,7 @@
 """A stand-in for ``python -m haca3_bids.harmonization``: same job, same result, no networks.
 
-It runs in a process of its own, as the engine does, but a forked one, which has nothing to import.
+It runs in a process of its own, as the engine does, but a forked one, which has nothing to import. With ``FAKE_APART``,
+it is a new process that can be told by its command line, for tests that look for it or kill it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ THETA = {"T1w": [1.0, 2.0], "T2w": [-1.0, 0.5], "PDw": [0.0, 0.0], "FLAIR": [0.3
 
 def run(words: list[str], **how: Any) -> subprocess.CompletedProcess[str]:
     """What ``subprocess.run`` does for the engine, whose last word is the file of its job."""
-    if os.environ.get("FAKE_ENGINE") == "sleeps":  # to be found among all processes
+    if "FAKE_APART" in os.environ:
         return subprocess.run([sys.executable, __file__, words[-1]], **how)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.12, where there are threads

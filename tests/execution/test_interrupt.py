@@ -44,6 +44,7 @@ def test_a_run_that_is_told_to_end_leaves_no_process_and_no_image(
     app: Callable[..., int], out: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: int
 ) -> None:
     monkeypatch.setenv("FAKE_ENGINE", "sleeps")
+    monkeypatch.setenv("FAKE_APART", "yes")
 
     def stop_when_it_sleeps() -> None:
         while not engines():

@@ -18,7 +18,7 @@ import psutil
 
 FULL = os.environ.get("STRESS") == "full"  # make test-stress
 APP = Path(__file__).with_name("stressed_app.py")
-ENGINES = ("fake_engine", "haca3_bids.harmonization")
+ENGINES = "fake_engine.py", "haca3_bids.harmonization"  # how a word of their command lines ends
 TIMES = ("seconds", "memory_mb", "peak_memory_bytes", "stamps")  # of a record: what differs from run to run
 PATIENCE_S = 60.0  # after a kill; no run of these tests takes longer
 
@@ -88,7 +88,7 @@ def workers(process: psutil.Process) -> list[psutil.Process]:
 
 def networks(process: psutil.Process) -> list[psutil.Process]:
     """Processes of the networks."""
-    return [one for one in _children(process) if any(word in ENGINES for word in _words(one))]
+    return [one for one in _children(process) if any(word.endswith(ENGINES) for word in _words(one))]
 
 
 def _children(process: psutil.Process) -> list[psutil.Process]:

@@ -20,6 +20,7 @@ def main(kind: str, words: list[str]) -> int:
     sys.path[:0] = PLACES
     os.environ["PYTHONPATH"] = os.pathsep.join([*PLACES, os.environ.get("PYTHONPATH", "")])
     if kind == "quick":
+        os.environ["FAKE_APART"] = "yes"
         from fake_parts import STAND_INS
     else:
         from head_phantom import head_phantom
