@@ -126,10 +126,12 @@ class Stage:
 
     def session_targets(self, other: Someone, site: Site) -> dict[str, Target]:
         """What a session of another person asks for: all contrasts, scanned ordinarily and measured together."""
-        scans = {contrast: other.scan(site[contrast], "reference") for contrast in CONTRASTS}
-        return {
-            one.contrast: one for one in encode_targets(scans, self.checkpoint, self.settings, white=WHITE_MATTER_PEAK)
-        }
+        return self.encoded_together({name: other.scan(site[name], "reference") for name in CONTRASTS})
+
+    def encoded_together(self, scans: Mapping[str, Volume]) -> dict[str, Target]:
+        """The targets that the scans of one session set."""
+        made = encode_targets(scans, self.checkpoint, self.settings, white=WHITE_MATTER_PEAK)
+        return {one.contrast: one for one in made}
 
     def harmonized(
         self, sources: Mapping[str, Volume], targets: Sequence[Target], brain: NDArray[np.bool_] | None = None
