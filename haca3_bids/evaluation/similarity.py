@@ -88,6 +88,12 @@ def fitted(image: Array, truth: Array, mask: Mask, head: Mask) -> Similarity:
     return Similarity(scaled_psnr_db(image, truth, mask, head), ssim(one, other, np.pad(inside, RADIUS)))
 
 
+def correlation(image: Array, truth: Array, mask: Mask) -> float:
+    """Pearson's correlation of two images inside ``mask``; zero where one of them is constant."""
+    x, y = (whole[mask].astype(np.float64) - whole[mask].mean(dtype=np.float64) for whole in (image, truth))
+    return float(x @ y) / max(float(np.linalg.norm(x) * np.linalg.norm(y)), LEAST)
+
+
 def best_factor(values: NDArray[np.floating], truth: NDArray[np.floating]) -> float:
     """The factor for ``values`` with the smallest squared difference to the truth; 0 where all are zero."""
     x, y = values.astype(np.float64), truth.astype(np.float64)

@@ -80,6 +80,9 @@ def test_images_harmonized_to_a_session_are_compared_with_scans_at_its_site(coho
             expected = fitted(image, truth, mask, head)
             assert float(row[f"psnr_{place}_db"]) == pytest.approx(expected.psnr_db, rel=1e-3)
             assert float(row[f"ssim_{place}"]) == pytest.approx(expected.ssim, rel=1e-3)
+        inside = brain & head
+        expected = np.corrcoef(image[inside], truth[inside])[0, 1]
+        assert float(row["correlation_brain"]) == pytest.approx(expected, rel=1e-3)
 
 
 def test_lesions_of_both_sessions_are_left_out(cohort, capsys, tmp_path) -> None:
@@ -117,7 +120,7 @@ def test_all_contrasts_are_taken_and_the_page_shows_them(cohort, capsys, tmp_pat
     )
     assert min(t1w) > max(t2w)
     page = (tmp_path / "travelling.html").read_text()
-    assert page.count("<img ") == 2 + 4
+    assert page.count("<img ") == 2 + 5  # slices of two contrasts, charts of five measures
     assert "is compared" in page or "are compared with the same subject" in page
     assert {path.name for path in tmp_path.iterdir()} == {
         "travelling.html",

@@ -6,7 +6,16 @@ from skimage.exposure import match_histograms
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from haca3_bids.evaluation.histogram import matched
-from haca3_bids.evaluation.similarity import compared, fitted, psnr_db, scaled, scaled_psnr_db, ssim, ssim_map
+from haca3_bids.evaluation.similarity import (
+    compared,
+    correlation,
+    fitted,
+    psnr_db,
+    scaled,
+    scaled_psnr_db,
+    ssim,
+    ssim_map,
+)
 from haca3_bids.volumes.box import bounding_box
 
 
@@ -50,6 +59,13 @@ def test_ssim_of_one_voxel_is_what_its_definition_gives(pair):
     vx, vy, cov = (window * (x - mx) ** 2).sum(), (window * (y - my) ** 2).sum(), (window * (x - mx) * (y - my)).sum()
     expected = (2 * mx * my + 1e-4) * (2 * cov + 9e-4) / ((mx**2 + my**2 + 1e-4) * (vx + vy + 9e-4))
     assert ssim_map(image, truth)[12, 10, 11] == pytest.approx(expected, abs=1e-6)
+
+
+def test_correlation_is_numpys_inside_the_mask(pair):
+    image, truth = pair
+    mask = truth > 0.3
+    assert correlation(image, truth, mask) == pytest.approx(np.corrcoef(image[mask], truth[mask])[0, 1], abs=1e-9)
+    assert correlation(np.ones_like(truth), truth, mask) == pytest.approx(0, abs=1e-6)
 
 
 def test_an_image_is_like_itself_in_whatever_unit(pair):

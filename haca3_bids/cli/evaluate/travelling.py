@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     Mask = NDArray[np.bool_]
 
-HELP = "PSNR and SSIM between scans of the same subjects at several sites, before and after harmonization"
+HELP = "PSNR, SSIM and correlation between scans of the same subjects at several sites, before and after harmonization"
 MATCHED = "histogram matching"
 PLACES = ("brain", "head")
 MEASURES = {  # column: short name
@@ -34,16 +34,16 @@ MEASURES = {  # column: short name
     "ssim_brain": "SSIM, brain",
     "psnr_head_db": "PSNR, head (dB)",
     "ssim_head": "SSIM, head",
+    "correlation_brain": "correlation, brain",
 }
-NUMBERS = tuple(
-    Column(
-        name,
-        f"{'Peak signal-to-noise ratio' if name.startswith('psnr') else 'Mean structural similarity'} within the "
-        f"{name.split('_')[1]}, after multiplication of the image by the factor that fits it best to the reference "
-        f"there; {'higher is better' if name.startswith('psnr') else '1 means identical'}",
-        "dB" if name.startswith("psnr") else "",
-    )
-    for name in MEASURES
+FITTED = "after multiplication of the image by the factor that fits it best to the reference there"
+NUMBERS = (
+    *(
+        Column(f"psnr_{p}_db", f"Peak signal-to-noise ratio in the {p}, {FITTED}; higher is better", "dB")
+        for p in PLACES
+    ),
+    *(Column(f"ssim_{p}", f"Mean structural similarity in the {p}, {FITTED}; 1 means identical") for p in PLACES),
+    Column("correlation_brain", "Pearson's correlation with the reference in the brain"),
 )
 COLUMNS = {
     "travelling": (
@@ -139,7 +139,7 @@ def _head(path: Path, image: Volume, seen: _Seen) -> Mask:
 
 def _measure(pair: Pair, args: argparse.Namespace, seen: _Seen) -> None:
     """The rows of one pair of sessions, for every method."""
-    from haca3_bids.evaluation.similarity import best_factor, fitted
+    from haca3_bids.evaluation.similarity import best_factor, correlation, fitted
     from haca3_bids.volumes.volume import load_volume
 
     reference = load_volume(pair.reference.path)
@@ -159,6 +159,7 @@ def _measure(pair: Pair, args: argparse.Namespace, seen: _Seen) -> None:
             with bad_input():
                 found = fitted(image.data, truth.data, mask & kept, head)
             row |= {f"psnr_{place}_db": found.psnr_db, f"ssim_{place}": found.ssim}
+        row |= {"correlation_brain": correlation(image.data, truth.data, brain & kept)}
         seen.rows.append(row)
         if shown:
             shown[method] = image.with_data(image.data * best_factor(image.data[head], reference.data[head]))
