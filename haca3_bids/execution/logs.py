@@ -5,11 +5,25 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 SILENT = logging.CRITICAL + 1
 NIPYPE_LOGGERS = ("nipype", "nipype.workflow", "nipype.interface", "nipype.utils")
+
+
+class LogFile(logging.FileHandler):
+    """A log file that does not disturb the run: messages that a full disk does not take are left out."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
+        """Ignore errors of the disk; the sessions that it concerns report them."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+    def close(self) -> None:
+        """Close the file, even if its last messages cannot be written."""
+        with suppress(OSError):
+            super().close()
 
 
 @contextmanager
@@ -34,7 +48,7 @@ def terminal_messages(verbosity: int) -> Iterator[None]:
 @contextmanager
 def log_file(path: Path, verbosity: int) -> Iterator[None]:
     """Write all messages of the App and Nipype to a file; with -vv, print those of Nipype as well."""
-    handlers: list[logging.Handler] = [logging.FileHandler(path, encoding="utf-8")]
+    handlers: list[logging.Handler] = [LogFile(path, encoding="utf-8")]
     handlers[0].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     _prepare_nipype(verbosity)
     logging.getLogger("haca3_bids").addHandler(handlers[0])

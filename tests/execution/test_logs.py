@@ -1,0 +1,25 @@
+"""Messages in the log file."""
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from haca3_bids.execution.logs import LogFile, log_file
+
+FULL = Path("/dev/full")  # accepts no byte
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
+def test_a_full_disk_does_not_disturb_the_run(capfd):
+    with log_file(FULL, verbosity=0):
+        logging.getLogger("haca3_bids").warning("This message does not fit.")
+    assert capfd.readouterr().err == ""
+
+
+def test_a_message_that_is_wrong_is_still_told(tmp_path, capfd):
+    wrong = logging.LogRecord("haca3_bids", logging.WARNING, "", 1, "%d sessions", ("many",), None)
+    file = LogFile(tmp_path / "log.txt")
+    file.handle(wrong)
+    file.close()
+    assert "Logging error" in capfd.readouterr().err
