@@ -17,6 +17,7 @@ from haca3_bids.digest import short_digest
 from haca3_bids.errors import BadInput, Haca3Error
 from haca3_bids.execution.judge import judge_again
 from haca3_bids.execution.outcome import FAILED, FINISHED, Outcome
+from haca3_bids.execution.room import check_room
 from haca3_bids.execution.task import Run
 from haca3_bids.records.target import Target
 from haca3_bids.settings import fingerprint
@@ -40,6 +41,7 @@ def plan_sessions(run: Run, sessions: Sequence[Session]) -> Planned:
     plans: list[SessionPlan] = []
     outcomes: list[Outcome] = []
     for session in sessions:
+        step = "checking its earlier outputs"
         try:
             made_by = session_fingerprint(run, session)
             context = replace(context_of(run, session), fingerprint=made_by, stamps=stamps(session))
@@ -48,9 +50,11 @@ def plan_sessions(run: Run, sessions: Sequence[Session]) -> Planned:
                 judge_again(record_path(context.output_dir, session), run.settings, session)
                 outcomes.append(Outcome(session.name, FINISHED))
             else:
+                step = "checking the free space"
+                check_room(run, session)
                 plans.append(_plan(run, context, targets))
         except (Haca3Error, OSError) as error:
-            outcomes.append(Outcome(session.name, FAILED, "checking its earlier outputs", _as_expected(error)))
+            outcomes.append(Outcome(session.name, FAILED, step, _as_expected(error)))
     return Planned(tuple(plans), tuple(outcomes))
 
 

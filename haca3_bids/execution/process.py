@@ -19,6 +19,7 @@ from haca3_bids.execution.outcome import DONE, FAILED, Outcome
 from haca3_bids.execution.plan import plan_sessions
 from haca3_bids.execution.progress import Progress, progress_of
 from haca3_bids.execution.publish import publish
+from haca3_bids.execution.room import warn_if_short
 from haca3_bids.execution.select import Selection
 from haca3_bids.execution.task import Run, engine_needs, session_scratch
 
@@ -38,6 +39,7 @@ def process(run: Run, selection: Selection) -> list[Outcome]:
         resources.memory_gb,
         run.work,
     )
+    warn_if_short(run, selection.sessions)
     failed = {outcome.name: outcome for outcome in selection.outcomes if outcome.status == FAILED}
     crashed: list[Outcome] = []
 

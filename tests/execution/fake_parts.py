@@ -173,6 +173,8 @@ STAND_INS = {  # what takes time, by its name in the App
     "haca3_bids.execution.run.find_weights": fake_weights,
     "haca3_bids.execution.run.check_template": lambda name: None,
     "haca3_bids.execution.graph.POLL_SECONDS": 0.02,
+    "haca3_bids.execution.room.SCRATCH_MB": 0.0,
+    "haca3_bids.execution.room.IMAGE_MB": 0.0,
     "haca3_bids.interfaces.harmonize.subprocess": SimpleNamespace(run=run, DEVNULL=subprocess.DEVNULL),
     "haca3_bids.interfaces.figures.slice_rows": lambda *_: np.zeros((4 * SLICES, 8, 3), np.uint8),
     "haca3_bids.interfaces.figures.load_template": lambda _: SimpleNamespace(head=head()),

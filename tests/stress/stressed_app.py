@@ -27,7 +27,10 @@ def main(kind: str, words: list[str]) -> int:
 
         template = head_phantom(VOXEL_MM).template(has_skull=False)
         maps = {"brain": template.head, "white": template.white_matter}
-        STAND_INS = {"haca3_bids.preprocessing.template.load_icbm2009a": lambda: maps}
+        STAND_INS = {
+            "haca3_bids.preprocessing.template.load_icbm2009a": lambda: maps,
+            "haca3_bids.execution.room.IMAGE_MB": 1.0,
+        }
     for name, stand_in in STAND_INS.items():
         module, _, attribute = name.rpartition(".")
         setattr(import_module(module), attribute, stand_in)

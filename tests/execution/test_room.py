@@ -1,0 +1,36 @@
+"""Free space is checked before a run and before each session."""
+
+from types import SimpleNamespace
+
+import pytest
+
+ROOM = "haca3_bids.execution.room"
+FREE_MB = 100
+
+
+@pytest.fixture
+def small_disk(fakes, monkeypatch):
+    """A disk with 100 MB of free space."""
+    monkeypatch.setattr(f"{ROOM}.shutil", SimpleNamespace(disk_usage=lambda _: SimpleNamespace(free=FREE_MB * 1e6)))
+
+
+def test_a_session_that_cannot_fit_fails_before_it_begins(app, out, small_disk, monkeypatch, capsys, record):
+    monkeypatch.setattr(f"{ROOM}.IMAGE_MB", 60.0)  # four images of sub-01 need 120 MB at least, two of sub-02 60 MB
+    assert app() == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert "has 100 MB of free space, and the session needs at least 120 MB." in said
+    assert "has 100 MB of free space, and 2 sessions need about 360 MB" in said
+    assert [record(name)["status"] for name in ("sub-01", "sub-02")] == ["failed", "done"]
+
+
+def test_where_no_session_fits_the_exit_code_is_that_of_a_full_disk(app, small_disk, monkeypatch):
+    monkeypatch.setattr(f"{ROOM}.SCRATCH_MB", 300.0)
+    assert app() == 74
+
+
+def test_space_that_may_suffice_is_only_warned_of_and_finished_sessions_need_none(app, small_disk, monkeypatch, capsys):
+    monkeypatch.setattr(f"{ROOM}.IMAGE_MB", 30.0)
+    assert app() == 0
+    assert "need about" in capsys.readouterr().out
+    assert app() == 0
+    assert "need about" not in capsys.readouterr().out
