@@ -26,12 +26,16 @@ def keep_database(bids_dir: Path, folder: Path) -> None:
         listed = _listed(bids_dir, folder)
         if listed is not None and listed == set(_on_disk(bids_dir)):
             return
-        LOGGER.warning("The database in %s is not of %s as it is now; it is made anew.", folder.name, bids_dir.name)
+        LOGGER.warning(
+            "The database in %s does not match the current state of %s; it is created again.",
+            folder.name,
+            bids_dir.name,
+        )
     try:
         _make(bids_dir, folder)
     except Exception as error:  # pybids and SQLite each raise their own, and no image depends on them
         words = " ".join(f"{type(error).__name__}: {error}".split()).replace(f"{bids_dir}/", "")
-        LOGGER.warning("The pybids database cannot be made (%s); the run goes on without it.", words)
+        LOGGER.warning("The pybids database cannot be created (%s); the run continues without it.", words)
 
 
 def _make(bids_dir: Path, folder: Path) -> None:

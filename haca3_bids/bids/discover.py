@@ -204,5 +204,5 @@ def _out_of_place(path: Path, bids_dir: Path, ignored: Sequence[Pattern]) -> str
     if is_ignored(relative, ignored):
         return f"named in {IGNORE_FILE}"
     if relative.parent.name != "anat":
-        return "in a folder within anat, where BIDS has no scans"
-    return "" if path.name.startswith("sub-") else "its name does not say whose it is (sub-)"
+        return "in a subfolder of anat, where BIDS allows no scans"
+    return "" if path.name.startswith("sub-") else "its name does not state the subject (sub-)"

@@ -45,7 +45,7 @@ def read_object(path: Path) -> tuple[dict[str, Any], str]:
     except (ValueError, RecursionError) as error:
         return {}, f"{path.name} is not valid JSON ({error})"
     if not isinstance(content, dict):
-        return {}, f"{path.name} contains not a JSON object but {KINDS.get(type(content), 'a number')}"
+        return {}, f"{path.name} contains {KINDS.get(type(content), 'a number')} instead of a JSON object"
     kept = {key: value for key, value in content.items() if is_finite(value)}
     lost = ", ".join(sorted(set(content) - set(kept)))
     return kept, f"{lost} of {path.name} is not a finite number" if lost else ""

@@ -71,7 +71,7 @@ def by_file_name(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in _images_in(folder):
         if path.name in found:
-            raise BadInput(f"{folder.name} has two images called {path.name}.", "Leave one of them.")
+            raise BadInput(f"{folder.name} has two images called {path.name}.", "Remove one of them.")
         found[path.name] = path
     if not found:
         raise BadInput(f"{folder.name} has no NIfTI image.", "Give a folder of images.")

@@ -47,16 +47,16 @@ def validate_bids(bids_dir: Path, folders: Collection[str]) -> None:
     """
     issues = run_validator(bids_dir)
     if issues is None:
-        LOGGER.warning("The BIDS validator could not be run; the dataset is taken as it is.")
+        LOGGER.warning("The BIDS validator could not be run; the dataset is used without validation.")
         return
     errors = [issue for issue in issues if issue.get("severity") == "error" and not _about_scan(issue)]
     concern = [issue for issue in errors if _concerns(_location(issue), folders)]
     ours = [issue for issue in concern if not _about_sidecar(issue)]
     if len(errors) > len(concern):
-        LOGGER.warning("The BIDS validator finds %d errors in files that are not read.", len(errors) - len(concern))
+        LOGGER.warning("The BIDS validator found %d errors in files that are not read.", len(errors) - len(concern))
     if len(concern) > len(ours):
         words = _shown([issue for issue in concern if _about_sidecar(issue)])
-        LOGGER.warning("Of some sidecars, only what is valid is used:\n  %s", words)
+        LOGGER.warning("Some sidecars contain errors; only their valid parts are used:\n  %s", words)
     if ours:
         shown = _shown(ours)
         raise InvalidBids(

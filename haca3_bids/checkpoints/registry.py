@@ -39,7 +39,9 @@ class Entry:
     description: str
 
 
-_NO_LICENCE = "The file carries no licence and was trained on data under use agreements; it is fetched on your word."
+_NO_LICENCE = (
+    "The weights have no licence, were trained on data under use agreements, and are downloaded only on request."
+)
 _PLUS = "https://media.githubusercontent.com/media/shays15/haca3-plus/main/models/haca3-plus_model_38538dab.pt"
 
 RELEASED: Mapping[str, Entry] = {

@@ -139,7 +139,7 @@ def _checked(settings: Settings) -> Settings:
     for word in spaces:
         if word not in ("template", "native"):
             raise UsageError(
-                f"--output-spaces {word} does not go with --template {settings.preprocessing.template}, "
+                f"--output-spaces {word} cannot be combined with --template {settings.preprocessing.template}, "
                 f"whose space is {space}."
             )
     ordered = ("template",) + (("native",) if "native" in spaces else ())

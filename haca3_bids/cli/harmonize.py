@@ -84,7 +84,7 @@ def _add_target(group: argparse._ArgumentGroup) -> None:
         type=float,
         nargs=2,
         metavar=("ETA0", "ETA1"),
-        help="artifact level that goes with --theta (default: 0.3 0.5)",
+        help="artifact level of the target of --theta (default: 0.3 0.5)",
     )
     group.add_argument(
         "--contrast", help="name of the target's contrast in the sidecar (default: taken from the target's file name)"
@@ -121,7 +121,7 @@ def _check(options: argparse.Namespace) -> None:
         if len(dict(pairs)) < len(pairs):
             raise UsageError(f"{option} is given twice for one contrast.", "Give one image per contrast.")
     if options.eta and not options.theta:
-        raise UsageError("--eta goes with --theta.", "Images and built-in references come with their own eta.")
+        raise UsageError("--eta requires --theta.", "Images and built-in references come with their own eta.")
     out: Path = options.out
     if not out.name.endswith(IMAGE_SUFFIXES):
         raise UsageError(f"--out {out.name} is not the name of a NIfTI file.", "It must end in .nii or .nii.gz.")

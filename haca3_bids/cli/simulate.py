@@ -67,7 +67,7 @@ def main(args: argparse.Namespace) -> int:
     try:
         args.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CannotCreate(f"{args.out} cannot be made ({error.strerror}).", "Name a new folder.") from error
+        raise CannotCreate(f"{args.out} cannot be created ({error.strerror}).", "Choose a new folder.") from error
     describe_dataset(args.out, "Simulated images." if args.labels else BUILTIN_NOTE, _command(args))
     rows, people = [], []
     for index, anatomy in enumerate(anatomies):
@@ -104,9 +104,9 @@ def _checked(args: argparse.Namespace) -> Course:
     if not 0 < args.years < float("inf"):
         raise UsageError(f"--years {args.years:g} is not above zero.", "Give the time between two sessions in years.")
     if args.out.exists() and not args.out.is_dir():
-        raise CannotCreate(f"{args.out} is a file.", "Name a new folder.")
+        raise CannotCreate(f"{args.out} is a file.", "Choose a new folder.")
     if args.out.exists() and any(args.out.iterdir()):
-        raise CannotCreate(f"{args.out} is not empty.", "Name a new folder.")
+        raise CannotCreate(f"{args.out} is not empty.", "Choose a new folder.")
     return Course(tuple(args.years * visit for visit in range(args.sessions)), args.artifacts)
 
 

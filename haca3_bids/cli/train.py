@@ -201,7 +201,7 @@ def _cohort(args: argparse.Namespace, heads: list[Anatomy], kept: list[Anatomy])
     from haca3_bids.training.run import Cohort
 
     if args.simulate and len(heads) < 2:
-        raise UsageError("One head is not enough: theta must come from another person.", "Give a label map or more.")
+        raise UsageError("One head is not enough: theta must come from another person.", "Give at least one label map.")
     sessions, unseen = _sessions(args) if args.data else ([], [])
     return Cohort(heads, sessions, kept, unseen)
 

@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--apply",
         type=Path,
         metavar="DERIVATIVES",
-        help="output folder of haca3-bids, whose preprocessed images of the sessions called like --source are "
+        help="output folder of haca3-bids, whose preprocessed images of sessions with the label of --source are "
         "harmonized after the training",
     )
 
@@ -45,7 +45,8 @@ def check(args: argparse.Namespace) -> None:
     given = [args.method, args.source, args.target]
     if args.what != "baseline" and any((*given, args.apply)):
         raise UsageError(
-            f"haca3 train {args.what} takes no METHOD, --source, --target and --apply.", "haca3 train baseline does."
+            f"haca3 train {args.what} does not accept METHOD, --source, --target or --apply.",
+            "Only haca3 train baseline accepts them.",
         )
     if args.what == "baseline" and not all(given):
         raise UsageError(
@@ -83,7 +84,7 @@ def _scans(args: argparse.Namespace) -> list[Path]:
     if not found:
         raise BadInput(
             f"{args.apply.resolve().name} has no desc-preproc {args.contrast} of {session or 'scans without session'}.",
-            "Give the output folder of haca3-bids, with sessions that are called like --source.",
+            "Give the output folder of haca3-bids, with sessions that have the label of --source.",
         )
     return found
 

@@ -34,7 +34,7 @@ NO_SPACE = re.compile(r"Errno (28|122|5|116)\b")
 NO_FILE = re.compile(r"Errno 2\b|TraitError: .* existing file")
 NO_RIGHT = re.compile(r"Errno (1|13|30)\b")
 HINT_BUG = "This is not an expected failure: please report it with the crash file."
-HINT_MEMORY = "Give --mem, fewer --nprocs, or more memory to the job."
+HINT_MEMORY = "Set --mem, reduce --nprocs, or request more memory for the job."
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,9 @@ def error_from(traceback: str) -> Haca3Error:
     if NO_RIGHT.search(last):
         return CannotCreate(f"There is no permission to read or write: {last}.", "Check owner and permissions.")
     if NO_FILE.search(last):
-        return InputOutputFailure(f"A file is gone: {last}.", "Was it removed while the run went on? Run it again.")
+        return InputOutputFailure(
+            f"A file has disappeared: {last}.", "Was it removed during the run? Run the same command again."
+        )
     if "MemoryError" in last or "Cannot allocate memory" in last:
         return TemporaryFailure("Memory ran out.", HINT_MEMORY)
     return Haca3Error(f"Unexpected: {last}", HINT_BUG)

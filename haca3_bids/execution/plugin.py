@@ -24,7 +24,7 @@ from haca3_bids.orphan import end_with_parent
 LOGGER = logging.getLogger("haca3_bids")
 KILLED = TemporaryFailure(
     "The worker process was killed, probably because memory ran out.",
-    "Give --mem, fewer --nprocs, or more memory to the job.",
+    "Set --mem, reduce --nprocs, or request more memory for the job.",
 )
 
 NO_RESULT = "finished or terminated, but results file does not exist"  # Nipype, of a job that left nothing

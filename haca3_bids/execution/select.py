@@ -75,11 +75,11 @@ def input_error(error: Exception, name: str, bids_dir: Path) -> Haca3Error:
         return error
     LOGGER.debug("%s", name, exc_info=error)
     if isinstance(error, OSError) and error.errno in (errno.EIO, errno.ESTALE):
-        return InputOutputFailure(f"Reading the files of {name} failed ({error.strerror}).", "Is the disk there?")
+        return InputOutputFailure(f"Reading the files of {name} failed ({error.strerror}).", "Is the disk mounted?")
     if isinstance(error, OSError):
         return unreadable(error, bids_dir / name, bids_dir)
     words = " ".join(f"{type(error).__name__}: {error}".split())
-    return BadInput(f"The files of {name} cannot be understood ({words}).", "Look at them; -v prints the details.")
+    return BadInput(f"The files of {name} cannot be understood ({words}).", "Inspect them; -v prints the details.")
 
 
 def _nothing(selection: SelectionSettings) -> NothingSelected:
@@ -91,11 +91,11 @@ def _no_image(settings: Settings, sessions: Sequence[Session]) -> Haca3Error:
     reasons = [one.reason for session in sessions for one in session.left_out]
     if any(words in reason for reason in reasons for words in BY_SELECTION):
         return NothingSelected(
-            "The filters leave no image of any session.", "See --bids-filter-file and --modalities; try --dry-run."
+            "The filters exclude all images of all sessions.", "See --bids-filter-file and --modalities; try --dry-run."
         )
     return NoUsableImage(
         f"No session of {settings.bids_dir.name} has a usable {', '.join(CONTRASTS[:-1])} or {CONTRASTS[-1]} image.",
-        f"Left out: {reasons[0]}." if reasons else "Images belong into sub-X/[ses-Y/]anat.",
+        f"Left out: {reasons[0]}." if reasons else "Images must be in sub-X/[ses-Y/]anat.",
     )
 
 

@@ -118,12 +118,13 @@ def _subject(name: str, value: str, typed: str, settings: Settings) -> TargetReq
         database_dir=settings.selection.database_dir,
     )
     if not (settings.bids_dir / f"sub-{subject}").is_dir():
-        raise NothingSelected(f"{settings.bids_dir.name} has no participant {subject}, asked for by --target {typed}.")
+        raise NothingSelected(f"{settings.bids_dir.name} has no participant {subject}, named by --target {typed}.")
     sessions = [one for one in discover_subject(settings.bids_dir, subject, selection) if one.images or one.problem]
     if len(sessions) != 1:
         found = ", ".join(one.name for one in sessions) or "none"
         raise UsageError(
-            f"--target {typed} needs one session with images; there is: {found}.", "Name it: --target sub-X_ses-Y."
+            f"--target {typed} requires a single session with images; found: {found}.",
+            "Choose one: --target sub-X_ses-Y.",
         )
     check_session(sessions[0], settings.preprocessing.force)
     images = {contrast: image.path for contrast, image in sessions[0].images.items()}
@@ -147,7 +148,7 @@ def mean_of(name: str, value: str, typed: str, settings: Settings) -> TargetRequ
         found = ["_".join(folder.relative_to(settings.bids_dir).parts) for folder in folders if folder.is_dir()]
         words = sorted(fnmatch.filter(found, value))
     if not words:
-        raise NothingSelected(f"--target {typed} names no session of {settings.bids_dir.name}.")
+        raise NothingSelected(f"--target {typed} matches no session of {settings.bids_dir.name}.")
     label = name or check_target_name(as_label(Path(value).name.removesuffix(".txt")))
     members = [_subject(f"{label}{number + 1}", word, typed, settings) for number, word in enumerate(words)]
     return TargetRequest(label, typed, members=tuple(members))

@@ -47,7 +47,7 @@ def choose_device(wanted: str) -> torch.device:
 def choose_precision(wanted: str, device: torch.device) -> Precision:
     """The precision called "fp32", "bf16" or "auto": bf16 where the device computes in it."""
     if wanted not in PRECISIONS:
-        raise UsageError(f"{wanted} is no precision.", f"Choose one of {', '.join(PRECISIONS)}.")
+        raise UsageError(f"{wanted} is not a precision.", f"Choose one of {', '.join(PRECISIONS)}.")
     if wanted != "auto":
         return cast(Precision, wanted)
     if device.type == "cuda":

@@ -87,7 +87,7 @@ def harmonize_job(job: HarmonizeJob, out_dir: Path) -> EngineResult:
     start, settings = time.monotonic(), job.settings
     names = [file_name(target) for target in job.targets]
     if len(set(names)) < len(names):
-        raise UsageError("Two targets have one name and one contrast.", "Name them: --target NAME=VALUE.")
+        raise UsageError("Two targets have the same name and contrast.", "Name them: --target NAME=VALUE.")
     networks = load_networks(settings)
     checkpoint = networks.checkpoint
     images = harmonize(

@@ -132,7 +132,7 @@ def _fit_authors(grid: Volume) -> Canvas:
     canvas = fit_authors(grid)
     shared = np.prod([part.stop - part.start for part in canvas.box])
     if shared < OVERLAP * min(np.prod(grid.shape), np.prod(AUTHORS_GRID)):
-        raise _not_for_authors("lies elsewhere")
+        raise _not_for_authors("is not in MNI position")
     return canvas
 
 

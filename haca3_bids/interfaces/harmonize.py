@@ -23,7 +23,7 @@ from haca3_bids.settings import WHITE_MATTER_PEAK, HarmonizationSettings
 
 T = TypeVar("T")
 ENGINE = "haca3_bids.harmonization"
-KILLED = "It was probably out of memory: give --mem, or a smaller --batch-size, or more memory to the job."
+KILLED = "It probably ran out of memory: set --mem, reduce --batch-size, or request more memory for the job."
 LAST_LINES = 12  # of the process's messages, kept in the error
 
 

@@ -61,7 +61,7 @@ THRESHOLDS: Mapping[str, Threshold] = {
                   "ratio of that mutual information to its mean in displaced positions, minus 1"),
         Threshold("orientation_assumed", "scan", ABOVE, 0, None, "its header does not define left and right",
                   "1 if --force orientation accepted an invalid header; else absent"),
-        Threshold("brain_seen", "scan", BELOW, 0.93, 0.70, "part of the brain is not seen",
+        Threshold("brain_seen", "scan", BELOW, 0.93, 0.70, "part of the brain is not visible",
                   "fraction of the template's brain that is in the field of view and shows a signal"),
         Threshold("head_imputed", "scan", ABOVE, None, None, "much of the head was not scanned",
                   "fraction of the head outside the scan's field of view, inferred from other sources"),

@@ -43,7 +43,7 @@ def head_from_labels(path: Path, builtin: Anatomy, name: str) -> Anatomy:
     labels = load_volume(path)
     if not labels.data.any() or unknown_share(labels.data) > MOST_UNKNOWN:
         raise BadInput(
-            f"{path.name} is no label map of a head: most of its values are codes of no tissue.",
+            f"{path.name} is not a label map of a head: most of its values do not stand for a tissue.",
             "Label maps with codes of BrainWeb, FreeSurfer or SynthSeg are needed.",
         )
     if is_brainweb(labels.data):
@@ -66,7 +66,7 @@ def find_label_maps(folder: Path) -> list[Path]:
     """Every NIfTI file below ``folder``, sorted by name; BadInput when there is none."""
     found = sorted(folder.rglob("*.nii*"))
     if not found:
-        raise BadInput(f"{folder.name} holds no label map (*.nii, *.nii.gz).", "Give a folder of head label maps.")
+        raise BadInput(f"{folder.name} contains no label map (*.nii, *.nii.gz).", "Give a folder of head label maps.")
     return found
 
 

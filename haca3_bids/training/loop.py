@@ -199,7 +199,8 @@ def load_trained(network: Network, folder: Path, name: str = CHECKPOINT) -> Netw
     path = folder / name
     if not path.exists():
         raise BadInput(
-            f"There is no trained {folder.name} network in {folder.parent}.", f"haca3 train {folder.name} makes it."
+            f"There is no trained {folder.name} network in {folder.parent}.",
+            f"Train it first: haca3 train {folder.name}.",
         )
     _load(network, path, torch.device("cpu"))
     return network.eval()

@@ -60,7 +60,10 @@ class ScanData:
     def __init__(self, sessions: Sequence[PlacedSession], measure: Measure, seed: int, device: torch.device) -> None:
         usable = [session for session in sessions if len(session.values) > 1]
         if not usable:
-            raise BadInput("No session has two contrasts: one is learned from the others.", "Give other sessions.")
+            raise BadInput(
+                "No session has two contrasts; in training, one contrast is predicted from the others.",
+                "Give sessions with at least two contrasts.",
+            )
         self.people = [
             _Person(one, measure(one), np.argwhere(one.mask[(slice(None, None, INSIDE_STEP),) * 3]) * INSIDE_STEP)
             for one in usable

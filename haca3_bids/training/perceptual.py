@@ -59,6 +59,6 @@ def _read(path: Path, wanted: set[str]) -> dict[str, Tensor]:
         return {name: found[f"features.{name}"] for name in wanted}
     except (OSError, RuntimeError, KeyError, TypeError, EOFError, ValueError, UnpicklingError) as error:
         raise BadInput(
-            f"{path.name} holds no weights of VGG16 ({type(error).__name__}).",
-            "torchvision's vgg16-397923af.pth is such a file.",
+            f"{path.name} does not contain weights of VGG16 ({type(error).__name__}).",
+            "Use torchvision's vgg16-397923af.pth.",
         ) from error

@@ -85,7 +85,7 @@ def _sessions_of(dataset: Path, site: str, table: Mapping[str, str]) -> list[Ses
         images.setdefault(name, {})[suffix] = path
     if not images:
         raise BadInput(
-            f"{dataset.name} holds no preprocessed image (*_desc-preproc_T1w.nii.gz and the like).",
+            f"{dataset.name} contains no preprocessed image (*_desc-preproc_T1w.nii.gz and the like).",
             "Run `haca3-bids BIDS_DIR OUTPUT_DIR participant` first and give its OUTPUT_DIR.",
         )
     return [

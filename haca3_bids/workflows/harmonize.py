@@ -24,13 +24,13 @@ INPUTS = (*FROM_PREPROCESS, "targets", "protocols")
 METHODS = {
     "haca3": (
         "The preprocessed images of each session were harmonized with HACA3 [@haca3], which separates anatomy from "
-        "contrast, weighs the source images by attention, and decodes slices of three orientations to the target "
+        "contrast, weights the source images by attention, and decodes slices of three orientations to the target "
         "contrast; the three results were fused into one volume."
     ),
     "mixture": (
         "The preprocessed images of each session were harmonized with the mixture model of haca3_bids, which follows "
         "HACA3 [@haca3]: it separates anatomy (fractions of tissues in every voxel) from contrast (a table of tissue "
-        "intensities, measured in every image), weighs the source images by attention, and decodes the fused anatomy "
+        "intensities, measured in every image), weights the source images by attention, and decodes the fused anatomy "
         "of three orientations with the target's table; details of a source with the target's contrast were added."
     ),
 }

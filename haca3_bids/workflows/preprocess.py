@@ -30,8 +30,9 @@ METHODS = (
     "The scans of each session were corrected for intensity non-uniformity with N4 [@n4] as implemented in ANTs "
     "[@ants]; the field was estimated inside the brain on a copy with voxels of 4 mm. The reference (T1w, else T2w, "
     "FLAIR, PDw) was registered to {template} rigidly (6 parameters) by mutual information from many starting "
-    "positions, corrected once more inside the brain so found before the last refinement, the other contrasts to the "
-    "reference likewise, and every scan was interpolated once, by B-splines, on the 1 mm grid of the template. "
+    "positions. Before the last refinement, its intensity non-uniformity was corrected once more inside the brain that "
+    "had been found. The other contrasts were registered to the reference in the same way, and every scan was "
+    "interpolated once, by B-splines, on the 1 mm grid of the template. "
     "Intensities were scaled so that the white-matter peak, the mode inside the eroded white-matter prior of the "
     "template, is 1000."
 )

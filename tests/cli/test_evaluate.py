@@ -124,7 +124,7 @@ def test_every_column_is_described_once(name):
         (["similarity", "other.nii", "--truth", "a.nii"], 65, "does not share the grid"),
         (["overlap", "a.nii", "other.nii"], 65, "do not share a grid"),
         (["reliability", "volumes.tsv", "--value", "white"], 65, "has no column white"),
-        (["reliability", "volumes.tsv", "--value", "site"], 65, "is no number"),
+        (["reliability", "volumes.tsv", "--value", "site"], 65, "is not a number"),
         (["reliability", "volumes.tsv", "--value", "grey", "--person", "site", "--site", "years"], 65, "two lines"),
         ([], 64, "required"),
     ],

@@ -65,7 +65,7 @@ def test_change_is_told_for_every_person_in_units_a_year(tmp_path, capsys):
         ({}, [], "measurements in volumes.tsv are not named"),
         ({}, ["--value", "white"], "has no column white"),
         ({}, ["--value", "grey", "--time", "years"], "has no column years"),
-        ({"age": "n/a"}, ["--value", "grey"], "'n/a' in column age is no number"),
+        ({"age": "n/a"}, ["--value", "grey"], "'n/a' in column age is not a number"),
         ({"grey": 7}, ["--value", "grey"], "Grey: all values are the same"),
         ({"age": 50}, ["--value", "grey"], "Grey: all ages are the same"),
         ({"participant_id": "sub-1"}, ["--value", "grey"], "found 1 subjects"),
@@ -153,7 +153,7 @@ def test_anatomy_maps_are_measured_as_well(dataset, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ([], "age of the sessions is not known"),
+        ([], "age of the sessions is unknown"),
         (["--people", "without.tsv"], "sub-0_ses-0 has no age in without.tsv"),
         (["--people", "."], "has no participants.tsv"),
         (["--people", "ages.tsv", "--contrast", "FLAIR"], "no session with desc-preproc and desc-haca3 FLAIR"),

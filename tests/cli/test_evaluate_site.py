@@ -54,7 +54,7 @@ def test_probes_of_every_method_are_told(rows, tmp_path, capsys):
         ({"site": "A"}, [], "Two sites are needed, found 1"),
         ({"participant_id": "sub-1"}, [], "Two subjects of each site"),
         ({"site": "n/a"}, [], "has no site in features.tsv"),
-        ({"one": "bright"}, [], "'bright' in column one is no number"),
+        ({"one": "bright"}, [], "'bright' in column one is not a number"),
         ({}, ["--value", "two"], "All features of features.tsv are constant"),
         ({}, ["--site", "scanner"], "has no column scanner"),
     ],
@@ -121,7 +121,7 @@ def test_images_of_a_dataset_are_told_before_and_not_after(dataset, tmp_path, ca
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ([], "site of the sessions is not known"),
+        ([], "site of the sessions is unknown"),
         (["--people", ".", "--site", "scanner"], "sub-0 has no scanner in"),
         (["--people", ".", "--contrast", "T2w"], "no session with desc-preproc and desc-haca3"),
         (["--people", ".", "--brain", "out"], "has no brain mask of sub-0"),

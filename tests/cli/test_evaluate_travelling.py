@@ -157,7 +157,7 @@ def test_without_the_package_its_baselines_are_left_out_and_the_reader_is_told(c
         (["nowhere"], 65, "nowhere is not a folder"),
         (["derivatives"], 65, "2 kinds of harmonized images (haca3, haca3B)"),
         (["derivatives", "--after", "none"], 65, "nobody with two sessions"),
-        (["derivatives", "--after", "haca3", "--target", "sub-7_ses-B"], 65, "Nobody in derivatives but"),
+        (["derivatives", "--after", "haca3", "--target", "sub-7_ses-B"], 65, "derivatives has no subject other than"),
         (["derivatives", "--after", "haca3", "--target", "sub-0"], 64, "is not sub-X_ses-Y"),
         (["derivatives", "--after", "haca3", "--method", "DIR"], 64, "is not NAME=DIR"),
         (["derivatives", "--after", "haca3", "--method", "x=none"], 65, "none is not a folder"),

@@ -168,7 +168,7 @@ def test_memory_has_a_unit_and_is_shown_as_it_is_read() -> None:
 
 def test_the_template_s_own_space_is_the_template_and_another_contradicts() -> None:
     assert settings("--output-spaces", "MNI152NLin2009cSym", "native").outputs.native
-    with pytest.raises(UsageError, match="does not go with"):
+    with pytest.raises(UsageError, match="cannot be combined with"):
         settings("--template", "builtin", "--output-spaces", "MNI152NLin2009cSym")
 
 

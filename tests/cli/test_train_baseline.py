@@ -66,7 +66,11 @@ def test_what_is_missing_is_said(data, capsys, monkeypatch, change, sentence) ->
 
 @pytest.mark.parametrize(
     ("given", "sentence"),
-    [("baseline", "needs a method and two sites"), ("baseline cut", "two sites"), ("haca3 cut", "takes no METHOD")],
+    [
+        ("baseline", "needs a method and two sites"),
+        ("baseline cut", "two sites"),
+        ("haca3 cut", "does not accept METHOD"),
+    ],
 )
 def test_a_baseline_has_a_method_and_two_sites_and_nothing_else_has(tmp_path, capsys, given, sentence) -> None:
     assert toolbox.main(["train", *given.split(), "--simulate", str(tmp_path), "--out", str(tmp_path / "run")]) == 64

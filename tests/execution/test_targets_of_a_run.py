@@ -67,7 +67,7 @@ def test_two_targets_under_one_name_are_refused(dataset: Path) -> None:
 
 def test_a_subject_with_two_sessions_must_be_named_with_one(tmp_path: Path) -> None:
     bids = make_dataset(tmp_path / "two", {"sub-01_ses-1": ("T1w",), "sub-01_ses-2": ("T2w",)})
-    with pytest.raises(UsageError, match="needs one session"):
+    with pytest.raises(UsageError, match="requires a single session"):
         parsed(bids, "sub-01")
     assert parsed(bids, "sub-01_ses-2") == [("sub01ses2", ["T2w"])]
 
@@ -142,5 +142,5 @@ def test_sessions_are_named_by_a_pattern_or_a_file(tmp_path: Path) -> None:
     pattern, file = parse_targets(settings, WEIGHTS)
     assert (pattern.name, pattern.contrasts) == ("subses2", ["T1w", "T2w"])
     assert (file.name, file.contrasts) == ("sites", ["T1w"])
-    with pytest.raises(NothingSelected, match="names no session"):
+    with pytest.raises(NothingSelected, match="matches no session"):
         parsed(bids, "sub-*_ses-9")

@@ -248,7 +248,7 @@ def test_nonsense_is_a_usage_error(pair, tiny, settings):
 
 TURN = [[np.cos(0.1), -np.sin(0.1), 0, 0], [np.sin(0.1), np.cos(0.1), 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
 SHIFT = [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 300], [0, 0, 0, 1]]
-REFUSED = {"voxels of 0.8 x 1 x 1 mm": np.diag([0.8, 1, 1, 1]), "not upright": TURN, "lies elsewhere": SHIFT}
+REFUSED = {"voxels of 0.8 x 1 x 1 mm": np.diag([0.8, 1, 1, 1]), "not upright": TURN, "not in MNI position": SHIFT}
 
 
 @pytest.mark.parametrize("found", REFUSED)

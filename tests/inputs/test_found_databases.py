@@ -62,7 +62,7 @@ def test_a_database_that_is_not_of_the_dataset_is_made_anew(
     prepare(raw, tmp_path / "db")
     keep_database(raw, tmp_path / "db")
     assert listed(tmp_path / "db") == {path.name for path in raw.rglob("*.nii.gz")}
-    assert "made anew" in caplog.text
+    assert "created again" in caplog.text
     assert [path.name for path in (tmp_path / "db").iterdir()] == [FILE]
 
 
@@ -83,5 +83,5 @@ def test_a_database_that_cannot_be_made_is_a_warning(
     with caplog.at_level(logging.WARNING):
         keep_database(raw, tmp_path / "db")
         keep_database(raw, raw / "dataset_description.json")
-    assert caplog.text.count("cannot be made") == 2
+    assert caplog.text.count("cannot be created") == 2
     assert not list((tmp_path / "db").iterdir())

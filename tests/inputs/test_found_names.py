@@ -21,7 +21,7 @@ Recipe = Callable[[Path], object]
 LEFT_OUT: dict[
     str, tuple[str, str]
 ] = {  # a file beside a good T1w that looks better by the rule, and why it is not used
-    "an older copy": ("old/sub-01_T1w", "in a folder within anat"),
+    "an older copy": ("old/sub-01_T1w", "in a subfolder of anat"),
     "a phase image": ("sub-01_rec-phase_T1w", "not a magnitude image according to its name (rec-phase)"),
     "a phase image as acquisition": ("sub-01_acq-mpragePhase_T1w", "not a magnitude image according to its name"),
     "a real part": ("sub-01_rec-real_T1w", "not a magnitude image according to its name"),
@@ -29,7 +29,7 @@ LEFT_OUT: dict[
     "a direction": ("sub-01_dir-AP_T1w", "BIDS does not define dir- for weighted images"),
     "an invented entity": ("sub-01_foo-1_T1w", "BIDS does not define foo-"),
     "one hemisphere": ("sub-01_hemi-L_T1w", "BIDS does not define hemi-"),
-    "a name of nobody": ("T1w", "does not say whose it is"),
+    "a name of nobody": ("T1w", "does not state the subject"),
     "a deprecated suffix": ("sub-01_PD", "PDw"),
 }
 

@@ -29,7 +29,7 @@ def test_the_worst_reason_makes_the_verdict_and_comes_first() -> None:
     verdict = judge(record(noise=0.15, brain_seen=0.4), {})
     assert verdict.verdict == "fail"
     assert [reason.measure for reason in verdict.reasons] == ["brain_seen", "noise"]
-    assert verdict.reasons[0].sentence.startswith("T1w: part of the brain is not seen (brain seen 0.4")
+    assert verdict.reasons[0].sentence.startswith("T1w: part of the brain is not visible (brain seen 0.4")
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ FILES: dict[str, tuple[str, str, Make, int, str]] = {  # option, file name, cont
     "a target that is a folder": ("--target", "x_T2w.nii.gz", Path.mkdir, 65, "x_T2w.nii.gz"),
     "a target that is a pipe": ("--target", "x_T2w.nii.gz", os.mkfifo, 65, "x_T2w.nii.gz"),
     "a target of unknown contrast": ("--target", "x_bold.nii.gz", text(""), 64, "does not contain its contrast"),
-    "a list of targets of nothing": ("--target", "x.txt", text(""), 18, "names no session"),
+    "a list of targets of nothing": ("--target", "x.txt", text(""), 18, "matches no session"),
     "a list of targets of paths": ("--target", "x.txt", text("../../etc/passwd"), 18, "has no participant"),
     "a list of targets that is binary": ("--target", "x.txt", binary, 65, "cannot be read"),
     "a list of targets that is nowhere": ("--target", "x.txt", nowhere, 65, "cannot be read"),

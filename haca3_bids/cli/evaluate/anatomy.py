@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> Findings:
         contrasts = " or ".join(args.contrast)
         raise BadInput(
             f"{args.dataset.resolve().name} has no session with {contrasts} {in_words(args)}.",
-            "Give the output folder of haca3-bids, and --contrast, --before and --after as the files are called.",
+            "Give the output folder of haca3-bids; --contrast, --before and --after must match the file names.",
         )
     seen = _Seen()
     for selection in selections:
@@ -131,7 +131,7 @@ def _sentence(args: argparse.Namespace) -> str:
 
 def _notes(args: argparse.Namespace, seen: _Seen) -> list[str]:
     brain = brain_in_words(args.brain or args.truth)
-    notes = [f"The brain is {brain}. Smoothing can make volumes more alike without making them more correct."]
+    notes = [f"The brain is {brain}. Smoothing can make volumes more similar without making them more correct."]
     notes.append(smallest_p(len({row["participant_id"] for row in seen.rows})))
     if seen.retests:
         notes.append(

@@ -49,7 +49,7 @@ COLUMNS = {
             Column(f"attention_{contrast}", f"Mean attention to the {contrast} in the brain; all sources sum to 1")
             for contrast in CONTRASTS
         ),
-        Column("eta", "Artifact level of the degraded source as the networks see it, 0 meaning none"),
+        Column("eta", "Artifact level of the degraded source, estimated by the networks; 0 means none"),
         Column("psnr_source_db", "PSNR in the brain of the degraded source against the source as scanned", "dB"),
         Column("psnr_db", "PSNR in the brain of the harmonized image against that from the source as scanned", "dB"),
         Column("ssim", "SSIM in the brain of the harmonized image against that from the source as scanned"),

@@ -164,5 +164,5 @@ def _from_image_to_truth(image: TemplateImage, pose: Path) -> NDArray[np.float64
     said = read_json(pose) or {}
     if to_scanner is None or "MatrixRasMillimetres" not in said:
         sentence = f"The transform of {image.session_name} from the scanner to {image.space} is missing."
-        raise BadInput(sentence, "It lies beside the images that haca3-bids writes.")
+        raise BadInput(sentence, "haca3-bids writes it to the folder of the images.")
     return inverse(np.array(said["MatrixRasMillimetres"])) @ read_itk(to_scanner)

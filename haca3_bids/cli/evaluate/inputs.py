@@ -44,7 +44,7 @@ def number(text: str, name: str) -> float:
     try:
         return float(text)
     except (TypeError, ValueError):
-        raise BadInput(f"'{text}' in column {name} is no number.", "Leave such lines out.") from None
+        raise BadInput(f"'{text}' in column {name} is not a number.", "Remove such lines.") from None
 
 
 def check_least(args: argparse.Namespace, **least: int) -> None:

@@ -77,7 +77,7 @@ def visits(args: argparse.Namespace) -> list[Visit]:
         wanted = f"{' and '.join(args.contrast)} images with desc-{', desc-'.join(sorted(descs))}"
         raise BadInput(
             f"{args.dataset.resolve().name} has no session with {wanted}.",
-            "Choose with --contrast, --trained-on, --before and --after as the files are called.",
+            "--contrast, --trained-on, --before and --after must match the file names.",
         )
     first = load_volume(next(iter(next(iter(whole.values()))[args.before].values())).path)
     voxel = float(np.prod(first.zooms_mm))

@@ -33,7 +33,9 @@ COLUMNS = {
         Column("dice_low", f"Lower end {ENDS}"),
         Column("dice_high", f"Upper end {ENDS}"),
         Column(
-            "recovered_percent", "Part of the drop from the site of the training that harmonization makes good", "%"
+            "recovered_percent",
+            "Percentage of the loss relative to the site of the training that harmonization recovers",
+            "%",
         ),
         Column("p", "Wilcoxon signed-rank test over subjects against the images before harmonization, two-sided"),
     ),
@@ -91,7 +93,7 @@ def run(args: argparse.Namespace) -> Findings:
     rows, contrasts = _dice_rows(results, site, args), _contrast_rows(visits, args)
     summary = (
         f"A 3D U-Net is trained on desc-{args.trained_on} {' and '.join(visits[0].images[args.trained_on])} images of "
-        f"site {site} and applied to subjects that it has not seen, in {len(set(parts.values()))} folds."
+        f"site {site} and applied to unseen subjects, in {len(set(parts.values()))} folds."
     )
     tables = {"lesions": rows, "contrast": contrasts, "sessions": [result.row for result in results]}
     found = {name: Table(COLUMNS[name], own) for name, own in tables.items()}
@@ -226,7 +228,7 @@ def _row(site: str, method: str, name: str, values: Mapping[str, float], args: a
 def _notes(args: argparse.Namespace) -> list[str]:
     return [
         f"{args.steps} optimiser steps per fold, patches of {args.patch} voxels along each edge. The network is small "
-        "and serves to compare images: a network for a study is trained longer."
+        "and serves only to compare images; a network for a study needs longer training."
     ]
 
 

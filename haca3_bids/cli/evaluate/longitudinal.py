@@ -142,7 +142,9 @@ def _change(before: Course, after: Course, names: tuple[str, str], args: argpars
     from haca3_bids.evaluation.scatter import reduction
 
     if before[:2] != after[:2]:
-        raise BadInput(f"{' and '.join(names)} do not have the same sessions.", "Leave the others out.")
+        raise BadInput(
+            f"{' and '.join(names)} do not have the same sessions.", "Keep only the sessions that all methods have."
+        )
     found = reduction(*before, after[2], draws=args.draws, seed=args.seed)
     percent = found.percent
     return {"change_percent": percent.value, "change_low": percent.low, "change_high": percent.high, "p": found.p}

@@ -81,13 +81,13 @@ def _nobody(args: argparse.Namespace) -> BadInput:
     name = args.dataset.resolve().name
     if args.target:
         return BadInput(
-            f"Nobody in {name} but the target's person has two sessions, one of them at the site of {args.target}, "
-            f"with {in_words(args)}.",
-            "Sessions at one site need the same session label, and at least one other person must have travelled.",
+            f"{name} has no subject other than the target's with two sessions, one of them at the site of "
+            f"{args.target}, with {in_words(args)}.",
+            "Sessions at one site need the same session label, and at least one other subject must have travelled.",
         )
     return BadInput(
-        f"{name} has nobody with two sessions that have {in_words(args)}.",
-        "Give the output folder of haca3-bids, and --contrast, --before and --after as the files are called.",
+        f"{name} has no subject with two sessions that have {in_words(args)}.",
+        "Give the output folder of haca3-bids; --contrast, --before and --after must match the file names.",
     )
 
 

@@ -48,7 +48,9 @@ def add_people(parser: argparse._ActionsContainer, needed: str) -> None:
 def read_people(path: Path | None, needed: str) -> People:
     """The columns of a dataset or table; BadInput where there is none."""
     if path is None:
-        raise BadInput(f"The {needed} of the sessions is not known.", "Say where it is found with --people.")
+        raise BadInput(
+            f"The {needed} of the sessions is unknown.", "Name a dataset or table that contains it with --people."
+        )
     if not path.is_dir():
         return People(path.name, _rows(path))
     rows: dict[Names, Mapping[str, str]] = {}

@@ -71,6 +71,6 @@ def _by_person(args: argparse.Namespace) -> dict[str, dict[str, float]]:
         values = table.setdefault(person, {})
         if site in values:
             sentence = f"{args.table.name} has two lines for {person} and {args.site} {site}."
-            raise BadInput(sentence, "Leave one session of each person and site.")
+            raise BadInput(sentence, "Keep one session of each person and site.")
         values[site] = number(line[args.value], args.value)
     return table

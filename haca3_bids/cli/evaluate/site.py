@@ -167,7 +167,7 @@ def _of_table(args: argparse.Namespace) -> Group:
         raise BadInput(f"{args.input.name} has no column with features.", "Name them with --value.")
     missing = [line[args.person] for line in lines if line[args.site].casefold() in NO_VALUE]
     if missing:
-        raise BadInput(f"{missing[0]} has no {args.site} in {args.input.name}.", "Leave such lines out.")
+        raise BadInput(f"{missing[0]} has no {args.site} in {args.input.name}.", "Remove such lines.")
     methods = list(dict.fromkeys(line[args.method] if args.method else "" for line in lines))
     own = {name: [line for line in lines if not args.method or line[args.method] == name] for name in methods}
     who = {name: [(line[args.person], line[args.site]) for line in rows] for name, rows in own.items()}

@@ -41,7 +41,7 @@ class Group:
 
 def add_arguments(parser: argparse._ActionsContainer) -> None:
     """Which images are looked at."""
-    parser.add_argument("--contrast", nargs="+", choices=CONTRASTS, help="contrasts (default: all that there are)")
+    parser.add_argument("--contrast", nargs="+", choices=CONTRASTS, help="contrasts (default: all contrasts found)")
     add_two_descs(parser)
 
 
@@ -77,7 +77,7 @@ def groups(args: argparse.Namespace) -> list[Group]:
     if not found:
         raise BadInput(
             f"{args.input.resolve().name} has no session with desc-{args.before} and desc-{args.after} images.",
-            "Choose with --contrast, --before and --after as the files are called.",
+            "--contrast, --before and --after must match the file names.",
         )
     return found
 

@@ -68,7 +68,7 @@ def measured(args: argparse.Namespace) -> Measured:
         wanted = f"desc-{args.before} and desc-{args.after} {args.contrast} images"
         raise BadInput(
             f"{args.input.resolve().name} has no session with {wanted}.",
-            "Choose with --contrast, --before and --after as the files are called.",
+            "--contrast, --before and --after must match the file names.",
         )
     ages = {names: number(people.value("age", *names), "age") for names in sessions}
     rows: list[dict[str, Value]] = []
@@ -124,7 +124,7 @@ def _anatomy(image: TemplateImage, args: argparse.Namespace) -> NDArray[np.uint8
     name = image.path.name.replace(f"_desc-{args.after}_{args.contrast}.", f"_desc-betaTo{args.contrast}{target}_dseg.")
     labels = np.rint(load_volume(image.path.with_name(name), may_be_constant=True).data).astype(np.int64)
     if labels.max() <= LEVELS_OF_HACA3:
-        raise BadInput(f"{name} has the levels of HACA3, which are no tissues.", "Leave --anatomy-maps out.")
+        raise BadInput(f"{name} contains the levels of HACA3, which are not tissues.", "Omit --anatomy-maps.")
     kinds = {"csf": CSF, "grey": GREY, "deep_grey": GREY, "white": WHITE, "lesion": WHITE}
     table = np.zeros(max(labels.max(), len(TISSUES)) + 1, np.uint8)
     for tissue, kind in kinds.items():
