@@ -108,7 +108,7 @@ def _stage_harmonized(context: Context, products: Products, partial: Path, image
     common = template_sidecar(context.space, sources, products.preprocessing.all_stripped)
     own = common | harmonized_sidecar(image, products.result, context.version)
     spread = own | {"Description": f"Standard deviation of the samples of desc-{desc}"}
-    beta = common | {"Description": f"Anatomy (beta), the most likely level, as used for desc-{desc} {suffix}"}
+    beta = common | {"Description": f"Anatomy (beta), the most likely class, as used for desc-{desc} {suffix}"}
     place = f"To{suffix}{target.name}"
     return replace(
         image,
