@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,4 +52,6 @@ def _output_mb(run: Run, session: Session) -> float:
 
 
 def _free_mb(folder: Path) -> float:
-    return shutil.disk_usage(folder).free / 1e6
+    """Free space; infinite where the file system does not know its size."""
+    usage = shutil.disk_usage(folder)
+    return usage.free / 1e6 if usage.total else math.inf

@@ -11,7 +11,9 @@ FREE_MB = 100
 @pytest.fixture
 def small_disk(fakes, monkeypatch):
     """A disk with 100 MB of free space."""
-    monkeypatch.setattr(f"{ROOM}.shutil", SimpleNamespace(disk_usage=lambda _: SimpleNamespace(free=FREE_MB * 1e6)))
+    usage = SimpleNamespace(free=FREE_MB * 1e6, total=1e9)
+    monkeypatch.setattr(f"{ROOM}.shutil", SimpleNamespace(disk_usage=lambda _: usage))
+    return usage
 
 
 def test_a_session_that_cannot_fit_fails_before_it_begins(app, out, small_disk, monkeypatch, capsys, record):
@@ -34,3 +36,10 @@ def test_space_that_may_suffice_is_only_warned_of_and_finished_sessions_need_non
     assert "need about" in capsys.readouterr().out
     assert app() == 0
     assert "need about" not in capsys.readouterr().out
+
+
+def test_a_file_system_that_does_not_know_its_size_is_not_full(app, small_disk, monkeypatch, capsys):
+    monkeypatch.setattr(f"{ROOM}.IMAGE_MB", 300.0)
+    small_disk.free = small_disk.total = 0
+    assert app() == 0
+    assert "of free space" not in capsys.readouterr().out
