@@ -58,13 +58,11 @@ class RealSlices(torch.utils.data.Dataset[dict[str, Tensor | int]]):
         contrast = str(rng.choice(sorted(self.sessions[of].values)))
         present = np.array([name in images for name in CONTRASTS])
         available = left_by_dropout(present, CONTRASTS.index(contrast), rng)
-        sources, severity = _sources(images, rng)
         truth = images[contrast] if paired else np.zeros((PLANE, PLANE), np.float32)
         return {
-            "sources": torch.from_numpy(sources),
+            "sources": torch.from_numpy(_sources(images, rng)),
             "available": torch.from_numpy(available),
             "present": torch.from_numpy(present),
-            "degraded": torch.from_numpy(severity),
             "truth": torch.from_numpy(truth),
             "reference": torch.from_numpy(self._reference(of, contrast, (orientation, place), rng)),
             "mask": torch.from_numpy(mask),
@@ -87,17 +85,15 @@ class RealSlices(torch.utils.data.Dataset[dict[str, Tensor | int]]):
         return np.stack([_slice(volume, orientation, int(place), False) for place in chosen])
 
 
-def _sources(images: dict[str, Array], rng: np.random.Generator) -> tuple[Array, Array]:
-    """The images in the order of CONTRASTS, some with artifacts, and their severity (contrasts,)."""
+def _sources(images: dict[str, Array], rng: np.random.Generator) -> Array:
+    """The images (contrasts, 224, 224) in the order of CONTRASTS, some with simulated artifacts."""
     sources = np.zeros((len(CONTRASTS), PLANE, PLANE), np.float32)
-    severity = np.zeros(len(CONTRASTS), np.float32)
     for contrast, image in images.items():
         row, seen = CONTRASTS.index(contrast), image
         if rng.uniform() < DEGRADED:
-            how = draw_artifacts(rng, axes=2)
-            seen, severity[row] = acquire(image, how) * (image > 0), how.severity
+            seen = acquire(image, draw_artifacts(rng, axes=2)) * (image > 0)
         sources[row] = np.clip(seen, 0, CEILING)
-    return sources, severity
+    return sources
 
 
 def _slice(volume: NDArray[np.float16] | NDArray[np.bool_], orientation: str, index: int, flip: bool) -> Array:

@@ -45,7 +45,6 @@ class Sample:
 
     sources: Tensor  # (contrasts, 224, 224)
     available: Tensor  # (contrasts,), bool
-    degraded: Tensor  # (contrasts,), severity of the artifacts of each source
     truth: Tensor  # (224, 224), noise-free at the target site
     reference: Tensor  # (slices, 224, 224), another person at the target site
     mask: Tensor  # (224, 224), bool: the head
@@ -82,11 +81,9 @@ class SimulatedSlices(torch.utils.data.Dataset[dict[str, Tensor | int]]):
         target = target_site[CONTRASTS[contrast]]
         view = self.view(person, rng)
         available = left_by_dropout(_draw_present(rng), contrast, rng)
-        sources, severity = view.sources(site, available, rng)
         return Sample(
-            sources=torch.from_numpy(sources),
+            sources=torch.from_numpy(view.sources(site, available, rng)),
             available=torch.from_numpy(available),
-            degraded=torch.from_numpy(severity),
             truth=torch.from_numpy(view.clean(target)),
             reference=torch.from_numpy(self.reference(other, target, rng, inferred=rng.uniform() < AS_INFERRED)),
             mask=torch.from_numpy(view.mask),
@@ -159,12 +156,9 @@ class View:
         out: Array = np.clip(image / self._scale(weights), 0, CEILING).astype(np.float32)
         return out
 
-    def sources(
-        self, site: dict[str, Protocol], available: NDArray[np.bool_], rng: np.random.Generator
-    ) -> tuple[Array, Array]:
-        """Scans (contrasts, 224, 224) of the available contrasts at a site, and the severity of their artifacts."""
+    def sources(self, site: dict[str, Protocol], available: NDArray[np.bool_], rng: np.random.Generator) -> Array:
+        """Scans (contrasts, 224, 224) of the available contrasts at a site, some with artifacts; others are zero."""
         images = np.zeros((len(CONTRASTS), PLANE, PLANE), np.float32)
-        severity = np.zeros(len(CONTRASTS), np.float32)
         for row, contrast in enumerate(CONTRASTS):
             if not available[row]:
                 continue
@@ -172,8 +166,7 @@ class View:
             how = draw_artifacts(rng, axes=2) if bad else draw_acquisition(rng, axes=2)
             fat = rng.uniform(*FAT_LEFT) if rng.uniform() < FAT_SUPPRESSED else 1.0
             images[row] = self.acquired(site[contrast], how, fat) * np.float32(np.exp(rng.normal(0, 0.03)))
-            severity[row] = how.severity
-        return images, severity
+        return images
 
 
 def cut_shares(head: Anatomy, orientation: str, index: int) -> Array:
