@@ -97,7 +97,7 @@ def _location(issue: dict[str, Any]) -> str:
 
 
 def _concerns(location: str, folders: Collection[str]) -> bool:
-    """Whether a file belongs to the dataset itself, or is in one of the folders or at the top level of their subjects."""
+    """Whether a file belongs to the dataset itself, is in one of the folders, or at the top level of their subjects."""
     subject, *rest = location.split("/")
     if not subject.startswith("sub-"):
         return True
