@@ -17,7 +17,7 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from simulated_scans import COVERAGES, THICKNESSES_MM, Case, scan_of, upright, without_scale
+from simulated_scans import COVERAGES, THICKNESSES_MM, Case, scan_of, upright
 from stage import part_of
 
 from haca3_bids.physics.anatomy import Anatomy
@@ -25,7 +25,14 @@ from haca3_bids.preprocessing.quality import registration_quality
 from haca3_bids.preprocessing.registration import centre_of
 from haca3_bids.preprocessing.session import for_registration, poor_registration, registered
 from haca3_bids.preprocessing.template import DEFAULT, Template, load_template
-from haca3_bids.preprocessing.transforms import Matrix, displacement_mm, inverse, rotation_deg, similarity_matrix
+from haca3_bids.preprocessing.transforms import (
+    Matrix,
+    displacement_mm,
+    inverse,
+    rigid_part,
+    rotation_deg,
+    similarity_matrix,
+)
 from haca3_bids.quality.thresholds import PASS, THRESHOLDS
 from haca3_bids.settings import CONTRASTS, PreprocessingSettings
 from haca3_bids.training.heads import load_heads
@@ -79,7 +86,7 @@ def measured(case: Case, anatomy: Anatomy, template: Template, place: Matrix) ->
     reference = for_registration(scan, SETTINGS)
     alignment, facts = registered(reference, template, SETTINGS)
     seconds = time.process_time() - begun
-    change = inverse(without_scale(pose, place, centre)) @ alignment.rigid
+    change = inverse(rigid_part(pose @ place, centre)) @ alignment.rigid  # a child's scale is no error
     figures = {key: round(float(getattr(facts, key)), 4) for key in COLUMNS[10:15]}
     return {
         **{key: getattr(case, key) for key in COLUMNS[1:7]},

@@ -16,7 +16,7 @@ from haca3_bids.physics.signal import Protocol
 from haca3_bids.physics.tissues import person_deviations
 from haca3_bids.preprocessing.head import dilated
 from haca3_bids.preprocessing.resampling import resample
-from haca3_bids.preprocessing.transforms import Matrix, inverse, rigid_part, similarity_matrix
+from haca3_bids.preprocessing.transforms import Matrix, inverse, similarity_matrix
 from haca3_bids.volumes.volume import Volume
 
 COVERAGES = ("whole", "no neck", "no vertex", "slab of 40", "skull-stripped", "child")
@@ -87,11 +87,6 @@ def scan_of(anatomy: Anatomy, case: Case) -> tuple[Volume, Matrix]:
     if case.coverage == "skull-stripped":
         noisy = noisy * ndimage.binary_dilation(slices.data > 0.02)
     return slices.with_data(500 * noisy), pose
-
-
-def without_scale(pose: Matrix, place: Matrix, centre: NDArray[np.float64]) -> Matrix:
-    """The rigid map nearest to ``pose @ place`` that brings the template's ``centre`` to the same point."""
-    return rigid_part(pose @ place, centre)
 
 
 def upright(contrast: str, head: int) -> Case:
