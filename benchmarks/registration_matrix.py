@@ -122,10 +122,10 @@ def summary(rows: Sequence[dict[str, str]], words: Callable[[str], None] = print
     tried = [r for r in rows if r["decoys_flagged"]]
     if tried:
         refused = sum(int(r["decoys_flagged"]) for r in tried)
-        told = sum(to_be_looked_at(r, kind) for r in tried for kind in ("shifted_", "turned_"))
+        reported = sum(to_be_looked_at(r, kind) for r in tried for kind in ("shifted_", "turned_"))
         words(
             f"places {DECOY_MM:g} mm or {DECOY_DEG:g} degrees off: {refused} of {2 * len(tried)} refused, "
-            f"{told} refused or marked to be looked at"
+            f"{reported} refused or marked to be looked at"
         )
     for coverage in COVERAGES:
         own = [r for r in rows if r["coverage"] == coverage]

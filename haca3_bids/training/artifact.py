@@ -47,5 +47,5 @@ def artifact_step(encoder: ArtifactEncoder, batch: Batch) -> Losses:
     eta = encoder(images.flatten(0, 1)[:, None]).unflatten(0, images.shape[:2])
     worse = (severity[:, 2] - severity[:, 0]).clamp_min(0)
     margin = severity_margin(eta[:, 0], eta[:, 1], eta[:, 2], worse)
-    told = (eta[..., 0] - severity).abs().mean() + 0.1 * eta[..., 1].abs().mean()
-    return {"total": MARGIN * margin + told, "margin": margin, "told": told}
+    supervised = (eta[..., 0] - severity).abs().mean() + 0.1 * eta[..., 1].abs().mean()
+    return {"total": MARGIN * margin + supervised, "margin": margin, "told": supervised}

@@ -58,9 +58,9 @@ class Machine:
         """The decision of rank 0, broadcast so that all processes stop together."""
         if self.world == 1:
             return decision
-        told = torch.tensor(int(decision), device=self.device)
-        distributed.broadcast(told, 0)
-        return bool(told.item())
+        flag = torch.tensor(int(decision), device=self.device)
+        distributed.broadcast(flag, 0)
+        return bool(flag.item())
 
 
 ALONE = Machine(torch.device("cpu"))

@@ -71,7 +71,7 @@ def mixture_losses(model: Mixture, batch: MixtureBatch, step: int) -> Losses:
     return losses
 
 
-def _made_ahead(items: Iterator[Batch]) -> Iterator[Batch]:
+def _prefetched(items: Iterator[Batch]) -> Iterator[Batch]:
     """The same items, each made by a thread while the previous one is used."""
     with ThreadPoolExecutor(1) as maker:
         coming = maker.submit(next, items, None)
@@ -122,7 +122,7 @@ def train_mixture(
     def batches(first: int) -> Iterator[Batch]:
         numbers = range(first * plan.accumulate, plan.steps * plan.accumulate)
         kinds, world, rank = len(data), machine.world, machine.rank
-        return _made_ahead(vars(data[n % kinds].batch(n // kinds * world + rank)) for n in numbers)
+        return _prefetched(vars(data[n % kinds].batch(n // kinds * world + rank)) for n in numbers)
 
     def validate(network: nn.Module, step: int) -> Mapping[str, float]:
         assert isinstance(network, Mixture)

@@ -51,7 +51,7 @@ def find_sessions(datasets: Sequence[Path], sites: Path | None = None, *, one_si
     there is no image, no session with two contrasts, or (unless ``one_site``) only one site.
     """
     table = _read_sites(sites) if sites else {}
-    names = _told_apart(datasets)
+    names = _unique_names(datasets)
     found = [one for dataset, name in zip(datasets, names, strict=True) for one in _sessions_of(dataset, name, table)]
     if not any(len(session.images) > 1 for session in found):
         raise BadInput(
@@ -66,7 +66,7 @@ def find_sessions(datasets: Sequence[Path], sites: Path | None = None, *, one_si
     return found
 
 
-def _told_apart(datasets: Sequence[Path]) -> list[str]:
+def _unique_names(datasets: Sequence[Path]) -> list[str]:
     """A unique name for each dataset: that of its folder, with as many parent folders as necessary."""
     parts = [dataset.resolve().parts for dataset in datasets]
     if len(set(parts)) < len(parts):

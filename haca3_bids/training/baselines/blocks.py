@@ -71,9 +71,9 @@ class Adversary(nn.Module):
 
     def mistaken(self, real: Tensor, fake: Tensor) -> Tensor:
         """The loss of the discriminator."""
-        told = (self.verdict(real.detach()), True), (self.verdict(fake.detach()), False)
+        verdicts = (self.verdict(real.detach()), True), (self.verdict(fake.detach()), False)
         wrong: Tensor = sum(
-            (self.loss(found, is_real, for_discriminator=True) for found, is_real in told), real.new_zeros(())
+            (self.loss(found, is_real, for_discriminator=True) for found, is_real in verdicts), real.new_zeros(())
         )
         return wrong / 2
 
