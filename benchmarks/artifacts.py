@@ -1,9 +1,9 @@
-"""Artifact awareness: does attention leave a source that gets worse, does the output stay, does eta see it?
+"""Artifact awareness: attention to a degraded source, robustness of the output, and detection of artifacts by eta.
 
-``python benchmarks/artifacts.py --labels LABELS --cache HEADS --out artifacts.jsonl`` degrades one of four sources more
-and more, by noise, motion or ghosts, and harmonizes to the contrast of that source at the target site: attention to it
-and PSNR of the output in the brain, level by level. Then, of one volume for each head and site, the area under the
-curve with which eta tells ordinary scans from the same scans with noise, motion or ghosts.
+``python benchmarks/artifacts.py --labels LABELS --cache HEADS --out artifacts.jsonl`` degrades one of four sources step
+by step with noise, motion or ghosts, and harmonizes to its contrast at the target site. It prints the attention to that
+source and the PSNR of the output in the brain at each level. Then it prints the area under the ROC curve of eta, for
+ordinary scans against the same scans with noise, motion or ghosts, with one volume for each head and site.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from haca3_bids.settings import CONTRASTS
 Rows = list[dict[str, Any]]
 
 CLEAN = Imperfections(seed=1, bias=0.03, noise=0.01)
-LEVELS = {artifact: steps(artifact, CLEAN) for artifact in LADDERS}  # from clean, which all have in common, to useless
+LEVELS = {artifact: steps(artifact, CLEAN) for artifact in LADDERS}  # from clean (the same for all) to useless
 BAD: dict[str, dict[str, Any]] = {
     "noise": {"noise": 0.16},
     "motion": {"motion_voxels": 6.0, "motion_events": EVENTS},
@@ -35,13 +35,13 @@ WITHIN_DB, WANTED_AUC = 1.0, 0.95
 
 
 def falls(values: Sequence[float]) -> bool:
-    """Whether no value is above the one before it, and the last is below the first."""
+    """Whether the values never increase, and decrease at least once."""
     steps = np.diff(np.asarray(values, np.float64))
     return bool(len(steps) and (steps <= 0).all() and (steps < 0).any())
 
 
 def curves(contrast: str, number: int, person: Someone, other: Someone, on: Stage) -> Rows:
-    """Attention to the degraded source and dB of the output, for every kind and level."""
+    """Rows of attention to the degraded source and PSNR of the output, for every artifact and level."""
     here, there = on.pair(number)
     clean = {name: person.scan(here[name], "clean", CLEAN) for name in CONTRASTS}
     target, truth = on.target(other, there[contrast]), person.truth(there[contrast])
@@ -61,7 +61,7 @@ def curves(contrast: str, number: int, person: Someone, other: Someone, on: Stag
 
 
 def etas(number: int, person: Someone, on: Stage) -> Rows:
-    """How bad eta finds an ordinary and degraded volumes at every site, of one contrast each: people take turns."""
+    """Rows of eta of an ordinary scan and of degraded ones at every site; contrasts alternate."""
     rows: Rows = []
     for place, site in enumerate(on.sites):
         contrast = CONTRASTS[(number + place) % len(CONTRASTS)]
@@ -77,7 +77,7 @@ def etas(number: int, person: Someone, on: Stage) -> Rows:
 
 
 def badness(eta: Sequence[float], contrast: str, on: Stage) -> float:
-    """Eta itself where it is one number; HACA3's two are told by their distance from the reference's."""
+    """Eta if it is one number; for HACA3 its distance from eta of the built-in reference."""
     if len(eta) == 1:
         return eta[0]
     return float(np.linalg.norm(np.subtract(eta, on.checkpoint.references[contrast].eta)))
@@ -97,7 +97,7 @@ def table(rows: Rows) -> None:
 
 
 def _curve(rows: Rows) -> str:
-    """Means over people, level by level."""
+    """Table cells: means over people at each level."""
     levels = [[row for row in rows if row["level"] == level] for level in sorted({row["level"] for row in rows})]
     attention, psnr = ([float(np.mean([r[key] for r in some])) for some in levels] for key in ("attention", "brain"))
     shares, decibels = (" ".join(f"{v:.{digits}f}" for v in many) for many, digits in ((attention, 3), (psnr, 1)))
@@ -105,7 +105,7 @@ def _curve(rows: Rows) -> str:
 
 
 def _areas(rows: Rows) -> None:
-    """The area under the curve for every kind, of all contrasts together and of each."""
+    """Print the area under the curve for every artifact, for all contrasts together and for each."""
     volumes = len([row for row in rows if row["kind"] == ORDINARY])
     print(f"\nEta of {volumes} ordinary volumes against the same with artifacts, area under the curve:\n")
     print(f"| | all | {' | '.join(CONTRASTS)} |\n|---|---|{'---|' * len(CONTRASTS)}")

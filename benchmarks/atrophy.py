@@ -1,9 +1,9 @@
-"""Planted atrophy: is a small growth of the ventricles found in harmonized images as it is in the scans?
+"""Simulated atrophy: is a small growth of the ventricles preserved in harmonized images?
 
 ``python benchmarks/atrophy.py --labels LABELS --cache HEADS --out atrophy.jsonl`` scans every head twice at one site,
-with ventricles 1 % larger the second time, and harmonizes both sessions to the next site, whose contrast another person
-sets. It prints the growth that the boundary shift integral (Freeborough and Fox, IEEE TMI 16:623, 1997) finds in the
-scans, in the harmonized images and in the noise-free truth at the target's site, beside the growth that was planted.
+with ventricles 1 % larger the second time, and harmonizes both sessions to the next site, with scans of another person
+as target. It prints the growth measured by the boundary shift integral (Freeborough and Fox, IEEE TMI 16:623, 1997) in
+the scans, in the harmonized images and in the noise-free truth at the target site, and the true growth.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from haca3_bids.physics.ventricles import ventricles
 from haca3_bids.settings import CONTRASTS
 
 GROWTH = 0.01  # of the ventricles' volume
-TRIED_MM, YEARS = 0.1, 1.0  # a first displacement of the wall, from which the one wanted is found
+TRIED_MM, YEARS = 0.1, 1.0  # trial displacement of the wall, from which the required one is extrapolated
 REACH = 2  # voxels on either side of the ventricles' wall where growth is measured
-WINDOW = (0.25, 0.75)  # of the way from fluid to white matter: intensities beyond say nothing of the wall
+WINDOW = (0.25, 0.75)  # range of intensities at the wall, from fluid (0) to white matter (1)
 MEASURED = ("T1w", "T2w")  # fluid and white matter differ clearly
 NOISE = 0.02
 Mask = NDArray[np.bool_]
@@ -33,7 +33,7 @@ Array = NDArray[np.float32]
 
 
 def grown(anatomy: Anatomy) -> Anatomy:
-    """The same head with ventricles larger by ``GROWTH``."""
+    """The head with ventricles enlarged by ``GROWTH``."""
     where = ndimage.binary_dilation(ventricles(anatomy), iterations=2 * REACH)
     pushed = aged(anatomy, Ageing(TRIED_MM, 0.0), YEARS)
     wanted = GROWTH * fluid_in(anatomy, ventricles(anatomy))
@@ -42,12 +42,12 @@ def grown(anatomy: Anatomy) -> Anatomy:
 
 
 def fluid_in(anatomy: Anatomy, where: Mask) -> float:
-    """Millilitres of fluid."""
+    """The volume of fluid in a mask, mL."""
     return float(anatomy.share_of("csf")[where].sum() / 1000)
 
 
 def growth_ml(before: Array, after: Array, inside: Mask, white: Mask) -> float:
-    """The boundary shift integral over the wall of the ventricles ``inside``; ``white`` is pure white matter."""
+    """The boundary shift integral (mL) over the wall of the ventricles ``inside``; ``white`` is pure white matter."""
     wall = ndimage.binary_dilation(inside, iterations=REACH) & ~ndimage.binary_erosion(inside, iterations=REACH)
     ends = []
     for image in (before, after):
@@ -59,7 +59,7 @@ def growth_ml(before: Array, after: Array, inside: Mask, white: Mask) -> float:
 
 
 def measured(number: int, person: Someone, other: Someone, on: Stage) -> list[dict[str, Any]]:
-    """One row for each contrast in which growth is measured, made from all four."""
+    """One row for each contrast in MEASURED, harmonized from all four contrasts."""
     later = replace(person, anatomy=grown(person.anatomy))
     inside = ventricles(person.anatomy)
     white = person.anatomy.share_of("white") > 0.95
@@ -85,7 +85,7 @@ def measured(number: int, person: Someone, other: Someone, on: Stage) -> list[di
 
 
 def table(rows: list[dict[str, Any]]) -> None:
-    """Print the growth that was found, person by person, and the mean share of what was planted."""
+    """Print the measured growth of each person, and the mean fraction of the true growth."""
     print("\n| | contrast | ventricles (ml) | planted (ml) | scans | harmonized | truth at the target's site |")
     print("|---|---|---|---|---|---|---|")
     for row in rows:

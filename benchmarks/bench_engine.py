@@ -1,8 +1,8 @@
-"""How long the networks take and how much memory, as ratios to a baseline of the same run. Run with ``make bench``.
+"""Time and memory of the networks, as ratios to a baseline of the same run. Run with ``make bench``.
 
-All is printed as one table at the end. The networks have random weights: their time depends on the images, not on what
-they have learnt. Ratios and limits are those of the processor, all threads together, so that other work on the machine
-counts less.
+Results are printed as one table at the end. The networks have random weights, since their time does not depend on the
+weights. Ratios and limits are of processor time, summed over threads, so that they depend less on other work on the
+machine.
 """
 
 from __future__ import annotations
@@ -56,28 +56,28 @@ from haca3_bids.volumes.volume import Volume
 SCANNED, CORES = ("T1w", "T2w", "FLAIR"), 2
 LIMIT_S = {"fp32": 60.0, "bf16": 30.0}  # on two cores
 LIMIT_BYTES = 1.5e9
-MORE_TARGETS = 1.3  # four targets against one
-HACA3_SHARE = 1 / 2  # of the processor time of the released program's order of work
+MORE_TARGETS = 1.3  # largest ratio of the time for four targets to that for one
+HACA3_SHARE = 1 / 2  # largest ratio to the processor time of the released program
 FASTER = 0.9
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one run of the networks took, and its first image."""
+    """Time and memory of one run of the networks, and its first image."""
 
     wall_s: float
-    processor_s: float  # all threads together
+    processor_s: float  # summed over threads
     peak_bytes: int
     image: Array
 
     @property
     def on_two_cores_s(self) -> float:
-        """Seconds, were the machine free."""
+        """Seconds on two idle cores."""
         return self.processor_s / CORES
 
 
 def networks() -> Checkpoint:
-    """The mixture model as large as the built-in one, of random weights."""
+    """A mixture model of the size of the built-in one, with random weights."""
     torch.manual_seed(0)
     model = Mixture(MixtureConfig(TISSUES)).eval().requires_grad_(False)
     tables = draw_tables(torch.rand(len(TISSUES), 500) / len(TISSUES), seed=0, sites=60)
@@ -85,7 +85,7 @@ def networks() -> Checkpoint:
 
 
 def cost(scans: dict[str, Volume], wanted: Sequence[str], precision: Precision) -> Cost:
-    """The networks applied in this process, once."""
+    """The cost of running the networks once in this process."""
     checkpoint = networks()
     targets = [target_from_reference(contrast, checkpoint) for contrast in wanted]
     settings = HarmonizationSettings(device="cpu", precision=precision, threads=CORES)
@@ -96,20 +96,20 @@ def cost(scans: dict[str, Volume], wanted: Sequence[str], precision: Precision) 
 
 
 def apart(scans: dict[str, Volume], wanted: Sequence[str], precision: Precision = "fp32") -> Cost:
-    """The same in a process of its own, as the App has it, so that the peak of memory is the networks'."""
+    """The cost in a separate process, as in the App, so that peak memory is that of the networks."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(cost, scans, wanted, precision).result()
 
 
 @dataclass
 class Table:
-    """What was measured; ``rate`` is that of the machine, operations in a second."""
+    """The table of results; ``rate`` is the speed of the machine in FLOP/s."""
 
     rate: float
     rows: list[str] = field(default_factory=list)
 
     def add(self, what: str, found: Cost | Work, baseline: Cost | Work, operations: float = 0.0) -> float:
-        """A row; the ratio of processor times, found to baseline."""
+        """Add a row; return the ratio of processor times, found to baseline."""
         ratio = found.processor_s / baseline.processor_s
         share = f"{operations / found.processor_s / self.rate:.0%}" if operations else ""
         times = f"{found.wall_s:8.2f} {found.processor_s:8.2f} {baseline.processor_s:8.2f}"
@@ -127,7 +127,7 @@ class Table:
 
 @pytest.fixture(scope="module")
 def table() -> Iterator[Table]:
-    """Printed when all has been measured."""
+    """The table, which is printed at the end."""
     product = released_order.apart(released_order.matrix_product)
     table = Table(product.operations / product.processor_s)
     yield table
@@ -190,7 +190,7 @@ def has_bf16() -> bool:
 
 
 def test_haca3_takes_less_than_half_of_the_released_programs_time(table: Table) -> None:
-    """Two sources, one target, fusion; parts are measured, and the session is calculated from them."""
+    """Two sources, one target, fusion: parts are measured, and the session is extrapolated from them."""
     base, engine = released_order.apart(released_slice), released_order.apart(engine_slice)
     plane, fused = released_order.apart(released_plane), released_order.apart(engine_fusion)
     whole = times(plane, CANVAS)

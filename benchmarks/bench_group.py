@@ -1,4 +1,4 @@
-"""The group level of 5,000 simulated sessions: seconds and memory to make the page, seconds to open it.
+"""The group level with 5,000 simulated sessions: time and memory to make the page, and time to open it.
 
 ``python -m pytest benchmarks/bench_group.py --override-ini python_files='bench_*.py' -s``
 """

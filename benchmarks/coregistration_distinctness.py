@@ -1,8 +1,8 @@
-"""Figures by which co-registration is judged, where it is right and where it is not.
+"""Quality measure of co-registration for correct and displaced positions.
 
 ``coregistration_distinctness.py [--labels FOLDER --cache FOLDER] [--sessions 14]`` simulates sessions of all contrasts,
-which lie exactly upon each other, and prints the distinctness of four pairs of each there, there with much noise in the
-one that is registered, and displaced by 12 mm or 15 degrees. About half a minute of one core a session.
+which are aligned exactly, and prints the distinctness of four pairs in each: aligned, aligned with much noise in the
+moving image, and displaced by 12 mm or 15 degrees. About half a minute on one core per session.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SEED = 31
 
 
 def displaced(centre: np.ndarray, rng: np.random.Generator) -> list[Matrix]:
-    """Places beside the right one: shifted and turned in turn."""
+    """Displacements from the correct position, alternately shifts and rotations."""
     made = []
     for number in range(DISPLACED):
         along, axis = (vector / np.linalg.norm(vector) for vector in rng.normal(size=(2, 3)))

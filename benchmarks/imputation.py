@@ -1,7 +1,7 @@
-"""Imputation: every contrast of the target site from the three others, and from each single other one.
+"""Imputation: each contrast of the target site from the three others, and from each single other contrast.
 
-``python benchmarks/imputation.py --labels LABELS --cache HEADS --out imputation.jsonl`` prints PSNR in the brain, after
-one best scale factor, against the noise-free truth: means over people.
+``python benchmarks/imputation.py --labels LABELS --cache HEADS --out imputation.jsonl`` prints mean PSNR over people
+in the brain, after scaling by the best factor, against the noise-free truth.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from haca3_bids.evaluation.similarity import scaled_psnr_db
 from haca3_bids.settings import CONTRASTS
 
 OTHERS = "the three others"
-WANTED_DB = 21.0  # from the three others, on the mean of contrasts
+WANTED_DB = 21.0  # mean of contrasts, from the three others
 
 
 def asked(done: set[tuple[str, str]]) -> list[tuple[tuple[str, ...], list[str]]]:
-    """Sets of sources and the contrasts wanted of each, less the pairs (from, to) that are ``done``."""
+    """Sets of sources with their target contrasts, without the pairs (from, to) that are ``done``."""
     three = [(tuple(c for c in CONTRASTS if c != wanted), [wanted]) for wanted in CONTRASTS]
     single = [((one,), [c for c in CONTRASTS if c != one]) for one in CONTRASTS]
     left = [(names, [to for to in wanted if (said(names), to) not in done]) for names, wanted in three + single]
@@ -27,12 +27,12 @@ def asked(done: set[tuple[str, str]]) -> list[tuple[tuple[str, ...], list[str]]]
 
 
 def said(names: tuple[str, ...]) -> str:
-    """What a set of sources is called in the table."""
+    """The name of a set of sources in the table."""
     return names[0] if len(names) == 1 else OTHERS
 
 
 def measured(number: int, person: Someone, other: Someone, on: Stage, done: set[tuple[str, str]]) -> None:
-    """Keep one row for each target contrast and set of sources."""
+    """Measure and store one row for each target contrast and set of sources."""
     missing = asked(done)
     if not missing:
         return
@@ -62,7 +62,7 @@ def table(rows: list[dict[str, Any]]) -> None:
 
 
 def _mean(rows: list[dict[str, Any]], sources: str, contrast: str) -> float:
-    """The mean over people; not a number where a contrast would be made from itself."""
+    """The mean over people; NaN if a contrast would be computed from itself."""
     mine = [row["brain"] for row in rows if (row["sources"], row["contrast"]) == (sources, contrast)]
     return float(np.mean(mine)) if mine else float("nan")
 

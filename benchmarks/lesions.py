@@ -1,9 +1,9 @@
-"""Lesions: how much of their contrast to the white matter around them is left in the harmonized image.
+"""Lesions: preservation of their contrast to the surrounding white matter in the harmonized image.
 
 ``python benchmarks/lesions.py --labels LABELS --cache HEADS --out lesions.jsonl`` gives every head lesions as in
-multiple sclerosis, scans it at one site and harmonizes it to the next, whose contrast a healthy person sets.
+multiple sclerosis, scans it at one site and harmonizes it to the next, with scans of a healthy person as target.
 It prints (lesion - white matter) / white matter in the scan, in the harmonized image and in the noise-free truth at the
-target's site, and the share of the truth's contrast that the harmonized image has.
+target site, and the ratio of the contrast in the harmonized image to that in the truth.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from haca3_bids.physics.anatomy import Anatomy
 from haca3_bids.physics.lesions import draw_lesions, with_lesions
 from haca3_bids.settings import CONTRASTS
 
-NEAR, FAR = 2, 6  # voxels from a lesion to the white matter that it is compared with
-LOOKED_AT, WANTED = ("T2w", "FLAIR"), 0.85  # contrasts in which lesions are read, and the share to be kept
+NEAR, FAR = 2, 6  # distance in voxels from a lesion to the white matter compared with it
+LOOKED_AT, WANTED = ("T2w", "FLAIR"), 0.85  # contrasts in which lesions are read; wanted ratio
 Mask = NDArray[np.bool_]
 
 
 def regions(anatomy: Anatomy) -> tuple[Mask, Mask]:
-    """The voxels that are mostly lesion, and those of white matter about them."""
+    """Masks of voxels that are mostly lesion, and of the surrounding white matter."""
     lesion = anatomy.share_of("lesion") > 0.5
     near, far = (ndimage.binary_dilation(lesion, iterations=reach) for reach in (NEAR, FAR))
     return lesion, far & ~near & (anatomy.share_of("white") > 0.9)
@@ -38,7 +38,7 @@ def contrast_in(image: NDArray[np.float32], lesion: Mask, white: Mask) -> float:
 
 
 def measured(number: int, person: Someone, other: Someone, on: Stage) -> list[dict[str, Any]]:
-    """One row for each contrast in which lesions are read, made from all four."""
+    """One row for each contrast in LOOKED_AT, harmonized from all four contrasts."""
     lesions = draw_lesions(person.anatomy, person.chance("lesions"))
     ill = replace(person, anatomy=with_lesions(person.anatomy, lesions))
     here, there = on.pair(number)
@@ -58,7 +58,7 @@ def measured(number: int, person: Someone, other: Someone, on: Stage) -> list[di
 
 
 def table(rows: list[dict[str, Any]]) -> None:
-    """Print what is left, person by person, and the means."""
+    """Print the contrasts of each person, and the mean ratio."""
     print("\n| | contrast | lesions (ml) | scan | harmonized | truth at the target's site | kept |")
     print("|---|---|---|---|---|---|---|")
     for row in rows:

@@ -1,7 +1,7 @@
-"""What limits the mixture model: validation on slices whose scans lack bias, noise or thick slices, or all of them.
+"""Limits of the mixture model: validation on scans without bias, noise or thick slices, or without all of these.
 
-``python benchmarks/limits.py --labels LABELS --cache HEADS --out limits.jsonl`` prints PSNR in the brain (dB), mean of
-contrasts, of the slices that training validates on, beside what can be known. Ten minutes of one core.
+``python benchmarks/limits.py --labels LABELS --cache HEADS --out limits.jsonl`` prints the mean PSNR (dB) over
+contrasts in the brain of the validation slices, and the upper bound ("what can be known"). Ten minutes on one core.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""How well visits of one head overlap in the frame of ``--longitudinal``: ``longitudinal_overlap.py [VISITS]``.
+"""Alignment of visits in the common frame of ``--longitudinal``: ``longitudinal_overlap.py [VISITS]``.
 
-The built-in head, scanned in different positions with different noise; the distance between where two visits show the
-same point of the brain, in millimetres. About a minute of one core for two visits.
+The built-in head is scanned in different positions with different noise. Prints the distance (mm) between the positions
+of the same point of the brain in two visits. About a minute on one core for two visits.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from haca3_bids.volumes.builtin import load_icbm2009a
 
 POSITIONS = ((0.0, 0.0), (25.0, 30.0), (12.0, 20.0), (40.0, 10.0))  # degrees, mm
 POINTS = 500
-REACH_MM = 70.0  # of the points from the centre of the brain, along each axis
+REACH_MM = 70.0  # largest distance of points from the centre of the brain along each axis
 
 
 def main() -> None:

@@ -1,8 +1,8 @@
-"""How far the sessions of a run overlap: preprocessing of one session beside the networks of another.
+"""Overlap of the sessions of a run: preprocessing of one session while the networks process another.
 
-Reads the log of a finished run of ``haca3-bids``, and prints how long the networks ran, how much of that time other
-sessions were preprocessed beside them, and how busy the processes were. ``--make`` first copies one scan to twelve
-small sessions, in slices of 4 mm, for a run to be measured::
+Reads the log of a finished run of ``haca3-bids``. Prints how long the networks ran, for what part of that time other
+sessions were preprocessed concurrently, and the total time of all steps. ``--make`` first creates a dataset of twelve
+small sessions with slices of 4 mm from one scan::
 
     python benchmarks/overlap.py --make SCAN BIDS_DIR
     haca3-bids BIDS_DIR OUTPUT_DIR participant --nprocs 2 --omp-nthreads 1 --template builtin
@@ -26,8 +26,8 @@ import numpy as np
 from haca3_bids.volumes.volume import Volume, load_volume, save_volume
 
 SESSIONS = 12
-THICK = 4  # slices that are averaged to one
-NOISE = 0.01  # of the largest intensity, so that no two sessions are equal
+THICK = 4  # number of slices that are averaged to one
+NOISE = 0.01  # relative to the largest intensity; makes sessions different
 STAMP = r"(?P<at>[\d-]{10} [\d:]{8}),(?P<ms>\d{3})"
 BEGINS = re.compile(rf'^{STAMP} .*\[Node\] Setting-up "\w+\.(?P<session>sub_\w+_wf)\.(?P<step>[\w.]+)"')
 ENDS = re.compile(rf"^{STAMP} .*\[Job \d+\] Completed \(\w+\.(?P<session>sub_\w+_wf)\.(?P<step>[\w.]+)\)")
@@ -35,7 +35,7 @@ ENDS = re.compile(rf"^{STAMP} .*\[Job \d+\] Completed \(\w+\.(?P<session>sub_\w+
 
 @dataclass(frozen=True)
 class Step:
-    """One step of one session, in seconds of the clock."""
+    """One step of one session; ``begin`` and ``end`` are times in seconds."""
 
     session: str
     name: str
@@ -49,17 +49,17 @@ class Step:
 
 @dataclass(frozen=True)
 class Overlap:
-    """Seconds of a run."""
+    """The duration of a run and its parts, in seconds."""
 
     sessions: int
     whole: float
-    networks: float  # in which networks ran
-    beside: float  # of these, in which steps of another session ran
-    steps: float  # of all steps, one after the other
+    networks: float  # while networks ran
+    beside: float  # while networks and steps of another session ran
+    steps: float  # sum over all steps
 
 
 def steps_of(lines: Iterable[str]) -> Iterator[Step]:
-    """The steps that a log tells of."""
+    """The steps in the lines of a log."""
     begun: dict[tuple[str, str], float] = {}
     for line in lines:
         if found := BEGINS.match(line):
@@ -69,7 +69,7 @@ def steps_of(lines: Iterable[str]) -> Iterator[Step]:
 
 
 def overlap(steps: Iterable[Step]) -> Overlap:
-    """How the steps overlap: between two events, the same steps run."""
+    """The overlap of the steps, from the intervals between their begins and ends."""
     steps = list(steps)
     moments = sorted({moment for step in steps for moment in (step.begin, step.end)})
     total: dict[str, float] = defaultdict(float)
@@ -89,7 +89,7 @@ def overlap(steps: Iterable[Step]) -> Overlap:
 
 
 def make(scan: Path, folder: Path) -> None:
-    """Twelve sessions of one T1w scan, in thick slices, each with noise of its own."""
+    """Create twelve sessions from one T1w scan, with thick slices and different noise."""
     volume = load_volume(scan)
     thick = volume.data.shape[2] // THICK
     data = volume.data[:, :, : thick * THICK].reshape(*volume.data.shape[:2], thick, THICK).mean(axis=3)
@@ -108,7 +108,7 @@ def _seconds(found: re.Match[str]) -> float:
 
 
 def main(words: list[str] | None = None) -> None:
-    """Print the overlap of the last run of an output folder, or make the input of one."""
+    """Print the overlap of the last run of an output folder, or create the input of a run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="output folder of haca3-bids; with --make, the folder to create")
     parser.add_argument("--make", type=Path, metavar="SCAN", help="T1w scan of about 1 mm to copy")

@@ -1,8 +1,8 @@
-"""Is planted trouble found, and are clean sessions left alone? ``planted_trouble.py [--labels FOLDER --cache FOLDER]``.
+"""Sensitivity and specificity of the verdict: ``planted_trouble.py [--labels FOLDER --cache FOLDER]``.
 
-Simulates sessions (heads of all ``--labels``, else the built-in head and deformed ones), plants one trouble in each of
-``--cases`` of them, runs the preprocessing and the quality step with their defaults, and prints how each was judged
-and why. Fixed seeds draw heads, protocols and troubles. About half a minute of one core a session.
+Simulates sessions (heads of all ``--labels``, else the built-in head and deformed ones) with one problem in each of
+``--cases`` of them, runs the preprocessing and the quality step with their defaults, and prints verdicts and reasons.
+Heads, protocols and problems are drawn with fixed seeds. About half a minute on one core per session.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ from haca3_bids.training.heads import find_label_maps, load_heads
 from haca3_bids.volumes.builtin import load_icbm2009a
 from haca3_bids.volumes.volume import Volume
 
-SEED = 7  # with which the limits were chosen
+SEED = 7  # used when the limits were chosen
 TROUBLES = ("noise", "motion", "registration", "half", "swap")
 ONE_OF = (("T1w",), ("T2w",), ("T1w",), ("FLAIR",), ("T1w",), ("PDw",))  # contrasts of sessions, in turn
 AGES = (30.0, 75.0)  # years
-NOISE = (0.12, 0.25)  # standard deviation a channel relative to white matter; 0.12: a scan would be repeated
-MOTION_VOXELS, MOTION_EVENTS = (4.0, 10.0), (3, 6)  # severity of one and more, on the simulator's scale
+NOISE = (0.12, 0.25)  # standard deviation per channel relative to white matter; 0.12: the scan would be repeated
+MOTION_VOXELS, MOTION_EVENTS = (4.0, 10.0), (3, 6)  # severity of 1 and more on the scale of the simulator
 SHIFT_MM, TURN_DEG = (12.0, 30.0), (15.0, 35.0)
-RIGHT_REASONS: Mapping[str, tuple[str, ...]] = {  # measures, or words of the sentence, that name the trouble
+RIGHT_REASONS: Mapping[str, tuple[str, ...]] = {  # measures, or words of the sentence, that identify the problem
     "noise": ("noise", "air"),
     "motion": ("ghosts", "air_unevenness", "noise", "air", "motion or ghosts"),
     "registration": (
@@ -62,7 +62,7 @@ RIGHT_REASONS: Mapping[str, tuple[str, ...]] = {  # measures, or words of the se
 
 @dataclass(frozen=True)
 class Case:
-    """One session that is to be made."""
+    """One session to be simulated."""
 
     trouble: str  # one of TROUBLES, or "clean"
     number: int
@@ -71,12 +71,12 @@ class Case:
 
     @property
     def rng(self) -> np.random.Generator:
-        """The case's own chance."""
+        """The random generator of the case."""
         return np.random.default_rng([self.seed, (*TROUBLES, "clean").index(self.trouble), self.number])
 
 
 def draw_cases(count: int, clean: int, seed: int = SEED) -> list[Case]:
-    """Troubles in turn, then clean sessions; swapped names need two contrasts."""
+    """Cases with alternating problems, then clean ones; swapped names require two contrasts."""
     planted = [
         Case(trouble, index, ("T1w", "T2w") if trouble == "swap" else ONE_OF[(index // len(TROUBLES)) % len(ONE_OF)])
         for index in range(count)
@@ -87,7 +87,7 @@ def draw_cases(count: int, clean: int, seed: int = SEED) -> list[Case]:
 
 
 def simulate(case: Case, heads: Sequence[Anatomy]) -> dict[str, Volume]:
-    """The raw images of a session, its trouble included unless it is one of registration."""
+    """The raw images of a session with its problem, unless that is one of registration."""
     rng = case.rng
     head = heads[int(rng.integers(len(heads)))]
     site = draw_sites(1, case.contrasts, rng)[0]
@@ -102,7 +102,7 @@ def simulate(case: Case, heads: Sequence[Anatomy]) -> dict[str, Volume]:
 
 
 def troubled(image: Volume, white: float, case: Case, rng: np.random.Generator) -> Volume:
-    """The image with its trouble; ``white`` is the intensity of its white matter."""
+    """The image with the problem of the case; ``white`` is the intensity of white matter."""
     if case.trouble == "noise":
         return image.with_data(rician(image.data, float(white * rng.uniform(*NOISE)), rng))
     if case.trouble == "motion":
@@ -120,7 +120,7 @@ def troubled(image: Volume, white: float, case: Case, rng: np.random.Generator) 
 
 
 def displaced(rng: np.random.Generator, centre: NDArray[np.float64]) -> Matrix:
-    """A rigid error: shifted, turned, or both."""
+    """A random rigid error: a shift, a rotation, or both."""
     which = int(rng.integers(3))
     direction, axis = rng.normal(size=3), rng.normal(size=3)
     shift = direction / np.linalg.norm(direction) * rng.uniform(*SHIFT_MM) * (which != 1)
@@ -131,7 +131,7 @@ def displaced(rng: np.random.Generator, centre: NDArray[np.float64]) -> Matrix:
 def prepare(
     images: Mapping[str, Volume], template: Template, settings: PreprocessingSettings, wrong: Matrix | None = None
 ) -> tuple[Preprocessing, dict[str, tuple[Volume, NDArray[np.bool_], AsScanned]], Regions]:
-    """Preprocess a session as the App's graph does: its record, images with fields of view and as scanned, masks."""
+    """Preprocess a session as the App does; return its record, images (scaled, field of view, as scanned) and masks."""
     first = next(contrast for contrast in REFERENCE_ORDER if contrast in images)
     copies = {contrast: steps.for_registration(image, settings) for contrast, image in images.items()}
     alignment, facts = steps.registered(copies[first], template, settings)
@@ -160,7 +160,7 @@ def prepare(
 
 
 def judged(case: Case, heads: Sequence[Anatomy], template: Template) -> tuple[Quality, Preprocessing]:
-    """The verdict on a case and its quality numbers; a session that ends with an error has failed for that reason."""
+    """The verdict on a case, and its record; an error is a failure with that reason."""
     settings = PreprocessingSettings(template.name)
     images = simulate(case, heads)
     centre = centre_of(template.brain, template.brain.data > 0.5)
@@ -176,7 +176,7 @@ def judged(case: Case, heads: Sequence[Anatomy], template: Template) -> tuple[Qu
 
 
 def is_right(case: Case, verdict: Quality) -> bool:
-    """Whether a clean case passes, or a planted trouble is found and named."""
+    """Whether a clean case passes, or a problem is detected and identified."""
     if case.trouble == "clean":
         return verdict.verdict == "pass"
     wanted = RIGHT_REASONS[case.trouble]
@@ -185,7 +185,7 @@ def is_right(case: Case, verdict: Quality) -> bool:
 
 
 def make_heads(labels: Path | None, cache: Path | None, strangers: int) -> list[Anatomy]:
-    """Anatomies of every label map that no test set keeps, else the built-in head and strangers made from it."""
+    """Anatomies of all label maps outside the test set, else the built-in head and deformations of it."""
     if labels is None or cache is None:
         builtin = builtin_head(load_icbm2009a())
         return [builtin, *(another_person(builtin, np.random.default_rng([SEED, n])) for n in range(strangers))]

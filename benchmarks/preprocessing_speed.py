@@ -1,8 +1,8 @@
-"""How long the preprocessing of one session takes on two processes: ``preprocessing_speed.py FOLDER``.
+"""Time of preprocessing one session with two processes: ``preprocessing_speed.py FOLDER``.
 
-A simulated head: T1w of 0.7 mm, T2w and FLAIR in slices of 3 mm, each in another position. Prints the wall time of the
-graph (reading, bias, both registrations, resampling, scaling) and the processor time that it took; on a machine that
-others use, the latter halved is what two idle cores would need at least.
+A head is simulated: T1w of 0.7 mm, T2w and FLAIR with slices of 3 mm, each in another position. Prints wall time and
+processor time of the workflow (reading, bias, both registrations, resampling, scaling). On a busy machine, half of the
+processor time is a lower bound for the time on two idle cores.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PROCESSES = 2
 
 
 def scans(folder: Path) -> dict[str, Path]:
-    """The three scans, made once."""
+    """The files of the three scans, created if missing."""
     files = {contrast: folder / f"{contrast}.nii.gz" for contrast in VOXELS_MM}
     if all(file.exists() for file in files.values()):
         return files

@@ -1,10 +1,10 @@
 """Registration to the template of simulated heads in known positions: ``registration_matrix.py CSV [LABEL_MAP ...]``.
 
-72 cases: coverage x contrast x slice thickness, tilt (0 to 60 degrees), offset (0 to 60 mm) and head in turn. A case
-that stands in the table already is not done again, so that the run can be stopped and taken up. Where a head lies in
-the template is what the registration makes of its upright, whole, 3D scan of the same contrast; the error of a case is
-the distance from there, moved as the head was moved: at the centre of the brain, and as an angle. About 27 s a case on
-one core.
+72 cases: coverage x contrast x slice thickness, with alternating tilt (0 to 60 degrees), offset (0 to 60 mm) and head.
+Cases that are in the table already are skipped, so that a run can be interrupted and resumed. The true position of a
+head is that found for its upright, whole, 3D scan of the same contrast. The error of a case is the deviation from that
+position after the known motion: the distance at the centre of the brain, and the angle. About 27 s on one core per
+case.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from simulated_scans import COVERAGES, THICKNESSES_MM, Case, scan_of, upright, without_scale
+from simulated_scans import COVERAGES, THICKNESSES_MM, Case, scan_of, upright
 from stage import part_of
 
 from haca3_bids.physics.anatomy import Anatomy
@@ -25,7 +25,14 @@ from haca3_bids.preprocessing.quality import registration_quality
 from haca3_bids.preprocessing.registration import centre_of
 from haca3_bids.preprocessing.session import for_registration, poor_registration, registered
 from haca3_bids.preprocessing.template import DEFAULT, Template, load_template
-from haca3_bids.preprocessing.transforms import Matrix, displacement_mm, inverse, rotation_deg, similarity_matrix
+from haca3_bids.preprocessing.transforms import (
+    Matrix,
+    displacement_mm,
+    inverse,
+    rigid_part,
+    rotation_deg,
+    similarity_matrix,
+)
 from haca3_bids.quality.thresholds import PASS, THRESHOLDS
 from haca3_bids.settings import CONTRASTS, PreprocessingSettings
 from haca3_bids.training.heads import load_heads
@@ -34,8 +41,8 @@ from haca3_bids.volumes.volume import Volume
 TILTS_DEG = (0.0, 20.0, 40.0, 60.0)
 OFFSETS_MM = (0.0, 30.0, 60.0)
 LIMIT_MM, LIMIT_DEG = 1.0, 1.0
-DECOY_MM, DECOY_DEG = 15.0, 20.0  # displacements of the found place that must be flagged
-SETTINGS = PreprocessingSettings(force=("registration",))  # what is poor is told, not raised
+DECOY_MM, DECOY_DEG = 15.0, 20.0  # displacements of the result that must be flagged
+SETTINGS = PreprocessingSettings(force=("registration",))  # poor registrations are reported, not raised
 COLUMNS = (
     "case", "coverage", "contrast", "thickness_mm", "tilt_deg", "offset_mm", "head", "error_mm", "error_deg", "flagged",
     "similarity", "distinctness", "uncertainty_deg", "brain_in_head", "brain_covered", "seconds",
@@ -44,9 +51,9 @@ COLUMNS = (
 
 
 def cases(heads: int) -> list[Case]:
-    """The matrix: every coverage with every contrast and thickness; tilts, offsets and heads take turns.
+    """All combinations of coverage, contrast and thickness, with alternating tilts, offsets and heads.
 
-    The order is shuffled, so that a run that is stopped has seen some of everything.
+    They are shuffled, so that an interrupted run is a random sample.
     """
     made = []
     for number, (coverage, contrast, thickness) in enumerate(product(COVERAGES, CONTRASTS, THICKNESSES_MM)):
@@ -56,7 +63,7 @@ def cases(heads: int) -> list[Case]:
 
 
 def decoys(reference: Volume, template: Template, found: Matrix, seed: int) -> dict[str, object]:
-    """What the quality figure says of the place that was found, shifted and turned: wrong ones must not pass."""
+    """Quality figures of the result after a shift and after a rotation, which must both be flagged."""
     rng = np.random.default_rng(seed)
     centre = centre_of(template.brain, template.brain.data > 0.5)
     row: dict[str, object] = {}
@@ -79,7 +86,7 @@ def measured(case: Case, anatomy: Anatomy, template: Template, place: Matrix) ->
     reference = for_registration(scan, SETTINGS)
     alignment, facts = registered(reference, template, SETTINGS)
     seconds = time.process_time() - begun
-    change = inverse(without_scale(pose, place, centre)) @ alignment.rigid
+    change = inverse(rigid_part(pose @ place, centre)) @ alignment.rigid  # a child's scale is no error
     figures = {key: round(float(getattr(facts, key)), 4) for key in COLUMNS[10:15]}
     return {
         **{key: getattr(case, key) for key in COLUMNS[1:7]},
@@ -99,13 +106,13 @@ def done(file: Path) -> list[dict[str, str]]:
 
 
 def to_be_looked_at(row: dict[str, str], kind: str = "") -> bool:
-    """Whether the quality figures of a row, or of its displaced places, are below the limits of a clean verdict."""
+    """Whether the quality figures of a row, or of its displaced positions, are not of grade "pass"."""
     figures = ("similarity", "distinctness") if kind else ("similarity", "distinctness", "uncertainty_deg")
     return any(THRESHOLDS[f"registration_{name}"].grade(float(row[kind + name]))[0] != PASS for name in figures)
 
 
 def summary(rows: Sequence[dict[str, str]], words: Callable[[str], None] = print) -> None:
-    """Shares of cases within the limits, of failures that were flagged, and of good ones that were."""
+    """Report cases within the limits, failures that were not flagged, false alarms and errors by coverage."""
     good = [float(r["error_mm"]) < LIMIT_MM and float(r["error_deg"]) < LIMIT_DEG for r in rows]
     flagged = [r["flagged"] == "1" or to_be_looked_at(r) for r in rows]
     missed = [r for r, ok, flag in zip(rows, good, flagged, strict=True) if not ok and not flag]
@@ -115,10 +122,10 @@ def summary(rows: Sequence[dict[str, str]], words: Callable[[str], None] = print
     tried = [r for r in rows if r["decoys_flagged"]]
     if tried:
         refused = sum(int(r["decoys_flagged"]) for r in tried)
-        told = sum(to_be_looked_at(r, kind) for r in tried for kind in ("shifted_", "turned_"))
+        reported = sum(to_be_looked_at(r, kind) for r in tried for kind in ("shifted_", "turned_"))
         words(
             f"places {DECOY_MM:g} mm or {DECOY_DEG:g} degrees off: {refused} of {2 * len(tried)} refused, "
-            f"{told} refused or marked to be looked at"
+            f"{reported} refused or marked to be looked at"
         )
     for coverage in COVERAGES:
         own = [r for r in rows if r["coverage"] == coverage]
@@ -133,7 +140,7 @@ def summary(rows: Sequence[dict[str, str]], words: Callable[[str], None] = print
 
 
 def own_place(case: Case, anatomy: Anatomy, template: Template, folder: Path) -> Matrix:
-    """Where the registration puts the upright, whole, 3D scan of this head and contrast; kept in ``folder``."""
+    """The position found for the upright, whole, 3D scan of this head and contrast; cached in ``folder``."""
     file = folder / f"place_{case.head}_{case.contrast}.npy"
     if not file.exists():
         scan, _ = scan_of(anatomy, upright(case.contrast, case.head))
@@ -146,7 +153,7 @@ def own_place(case: Case, anatomy: Anatomy, template: Template, folder: Path) ->
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("csv", type=Path, help="the table; what stands in it is not done again")
+    parser.add_argument("csv", type=Path, help="table of results; cases that it contains are skipped")
     parser.add_argument("labels", nargs="*", type=Path, metavar="LABEL_MAP")
     parser.add_argument("--part", type=part_of, default="1/1", help="1/2, 2/2: every second case, for two processes")
     given = parser.parse_args()

@@ -1,8 +1,8 @@
-"""The work of HACA3 in the order of the released program and in that of the engine, one process for each measurement.
+"""The computations of HACA3 in the order of the released program and of the engine, each in its own process.
 
-The released program sends whole stacks through the networks, all 224 slices of every orientation, and fuses the whole
-volume at once. A whole stack takes 7.6 GB and minutes, so a part of it is measured here: the time for each slice of a
-stack of ``STACK`` slices, and for each plane of ``PLANES`` planes of the fusion.
+The released program applies the networks to whole stacks, all 224 slices of every orientation, and fuses the whole
+volume at once. Since a whole stack takes 7.6 GB and minutes, only parts are measured: the time per slice of a stack of
+``STACK`` slices, and per plane of a fusion of ``PLANES`` planes.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from haca3_bids.settings import HarmonizationSettings
 from haca3_bids.volumes.canvas import CANVAS
 from haca3_bids.volumes.volume import Volume
 
-THREADS = 1  # with two, a thread that waits for the other counts as work: on a busy machine that is most of the time
+THREADS = 1  # with two, a thread that waits for the other would be counted as busy
 SOURCES = 2
 STACK, PLANES = 24, 56
-SIDE = 16  # voxels: a small head, whose slices are as large as those of a whole head
-HEAD = np.s_[24:199, 7:218, 24:200]  # of the canvas: the box about the built-in head
-SLICES = 176 + 211 + 175  # of the three orientations that show the built-in head
+SIDE = 16  # voxels of a small head, whose canvas slices have the full size
+HEAD = np.s_[24:199, 7:218, 24:200]  # bounding box of the built-in head on the canvas
+SLICES = 176 + 211 + 175  # slices of three orientations that contain the built-in head
 ALL_SLICES = 3 * CANVAS
-MATRIX = 2000  # rows and columns of the matrices that measure the machine
+MATRIX = 2000  # size of the matrices for measuring the speed of the machine
 
 
 @dataclass(frozen=True)
 class Work:
-    """Seconds of a clock and of all threads together, the peak of memory of the process, and operations."""
+    """Wall time, processor time (summed over threads), peak memory of the process, and FLOP."""
 
     wall_s: float
     processor_s: float
@@ -50,24 +50,24 @@ class Work:
 
 
 def apart(work: Callable[[], Work]) -> Work:
-    """``work`` in a process of its own."""
+    """Run ``work`` in a separate process."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(work).result()
 
 
 def times(work: Work, factor: int) -> Work:
-    """Calculated: the same work several times."""
+    """The calculated cost of the same work done several times."""
     return Work(work.wall_s * factor, work.processor_s * factor, work.peak_bytes, work.operations * factor)
 
 
 def plus(one: Work, other: Work) -> Work:
-    """Calculated: one after the other, in one process."""
+    """The calculated cost of two pieces of work in sequence, in one process."""
     seconds = one.wall_s + other.wall_s, one.processor_s + other.processor_s
     return Work(*seconds, max(one.peak_bytes, other.peak_bytes), one.operations + other.operations)
 
 
 def matrix_product() -> Work:
-    """A product of large matrices in fp32, the best of five: what the machine can do."""
+    """A product of large matrices in fp32, the best of five: the speed of the machine."""
     a = torch.rand(MATRIX, MATRIX)
     with inference(THREADS):
         return min((_timed(lambda: a @ a, 1, 2.0 * MATRIX**3) for _ in range(5)), key=lambda work: work.wall_s)
@@ -81,7 +81,7 @@ def released_slice() -> Work:
 
 
 def engine_slice(targets: int = 1) -> Work:
-    """One slice as the engine computes it, in a session of ``3 * SIDE`` slices; all that goes with it is included."""
+    """One slice as the engine computes it, in a session of ``3 * SIDE`` slices, including all overhead."""
     model = _networks()
     checkpoint = Checkpoint(model, name="random", sha256="", references={}, card={})
     settings = HarmonizationSettings(device="cpu", threads=THREADS)
@@ -126,7 +126,7 @@ def _fusion() -> FusionNet:
 
 
 def _released(model: Haca3, x: torch.Tensor) -> torch.Tensor:
-    """Every step on the whole stack x (slices, sources, h, w), one source after the other."""
+    """Apply every step to the whole stack x (slices, sources, h, w), with sources in sequence."""
     logits = torch.stack([model.encode(one) for one in x.split(1, dim=1)], dim=1)
     keys = torch.stack([model.codes(one) for one in x.split(1, dim=1)], dim=1)
     query = torch.tensor([[1.0, 1.0, 0.3, 0.5]]).expand(len(x), -1)

@@ -1,4 +1,4 @@
-"""Scans of simulated heads in known positions, at 2 mm: what the registration benchmarks are fed with."""
+"""Simulated scans of heads in known positions, at 2 mm, for the registration benchmarks."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from haca3_bids.physics.signal import Protocol
 from haca3_bids.physics.tissues import person_deviations
 from haca3_bids.preprocessing.head import dilated
 from haca3_bids.preprocessing.resampling import resample
-from haca3_bids.preprocessing.transforms import Matrix, inverse, rigid_part, similarity_matrix
+from haca3_bids.preprocessing.transforms import Matrix, inverse, similarity_matrix
 from haca3_bids.volumes.volume import Volume
 
 COVERAGES = ("whole", "no neck", "no vertex", "slab of 40", "skull-stripped", "child")
-THICKNESSES_MM = (2, 3, 5)  # 2: a 3D scan as the registration sees it
+THICKNESSES_MM = (2, 3, 5)  # 2: a 3D scan, resampled as for registration
 BRAIN_CENTRE_MM = np.array([0.0, -18.0, 8.0])  # in MNI space
-VOXEL_MM = 2.0  # in plane: the registration looks at no more
+VOXEL_MM = 2.0  # in plane, the resolution of registration
 FIELD_OF_VIEW_MM = 256.0
-NECK_MM, VERTEX_MM = -60.0, 62.0  # heights in MNI space at which a scan ends without neck, without vertex
+NECK_MM, VERTEX_MM = -60.0, 62.0  # heights in MNI space at which scans without neck or vertex end
 SLAB_SLICES = 40
-CHILD = 0.80  # of the length of an adult's head
-PLANNING_DEG = 10.0  # by how much a technician's slab misses the plane it was meant to have
+CHILD = 0.80  # size relative to an adult head
+PLANNING_DEG = 10.0  # largest deviation of a planned slab from the intended plane
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Case:
 
     @property
     def name(self) -> str:
-        """Every property in one line: the key by which a finished case is known."""
+        """All properties in one line, the key of a finished case."""
         return (
             f"{self.coverage}|{self.contrast}|{self.thickness_mm} mm|{self.tilt_deg:g} deg|{self.offset_mm:g} mm|"
             f"head {self.head}|{self.seed}"
@@ -62,13 +62,13 @@ def clean_image(anatomy: Anatomy, protocol: Protocol, seed: int) -> Volume:
 
 
 def halved(shares: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The shares of voxels of 2 mm: means of blocks."""
+    """Tissue fractions at 2 mm: means of blocks of 2 x 2 x 2 voxels."""
     blocks = [size for n in shares.shape[1:] for size in (n // 2, 2)]
     return np.stack([share.reshape(blocks).mean(axis=(1, 3, 5), dtype=np.float32) for share in shares]).astype(np.uint8)
 
 
 def scan_of(anatomy: Anatomy, case: Case) -> tuple[Volume, Matrix]:
-    """The scan, and the map from the anatomy's millimetres to the scan's (with a child's scale)."""
+    """The scan, and the transform from millimetres of the anatomy to those of the scan (scaled for a child)."""
     rng = np.random.default_rng(case.seed)
     image = clean_image(anatomy, REFERENCE_PROTOCOLS[case.contrast], case.head)
     if case.coverage == "skull-stripped":
@@ -89,18 +89,13 @@ def scan_of(anatomy: Anatomy, case: Case) -> tuple[Volume, Matrix]:
     return slices.with_data(500 * noisy), pose
 
 
-def without_scale(pose: Matrix, place: Matrix, centre: NDArray[np.float64]) -> Matrix:
-    """The rigid map nearest to ``pose @ place`` that brings the template's ``centre`` to the same point."""
-    return rigid_part(pose @ place, centre)
-
-
 def upright(contrast: str, head: int) -> Case:
-    """The easiest scan of a head: whole, 3D, not moved; where the registration puts it is the head's own place."""
+    """The easiest scan of a head: whole, 3D, not moved."""
     return Case("whole", contrast, 2, 0.0, 0.0, head, 1000 + head)
 
 
 def _grid(case: Case, pose: Matrix, rng: np.random.Generator) -> Volume:
-    """Thin slices of 1 mm (of 2 mm for a 3D scan), as many as the coverage asks for."""
+    """A grid of thin slices of 1 mm (2 mm for a 3D scan), as many as the coverage requires."""
     follows_head = case.coverage in ("no neck", "no vertex", "slab of 40")
     low, high = _extent(case, rng)
     step = VOXEL_MM if case.thickness_mm == 2 else 1.0
@@ -113,14 +108,14 @@ def _grid(case: Case, pose: Matrix, rng: np.random.Generator) -> Volume:
             _direction(rng) * np.radians(PLANNING_DEG) * rng.uniform(), np.zeros(3), 0.0, BRAIN_CENTRE_MM
         )
         affine = pose @ planned @ affine
-    else:  # the scanner's axes; the head lies about the middle
+    else:  # axes of the scanner, with the head near the centre
         centre = pose[:3, :3] @ BRAIN_CENTRE_MM + pose[:3, 3]
         affine[:3, 3] += centre - BRAIN_CENTRE_MM + rng.uniform(-8, 8, 3)
     return Volume(np.zeros((across, across, count), np.float32), affine)
 
 
 def _extent(case: Case, rng: np.random.Generator) -> tuple[float, float]:
-    """The heights, in the head's own millimetres, between which slices lie."""
+    """The lowest and highest position of slices, in millimetres of the head."""
     if case.coverage == "no neck":
         return NECK_MM, 110.0
     if case.coverage == "no vertex":

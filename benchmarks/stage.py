@@ -1,7 +1,7 @@
-"""What the measurements of the weights share: heads, sites, scans, and whole volumes harmonized by the engine.
+"""Shared parts of the evaluations of the weights: heads, sites, scans, and harmonization of whole volumes.
 
-The test set is named here and was chosen before any of it was seen by a network. Scripts tune and try on validation
-heads; a test head is only taken with ``--open-test-set``, once, when nothing is going to be changed any more.
+The test set is defined here and was chosen before any network was applied to it. Tuning uses validation heads; test
+heads are used with ``--open-test-set`` only, once, when nothing is going to be changed any more.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ TEST_HEADS = (
     "training_seg_13", "training_seg_14", "training_seg_16", "training_seg_17",
 )  # fmt: skip
 VALIDATION_SITES_SEED, SITES = 4711, 8
-WHITE_CORE = 0.95  # share of white matter in the voxels where its peak is sought, as preprocessing does
+WHITE_CORE = 0.95  # smallest white-matter fraction of voxels in which its peak is estimated
 Array = NDArray[np.float32]
 Site = dict[str, Protocol]
 T = TypeVar("T")
@@ -49,7 +49,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Someone:
-    """A simulated person: one head, its tissue values and its texture, drawn from its name."""
+    """A simulated person: a head with tissue values and texture drawn from its name."""
 
     name: str
     anatomy: Anatomy
@@ -57,18 +57,18 @@ class Someone:
     local: Array
 
     def truth(self, protocol: Protocol) -> Volume:
-        """The noise-free image, upright, 1 mm."""
+        """The noise-free image, upright, at 1 mm."""
         return Volume(rendered(self.anatomy, tissue_weights(protocol, self.deviations), self.local), AFFINE)
 
     def bound(self, protocol: Protocol, other: Someone) -> Volume:
-        """What can be known of the truth: this anatomy, without its texture, of the other person's tissues."""
+        """What can be known of the truth: this anatomy without texture, with the other person's tissue values."""
         smooth = np.broadcast_to(np.float32(0), self.local.shape)
         return Volume(rendered(self.anatomy, tissue_weights(protocol, other.deviations), smooth), AFFINE)
 
     def scan(self, protocol: Protocol, tag: str, how: Imperfections | None = None) -> Volume:
         """An ordinary scan drawn from person, contrast and ``tag``, or one with given imperfections.
 
-        White-matter peak at 1000, as preprocessing brings it.
+        The white-matter peak is at 1000, as after preprocessing.
         """
         rng = self.chance(f"{protocol.contrast} {tag}")
         image = acquire(self.truth(protocol).data, how or draw_acquisition(rng))
@@ -76,12 +76,12 @@ class Someone:
         return Volume(image * np.float32(WHITE_MATTER_PEAK / peak), AFFINE)
 
     def chance(self, tag: str) -> np.random.Generator:
-        """A generator that belongs to this person and ``tag``."""
+        """A random generator determined by the person and ``tag``."""
         return np.random.default_rng(zlib.crc32(f"{self.name} {tag}".encode()))
 
 
 def someone(anatomy: Anatomy, name: str = "") -> Someone:
-    """The person of a head; another ``name`` than the head's gives it other tissue values and another texture."""
+    """The person with a head; ``name`` (by default that of the head) determines tissue values and texture."""
     name = name or anatomy.name
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     deviations = person_deviations(rng)
@@ -90,7 +90,7 @@ def someone(anatomy: Anatomy, name: str = "") -> Someone:
 
 @dataclass(frozen=True)
 class Stage:
-    """Everything a script needs."""
+    """Heads, sites, weights and settings of a script."""
 
     heads: list[Anatomy]
     builtin: Anatomy
@@ -102,41 +102,41 @@ class Stage:
     part: tuple[int, int] = (1, 1)
 
     def people(self) -> Iterator[tuple[int, Someone, Someone]]:
-        """Number, person, and another person whose scans set the target: the next head, or the built-in one."""
+        """Number, person, and another person whose scans are the target: the next head, or the built-in one."""
         for number, head in self.share(list(enumerate(self.heads))):
             other = self.heads[(number + 1) % len(self.heads)] if len(self.heads) > 1 else self.builtin
             yield number, someone(head), someone(other)
 
     def share(self, everyone: Sequence[T]) -> Sequence[T]:
-        """Those that are this process's part."""
+        """The part of a sequence that this process measures."""
         part, parts = self.part
         return everyone[part - 1 :: parts]
 
     def pair(self, number: int) -> tuple[Site, Site]:
-        """The source site and the target site of a person: each site is once either."""
+        """The source site and the target site of a person, which are consecutive sites."""
         return self.sites[number % len(self.sites)], self.sites[(number + 1) % len(self.sites)]
 
     def target(self, other: Someone, protocol: Protocol) -> Target:
-        """What an ordinary scan of another person at the target site asks for, its theta measured."""
+        """The target measured from an ordinary scan of another person at the target site."""
         return self.encoded(other.scan(protocol, "reference"), protocol.contrast)
 
     def encoded(self, scan: Volume, contrast: str) -> Target:
-        """The target that a scan sets: its theta and eta, as the engine measures them."""
+        """The target measured from a scan by the engine: its theta and eta."""
         return encode_target(scan, contrast, self.checkpoint, self.settings, name=contrast, white=WHITE_MATTER_PEAK)
 
     def session_targets(self, other: Someone, site: Site) -> dict[str, Target]:
-        """What a session of another person asks for: all contrasts, scanned ordinarily and measured together."""
+        """The targets of all contrasts, measured together from a session of ordinary scans of another person."""
         return self.encoded_together({name: other.scan(site[name], "reference") for name in CONTRASTS})
 
     def encoded_together(self, scans: Mapping[str, Volume]) -> dict[str, Target]:
-        """The targets that the scans of one session set."""
+        """The targets measured from the scans of one session, by contrast."""
         made = encode_targets(scans, self.checkpoint, self.settings, white=WHITE_MATTER_PEAK)
         return {one.contrast: one for one in made}
 
     def harmonized(
         self, sources: Mapping[str, Volume], targets: Sequence[Target], brain: NDArray[np.bool_] | None = None
     ) -> list[Harmonized]:
-        """Whole volumes through the engine; attention is told of the ``brain``, where it is given."""
+        """Volumes harmonized by the engine; attention is averaged over ``brain``, if given."""
         where = None if brain is None else Volume(brain.astype(np.float32), AFFINE)
         return harmonize(
             sources, targets, self.checkpoint, self.fusion, self.settings, brain=where, white=WHITE_MATTER_PEAK
@@ -144,17 +144,19 @@ class Stage:
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
-    """The options of all scripts."""
+    """A parser with the options common to all scripts."""
     made = argparse.ArgumentParser(description=description)
     made.add_argument("--labels", type=Path, required=True, help="folder of label maps")
-    made.add_argument("--cache", type=Path, required=True, help="where heads made of label maps are kept")
-    made.add_argument("--out", type=Path, required=True, help="JSON lines; what is there already is not done again")
-    made.add_argument("--heads", nargs="+", default=list(VALIDATION_HEADS), help="beginnings of the maps' names")
-    made.add_argument("--open-test-set", action="store_true", help="take the test heads and the held-out sites")
+    made.add_argument("--cache", type=Path, required=True, help="folder in which heads made of label maps are cached")
+    made.add_argument(
+        "--out", type=Path, required=True, help="file of JSON lines; results that it contains are not measured again"
+    )
+    made.add_argument("--heads", nargs="+", default=list(VALIDATION_HEADS), help="prefixes of the names of label maps")
+    made.add_argument("--open-test-set", action="store_true", help="use the test heads and the held-out sites")
     made.add_argument(
         "--part", type=part_of, default="1/1", help="1/2, 2/2: every second person, for two processes at once"
     )
-    made.add_argument("--sites", type=int, default=SITES, help="how many of the eight; fewer for a trial")
+    made.add_argument("--sites", type=int, default=SITES, help="number of sites, at most 8; fewer for a trial")
     made.add_argument("--weights", default="builtin")
     made.add_argument("--fusion-weights", default="auto", help="of HACA3: a name, a file or median")
     made.add_argument("--precision", choices=PRECISIONS, default=PRECISIONS[0])
@@ -171,7 +173,7 @@ def part_of(text: str) -> tuple[int, int]:
 
 
 def stage(options: argparse.Namespace) -> Stage:
-    """Heads, sites and weights for these options; SystemExit where a test head is named without being opened."""
+    """Heads, sites and weights for these options; SystemExit if a test head is named without --open-test-set."""
     names = TEST_HEADS if options.open_test_set else tuple(options.heads)
     if not options.open_test_set and any(name.startswith(TEST_HEADS) for name in names):
         raise SystemExit("Test heads are opened once, with --open-test-set; tune on validation heads.")
@@ -193,24 +195,24 @@ def stage(options: argparse.Namespace) -> Stage:
 
 
 def head_of(truth: Volume) -> NDArray[np.bool_]:
-    """The truth's head mask."""
+    """The head mask of a noise-free image."""
     return head_mask(truth.data)
 
 
 def kept(out: Path) -> list[dict[str, Any]]:
-    """What a script has written before."""
+    """The rows that a script has written before."""
     return [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
 
 
 def keep(out: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Add rows to what is kept."""
+    """Append rows to the output."""
     out.parent.mkdir(parents=True, exist_ok=True)
     with out.open("a") as file:
         file.writelines(json.dumps(row) + "\n" for row in rows)
 
 
 def measure_everyone(on: Stage, measured: Callable[[int, Someone, Someone, Stage], list[dict[str, Any]]]) -> None:
-    """Keep the rows of each person who has none yet."""
+    """Measure each person without rows, and append theirs to the output."""
     done = {row["person"] for row in kept(on.out)}
     for number, person, other in on.people():
         if person.name not in done:

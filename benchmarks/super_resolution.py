@@ -1,7 +1,7 @@
-"""Thin slices from thick ones against a cubic B-spline: ``super_resolution.py CONTRAST [LABEL_MAP]``.
+"""Super-resolution compared with a cubic B-spline: ``super_resolution.py CONTRAST [LABEL_MAP]``.
 
-A slab of a simulated head, 180 x 180 mm and 104 mm high, in slices of 4 mm with 3 % noise; PSNR to the noise-free truth
-of 1 mm, in decibels, of a spline and of the built-in network, and the processor time of the latter.
+A slab of a simulated head, 180 x 180 mm and 104 mm high, is scanned in slices of 4 mm with 3 % noise. Prints the PSNR
+(dB) of a spline and of the built-in network against the noise-free truth of 1 mm, and the processor time of the latter.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""Theta and sites: is theta measured correctly, do sites form clusters, and can a harmonized brain's site be guessed?
+"""Accuracy of theta, clustering of sites in theta, and identification of the site of harmonized brains.
 
 ``python benchmarks/theta.py --labels LABELS --cache HEADS --out theta.jsonl`` scans people at all sites in all
-contrasts and harmonizes every session to the contrasts of one scan of the built-in head. It prints, for each contrast,
-the error of the measured tables of tissues, the silhouette of theta grouped by site, and how often a probe guesses the
-site from the brains before and after harmonization: logistic regression on a few percentiles of the tissues'
-intensities, tried on the person it was not trained on. ``--no-probe`` measures theta alone, in a tenth of the time.
+contrasts and harmonizes every session to the contrasts of scans of the built-in head at one site. It prints, for each
+contrast, the error of the measured tissue tables, the silhouette of theta grouped by site, and the accuracy of a probe
+of the site before and after harmonization: logistic regression on a few percentiles of tissue intensities in the brain,
+cross-validated by person. ``--no-probe`` measures theta alone, in a tenth of the time.
 
-The error is that of the noise-free image made of the measured table and the true anatomy: root mean square over voxels
+The error of a table is that of the noise-free image computed from it and the true anatomy: root mean square over voxels
 of the brain and of the head, relative to the range of the image.
 """
 
@@ -38,28 +38,28 @@ Rows = list[dict[str, Any]]
 WANTED = 0.5  # silhouette of sites
 PEOPLE = 6
 PROBED = ("csf", "grey", "white")  # tissues
-PURE = 0.9  # share of a voxel
+PURE = 0.9  # smallest tissue fraction of voxels
 PERCENTILES = (10, 50, 90)
 BEFORE, AFTER = "as scanned", "harmonized"
 ALL = "all"
 
 
 def everyone(on: Stage, count: int) -> Sequence[Someone]:
-    """So many people: the heads and the built-in one in turn, each time with tissue values and texture of their own."""
+    """``count`` people with alternating heads, the built-in one included, and different tissue values and textures."""
     heads = [*on.heads, on.builtin]
     named = [(heads[n % len(heads)], f"{heads[n % len(heads)].name} {n // len(heads)}") for n in range(count)]
     return on.share([someone(head, name) for head, name in named])
 
 
 def intensities(image: NDArray[np.float32], anatomy: Anatomy) -> list[float]:
-    """What the probe sees of a brain: percentiles of each tissue, relative to the median of white matter."""
+    """Features for the probe: percentiles of each tissue, relative to the median of white matter."""
     unit = float(np.median(image[anatomy.share_of("white") > PURE]))
     found = [np.percentile(image[anatomy.share_of(name) > PURE], PERCENTILES) / unit for name in PROBED]
     return [float(value) for value in np.concatenate(found)]
 
 
 def table_errors(theta: Sequence[float], protocol: Protocol, person: Someone) -> dict[str, float]:
-    """Root mean square error of the image that a measured table makes, relative to the range of the true image."""
+    """Root mean square error of the image with a measured table, relative to the range of the true image."""
     true = tissue_weights(protocol, person.deviations)[0]
     image, error = (np.tensordot(one, person.anatomy.shares / np.float32(FULL), axes=1) for one in (true, theta - true))
     where = {"brain": person.anatomy.brain, "head": person.anatomy.head}
@@ -67,7 +67,7 @@ def table_errors(theta: Sequence[float], protocol: Protocol, person: Someone) ->
 
 
 def session(person: Someone, place: int, site: Site, targets: Sequence[Target], on: Stage) -> Iterator[dict[str, Any]]:
-    """A row a contrast: theta of the scan and, where there are targets, what the probe sees before and after."""
+    """A row per contrast: theta of the scan and, if there are targets, features for the probe before and after."""
     scans = {contrast: person.scan(site[contrast], str(place)) for contrast in CONTRASTS}
     images = on.harmonized(scans, targets) if targets else []
     sources = images[0].sources if images else on.encoded_together(scans)
@@ -82,7 +82,7 @@ def session(person: Someone, place: int, site: Site, targets: Sequence[Target], 
 
 
 def common_targets(on: Stage) -> list[Target]:
-    """The contrasts of the built-in head's ordinary scans at the first site."""
+    """Targets measured from ordinary scans of the built-in head at the first site."""
     other = someone(on.builtin)
     return [on.target(other, on.sites[0][contrast]) for contrast in CONTRASTS]
 
@@ -101,7 +101,7 @@ def clusters(rows: Rows, logarithms: bool) -> None:
 
 
 def errors(rows: Rows) -> None:
-    """Print the mean error of the tables, where theta is a table of tissues."""
+    """Print the mean error of the tables, if theta is a table of tissues."""
     if not rows[0]["error"]:
         return
     print("\n| error of tables | brain | head |\n|---|---|---|")
@@ -111,7 +111,7 @@ def errors(rows: Rows) -> None:
 
 
 def probes(rows: Rows) -> None:
-    """Print how often the site of a brain is guessed, with its 95 % confidence interval."""
+    """Print the accuracy of the probe of the site, with its 95 % confidence interval."""
     sites = len({row["site"] for row in rows})
     print(f"\n| the probe sees | {BEFORE} | {AFTER} |\n|---|---|---|")
     for contrast in (*CONTRASTS, ALL):

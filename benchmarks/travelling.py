@@ -1,10 +1,10 @@
-"""Travelling subjects: each head scanned at one site and harmonized to another, against the truth there.
+"""Travelling subjects: each head is scanned at one site, harmonized to another, and compared with the truth there.
 
 ``python benchmarks/travelling.py --labels LABELS --cache HEADS --out travelling.jsonl`` harmonizes all contrasts of
-every head to those of its target site, which a session of another person sets. For each contrast it prints PSNR in the
-brain and in the head after one best scale factor, and SSIM: as scanned, matched to the other person's histogram,
-harmonized, and what can be known (the exact anatomy under the other person's true table). Then the gains over people
-with Wilcoxon's p, and Dice of tissues segmented from the original and from the harmonized image.
+every head to those of its target site, measured in a session of another person. For each contrast it prints PSNR in the
+brain and in the head after scaling by the best factor, and SSIM: as scanned, matched to the histogram of the other
+person, harmonized, and what can be known (the true anatomy with the true table of the other person). Then it prints
+gains over people with p of Wilcoxon's test, and Dice coefficients of tissues before and after harmonization.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ PLACES = ("brain", "head")
 CLASSES = {CSF: ("csf",), GREY: ("grey", "deep_grey"), WHITE: ("white", "lesion")}
 SEGMENTED = ("T1w", "T2w")
 WANTED_GAIN_DB = {"T1w": 4.5, "T2w": 2.8, "PDw": 6.0, "FLAIR": 1.0}  # in the brain
-WANTED_SHARES = (0.65, 0.40)  # of the distance to what can be known: on the mean of contrasts, in each contrast
-WANTED_HEAD_DB = 3.0  # on the mean of contrasts
+WANTED_SHARES = (0.65, 0.40)  # fractions of the distance to what can be known: mean over contrasts, and each contrast
+WANTED_HEAD_DB = 3.0  # mean over contrasts
 
 
 def measured(number: int, person: Someone, other: Someone, on: Stage) -> Rows:
-    """One row a contrast and method for a person between the sites of pair ``number``."""
+    """Rows by contrast and method for a person between the sites of pair ``number``."""
     here, there = on.pair(number)
     sources = {contrast: person.scan(here[contrast], "source") for contrast in CONTRASTS}
     references = {contrast: other.scan(there[contrast], "reference") for contrast in CONTRASTS}
@@ -62,7 +62,7 @@ def measured(number: int, person: Someone, other: Someone, on: Stage) -> Rows:
 
 
 def against(truth: Volume, brain: NDArray[np.bool_], images: dict[str, Array]) -> Rows:
-    """PSNR after one best scale factor, dB, in brain and head, and SSIM in the head, for the image of each method."""
+    """PSNR (dB) in brain and head after scaling by the best factor, and SSIM in the head, for each method."""
     head = head_of(truth)
     masks = dict(zip(PLACES, (brain & head, head), strict=True))
     return [
@@ -73,7 +73,7 @@ def against(truth: Volume, brain: NDArray[np.bool_], images: dict[str, Array]) -
 
 
 def _tissues(anatomy: Anatomy, contrast: str, original: Volume, harmonized: Volume) -> Rows:
-    """Dice of the tissues segmented from either image with the true ones, inside the brain."""
+    """Dice coefficients of tissues segmented from either image with the true ones, inside the brain."""
     right, rows = true_tissues(anatomy), []
     for method, image in ((SCANNED, original), (HARMONIZED, harmonized)):
         labels = segmented(image.data, anatomy.brain, contrast)
@@ -82,7 +82,7 @@ def _tissues(anatomy: Anatomy, contrast: str, original: Volume, harmonized: Volu
 
 
 def true_tissues(anatomy: Anatomy) -> NDArray[np.uint8]:
-    """CSF, GREY and WHITE, whichever has the largest share; 0 outside the brain."""
+    """A label map of the tissue with the largest fraction (CSF, GREY or WHITE); 0 outside the brain."""
     shares = np.stack([sum(anatomy.share_of(name) for name in names) for names in CLASSES.values()])
     largest = np.array(list(CLASSES), np.uint8)[shares.argmax(axis=0)]
     return np.where(anatomy.brain, largest, 0).astype(np.uint8)
@@ -102,12 +102,12 @@ def means(found: Sequence[Result], contrast: str, method: str) -> NDArray[np.flo
 
 
 def share(scanned: float, harmonized: float, bound: float) -> float:
-    """How much of the distance from the scan to what can be known has been covered."""
+    """The gain as a fraction of the distance from the scan to what can be known."""
     return (harmonized - scanned) / (bound - scanned)
 
 
 def differences(found: Sequence[Result]) -> NDArray[np.float64]:
-    """Harmonized less scanned, dB, one number for each person and contrast."""
+    """Differences in PSNR (dB), harmonized minus scanned, for each person and contrast."""
     gains = []
     for contrast in CONTRASTS:
         after, before = (by_person(found, contrast, method) for method in (HARMONIZED, SCANNED))
@@ -116,7 +116,7 @@ def differences(found: Sequence[Result]) -> NDArray[np.float64]:
 
 
 def table(rows: Rows) -> None:
-    """Print what was found."""
+    """Print all results."""
     people = {row["person"] for row in rows}
     print(f"\n{len(people)} people; PSNR in dB after one best scale factor; SSIM in the head: {SSIM_SETTINGS}")
     for place in PLACES:
@@ -126,7 +126,7 @@ def table(rows: Rows) -> None:
 
 
 def _similarity(found: Sequence[Result], place: str) -> None:
-    """PSNR of every method in one place, its share of the distance and, with the brain, SSIM."""
+    """Print PSNR of every method in brain or head, fractions of the distance and, for the brain, SSIM."""
     columns = (*METHODS, "gain", "share of the distance")
     print(f"\n| {place}, PSNR | {' | '.join(columns)} |\n|---|{'---|' * len(columns)}")
     psnr = {contrast: [means(found, contrast, method)[0] for method in METHODS] for contrast in CONTRASTS}
@@ -174,7 +174,9 @@ def _dice_table(rows: Rows) -> None:
 
 def main() -> None:
     options = parser(__doc__)
-    options.add_argument("--pairs", type=int, default=1, help="of sites for each person, who is the unit all the same")
+    options.add_argument(
+        "--pairs", type=int, default=1, help="pairs of sites for each person; statistics are over people"
+    )
     given = options.parse_args()
     on = stage(given)
     done = {(row["person"], row["pair"]) for row in kept(on.out)}

@@ -1,10 +1,10 @@
-"""What a target's protocol cannot tell of a person: ``unknown_tissue.py LABEL_MAP ...``.
+"""Upper bounds of PSNR due to unknown tissue properties: ``unknown_tissue.py LABEL_MAP ...``.
 
-Every person's tissues have T1, T2 and proton density of their own, and so has every place in a tissue. A network that
-takes the target's contrast from somebody else's scan can know the protocol and, from the sources, the anatomy. Slices
-are rendered as they are and with less known of the person, without noise under drawn protocols; the peak signal to
-noise ratio in the brain (dB), after one best scale factor, is what such a network could reach if it made no error at
-all. "Another person, no texture" is what ``travelling.py`` calls what can be known. No network is needed.
+T1, T2 and proton density vary between people, and within a tissue. A network whose target is another person's scan can
+only know the protocol and, from the sources, the anatomy. Slices are rendered without noise under random protocols,
+with the true and with partly unknown tissue properties. The PSNR (dB) in the brain between these, after scaling by the
+best factor, is the upper bound for such a network. "Another person, no texture" is "what can be known" in
+``travelling.py``. No network is needed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ BRAIN_ROWS = [TISSUES.index(name) for name in BRAIN]
 
 
 def drawn(paths: list[str], slices: int) -> Iterator[tuple[View, str, Protocol, View]]:
-    """Slices of the heads in turn, a contrast and a protocol of it, and the slice with another person's tissues."""
+    """Slices of alternating heads, a contrast and its protocol, and the slice with another person's tissues."""
     builtin = builtin_head(load_icbm2009a())
     data = SimulatedSlices([head_from_labels(Path(path), builtin, path) for path in paths])
     rng = np.random.default_rng(SEED)

@@ -1,9 +1,9 @@
-"""The white-matter peak that is found on simulated heads, against the true one: ``white_matter_peak.py [MAP ...]``.
+"""Error of the white-matter peak in simulated heads: ``white_matter_peak.py [LABEL_MAP ...]``.
 
-Four contrasts at 1.5 and 3 T, bias of 40 % from peak to peak, 3 % noise, every head as it is and forty years older with
-lesions. The scan lies in the template upright, so that the rigid way is known; the affine prior is estimated as in the
-App. The truth is the median of the image written, in voxels of nothing but white matter: 1000 if the peak is right.
-Shares and images have voxels of 2 mm; about 12 s a case on one core.
+Four contrasts at 1.5 and 3 T, 40 % bias (peak to peak), 3 % noise, every head as it is and forty years older with
+lesions. Scans are upright in template space, so that the rigid transform is known; the affine prior is estimated as in
+the App. The error is that of the median of the output in voxels of pure white matter, which should be 1000. Images have
+voxels of 2 mm; about 12 s on one core per case.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ from haca3_bids.volumes.volume import Volume
 FIELDS_T = (1.5, 3.0)
 BIAS, NOISE = 0.4, 0.03  # peak to peak; relative to white matter
 YEARS = 40.0
-LESION_YEARS = 15.0  # of growth: some 20 ml
-AGEING = Ageing(0.05, 0.007)  # mm a year
+LESION_YEARS = 15.0  # of growth: about 20 ml
+AGEING = Ageing(0.05, 0.007)  # mm per year
 LIMIT = 0.02
 SETTINGS = PreprocessingSettings(force=("registration",))
 UPRIGHT = np.eye(4)
 
 
 def scan_of(head: Anatomy, contrast: str, field_t: float, seed: int) -> tuple[Volume, Volume]:
-    """A scan with voxels of 2 mm, and where it is nothing but white matter."""
+    """A scan with voxels of 2 mm, and a mask of pure white matter."""
     rng = np.random.default_rng(seed)
     shares = halved(head.shares)
     weights = tissue_weights(draw_protocol(contrast, field_t, rng), person_deviations(rng))
@@ -56,7 +56,7 @@ def scan_of(head: Anatomy, contrast: str, field_t: float, seed: int) -> tuple[Vo
 
 
 def error(scan: Volume, pure: Volume, template: Template) -> float:
-    """By what share the white matter of the image that is written lies beside 1000."""
+    """The relative deviation of white matter in the output from 1000."""
     coarse = session.for_registration(scan, SETTINGS)
     place, _ = session.registered(coarse, template, SETTINGS, given=UPRIGHT)
     field = session.field_in_brain(scan, template, place, UPRIGHT, SETTINGS)

@@ -15,31 +15,31 @@ from haca3_bids.errors import CannotCreate, TemporaryFailure
 from haca3_bids.partial import partial_file
 from haca3_bids.records.files import to_readable_json
 
-LOCK_PATIENCE_S = 60.0  # for the dataset's own small files, which are held for moments only
-LOCK_MODE = 0o644  # and the group's right to write where the folder gives it
-SHORTEST_POLL_S, LONGEST_POLL_S = 0.05, 2.0  # between two looks at a lock that is held: rarely where it takes long
+LOCK_PATIENCE_S = 60.0  # for the small files of the dataset, whose locks are held briefly
+LOCK_MODE = 0o644  # and group write permission if the folder has it
+SHORTEST_POLL_S, LONGEST_POLL_S = 0.05, 2.0  # between two attempts to acquire a lock
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file that other processes see whole or not at all."""
+    """Write a text file atomically."""
     with partial_file(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
 def write_copy(source: Path, path: Path) -> None:
-    """Copy a file so that other processes see it whole or not at all; its folder is made if need be."""
+    """Copy a file atomically; its folder is created if necessary."""
     make_folder(path.parent)
     with partial_file(path) as partial:
         shutil.copyfile(source, partial)
 
 
 def write_json(path: Path, content: object) -> None:
-    """Write records or plain values as JSON that people can read, whole or not at all."""
+    """Write records or plain values as indented JSON, atomically."""
     write_text(path, to_readable_json(content))
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """The object in a JSON file; None when there is no file or it holds no object."""
+    """The object in a JSON file; None if there is no file or it has no object."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -48,9 +48,9 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 
 def make_folder(path: Path) -> Path:
-    """The folder, made if need be; CannotCreate says why it cannot be.
+    """The folder, created if necessary; CannotCreate if it cannot be created or written to.
 
-    What the group may write in the folder above, it may write in a new one, whatever the umask: several people can
+    A new folder inherits group write permission from its parent regardless of the umask, so that several people can
     work on one output.
     """
     try:
@@ -70,13 +70,13 @@ def _make(path: Path) -> None:
     above, new = path.parent.stat(), path.stat()
     shared = above.st_mode & stat.S_IWGRP and not above.st_mode & stat.S_ISVTX and above.st_gid == new.st_gid
     if shared and not new.st_mode & stat.S_IWGRP:
-        with suppress(PermissionError):  # somebody else made it just now
+        with suppress(PermissionError):  # created by another user in the meantime
             path.chmod(stat.S_IMODE(new.st_mode) | stat.S_IRWXG)
 
 
 @contextmanager
 def locked(output_dir: Path, what: str, patience_s: float = LOCK_PATIENCE_S) -> Iterator[None]:
-    """Hold the lock ``what`` of a derivatives dataset; TemporaryFailure when another process keeps it."""
+    """Hold the lock ``what`` of a derivatives dataset; TemporaryFailure if another process does not release it."""
     from filelock import FileLock, Timeout
 
     folder = make_folder(output_dir / "logs" / "locks")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from haca3_bids.volumes.header import Geometry, check_geometry
 
-WHOLE_HEAD_MM = 100.0  # a brain is longer than this along every axis; less is a slab
+WHOLE_HEAD_MM = 100.0  # smallest extent of a scan along every axis; less is a slab
 STEP_MM = 0.1  # voxel sizes closer than this count as equal
 
 
@@ -18,15 +18,15 @@ class Candidate:
 
     path: Path
     entities: Mapping[str, str]
-    geometry: Geometry | None  # None: it is not one 3D volume, or its header cannot be believed
+    geometry: Geometry | None  # None: not one 3D volume, or the header is inconsistent
     image_type: Sequence[str] = ()
 
 
 def candidate(path: Path, entities: Mapping[str, str], image_type: Sequence[str] = ()) -> Candidate:
-    """A candidate with its geometry, None where it could not serve: it then loses to any other."""
+    """A candidate with its geometry, which is None for an unusable scan, so that any other is preferred."""
     try:
         geometry = check_geometry(path)
-    except Exception:  # whatever it is, check_session names it if no other scan is preferred to this one
+    except Exception:  # check_session reports it if this scan is chosen
         return Candidate(path, entities, None, image_type)
     return Candidate(path, entities, geometry, image_type)
 

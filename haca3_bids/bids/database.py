@@ -16,12 +16,12 @@ from haca3_bids.bids.listing import IMAGE_EXTENSIONS, anatomical_files, session_
 from haca3_bids.errors import BadInput
 
 LOGGER = logging.getLogger("haca3_bids")
-FILE = "layout_index.sqlite"  # pybids's own name
+FILE = "layout_index.sqlite"  # name defined by pybids
 NOT_INDEXED = (re.compile(r"/\."), re.compile(r"^/(derivatives|sourcedata|code|models|stimuli)(/|$)"))
 
 
 def keep_database(bids_dir: Path, folder: Path) -> None:
-    """See to it that a folder holds the database of a dataset; a warning where that cannot be."""
+    """Create or update the database of a dataset in a folder; log a warning if that fails."""
     if (folder / FILE).exists():
         listed = _listed(bids_dir, folder)
         if listed is not None and listed == set(_on_disk(bids_dir)):
@@ -33,7 +33,7 @@ def keep_database(bids_dir: Path, folder: Path) -> None:
         )
     try:
         _make(bids_dir, folder)
-    except Exception as error:  # pybids and SQLite each raise their own, and no image depends on them
+    except Exception as error:  # pybids and SQLite raise various errors; outputs do not depend on them
         words = " ".join(f"{type(error).__name__}: {error}".split()).replace(f"{bids_dir}/", "")
         LOGGER.warning("The pybids database cannot be created (%s); the run continues without it.", words)
 
@@ -49,7 +49,7 @@ def _make(bids_dir: Path, folder: Path) -> None:
 
 
 def _listed(bids_dir: Path, folder: Path) -> set[str] | None:
-    """The anatomical images that a database lists; None when it cannot be read or is another dataset's."""
+    """The anatomical images in a database; None if it is unreadable or of another dataset."""
     from bids.layout import BIDSLayout
 
     try:
@@ -58,7 +58,7 @@ def _listed(bids_dir: Path, folder: Path) -> set[str] | None:
             return None
         found = layout.get(datatype="anat", extension=list(IMAGE_EXTENSIONS), return_type="filename")
         return {os.path.relpath(path, layout.root) for path in found}
-    except Exception:  # whatever it is, it is no database of this dataset
+    except Exception:  # any error: not a database of this dataset
         return None
 
 

@@ -19,34 +19,33 @@ from haca3_bids.records.engine import EngineResult, HarmonizedImage
 from haca3_bids.records.preprocessing import Preprocessing
 from haca3_bids.records.session import DONE, Figure, Quality, SessionRecord
 
-RAW = "raw"  # the input's name in DatasetLinks
+RAW = "raw"  # name of the input in DatasetLinks
 RES = "1"
-BEING_REPLACED = (
-    Failure(  # until all files are in their places: other processes read the record, so it is never missing
-        "The run stopped while the files of this session were replaced.",
-        "Run the same command again.",
-        step="writing the outputs",
-    )
+# the record while files are being replaced: other processes read it, so that it must never be missing
+BEING_REPLACED = Failure(
+    "The run stopped while the files of this session were replaced.",
+    "Run the same command again.",
+    step="writing the outputs",
 )
 
 
 @dataclass(frozen=True)
 class Products:
-    """What processing left in the scratch folder; transforms by contrast, native images by index of the result's."""
+    """The products of processing in the scratch folder; ``native`` has the order of the images of ``result``."""
 
     preproc: Mapping[str, Path]
     to_reference: Mapping[str, Path]
     to_template: Path
     from_template: Path
     preprocessing: Preprocessing
-    result: EngineResult  # files absolute, as are those of the figures
+    result: EngineResult  # with absolute paths, as in ``figures``
     quality: Quality
     native: Sequence[Path] = ()
     figures: Sequence[Figure] = ()
 
 
 def write_session(context: Context, products: Products) -> Path:
-    """Write all files of a session and return the path of its record; nothing appears before all are complete."""
+    """Write all files of a session, once all are complete, and return the path of its record."""
     partial = partial_folder(context.output_dir, context.session)
     shutil.rmtree(partial, ignore_errors=True)
     make_folder(partial / context.session.folder)
@@ -102,7 +101,7 @@ def _stage_transforms(context: Context, products: Products, partial: Path) -> No
 
 
 def _stage_harmonized(context: Context, products: Products, partial: Path, image: HarmonizedImage) -> HarmonizedImage:
-    """Place one harmonized image and what belongs to it; the same with files relative to the dataset."""
+    """Stage a harmonized image and its extra files; return its record with paths relative to the dataset."""
     target, desc, suffix = image.target, image.target.desc, image.target.contrast
     sources = [_own_uri(context, contrast) for contrast in products.preproc]
     common = template_sidecar(context.space, sources, products.preprocessing.all_stripped)
@@ -130,7 +129,7 @@ def _stage_harmonized(context: Context, products: Products, partial: Path, image
 
 
 def _stage_native(context: Context, products: Products, partial: Path) -> None:
-    """Place the harmonized images on the reference's own grid, where they are asked for."""
+    """Stage the harmonized images on the grid of the reference, if requested."""
     session = context.session
     common = native_sidecar(
         _raw_uri(context, session.images[session.reference].path),
@@ -158,7 +157,7 @@ def _place(context: Context, partial: Path, path: str, content: Mapping[str, obj
 
 
 def _publish(context: Context, record: SessionRecord, partial: Path) -> None:
-    """Move the files to their places, the record last: a session without record is not finished."""
+    """Move the files to the dataset, the record last, since a session without a record is not finished."""
     final = record_path(context.output_dir, context.session)
     record = merged(record, read_session(final), context.output_dir)
     for path in sorted(_files(partial), key=lambda one: "anat" in one.parts):

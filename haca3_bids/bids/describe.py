@@ -39,7 +39,7 @@ OWN_FILES = ("dataset_description.json", ".bidsignore", "README.md", "descriptio
 
 
 def describe_dataset(output_dir: Path, bids_dir: Path, *, version: str, weights: Mapping[str, str]) -> None:
-    """Write the missing files of the dataset; reject a dataset of another program or with other weights.
+    """Write the top-level files of the dataset; CannotCreate if it is of another program or other weights.
 
     ``weights`` maps "name", "sha256", "variant", "fusion_name" and "fusion_sha256".
     """
@@ -100,18 +100,18 @@ def _description(
 
 
 def known_targets(output_dir: Path) -> dict[str, Target]:
-    """Targets the dataset has images of, by their keys."""
+    """The targets for which the dataset has images, by key."""
     description = read_json(output_dir / "dataset_description.json") or {}
     return from_values(description.get("Haca3", {}).get("Targets", {}), dict[str, Target])
 
 
 def target_picture(output_dir: Path, target_key: str) -> Path:
-    """Where slices of a target stand for everyone's report, if they may be shown."""
+    """The path of the slices of a target that are shown in reports, if this is permitted."""
     return output_dir / "figures" / f"target-{target_key}.jpg"
 
 
 def claim_targets(output_dir: Path, targets: Sequence[Target]) -> None:
-    """Enter the targets in the dataset's description; CannotCreate when a name already stands for another contrast."""
+    """Add targets to the description of the dataset; CannotCreate if a name is taken by a different target."""
     with locked(output_dir, "dataset"):
         path = output_dir / "dataset_description.json"
         known = known_targets(output_dir)
@@ -130,7 +130,7 @@ def claim_targets(output_dir: Path, targets: Sequence[Target]) -> None:
 
 
 def _difference(before: Target, now: Target) -> str:
-    """What tells two targets apart, in words: of tables the tissue that differs most."""
+    """The difference of two targets in words; for tables, the tissue with the largest difference."""
     old, new = before.theta, now.theta
     if is_table(old) and is_table(new):
         tissue = max(range(len(old)), key=lambda index: abs(old[index] - new[index]))

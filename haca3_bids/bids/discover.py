@@ -32,7 +32,7 @@ NO_METADATA = Metadata({})
 
 @dataclass(frozen=True)
 class SourceImage:
-    """A scan that serves as a source, and why this one."""
+    """A scan used as a source, and the reason for its choice."""
 
     contrast: str
     path: Path
@@ -42,7 +42,7 @@ class SourceImage:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What of its sidecars could not be read."""
+        """Warnings about sidecars of the scan that could not be read."""
         return self.metadata.warnings
 
 
@@ -56,7 +56,7 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Session:
-    """One visit of one subject: at most one scan of each contrast; none where a problem forbids to choose."""
+    """One session of a subject with at most one scan of each contrast, and none if there is a problem."""
 
     subject: str
     session: str | None
@@ -66,7 +66,7 @@ class Session:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What could not be read of the sidecars of its scans."""
+        """Warnings about sidecars of its scans that could not be read."""
         return tuple(warning for image in self.images.values() for warning in image.warnings)
 
     @property
@@ -86,7 +86,7 @@ class Session:
 
 
 def list_subjects(bids_dir: Path, wanted: Sequence[str] = ()) -> list[str]:
-    """Labels of the dataset's subjects, or those of ``wanted``; NothingSelected names labels that are not there."""
+    """The labels of the subjects, or of those in ``wanted``; NothingSelected if one of these does not exist."""
     links = {path.name.removeprefix("sub-"): path for path in bids_dir.glob("sub-*")}
     found = sorted(label for label, path in links.items() if path.is_dir() or not path.exists())
     if not found:
@@ -101,7 +101,7 @@ def list_subjects(bids_dir: Path, wanted: Sequence[str] = ()) -> list[str]:
 
 
 def read_filters(path: Path | None) -> dict[str, dict[str, Any]]:
-    """Filters by contrast from a JSON file with the keys t1w, t2w, pdw, flair."""
+    """Filters by contrast from a JSON file with the keys t1w, t2w, pdw, flair; UsageError if it is invalid."""
     if path is None:
         return {}
     try:
@@ -118,10 +118,10 @@ def read_filters(path: Path | None) -> dict[str, dict[str, Any]]:
 
 
 def discover_subject(bids_dir: Path, subject: str, selection: SelectionSettings) -> list[Session]:
-    """The sessions of one subject with the scans chosen; a session without usable scan has no images.
+    """The sessions of a subject with their chosen scans; a session without usable scans has no images.
 
-    A session that cannot be understood carries its problem, which ``check_session`` raises. Raises BadInput where
-    that is true of the whole subject.
+    An invalid session stores its problem, which ``check_session`` raises. Raises BadInput if the whole subject is
+    invalid.
     """
     check_subject_folder(bids_dir, subject)
     filters = read_filters(selection.filter_file)
@@ -138,10 +138,9 @@ def discover_subject(bids_dir: Path, subject: str, selection: SelectionSettings)
 
 
 def check_session(session: Session, force: Sequence[str] = ()) -> None:
-    """Raise BadInput when the session has a problem, or a chosen file is missing, no image, or not one 3D volume.
+    """Raise BadInput if the session has a problem, or a chosen file is not one 3D image with a consistent header.
 
-    So it does for a header that cannot be true. With "orientation" in ``force``, a header that does not say where left
-    and right are will do.
+    "orientation" in ``force`` accepts a header that does not define left and right.
     """
     if session.problem is not None:
         raise session.problem

@@ -10,11 +10,7 @@ from haca3_bids.bids.names import parse_entities
 from haca3_bids.errors import UsageError
 
 MASKS = {"brain": "brain_mask", "head": "head_mask"}
-LINEAR_EXTENSIONS = (
-    ".txt",
-    ".mat",
-    ".tfm",
-)  # ITK files of one linear transform, .mat the binary ones of ANTs; .h5 holds a warp
+LINEAR_EXTENSIONS = (".txt", ".mat", ".tfm")  # linear transforms of ITK and (.mat) ANTs; .h5 may contain a warp
 
 
 def check_derivatives(derivatives: Sequence[tuple[str, Path]]) -> None:
@@ -25,9 +21,9 @@ def check_derivatives(derivatives: Sequence[tuple[str, Path]]) -> None:
 
 
 def find_given(derivatives: Sequence[tuple[str, Path]], session: Session, space: str) -> dict[str, Path]:
-    """``brain_mask``, ``head_mask`` (in the reference scan's space) and ``to_template`` (an ITK file), as far as known.
+    """The files found of ``brain_mask``, ``head_mask`` (in the reference scan's space) and ``to_template`` (ITK).
 
-    The folders are searched in the order given, the session's own files before those of the subject.
+    Folders are searched in the given order, files of the session before those of the subject.
     """
     found: dict[str, Path] = {}
     for _, folder in derivatives:

@@ -16,7 +16,7 @@ MEANING = {"**/": "(?:.*/)?", "/**": "/.*", "?": "[^/]"}
 
 @dataclass(frozen=True)
 class Pattern:
-    """One line: what it matches, whether only folders, and whether it takes files back in."""
+    """One line of the file; ``takes_back`` marks a negated pattern (!)."""
 
     expression: re.Pattern[str]
     only_folders: bool
@@ -24,14 +24,14 @@ class Pattern:
 
 
 def read_ignored(bids_dir: Path) -> tuple[Pattern, ...]:
-    """The patterns of the dataset; none without such a file."""
+    """The patterns of a dataset; empty without a .bidsignore file."""
     path = bids_dir / IGNORE_FILE
     lines = read_text(path).splitlines() if path.is_file() else []
     return tuple(_pattern(line.strip()) for line in lines if line.strip() and not line.startswith("#"))
 
 
 def is_ignored(relative: PurePosixPath, patterns: Sequence[Pattern]) -> bool:
-    """Whether a file, or a folder above it, is ignored; of several patterns that match, the last one counts."""
+    """Whether a file or one of its parent folders is ignored; the last matching pattern decides."""
     folders = [one for one in reversed(relative.parents) if one.name]
     return any(_matches(one, patterns, one is not relative) for one in (*folders, relative))
 

@@ -1,4 +1,4 @@
-"""What a killed run left half-written in an output; it is removed by the next one, which holds the locks."""
+"""Removal of partial files left by killed runs; the caller holds the locks of the output."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from haca3_bids.partial import PREFIX
 
 
 def partial_folder(output_dir: Path, session: Session) -> Path:
-    """Where the files of a session are gathered before they are moved into the dataset."""
+    """The folder in which the files of a session are staged before they are moved to the dataset."""
     return output_dir / f"{PREFIX}{session.name}"
 
 
 def remove_partial_sessions(output_dir: Path, sessions: Iterable[Session]) -> None:
-    """Remove what is half-written of sessions whose subjects are locked, and of the pages of these."""
+    """Remove partial files of sessions, and of the pages of their subjects, which must be locked."""
     folders = {output_dir / session.folder for session in sessions}
     pages = {f"sub-{session.subject}.html" for session in sessions}
     for session in sessions:
@@ -27,7 +27,7 @@ def remove_partial_sessions(output_dir: Path, sessions: Iterable[Session]) -> No
 
 
 def remove_partial_files(folder: Path, names: Iterable[str] | None = None) -> None:
-    """Remove the half-written files in a folder, of the given names only; a lock keeps others from writing them."""
+    """Remove partial files in a folder, by default of all names; the caller holds the lock."""
     for path in folder.glob(f"{PREFIX}*"):
         if path.is_file() and (names is None or path.name.removeprefix(PREFIX).partition("-")[2] in names):
             path.unlink(missing_ok=True)

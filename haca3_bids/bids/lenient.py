@@ -14,9 +14,9 @@ KINDS = {list: "a list", str: "a string", bool: "true or false", type(None): "nu
 
 
 def read_text(path: Path) -> str:
-    """The text of a file in UTF-8, in UTF-16 with a byte-order mark, else in Latin-1, in which every byte is a letter.
+    """The text of a file in UTF-8, UTF-16 (with a byte-order mark), or else Latin-1, which accepts any bytes.
 
-    A byte-order mark is no part of the text. Raises OSError when the file cannot be read.
+    The byte-order mark is removed. Raises OSError if the file cannot be read.
     """
     content = path.read_bytes()
     encoding = next((name for mark, name in ODD_ENCODINGS.items() if content.startswith(mark)), "utf-8")
@@ -27,10 +27,9 @@ def read_text(path: Path) -> str:
 
 
 def read_object(path: Path) -> tuple[dict[str, Any], str]:
-    """The JSON object in a file, and what is wrong with it in words; empty words: nothing.
+    """The JSON object in a file and a description of its problem, empty if there is none.
 
-    Line breaks within texts are accepted. Values that are no finite numbers are left out by name; a file that holds
-    no JSON object gives an empty one.
+    Line breaks in strings are accepted. Values with NaN or infinity are dropped; without a JSON object, it is empty.
     """
     try:
         text = read_text(path)

@@ -22,9 +22,9 @@ def check_subject_folder(bids_dir: Path, subject: str) -> None:
 
 
 def session_places(folder: Path) -> dict[str | None, Path]:
-    """The folder of each session of a subject, by the label its name gives; None for the subject's own.
+    """The folder of each session of a subject by label; None is the label of the subject's own folder.
 
-    Raises OSError when the subject's folder cannot be read.
+    Raises OSError if the subject's folder cannot be read.
     """
     names = sorted(path.name for path in folder.iterdir())
     found: dict[str | None, Path] = {None: folder} if "anat" in names else {}
@@ -33,7 +33,7 @@ def session_places(folder: Path) -> dict[str | None, Path]:
 
 
 def anatomical_files(place: Path, bids_dir: Path) -> list[Path]:
-    """Every NIfTI file below a session's folder ``anat``, in alphabetical order; hidden ones are none.
+    """Every NIfTI file below a session's folder ``anat``, in alphabetical order, without hidden ones.
 
     Raises BadInput if one of these folders is a broken link, OSError if it cannot be read.
     """

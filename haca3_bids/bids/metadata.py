@@ -23,19 +23,19 @@ class Metadata:
 
     @property
     def image_type(self) -> tuple[str, ...]:
-        """The words of DICOM's ImageType in capitals, whether they came as a list or as one text with backslashes."""
+        """The values of DICOM's ImageType in capitals, from a list or a string separated by backslashes."""
         value = self.values.get("ImageType", ())
         parts = value if isinstance(value, list) else [value] if isinstance(value, str) else []
         return tuple(word.strip().upper() for part in parts for word in re.split(r"[\\,]", str(part)) if word.strip())
 
     @property
     def part(self) -> str:
-        """Which part of a complex image ImageType names: "phase" or "imaginary"; empty for a magnitude image."""
+        """The part of a complex image according to ImageType: "phase" or "imaginary"; empty for a magnitude image."""
         return next((NOT_MAGNITUDE[word] for word in self.image_type if word in NOT_MAGNITUDE), "")
 
 
 def read_metadata(image: Path, bids_dir: Path) -> Metadata:
-    """The sidecars that apply to an image, those nearer to it last, so that what they say counts."""
+    """The metadata of an image from all applicable sidecars; nearer ones take precedence."""
     values: dict[str, Any] = {}
     warnings = []
     for sidecar in _sidecars(image, bids_dir):

@@ -17,16 +17,16 @@ def is_label(text: str) -> bool:
 
 
 def check_label(label: str) -> str:
-    """The label itself; UsageError when BIDS does not allow it."""
+    """The label itself; UsageError if BIDS does not allow it."""
     if not is_label(label):
         raise UsageError(f"'{label}' is not a valid BIDS label.", LABEL_RULE)
     return label
 
 
 def node_name(name: str) -> str:
-    """A session's or subject's name as Nipype allows it: ``sub-a+b_ses-1`` becomes ``sub_a_plus_b_ses_1``.
+    """The name of a session or subject as a Nipype name: ``sub-a+b_ses-1`` becomes ``sub_a_plus_b_ses_1``.
 
-    Labels hold neither hyphen nor underscore, so that two names never become one.
+    Labels contain neither hyphens nor underscores.
     """
     return name.replace("-", "_").replace("+", "_plus_")
 
@@ -65,12 +65,12 @@ def transform_name(subject: str, session: str | None, source: str, target: str) 
 
 
 def record_name(subject: str, session: str | None) -> str:
-    """Name of a session's record."""
+    """The file name of the record of a session."""
     return file_name(subject, session, "qc", ".json", desc="haca3")
 
 
 def check_target_name(name: str) -> str:
-    """The name itself; UsageError when it is no label or would collide with names of our own."""
+    """The name itself; UsageError if it is not alphanumeric or would collide with our own names."""
     if not name.isascii() or not name.isalnum():
         raise UsageError(f"'{name}' is not a valid name of a target.", "A name consists of letters and digits.")
     if name.lower().endswith("std"):
@@ -92,7 +92,7 @@ def bids_uri(dataset: str, relative: str) -> str:
 
 
 def matches_filter(entities: Mapping[str, str], wanted: Mapping[str, object]) -> bool:
-    """Whether entities pass a filter: null means absent, '*' any, a list one of several, anything else equal."""
+    """Whether entities match a filter: None means absent, '*' any value, a list any of its values."""
     for key, value in wanted.items():
         found = entities.get(key)
         if value is None:

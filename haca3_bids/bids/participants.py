@@ -25,9 +25,9 @@ class Participants:
 
 
 def read_participants(path: Path, known: Collection[str] = ()) -> Participants:
-    """What a file says of participants; without a file, nothing.
+    """The participants in a file; empty without a file.
 
-    ``known`` are the participants that there are: they tell whom a number without its leading zeros means.
+    ``known`` are the participants of the dataset, to which labels without leading zeros are matched.
     """
     if not path.exists() and not path.is_symlink():
         return Participants()
@@ -53,7 +53,7 @@ def read_participants(path: Path, known: Collection[str] = ()) -> Participants:
 
 
 def _cells(lines: Sequence[str], delimiter: str) -> list[list[str]]:
-    if delimiter == "\t":  # a quotation mark is a letter like any other
+    if delimiter == "\t":  # quotation marks have no special meaning
         rows = [line.split(delimiter) for line in lines]
     else:
         rows = list(csv.reader(lines, delimiter=delimiter, skipinitialspace=True))

@@ -1,4 +1,4 @@
-"""The record of a session: the source of its report, and the evidence that it is finished."""
+"""Reading and writing of session records, and the check whether a session is finished."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ AGAIN = "Run the same command again when the dataset is complete."
 
 @dataclass(frozen=True)
 class Context:
-    """What is known of a session before it is processed."""
+    """A session to be processed, with its datasets and settings."""
 
     session: Session
     bids_dir: Path
@@ -30,24 +30,24 @@ class Context:
     version: str
     command: str
     methods: tuple[str, ...] = ()
-    fingerprint: str = ""  # of what can change an output; not asked of a session that failed
-    stamps: Mapping[str, str] = field(default_factory=dict)  # of its inputs when it was planned, by contrast
+    fingerprint: str = ""  # of everything that can change an output; not used for failures
+    stamps: Mapping[str, str] = field(default_factory=dict)  # of its inputs at planning, by contrast
 
 
 def record_path(output_dir: Path, session: Session) -> Path:
-    """Where a session's record stands."""
+    """The path of the record of a session."""
     return output_dir / session.folder / record_name(session.subject, session.session)
 
 
 def stamp(path: Path) -> str:
-    """A word that changes with name, size or time of a file; it says none of them, for records are shared."""
+    """A hash of name, size and modification time of a file; a hash, since records may be shared."""
     found = path.stat()
     text = f"{path.name} {found.st_size} {found.st_mtime_ns}"
     return short_digest(text)
 
 
 def read_session(path: Path) -> SessionRecord | None:
-    """The record in a file; None where there is none that this version understands."""
+    """The record in a file; None if there is none of a supported format."""
     record = read_record(path, SessionRecord)
     return record if record is not None and record.format <= FORMAT else None
 
@@ -58,7 +58,7 @@ def _completed(output_dir: Path, session: Session) -> Completion | None:
 
 
 def input_sha256(output_dir: Path, session: Session, contrast: str) -> str:
-    """SHA-256 of an input; taken from the session's record where the file's size and time are what they were then."""
+    """SHA-256 of an input, from the session's record if the file has not changed since."""
     return _as_recorded(session.images[contrast].path, contrast, _completed(output_dir, session))
 
 
@@ -75,7 +75,7 @@ def _hashed(path: Path, as_of: str) -> str:  # noqa: ARG001
 
 
 def found(context: Context) -> SessionRecord:
-    """What is known of a session before it is processed: images used, images left out, and why."""
+    """The record of a session before processing: images used, images left out, and why."""
     session, bids_dir = context.session, context.bids_dir
     return SessionRecord(
         session.subject,
@@ -100,7 +100,7 @@ def stamps(session: Session) -> dict[str, str]:
 def completion(context: Context, targets: Sequence[Target], outputs: Mapping[str, int]) -> Completion:
     """What must match for a session to count as finished; ``outputs`` maps paths in the dataset to bytes.
 
-    Raises BadInput where an input is no longer what it was when the session was planned.
+    Raises BadInput if an input has changed since the session was planned.
     """
     session = context.session
     return Completion(
@@ -124,7 +124,7 @@ def _unchanged(context: Context) -> dict[str, str]:
 
 
 def is_finished(context: Context, targets: Sequence[Target]) -> bool:
-    """Whether an earlier run made all of this from the same inputs, and its files are all there at their sizes."""
+    """Whether an earlier run produced all targets from the same inputs, and its files exist with their sizes."""
     session, output_dir = context.session, context.output_dir
     done = _completed(output_dir, session)
     if done is None or done.fingerprint != context.fingerprint or set(done.inputs) != set(session.images):
@@ -145,7 +145,7 @@ def _has_size(path: Path, size: int) -> bool:
 
 
 def merged(new: SessionRecord, old: SessionRecord | None, output_dir: Path) -> SessionRecord:
-    """The new record with what an earlier run made for other targets and which is still there."""
+    """The new record with the existing images of other targets from an earlier run."""
     done = old.completion if old is not None and old.is_done else None
     if old is None or done is None or new.completion is None:
         return new
@@ -170,7 +170,7 @@ def merged(new: SessionRecord, old: SessionRecord | None, output_dir: Path) -> S
 
 
 def write_failure(context: Context, failure: Failure) -> None:
-    """Leave a record of a failure for the page, unless an earlier run finished the session: its record stays."""
+    """Write the record of a failure, unless an earlier run finished the session."""
     path = record_path(context.output_dir, context.session)
     before = read_session(path)
     if before is None or not before.is_done:

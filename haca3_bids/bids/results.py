@@ -1,4 +1,4 @@
-"""The images of a finished dataset of derivatives, as experiments and other programs look for them."""
+"""The images of a derivatives dataset, for experiments and other programs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NIFTI = (".nii.gz", ".nii")
 
 @dataclass(frozen=True)
 class TemplateImage:
-    """One image on a template's grid."""
+    """An image in a template space."""
 
     path: Path
     participant: str  # "sub-01"
@@ -33,7 +33,7 @@ class TemplateImage:
 
 
 def check_derivatives(dataset: Path) -> None:
-    """BadInput where a folder is no dataset of derivatives."""
+    """Raise BadInput if a folder is not a derivatives dataset."""
     if not dataset.is_dir():
         raise BadInput(f"{dataset.name} is not a folder.", "Give the output folder of haca3-bids.")
     said = read_json(dataset / DESCRIPTION)
@@ -45,7 +45,7 @@ def check_derivatives(dataset: Path) -> None:
 
 
 def images_of(dataset: Path) -> list[TemplateImage]:
-    """All T1w, T2w, PDw and FLAIR images on a template's grid, by name; BadInput where there are none."""
+    """All T1w, T2w, PDw and FLAIR images in a template space, sorted by path; BadInput if there are none."""
     check_derivatives(dataset)
     found = [image for path in sorted(dataset.glob("sub-*/**/*.nii*")) if (image := _image(path))]
     if not found:
@@ -65,7 +65,7 @@ def _image(path: Path) -> TemplateImage | None:
 
 
 def by_file_name(folder: Path) -> dict[str, Path]:
-    """The images anywhere in a folder by their names; BadInput where one name occurs twice or nothing is found."""
+    """All images below a folder by file name; BadInput if a name occurs twice or there is no image."""
     if not folder.is_dir():
         raise BadInput(f"{folder.name} is not a folder.", "Give a folder of images.")
     found: dict[str, Path] = {}

@@ -11,7 +11,9 @@ from haca3_bids.records.engine import EngineResult, HarmonizedImage, SourceRepor
 from haca3_bids.records.preprocessing import Preprocessing, Registration, ScanFacts
 from haca3_bids.settings import WHITE_MATTER_PEAK, HarmonizationSettings
 
-COPIED_KEYS: Mapping[str, tuple[type, ...]] = {  # of the raw sidecar: physics, nothing of the person, place or time
+COPIED_KEYS: Mapping[
+    str, tuple[type, ...]
+] = {  # copied from the raw sidecar: physics, no data on person, place or time
     "Manufacturer": (str,),
     "ManufacturersModelName": (str,),
     "MagneticFieldStrength": (int, float),
@@ -59,7 +61,7 @@ def native_sidecar(reference_uri: str, sources: Sequence[str], stripped: bool) -
 
 
 def preproc_sidecar(contrast: str, found: Preprocessing, raw: Mapping[str, object]) -> dict[str, object]:
-    """What a preprocessed image adds."""
+    """The additional keys of a preprocessed image."""
     own, registration = found.contrasts.get(contrast, ScanFacts()), found.registration or Registration()
     problem = own.coregistration_problem or registration.problem
     return {
@@ -78,7 +80,7 @@ def preproc_sidecar(contrast: str, found: Preprocessing, raw: Mapping[str, objec
 
 
 def copied(raw: Mapping[str, object]) -> dict[str, object]:
-    """What is copied of a raw sidecar, as far as it has the type that BIDS asks for."""
+    """The keys copied from a raw sidecar, if they have the types that BIDS requires."""
     return {
         key: raw[key]
         for key, types in COPIED_KEYS.items()
@@ -91,7 +93,7 @@ def _percent(share: float | None) -> float | None:
 
 
 def _sampling(own: ScanFacts) -> dict[str, object]:
-    """How the scan was sampled and brought to the template's grid, as far as that is known."""
+    """The sampling of the scan and its interpolation to the template grid, if known."""
     if own.acquisition is None:
         return {}
     smoothed = "one cubic B-spline, after a Gaussian along axes finer than the grid"
@@ -106,7 +108,7 @@ def _sampling(own: ScanFacts) -> dict[str, object]:
 
 
 def harmonized_sidecar(image: HarmonizedImage, result: EngineResult, version: str) -> dict[str, object]:
-    """What a harmonized image adds: model, weights, target, and what each source contributed."""
+    """The additional keys of a harmonized image: model, weights, target, and contributions of the sources."""
     target, weights, fusion = image.target, result.weights, result.fusion
     family = FAMILIES.get(weights.variant or "", weights.variant)
     return {
@@ -134,7 +136,7 @@ def harmonized_sidecar(image: HarmonizedImage, result: EngineResult, version: st
 
 
 def _source(own: SourceReport) -> dict[str, object]:
-    """What the networks said of one source; what only the mixture model says is left out for HACA3."""
+    """The entry of one source; keys of the mixture model are absent for HACA3."""
     said = {
         "Theta": _theta(own.theta),
         "Eta": _eta(own.eta),
@@ -146,12 +148,12 @@ def _source(own: SourceReport) -> dict[str, object]:
 
 
 def _theta(theta: Sequence[float]) -> dict[str, float] | Sequence[float]:
-    """A table by the names of its tissues; the numbers of HACA3 as they are."""
+    """A table by tissue names, or the two numbers of HACA3."""
     if not is_table(theta):
         return theta
     return {tissue: round(value, 4) for tissue, value in zip(TISSUES, theta, strict=True)}
 
 
 def _eta(eta: Sequence[float]) -> float | Sequence[float]:
-    """The level of artifacts of the mixture model is one number, HACA3's are two."""
+    """The artifact level of the mixture model, or the two numbers of HACA3."""
     return round(eta[0], 4) if len(eta) == 1 else eta

@@ -38,7 +38,7 @@ SESSION_COLUMNS = {
 
 
 def describe_dataset(out: Path, acknowledgement: str, command: str) -> None:
-    """The files at the top of both datasets."""
+    """Write the top-level files of both datasets."""
     truth = out / TRUTH
     truth.mkdir(parents=True, exist_ok=True)
     common = {"BIDSVersion": BIDS_VERSION, "License": "CC0", "Authors": ["haca3 simulate"], "GeneratedBy": MADE_BY}
@@ -69,7 +69,7 @@ All images are upright, in MNI position, on one 1 mm grid.
 
 
 def write_session(session: Session, scans: Iterable[Scan], out: Path) -> dict[str, Any]:
-    """Write images and truth of one session; gives back its row of ``volumes.tsv``."""
+    """Write images and ground truth of one session; return its row of ``volumes.tsv``."""
     subject = f"sub-{session.person.label}"
     folder, stem = Path(subject, f"ses-{session.label}", "anat"), f"{subject}_ses-{session.label}"
     for root in (out, out / TRUTH):
@@ -106,13 +106,13 @@ def _save(data: Any, name: Path, dtype: type[np.generic], meta: Mapping[str, Any
 
 
 def write_people(people: Sequence[tuple[Person, str]], out: Path) -> None:
-    """participants.tsv: everybody's age at the first visit, sites and number of lesions."""
+    """Write ``participants.tsv``: age at the first visit, sites and number of lesions."""
     rows = [f"sub-{p.label}\t{p.life.age:.1f}\t{site}\t{len(p.life.lesions)}" for p, site in people]
     (out / "participants.tsv").write_text("\n".join(["participant_id\tage\tsite\tlesions", *rows]) + "\n")
 
 
 def write_rows(rows: Sequence[Mapping[str, Any]], out: Path) -> None:
-    """``volumes.tsv`` of the truth, and a ``sessions.tsv`` for every person."""
+    """Write ``volumes.tsv`` of the truth, and a ``sessions.tsv`` for every person."""
     (out / TRUTH / "volumes.tsv").write_text(_table(rows, list(rows[0])))
     for subject in dict.fromkeys(str(row["participant_id"]) for row in rows):
         own = [row for row in rows if row["participant_id"] == subject]
@@ -125,7 +125,7 @@ def _table(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
 
 
 def sidecar(session: Session, scan: Scan) -> dict[str, Any]:
-    """The protocol under BIDS's names, times in seconds."""
+    """The sidecar of a scan: its protocol with BIDS names, times in seconds."""
     protocol, thickness = session.site.protocols[scan.contrast], session.site.thickness_mm[scan.contrast]
     said: dict[str, Any] = {
         "Manufacturer": "haca3 simulate",
@@ -142,7 +142,7 @@ def sidecar(session: Session, scan: Scan) -> dict[str, Any]:
 
 
 def _where_used(protocol: Protocol) -> dict[str, float]:
-    """Inversion time and flip angle, where the sequence has them."""
+    """Inversion time and flip angle, if the sequence has them."""
     said = {}
     if protocol.ti_ms:
         said["InversionTime"] = protocol.ti_ms / 1000

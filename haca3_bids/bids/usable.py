@@ -1,4 +1,4 @@
-"""Which files of a folder ``anat`` are candidates: weighted magnitude images of one of the four contrasts."""
+"""Selection of candidate files: weighted magnitude images of one of the four contrasts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from haca3_bids.bids.names import matches_filter, parse_entities
 from haca3_bids.settings import CONTRASTS, SelectionSettings
 
-Filters = Mapping[str, Mapping[str, Any]]  # values wanted of entities, by contrast
+Filters = Mapping[str, Mapping[str, Any]]  # requested values of entities, by contrast
 OTHER_CONTRASTS = {
     "MP2RAGE": "not supported: an inversion image of MP2RAGE does not have one of the four contrasts",
     "UNIT1": "not supported: the uniform image of MP2RAGE has noise in place of air",
@@ -30,9 +30,7 @@ UNWANTED_ENTITIES = {
     "task": "acquired during a task (task-); select it by label with --bids-filter-file",
 }
 KNOWN_ENTITIES = ("sub", "ses", "acq", "rec", "run", "echo", "part")  # of a plain weighted image
-NOT_MAGNITUDE = re.compile(
-    r"phase.*|.*phase|pha?|imag|imaginary|real|complex", re.IGNORECASE
-)  # a label of rec- or acq-
+NOT_MAGNITUDE = re.compile(r"phase.*|.*phase|pha?|imag|imaginary|real|complex", re.IGNORECASE)  # labels of rec-, acq-
 FILTER_KEYS = {
     "acquisition": "acq",
     "reconstruction": "rec",

@@ -1,4 +1,4 @@
-"""Validation of the input: the official BIDS validator, and a minimal check without it."""
+"""Validation of the input with the official BIDS validator, and a minimal check without it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from haca3_bids.errors import InvalidBids
 
 LOGGER = logging.getLogger("haca3_bids")
 VALIDATOR = "bids-validator-deno"
-ABOUT_SCANS = ("EMPTY_FILE", "SYMLINK_BROKEN", "NIFTI_")  # a broken scan fails its own session, not the dataset
-ABOUT_SIDECARS = ("JSON_", "INVALID_JSON", "SIDECAR_")  # a broken sidecar is its own image's warning
+ABOUT_SCANS = ("EMPTY_FILE", "SYMLINK_BROKEN", "NIFTI_")  # a broken scan only fails its session
+ABOUT_SIDECARS = ("JSON_", "INVALID_JSON", "SIDECAR_")  # a broken sidecar only gives a warning
 SHOWN = 5
 
 
 def check_description(bids_dir: Path) -> dict[str, Any]:
-    """The input's dataset_description.json; InvalidBids when it is missing or says too little."""
+    """The dataset_description.json of the input; InvalidBids if it is missing or incomplete."""
     path = bids_dir / "dataset_description.json"
     if not path.is_file():
         raise InvalidBids(
@@ -40,10 +40,10 @@ def check_description(bids_dir: Path) -> dict[str, Any]:
 
 
 def validate_bids(bids_dir: Path, folders: Collection[str]) -> None:
-    """Raise InvalidBids when the validator finds errors in what is going to be read.
+    """Raise InvalidBids if the validator finds errors in files that will be read.
 
-    That is the dataset's own files, those at the top of each subject, and ``folders`` such as ``sub-01/ses-1/anat``;
-    errors elsewhere are logged.
+    These are files of the dataset itself, at the top level of each subject, and in ``folders`` such as
+    ``sub-01/ses-1/anat``; errors elsewhere are logged.
     """
     issues = run_validator(bids_dir)
     if issues is None:
@@ -66,7 +66,7 @@ def validate_bids(bids_dir: Path, folders: Collection[str]) -> None:
 
 
 def run_validator(dataset: Path) -> list[dict[str, Any]] | None:
-    """All issues that bids-validator-deno has with a dataset; None when it is not there or breaks."""
+    """All issues that bids-validator-deno reports; None if it is not installed or fails."""
     beside = Path(sys.executable).with_name(VALIDATOR)
     program = str(beside) if beside.exists() else shutil.which(VALIDATOR)
     if program is None:
@@ -97,7 +97,7 @@ def _location(issue: dict[str, Any]) -> str:
 
 
 def _concerns(location: str, folders: Collection[str]) -> bool:
-    """Whether a file is the dataset's own, or stands in one of the folders or beside the way to it."""
+    """Whether a file belongs to the dataset itself, is in one of the folders, or at the top level of their subjects."""
     subject, *rest = location.split("/")
     if not subject.startswith("sub-"):
         return True

@@ -54,7 +54,7 @@ class Checkpoint:
         return self.model.config.variant
 
     def with_protocols(self, tables: Mapping[str, Sequence[float]]) -> Checkpoint:
-        """The same with priors about the tables of known protocols, by contrast; HACA3 has no priors."""
+        """The same with narrower priors, centred on the tables of known protocols (by contrast); HACA3 has none."""
         known = {
             contrast: self.priors[contrast].about(tables[contrast]) for contrast in tables if contrast in self.priors
         }
@@ -63,17 +63,17 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class _File:
-    """The contents of a weight file of either format, not yet in a network."""
+    """The contents of a weight file of either format."""
 
     state: State
     header: Mapping[str, Any]  # "config", "references", "card" of our own files; empty for the authors'
 
 
 def load_checkpoint(path: str | os.PathLike[str], variant: str | None = None) -> Checkpoint:
-    """The harmonization networks in a file of the authors' or of our own, in evaluation mode, fp32, on the CPU.
+    """The harmonization networks in a file of the authors or our own, in evaluation mode, fp32, on the CPU.
 
-    Both variants of the authors' files have the same names: the variant is the one given, else the file's own, else
-    what the registry knows of this SHA-256, else HACA3. Raises Unavailable for a file that cannot be used.
+    The authors' files do not name their variant. It is the one given, else that of the registry for this SHA-256, else
+    that of the file's header, else HACA3. Raises Unavailable for a file that cannot be used.
     """
     path = Path(path)
     contents, sha256 = _read(path), file_sha256(path)
@@ -103,7 +103,7 @@ def _variant(chosen: str) -> str:
 
 
 def load_fusion(path: str | os.PathLike[str]) -> FusionNet:
-    """The fusion network in a file of the authors' or of our own, in evaluation mode, fp32, on the CPU."""
+    """The fusion network in a file of the authors or our own, in evaluation mode, fp32, on the CPU."""
     path = Path(path)
     state = {key.removeprefix(f"{FUSION_KEY}."): value for key, value in _read(path).state.items()}
     found = "HACA3" if "beta_encoder.in_conv.weight" in state else ""
@@ -119,7 +119,7 @@ def save_checkpoint(
     priors: Mapping[str, Prior] | None = None,
     half: bool = True,
 ) -> None:
-    """Write the networks, with configuration, references and card in the header; ``half`` stores 16-bit numbers."""
+    """Write the networks, with configuration, references, card and priors in the header; ``half`` stores fp16."""
     header = {
         "config": asdict(model.config),
         "references": {name: asdict(reference) for name, reference in references.items()},
@@ -136,7 +136,7 @@ def save_fusion(path: str | os.PathLike[str], net: FusionNet, *, card: Mapping[s
 
 
 def describe_file(path: str | os.PathLike[str], kind: str = "haca3") -> dict[str, Any]:
-    """What can be said of a weight file, as JSON values: name, SHA-256, configuration, references and card."""
+    """A description of a weight file as JSON values: name, SHA-256, configuration, references and card."""
     path = Path(path)
     sha256 = file_sha256(path) if path.is_file() else ""
     facts = {"file": path.name, "bytes": path.stat().st_size if sha256 else 0, "sha256": sha256}
@@ -153,7 +153,7 @@ def describe_file(path: str | os.PathLike[str], kind: str = "haca3") -> dict[str
 
 
 def convert(path: Path, out: Path, kind: str, variant: str | None = None, half: bool = False) -> None:
-    """Rewrite a weight file of any format as one of our own."""
+    """Convert a weight file of any format to our own."""
     if out.suffix != ".safetensors":
         raise UsageError(f"{out.name} does not end in .safetensors.", "Converted files require this extension.")
     origin = {"converted_from": path.name, "sha256_of_original": file_sha256(path)}
@@ -190,7 +190,7 @@ def _read_own(path: Path) -> _File:
 
 
 def _read_authors(path: Path) -> _File:
-    """A checkpoint of nested state dicts; epoch, optimizer, scheduler and the like are passed over."""
+    """Read a checkpoint of nested state dicts; epoch, optimizer, scheduler and the like are ignored."""
     try:
         _check_archive(path)
         with path.open("rb") as file:
@@ -213,7 +213,7 @@ def _read_authors(path: Path) -> _File:
 
 
 def _check_archive(path: Path) -> None:
-    """Raise BadZipFile for entries that are larger than they are in the file: PyTorch compresses none."""
+    """Raise BadZipFile if an entry is compressed, since PyTorch compresses none (it may be a decompression bomb)."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             if any(entry.file_size > entry.compress_size for entry in archive.infolist()):
@@ -221,7 +221,7 @@ def _check_archive(path: Path) -> None:
 
 
 def _filled(build: Callable[[], N], state: State, path: Path, wanted: str, found: str) -> N:
-    """The network with the weights of the file, which are compared with its shapes before it takes any memory."""
+    """A network with the weights of the file, whose shapes are checked before any memory is allocated."""
     try:
         with torch.device("meta"):
             expected = build().state_dict()
@@ -256,7 +256,7 @@ def _write(path: Path, state: Mapping[str, Tensor], header: Mapping[str, object]
     metadata = {"format": OWN_FORMAT} | {key: json.dumps(value, sort_keys=True) for key, value in header.items()}
     try:
         with partial_file(path) as partial:
-            partial.write_bytes(save(tensors, metadata=metadata))  # save_file would let nobody else read it
+            partial.write_bytes(save(tensors, metadata=metadata))  # save_file would set mode 600
     except (OSError, SafetensorError) as error:
         raise CannotCreate(f"{path} cannot be written ({error}).") from error
 

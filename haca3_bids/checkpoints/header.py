@@ -1,4 +1,4 @@
-"""The header of our own weight files: configuration, built-in targets, priors, card. A file may come from anywhere."""
+"""The header of our own weight files: configuration, built-in targets, priors, card. Files are not trusted."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from haca3_bids.networks.table import Prior
 from haca3_bids.records.files import from_values
 from haca3_bids.settings import CONTRASTS
 
-LARGEST = 4096  # channels of a layer; no network of this package is near
+LARGEST = 4096  # channels of a layer; networks of this package are far smaller
 MOST = 256  # tissues, or levels of a network
 LARGEST_LOG = 20.0  # of an intensity with white matter = 1
-LARGEST_SPREAD = 1e9  # of such a logarithm, and of its inverse
+LARGEST_SPREAD = 1e9  # variance of such a logarithm, and its inverse
 ETA_DIM = {"mixture": 1, "haca3": 2, "haca3plus": 2}
 
 Config = Haca3Config | MixtureConfig
@@ -31,9 +31,9 @@ class Reference:
     contrast: str
     theta: tuple[float, ...]  # two numbers (HACA3), or the intensities of the tissues (mixture model)
     eta: tuple[float, ...]
-    scale: float  # intensity that is 1 to the networks
+    scale: float  # intensity that the networks see as 1
     description: str
-    clean_eta: tuple[float, ...] = ()  # quantiles, 0 to 1 in equal steps, of the distance to eta in clean scans
+    clean_eta: tuple[float, ...] = ()  # quantiles, in equal steps from 0 to 1, of the distance to eta in clean scans
 
     def __post_init__(self) -> None:
         for name in ("theta", "eta", "clean_eta"):
@@ -42,7 +42,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of its networks; the defaults are what is true of the authors' files, which say nothing."""
+    """The header of a weight file; the defaults are those of the authors' files, which have none."""
 
     config: Config = field(default_factory=Haca3Config)
     references: Mapping[str, Reference] = field(default_factory=dict)  # by contrast
@@ -58,7 +58,7 @@ class _PriorFields:
 
 
 def read_header(values: Mapping[str, Any]) -> Header:
-    """The header in JSON values, by the names of its parts; ValueError says what of it cannot be."""
+    """The header from JSON values by name; ValueError if something in it is invalid."""
     config = read_config(values.get("config", {}))
     references = from_values(values.get("references", {}), dict[str, Reference])
     for contrast, reference in references.items():
@@ -74,7 +74,7 @@ def read_header(values: Mapping[str, Any]) -> Header:
 
 
 def read_config(values: Any) -> Config:
-    """The numbers of an architecture of either family; ValueError where they make no network of this version."""
+    """The configuration of networks of either family; ValueError if this version does not support it."""
     given = from_values(values, dict[str, Any])
     kind: type[Config] = MixtureConfig if "tissues" in given else Haca3Config
     unknown = sorted(given.keys() - {one.name for one in fields(kind)})
@@ -110,7 +110,7 @@ def _prior(contrast: str, given: _PriorFields, config: Config) -> Prior:
     mean, covariance = (torch.tensor(one, dtype=torch.float64) for one in (given.mean, given.covariance))
     spread = covariance.diagonal()
     usual = (mean.abs() < LARGEST_LOG).all() and ((spread > 1 / LARGEST_SPREAD) & (spread < LARGEST_SPREAD)).all()
-    symmetric = torch.allclose(covariance, covariance.T)  # of which the decomposition sees one half only
+    symmetric = torch.allclose(covariance, covariance.T)  # Cholesky decomposition reads one half only
     if not usual or not symmetric or torch.linalg.cholesky_ex(covariance).info != 0 or not 0 < given.upper < math.inf:
         raise ValueError(f"the prior of {contrast} has impossible numbers")
     return Prior(mean, covariance, given.upper)

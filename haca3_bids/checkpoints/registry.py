@@ -1,4 +1,4 @@
-"""The named weights: address, size and SHA-256. It does not import torch, so that the command line starts quickly."""
+"""The named weights: address, size and SHA-256. This module does not import torch, so that commands start quickly."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from haca3_bids.partial import partial_file
 logger = logging.getLogger(__name__)
 
 BUILTIN = "builtin"
-MEDIAN = "median"  # of the three orientations, in place of the fusion network
+MEDIAN = "median"  # of the three orientations, instead of a fusion network
 AUTO = "auto"
 BUILTIN_DIR = Path(__file__).parent / "builtin"
 KINDS = ("haca3", "fusion")  # the harmonization networks, or the network that fuses three orientations
@@ -79,7 +79,7 @@ RELEASED: Mapping[str, Entry] = {
 
 
 def weights_home() -> Path:
-    """The folder of fetched weights: $HACA3_HOME, else ~/.cache/haca3."""
+    """The folder of downloaded weights: $HACA3_HOME, else ~/.cache/haca3."""
     named = os.environ.get("HACA3_HOME")
     if named:
         return Path(named)
@@ -90,12 +90,12 @@ def weights_home() -> Path:
 
 
 def builtin_path() -> Path:
-    """The file inside the package that holds the built-in weights: a mixture model, which needs no fusion network."""
+    """The file of the built-in weights: a mixture model, which requires no fusion network."""
     return BUILTIN_DIR / "mixture.safetensors"
 
 
 def cached_path(entry: Entry) -> Path:
-    """Where a released file lies once it has been fetched."""
+    """The path of a released file after its download."""
     return weights_home() / f"{entry.name}_{entry.sha256[:8]}{Path(entry.url).suffix}"
 
 
@@ -105,16 +105,16 @@ def find_by_hash(sha256: str) -> Entry | None:
 
 
 def fusion_for(weights: str, fusion: str) -> str:
-    """The fusion network that goes with the weights of this name: "auto" is the authors' for their own weights."""
+    """The fusion for weights of this name; "auto" is the authors' network for their weights, else the median."""
     if fusion != AUTO:
         return fusion
     return "fusion" if weights in RELEASED else MEDIAN
 
 
 def resolve(name_or_file: str | os.PathLike[str], kind: str = "haca3") -> Path:
-    """The file behind a registered name (fetched if need be) or a path; ``kind`` says what it must hold.
+    """The file of a registered name (downloaded if necessary) or a path; ``kind`` is one of KINDS.
 
-    Raises Unavailable (69) when there is no such file, and when it cannot be fetched.
+    Raises Unavailable (exit status 69) if the file does not exist or cannot be downloaded.
     """
     name = os.fspath(name_or_file)
     if name == BUILTIN and kind == "fusion":
@@ -134,7 +134,7 @@ def resolve(name_or_file: str | os.PathLike[str], kind: str = "haca3") -> Path:
 
 
 def fetch(name: str) -> Path:
-    """The released file of this name, downloaded to ``weights_home()`` unless it is there; its hash is checked."""
+    """The released file of this name, downloaded to ``weights_home()`` if it is missing; its hash is checked."""
     if name not in RELEASED:
         raise Unavailable(f"No weights are called {name}.", f"The names are {', '.join([BUILTIN, *RELEASED])}.")
     entry = RELEASED[name]
@@ -160,7 +160,7 @@ def _existing(path: Path, what: str) -> Path:
 
 
 def _download(entry: Entry, partial: Path) -> None:
-    """Fetch and check; not by pooch 1.9, whose files only their owner may read (mode 600), shared folders or not."""
+    """Download a file and check its hash; not with pooch 1.9, which creates files of mode 600."""
     try:
         with urllib.request.urlopen(entry.url, timeout=TIMEOUT_S) as answer, partial.open("wb") as file:
             shutil.copyfileobj(answer, file)

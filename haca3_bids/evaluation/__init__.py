@@ -1,1 +1,1 @@
-"""Measures of how well harmonization works: similarity, overlap, reliability, travellers, change over time."""
+"""Measures of harmonization: similarity, overlap, reliability, travelling subjects, change over time, site effects."""

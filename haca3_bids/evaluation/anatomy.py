@@ -1,4 +1,4 @@
-"""Tissues of an image against the true ones, and of one session against those of another."""
+"""Agreement of segmented tissues with the true ones, and between two sessions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NAMES = {"CSF": CSF, "GM": GREY, "WM": WHITE}
 
 
 def tissues_in(image: Array, brain: Mask, contrast: str) -> dict[str, Mask]:
-    """CSF, GM and WM of an image by ``segmented``; ValueError where the brain has one intensity only."""
+    """Masks of CSF, GM and WM of an image by ``segmented``; ValueError if the image is constant in the brain."""
     values = image[brain]
     if not values.size or values.min() == values.max():
         raise ValueError("the image is constant inside the brain: it has no tissues")
@@ -27,9 +27,9 @@ def tissues_in(image: Array, brain: Mask, contrast: str) -> dict[str, Mask]:
 
 
 def against_truth(found: Tissues, truth: Tissues, voxel_ml: float) -> dict[str, dict[str, float]]:
-    """For each tissue its volume, the true volume (mL), the error in percent of the true one, and Dice.
+    """For each tissue the true volume (mL), the Dice coefficient, and the signed and absolute volume error (%).
 
-    A tissue that the truth lacks has no error.
+    There is no error for a tissue that is absent from the truth.
     """
     rows = {}
     for name, mask in found.items():
@@ -45,7 +45,7 @@ def against_truth(found: Tissues, truth: Tissues, voxel_ml: float) -> dict[str, 
 
 
 def retest(one: Tissues, other: Tissues) -> dict[str, dict[str, float]]:
-    """For each tissue in two sessions of a person: Dice, and the difference of volumes in percent of their mean."""
+    """For each tissue in two sessions: the Dice coefficient, and the volume difference in percent of the mean."""
     rows = {}
     for name, mask in one.items():
         first, second = (float(np.count_nonzero(own)) for own in (mask, other[name]))

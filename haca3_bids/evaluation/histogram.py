@@ -11,9 +11,9 @@ Mask = NDArray[np.bool_]
 
 
 def matched(image: Array, mask: Mask, reference: Array, reference_mask: Mask) -> Array:
-    """The image with intensities moved so that, inside ``mask``, it has the reference's histogram; zero outside.
+    """The image with the histogram of the reference inside ``mask``, and zero outside.
 
-    The reference may show another person on another grid.
+    The reference may be of another person and on another grid.
     """
     out = np.zeros(image.shape, np.float32)
     out[mask] = match_histograms(image[mask], reference[reference_mask])

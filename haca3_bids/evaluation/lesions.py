@@ -1,4 +1,4 @@
-"""Lesions: their contrast to the tissue around them, and how much of a drop in overlap harmonization makes good."""
+"""The contrast of lesions to the surrounding tissue, and the recovery of segmentation accuracy by harmonization."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from scipy import ndimage
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-NEAR, FAR = 2, 6  # voxels from a lesion to the tissue that it is compared with
+NEAR, FAR = 2, 6  # distance in voxels from a lesion to the tissue compared with it
 
 
 def surroundings(lesions: Mask, tissue: Mask) -> Mask:
@@ -19,7 +19,7 @@ def surroundings(lesions: Mask, tissue: Mask) -> Mask:
 
 
 def lesion_contrast(image: Array, lesions: Mask, around: Mask) -> float:
-    """(lesion - surroundings) / surroundings, of medians; ValueError where there is nothing to compare."""
+    """(lesion - surroundings) / surroundings, of medians; ValueError if either is empty or the latter not positive."""
     if not lesions.any() or not around.any():
         raise ValueError("there is no lesion, or no tissue around one")
     reference = float(np.median(image[around]))
@@ -29,6 +29,6 @@ def lesion_contrast(image: Array, lesions: Mask, around: Mask) -> float:
 
 
 def recovered(own: float, before: float, after: float) -> float:
-    """The share of the drop from ``own`` to ``before`` that ``after`` makes good; NaN where there was none."""
+    """The fraction of the drop from ``own`` to ``before`` that ``after`` recovers; NaN if there was no drop."""
     drop = own - before
     return (after - before) / drop if drop > 0 else float("nan")

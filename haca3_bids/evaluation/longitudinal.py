@@ -1,4 +1,4 @@
-"""Change over time: the slope of a measure in each person, and the scatter about the regression line."""
+"""Change over time: the slope of a measurement of one person, and the residual scatter."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Change:
-    """A straight line through one person's visits."""
+    """The regression line of one person's visits."""
 
     per_year: float
     at_start: float  # value of the line at the first visit
@@ -18,7 +18,7 @@ class Change:
 
 
 def change(years: Sequence[float], values: Sequence[float]) -> Change:
-    """Least squares through at least two visits at different times; ValueError otherwise."""
+    """The least-squares line through the visits; ValueError unless there are two at different times."""
     t, y = np.asarray(years, np.float64), np.asarray(values, np.float64)
     if t.shape != y.shape or t.size < 2 or np.ptp(t) == 0:
         raise ValueError(f"two visits at different times are needed, found times {t.tolist()}")

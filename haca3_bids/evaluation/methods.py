@@ -1,7 +1,7 @@
-"""Methods side by side: means over people, and paired tests of one method against another.
+"""Comparison of methods: means over subjects, and paired tests of one method against another.
 
-A row tells of one image: ``participant_id``, ``method``, the columns ``by`` which rows are kept apart, such as
-``contrast``, and a number for each measure. A person with several images counts once, with their mean.
+A row describes one image: ``participant_id``, ``method``, the columns ``by`` that define groups, such as ``contrast``,
+and a number for each measure. Several images of a subject are averaged first.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ BY = ("contrast",)
 
 
 def methods_of(rows: Sequence[Row], by: Sequence[str] = BY) -> dict[Group, list[str]]:
-    """The methods of every group, in the order in which they come."""
+    """The methods of every group, in the order of the rows."""
     found: dict[Group, list[str]] = {}
     for row in rows:
         methods = found.setdefault(tuple(row[key] for key in by), [])
@@ -29,7 +29,7 @@ def methods_of(rows: Sequence[Row], by: Sequence[str] = BY) -> dict[Group, list[
 def person_means(
     rows: Sequence[Row], group: Group, method: str, measure: str, by: Sequence[str] = BY
 ) -> dict[str, float]:
-    """Person -> mean of a measure over the images of a method in a group, as far as it is known."""
+    """The mean of a measure by person, over the images of a method in a group; people without values are absent."""
     values: dict[str, list[float]] = {}
     for row in rows:
         value = row.get(measure)
@@ -39,7 +39,7 @@ def person_means(
 
 
 def mean_rows(rows: Sequence[Row], measures: Collection[str], by: Sequence[str] = BY) -> Iterator[dict[str, Cell]]:
-    """The mean over people of every measure that is known, for each group and method."""
+    """A row for each group and method: the mean over people of every measure that has values."""
     for group, methods in methods_of(rows, by).items():
         for method in methods:
             row: dict[str, Cell] = dict(zip(by, group, strict=True)) | {"method": method}
@@ -53,9 +53,9 @@ def mean_rows(rows: Sequence[Row], measures: Collection[str], by: Sequence[str] 
 def difference_rows(
     rows: Sequence[Row], measures: Collection[str], simple: Collection[str] = (), by: Sequence[str] = BY
 ) -> Iterator[dict[str, Cell]]:
-    """Every method against those before it in its group; ``simple`` methods against the first only.
+    """A row for each method and each earlier one of its group (for ``simple`` methods, the first only).
 
-    ``difference_<measure>`` is method minus baseline, ``p_<measure>`` that of Wilcoxon's signed rank test.
+    ``difference_<measure>`` is method minus baseline, ``p_<measure>`` is the p-value of Wilcoxon's signed-rank test.
     """
     for group, methods in methods_of(rows, by).items():
         for place, method in enumerate(methods):

@@ -1,8 +1,7 @@
-"""Intensity normalization, as baselines: Nyul, WhiteStripe and z-score, by the package intensity-normalization.
+"""Baselines of intensity normalization: Nyul, WhiteStripe and z-score, from the package intensity-normalization.
 
-These methods bring images to a scale of their own. To be compared with a scan, the image is then brought to that of a
-reference image, which was normalized in the same way; where the reference is the scan itself, the only difference left
-is what the normalization cannot correct.
+Each method has an intensity scale of its own. For comparison with a scan, the normalized image is mapped to the scale
+of a reference image, which was normalized in the same way.
 """
 
 from __future__ import annotations
@@ -17,17 +16,17 @@ Mask = NDArray[np.bool_]
 
 NYUL, WHITESTRIPE, ZSCORE = "Nyul", "WhiteStripe", "z-score"
 METHODS = (NYUL, WHITESTRIPE, ZSCORE)
-LOWEST, HIGHEST = 1.0, 99.0  # percentiles at the ends of Nyul's scale
+LOWEST, HIGHEST = 1.0, 99.0  # percentiles at the ends of the standard scale of Nyul
 MODALITIES = {"T1w": "t1", "T2w": "t2", "PDw": "pd", "FLAIR": "flair"}
 
 
 def normalized(method: str, image: Array, mask: Mask, reference: Array, reference_mask: Mask, contrast: str) -> Array:
-    """The image on the scale of the reference, by one of METHODS; the masks hold the voxels that it is found from.
+    """The image normalized to the reference by one of METHODS; parameters are estimated inside the masks.
 
-    Nyul: a piecewise linear function brings percentiles to those of the reference (Nyul and Udupa, MRM 42:1072, 1999).
-    WhiteStripe: white matter, z-score: the whole mask has the mean and standard deviation of the reference (Shinohara
-    et al., NeuroImage Clin 6:9, 2014). ImportError without the package intensity-normalization, ValueError where it
-    cannot normalize one of the images.
+    Nyul: a piecewise linear function maps percentiles to those of the reference (Nyul and Udupa, MRM 42:1072, 1999).
+    WhiteStripe and z-score: a linear function matches the mean and standard deviation of white matter (Shinohara et
+    al., NeuroImage Clin 6:9, 2014), or of the mask. Raises ImportError without the package intensity-normalization, and
+    ValueError if an image cannot be normalized.
     """
     from intensity_normalization import create_image
     from intensity_normalization.domain.exceptions import NormalizationError
@@ -44,7 +43,7 @@ def normalized(method: str, image: Array, mask: Mask, reference: Array, referenc
 
 
 def _nyul(reference: Array) -> Any:
-    """With the reference's own intensities as the standard scale."""
+    """A normalizer whose standard scale is that of the reference intensities."""
     from intensity_normalization import NyulNormalizer
 
     low, high = np.percentile(reference, [LOWEST, HIGHEST])

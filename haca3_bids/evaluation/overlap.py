@@ -1,4 +1,4 @@
-"""Overlap of two segmentations: Dice's coefficient."""
+"""Overlap of two segmentations: the Dice coefficient."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 def dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
-    """Twice the common part over the sum of both; one where both are empty (Dice, Ecology 26:297, 1945)."""
+    """The Dice coefficient (Ecology 26:297, 1945); 1 if both masks are empty. ValueError if shapes differ."""
     if one.shape != other.shape:
         raise ValueError(f"shapes {one.shape} and {other.shape} differ")
     total = int(np.count_nonzero(one)) + int(np.count_nonzero(other))
@@ -19,7 +19,7 @@ def dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
 def dice_by_label(
     one: NDArray[np.integer], other: NDArray[np.integer], labels: Iterable[int] | None = None
 ) -> dict[int, float]:
-    """Dice's coefficient of every label; all that occur in either map but 0, unless ``labels`` are given."""
+    """The Dice coefficient of each of ``labels``, by default of all that occur in either map except 0."""
     if labels is None:
         labels = sorted((set(np.unique(one).tolist()) | set(np.unique(other).tolist())) - {0})
     return {int(label): dice(one == label, other == label) for label in labels}

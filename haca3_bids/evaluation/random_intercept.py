@@ -1,8 +1,8 @@
 """The linear mixed model value = a0 + a1 age + b_subject + e by restricted maximum likelihood (REML), for many draws.
 
-Laird and Ware, Biometrics 38:963 (1982). With one random intercept, the likelihood depends on a single number, the
-ratio of the variances, and on sums over the visits of each subject. A draw of subjects only weights these sums, so that
-all draws of a bootstrap or of a permutation test are fitted together.
+Laird and Ware, Biometrics 38:963 (1982). With one random intercept, the profile likelihood depends only on the ratio of
+the variances and on sums over the visits of each subject. Resampling subjects only changes the weights of these sums,
+so that all draws of a bootstrap or permutation test are fitted together.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-RATIOS = np.concatenate([[0.0], np.logspace(-3, 7, 31)])  # variance between subjects / residual variance, tried first
-NARROWINGS = 28  # steps of the golden section search between two of them: 0.618 ** 28 is 1e-6 of the interval
+RATIOS = np.concatenate([[0.0], np.logspace(-3, 7, 31)])  # grid of variance between subjects / residual variance
+NARROWINGS = 28  # steps of the golden-section search on the grid: 0.618 ** 28 is 1e-6 of the interval
 GOLDEN = (np.sqrt(5) - 1) / 2
-LEAST = 1e-14  # residual variance relative to that of the values: less is rounding
+LEAST = 1e-14  # smallest relative residual sum of squares: less is rounding
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Sums over the visits of each subject of (1, age, value), the last two centred; ``visits`` (subjects,)."""
+    """Sums and sums of products over the visits of each subject of (1, age, value), the last two centred."""
 
-    visits: NDArray[np.int_]
+    visits: NDArray[np.int_]  # (subjects,), number of visits
     sums: Array  # (subjects, 3)
     squares: Array  # (subjects, 3, 3)
-    centre: tuple[float, float]  # of age and value
+    centre: tuple[float, float]  # means of age and value
 
 
 @dataclass(frozen=True)
 class Fits:
-    """The model, one number for each draw: shape (draws,). NaN where a draw does not determine the slope."""
+    """Estimates for each draw, shape (draws,); NaN where a draw does not determine the slope."""
 
     intercept: Array  # value at age zero
     slope: Array  # per year of age
@@ -42,12 +42,12 @@ class Fits:
 
     @property
     def icc(self) -> Array:
-        """Share of the variance that is between subjects: the intraclass correlation coefficient."""
+        """The intraclass correlation: the fraction of the variance that is between subjects."""
         return self.between / (self.between + self.residual)
 
 
 def moments(subjects: Sequence[str], ages: Sequence[float], values: Sequence[float]) -> Moments:
-    """The sums that the model needs; ValueError where it cannot be fitted, with a sentence that says why."""
+    """The sums required by the model; ValueError if it cannot be fitted to these data."""
     names, index = np.unique(np.asarray(subjects), return_inverse=True)
     age, value = np.asarray(ages, np.float64), np.asarray(values, np.float64)
     if not (np.isfinite(age).all() and np.isfinite(value).all()):
@@ -71,12 +71,12 @@ def moments(subjects: Sequence[str], ages: Sequence[float], values: Sequence[flo
 
 
 def fitted(found: Moments, weights: Array | None = None) -> Fits:
-    """The REML estimates when each subject counts ``weights`` (draws, subjects) times; once, without weights."""
+    """REML estimates with subjects weighted by ``weights`` (draws, subjects), by default 1."""
     return _fitted([found], [np.ones((1, len(found.visits))) if weights is None else np.asarray(weights, np.float64)])
 
 
 def fitted_mixed(one: Moments, other: Moments, swapped: NDArray[np.bool_]) -> Fits:
-    """As ``fitted``, with the sums of ``other`` for the subjects that are ``swapped`` (draws, subjects)."""
+    """REML estimates with the values of ``other`` for the subjects that are ``swapped`` (draws, subjects)."""
     return _fitted([one, other], [(~swapped).astype(np.float64), swapped.astype(np.float64)])
 
 
@@ -95,13 +95,13 @@ def _fitted(tables: Sequence[Moments], weights: Sequence[Array]) -> Fits:
 
 
 class _Likelihood:
-    """The restricted likelihood of every draw as a function of the ratio of variances, all else maximized."""
+    """The restricted profile likelihood of every draw as a function of the ratio of variances."""
 
     def __init__(self, tables: Sequence[Moments], weights: Sequence[Array]) -> None:
         self.draws, self.centre = len(weights[0]), tables[0].centre
         pairs = list(zip(tables, weights, strict=True))
         self.total: Array = np.sum([np.tensordot(w, t.squares, 1) for t, w in pairs], axis=0)
-        self.counts = np.unique(np.concatenate([table.visits for table in tables]))  # numbers of visits that occur
+        self.counts = np.unique(np.concatenate([table.visits for table in tables]))  # distinct numbers of visits
         self.people = np.zeros((self.draws, len(self.counts)))
         self.between = np.zeros((self.draws, len(self.counts), 3, 3))
         for table, weight in pairs:
@@ -114,26 +114,26 @@ class _Likelihood:
         self.floor = LEAST * np.maximum(self.total[:, 2, 2], 1e-300)
 
     def _solved(self, ratio: Array) -> tuple[Array, Array, Array]:
-        """Coefficients (draws, 2), weighted residual sum of squares and determinant of the design, (draws,)."""
+        """Coefficients (draws, 2), weighted residual sum of squares (draws,) and determinant of X'V^-1 X (draws,)."""
         share = ratio[:, None] / (1 + self.counts * ratio[:, None])
         weighted = self.total - np.einsum("dg,dgij->dij", share, self.between)
         a, b, c = weighted[:, 0, 0], weighted[:, 0, 1], weighted[:, 1, 1]
         u, v, w = weighted[:, 0, 2], weighted[:, 1, 2], weighted[:, 2, 2]
         det = a * c - b * b
-        det = np.where(det > 1e-12 * a * np.maximum(c, 1e-300), det, np.nan)  # one age only
+        det = np.where(det > 1e-12 * a * np.maximum(c, 1e-300), det, np.nan)  # NaN for a single age
         beta = np.stack([c * u - b * v, a * v - b * u], axis=1) / det[:, None]
         rest = np.maximum(w - beta[:, 0] * u - beta[:, 1] * v, self.floor)
         return beta, rest, det
 
     def at(self, ratio: Array) -> Array:
-        """Twice the logarithm of the likelihood, (draws,), up to a constant; minus infinity where undetermined."""
+        """Twice the log-likelihood (draws,) up to a constant; minus infinity where it is undetermined."""
         _, rest, det = self._solved(ratio)
         spread = (self.people * np.log1p(self.counts * ratio[:, None])).sum(axis=1)
         score = -self.freedom * np.log(rest) - spread - np.log(det)
         return np.where(np.isfinite(score), score, -np.inf)
 
     def estimates(self, ratio: Array) -> Fits:
-        """The model at the ratio of each draw."""
+        """The estimates at the given ratio of each draw."""
         beta, rest, _ = self._solved(ratio)
         residual = rest / self.freedom
         intercept = self.centre[1] + beta[:, 0] - beta[:, 1] * self.centre[0]

@@ -1,4 +1,4 @@
-"""Reliability of measurements: intraclass correlations from the mean squares of a balanced table.
+"""Reliability of measurements: intraclass correlations from the mean squares of a balanced two-way table.
 
 Shrout and Fleiss, Psychol Bull 86:420 (1979); for balanced data these are the estimates of the mixed model too.
 """
@@ -15,7 +15,7 @@ Table = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Reliability:
-    """Intraclass correlations of single measurements, and the standard deviations they come from."""
+    """Intraclass correlations of single measurements, and standard deviations of the variance components."""
 
     agreement: float  # ICC(2,1): differences between sites count as errors
     consistency: float  # ICC(3,1): a constant difference between sites does not
@@ -25,7 +25,7 @@ class Reliability:
 
 
 def reliability(table: Table) -> Reliability:
-    """From measurements of shape (people, sites), at least two of each, none missing; ValueError otherwise."""
+    """Reliability of measurements (people, sites); ValueError unless there are two of each and none is missing."""
     values = np.asarray(table, np.float64)
     if values.ndim != 2 or min(values.shape) < 2 or not np.isfinite(values).all():
         raise ValueError(f"a table of at least two people and two sites without gaps is needed, found {values.shape}")

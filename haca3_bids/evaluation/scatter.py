@@ -1,7 +1,7 @@
 """The scatter of a longitudinal measurement and its intraclass correlation, before and after harmonization.
 
-The model of ``random_intercept`` as in table 2 of Zuo et al. (2023): what is neither age nor subject is residual, the
-differences between scanners among it. Intervals come from a bootstrap over subjects, p from exchanging the two methods.
+The model of ``random_intercept``, as in table 2 of Zuo et al. (2023): the residual includes differences between
+scanners. Intervals are from a bootstrap over subjects, p-values from a permutation test that exchanges the methods.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Scatter:
-    """The model of one measurement."""
+    """The fitted model of one measurement."""
 
     subjects: int
     sessions: int
@@ -40,22 +40,22 @@ class Scatter:
 
     @property
     def residual_percent(self) -> float:
-        """Residual standard deviation in percent of the mean: it does not change where all values are scaled."""
+        """Residual standard deviation in percent of the mean, which does not depend on the scale of the values."""
         return 100 * float(np.sqrt(self.residual.value)) / abs(self.mean) if self.mean else float("nan")
 
 
 @dataclass(frozen=True)
 class Reduction:
-    """How the residual variance of the same sessions changed between two methods."""
+    """The change of the residual variance of the same sessions between two methods."""
 
-    percent: Interval  # below zero: it fell
+    percent: Interval  # negative: a reduction
     p: float  # two-sided, permutation
 
 
 def scatter(
     subjects: Sequence[str], ages: Sequence[float], values: Sequence[float], draws: int = DRAWS, seed: int = 0
 ) -> Scatter:
-    """The model of all sessions, one item each; ValueError where it cannot be fitted."""
+    """The model fitted to sessions (one item each); ValueError if it cannot be fitted."""
     found = moments(subjects, ages, values)
     drawn = fitted(found, _resampled(len(found.visits), draws, seed))
     return Scatter(
@@ -76,7 +76,7 @@ def reduction(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> Reduction:
-    """The change of the residual variance from ``before`` to ``after``, one item for each session."""
+    """The change of the residual variance from ``before`` to ``after``, given one value per session."""
     one, other = moments(subjects, ages, before), moments(subjects, ages, after)
     weights = _resampled(len(one.visits), draws, seed)
     percent = 100 * (fitted(other, weights).residual / fitted(one, weights).residual - 1)
@@ -84,7 +84,7 @@ def reduction(
 
 
 def exchange_p(one: Moments, other: Moments, draws: int = DRAWS, seed: int = 0) -> float:
-    """Two-sided p of a ratio of residual variances: permutation test that exchanges the two in subjects at random."""
+    """Two-sided p-value of the ratio of residual variances, by randomly exchanging the methods within subjects."""
     swapped = np.random.default_rng(seed).uniform(size=(1 + draws, len(one.visits))) < 0.5
     swapped[0] = False
     ratio = fitted_mixed(one, other, ~swapped).residual / fitted_mixed(one, other, swapped).residual
@@ -93,14 +93,14 @@ def exchange_p(one: Moments, other: Moments, draws: int = DRAWS, seed: int = 0) 
 
 
 def _resampled(subjects: int, draws: int, seed: int) -> Array:
-    """How often each subject is drawn, (1 + draws, subjects); once in the first row, which is the sample itself."""
+    """Bootstrap weights (1 + draws, subjects); the first row, all ones, is the sample itself."""
     rng = np.random.default_rng(seed)
     drawn = rng.multinomial(subjects, np.full(subjects, 1 / subjects), size=draws)
     return np.concatenate([np.ones((1, subjects)), drawn])
 
 
 def _interval(drawn: Array) -> Interval:
-    """Of the estimates of the sample, the first, and of its resamples."""
+    """The interval from estimates of the sample (the first) and its resamples."""
     resampled = drawn[1:][np.isfinite(drawn[1:])]
     low, high = np.percentile(resampled, COVERAGE) if resampled.size else (np.nan, np.nan)
     return Interval(float(drawn[0]), float(low), float(high))

@@ -1,7 +1,7 @@
-"""A simple segmentation of fluid, grey and white matter, the same for every image, to compare images.
+"""A simple segmentation of CSF, grey and white matter, for comparing images.
 
-A mixture of three normal distributions is fitted to the intensities inside a brain mask by expectation maximization,
-then smoothed (iterated conditional modes on a Markov random field; Zhang et al., IEEE TMI 20:45, 2001).
+A Gaussian mixture of three classes is fitted to the intensities inside a brain mask by expectation maximization, and
+labels are smoothed by iterated conditional modes on a Markov random field (Zhang et al., IEEE TMI 20:45, 2001).
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ ORDERS = {  # tissues from dark to bright
     "FLAIR": (CSF, WHITE, GREY),
 }
 BINS, ROUNDS, SWEEPS = 512, 100, 3
-NEIGHBOURS = 0.4  # weight of one neighbour's opinion
-TOLERANCE = 1e-7
+NEIGHBOURS = 0.4  # weight of each neighbour in the Markov random field
+TOLERANCE = 1e-7  # change of the means at convergence
 VENTRICLE_REACH = 6  # voxels
-STARTS = (15, 50, 85)  # percentiles
+STARTS = (15, 50, 85)  # percentiles, the initial means
 
 
 def segmented(image: Array, brain: Mask, contrast: str) -> NDArray[np.uint8]:
-    """A map of CSF, GREY and WHITE inside ``brain``, 0 outside; for one of the contrasts in ORDERS."""
+    """A label map of CSF, GREY and WHITE inside ``brain``, 0 outside; ``contrast`` is one of ORDERS."""
     box = bounding_box(brain, margin=1)
     out = np.zeros(image.shape, np.uint8)
     out[box] = _segmented(image[box], brain[box], contrast)
@@ -54,10 +54,10 @@ def _segmented(image: Array, brain: Mask, contrast: str) -> NDArray[np.uint8]:
 
 
 def volumes_ml(tissues: NDArray[np.uint8], ventricles: Mask, voxel_mm3: float) -> dict[str, float]:
-    """Millilitres of grey matter (GM), white matter (WM) and of fluid in and around ``ventricles`` (LatV).
+    """Volumes (mL) of grey matter (GM), white matter (WM) and fluid in and around ``ventricles`` (LatV).
 
-    ``tissues`` is a map from ``segmented``, ``ventricles`` where the template has them: fluid counts up to
-    VENTRICLE_REACH voxels from there, since ventricles differ in size.
+    ``tissues`` is a map from ``segmented``, ``ventricles`` the mask of the template. Since ventricles differ in size,
+    fluid up to VENTRICLE_REACH voxels away is included.
     """
     near = ndimage.binary_dilation(ventricles, iterations=VENTRICLE_REACH)
     parts = {"GM": tissues == GREY, "WM": tissues == WHITE, "LatV": (tissues == CSF) & near}
@@ -65,7 +65,7 @@ def volumes_ml(tissues: NDArray[np.uint8], ventricles: Mask, voxel_mm3: float) -
 
 
 def _votes(labels: NDArray[np.integer], brain: Mask) -> Array:
-    """How many of a voxel's six neighbours inside the brain have each label, (3, ...)."""
+    """The number of a voxel's six neighbours inside the brain with each label, (3, ...)."""
     cross = ndimage.generate_binary_structure(labels.ndim, 1).astype(np.float32)
     cross[(1,) * labels.ndim] = 0
     return np.stack([

@@ -1,7 +1,7 @@
 """Similarity of two images: PSNR and SSIM in three dimensions, inside the head mask of the ground truth.
 
-MR intensities have no unit, so both images are first divided by their own 95th percentile inside the mask; the data
-range is one. Outside the mask both are set to zero, so that air does not improve the score.
+MR intensities have no unit, so both images are divided by their own 95th percentile inside the mask, and the data range
+is 1. Both are set to zero outside the mask, so that air does not improve the score.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from haca3_bids.volumes.box import bounding_box
 
 PERCENTILE = 95.0
 DATA_RANGE = 1.0
-SIGMA_VOXELS, TRUNCATE = 1.5, 3.5  # of SSIM's Gaussian window, 11 voxels a side (Wang et al., IEEE TIP 13:600, 2004)
+SIGMA_VOXELS, TRUNCATE = 1.5, 3.5  # Gaussian window of SSIM, 11 voxels wide (Wang et al., IEEE TIP 13:600, 2004)
 RADIUS = 5  # of that window
-LEAST = 1e-12  # of a squared error: equal images have a finite PSNR
+LEAST = 1e-12  # smallest squared error, so that identical images have a finite PSNR
 SSIM_SETTINGS = (
     f"3D, Gaussian window of sigma {SIGMA_VOXELS} voxels cut at {TRUNCATE} sigma, K1 0.01, K2 0.03, data range "
     f"{DATA_RANGE:g}, population covariance, mean over the mask"
@@ -28,14 +28,14 @@ SSIM_SETTINGS = (
 
 @dataclass(frozen=True)
 class Similarity:
-    """How alike an image is to the truth."""
+    """PSNR and SSIM of an image against a reference."""
 
     psnr_db: float
     ssim: float
 
 
 def compared(image: Array, truth: Array, mask: Mask) -> Similarity:
-    """PSNR and SSIM of ``image`` against ``truth``, arrays of one shape, scaled and masked as this module says."""
+    """PSNR and SSIM of ``image`` against ``truth``, arrays of the same shape, scaled and masked as described above."""
     box = bounding_box(mask)
     inside = mask[box]
     one, other = (np.pad(np.where(inside, scaled(whole, mask)[box], 0), RADIUS) for whole in (image, truth))
@@ -44,7 +44,7 @@ def compared(image: Array, truth: Array, mask: Mask) -> Similarity:
 
 
 def scaled(image: Array, mask: Mask) -> Array:
-    """The image divided by its 95th percentile inside ``mask``; ValueError where that is not above zero."""
+    """The image divided by its 95th percentile inside ``mask``; ValueError if that is not positive."""
     values = image[mask]
     unit = float(np.percentile(values, PERCENTILE)) if values.size else 0.0
     if not unit > 0:
@@ -54,15 +54,15 @@ def scaled(image: Array, mask: Mask) -> Array:
 
 
 def psnr_db(image: Array, truth: Array, mask: Mask) -> float:
-    """Peak signal to noise ratio inside ``mask``, decibels; infinite where both are equal."""
+    """Peak signal-to-noise ratio (dB) inside ``mask`` for a data range of 1; infinite for identical images."""
     error = float(np.mean((image[mask].astype(np.float64) - truth[mask]) ** 2))
     return float(10 * np.log10(DATA_RANGE**2 / error)) if error > 0 else float("inf")
 
 
 def scaled_psnr_db(image: Array, truth: Array, mask: Mask, head: Mask) -> float:
-    """PSNR (dB) inside ``mask`` after the one factor for ``image`` that fits it best to the truth.
+    """PSNR (dB) inside ``mask`` after scaling ``image`` by the factor that fits the truth best.
 
-    The data range is the truth's 95th percentile in ``head``, so that a brain and its head have the same.
+    The data range is the 95th percentile of the truth in ``head``, the same for any mask.
     """
     x, y = image[mask].astype(np.float64), truth[mask].astype(np.float64)
     error = max(float(np.mean((best_factor(x, y) * x - y) ** 2)), LEAST)
@@ -70,10 +70,10 @@ def scaled_psnr_db(image: Array, truth: Array, mask: Mask, head: Mask) -> float:
 
 
 def fitted(image: Array, truth: Array, mask: Mask, head: Mask) -> Similarity:
-    """PSNR and SSIM inside ``mask`` after the one factor for ``image`` that fits it best to the truth there.
+    """PSNR and SSIM inside ``mask`` after scaling ``image`` by the factor that fits the truth best there.
 
-    Equal to scikit-image's with the truth's 95th percentile in ``head`` as the data range, where voxels outside the
-    mask are zero; ValueError where that is not above zero.
+    They are those of scikit-image for images that are zero outside the mask, with the 95th percentile of the truth in
+    ``head`` as data range; ValueError if that is not positive.
     """
     unit = float(np.percentile(truth[head], PERCENTILE)) if head.any() else 0.0
     if not unit > 0 or not mask.any():
@@ -95,7 +95,7 @@ def correlation(image: Array, truth: Array, mask: Mask) -> float:
 
 
 def best_factor(values: NDArray[np.floating], truth: NDArray[np.floating]) -> float:
-    """The factor for ``values`` with the smallest squared difference to the truth; 0 where all are zero."""
+    """The factor for ``values`` that minimizes the squared difference from ``truth``; 0 if all values are zero."""
     x, y = values.astype(np.float64), truth.astype(np.float64)
     return float(x @ y) / max(float(x @ x), LEAST)
 
@@ -106,7 +106,7 @@ def ssim(image: Array, truth: Array, mask: Mask) -> float:
 
 
 def ssim_map(image: Array, truth: Array) -> Array:
-    """Structural similarity at every voxel, of arrays with any number of axes (Wang et al. 2004, eq. 13)."""
+    """The structural similarity at every voxel, for any number of axes (Wang et al. 2004, eq. 13)."""
     _, found = structural_similarity(
         image.astype(np.float64),
         truth.astype(np.float64),

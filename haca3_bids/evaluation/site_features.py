@@ -1,4 +1,4 @@
-"""Features by which the site of an image is identified, and distances between sites."""
+"""Image features for identifying the site, and distances between sites."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from haca3_bids.volumes.box import bounding_box
 Table = NDArray[np.float64]
 
 LEVELS = np.arange(5, 100, 10)  # percentiles of the intensity
-EDGES = (50, 75, 95)  # percentiles of the slope, which is smaller in blurred images
+EDGES = (50, 75, 95)  # percentiles of the gradient magnitude, which is smaller in blurred images
 QUANTILES = (np.arange(200) + 0.5) / 200
-BLOCK = 8  # voxels a side of a block of the coarse copy
-BINS = np.linspace(0, 2, 101)  # of histograms; 1: the 95th percentile of the region
+BLOCK = 8  # side of the blocks of the coarse copy, in voxels
+BINS = np.linspace(0, 2, 101)  # edges of histograms, relative to the 95th percentile of the region
 
 
 def intensity_features(image: Array, region: Mask) -> Table:
-    """Percentiles of intensity and slope in the region, (13,), relative to its 95th percentile."""
+    """Percentiles of intensity and gradient magnitude in the region, (13,), relative to its 95th percentile."""
     unit = _in_box(image, region)
     slope = np.sqrt(np.sum(np.square(np.gradient(unit[0])), axis=0))
     values = [np.percentile(unit[0][unit[1]], LEVELS), np.percentile(slope[unit[1]], EDGES)]
@@ -33,7 +33,7 @@ def intensity_features(image: Array, region: Mask) -> Table:
 
 
 def coarse_copy(image: Array, region: Mask) -> Table:
-    """Means over blocks of the whole grid, zero outside the region: for images that share a grid. One row."""
+    """Means over blocks of the grid as a vector, with zeros outside the region; for images on the same grid."""
     shown = np.where(region, scaled(image, region), 0)
     shown = np.pad(shown, [(0, -size % BLOCK) for size in shown.shape])
     counts = [size // BLOCK for size in shown.shape]
@@ -42,12 +42,12 @@ def coarse_copy(image: Array, region: Mask) -> Table:
 
 
 def quantiles(image: Array, region: Mask) -> Table:
-    """The distribution of the intensity in the region as 200 quantiles, relative to its 95th percentile."""
+    """200 quantiles of the intensity in the region, relative to its 95th percentile."""
     return np.quantile(scaled(image, region)[region], QUANTILES).astype(np.float64)
 
 
 def histogram(image: Array, region: Mask, part: Mask) -> Table:
-    """Shares of the voxels of ``part`` in BINS of the intensity, relative to the region's 95th percentile."""
+    """Fractions of the voxels of ``part`` in BINS of intensity, relative to the region's 95th percentile."""
     values = np.clip(scaled(image, region)[part], BINS[0], BINS[-1])
     counts = np.histogram(values, BINS)[0]
     return np.asarray(counts / max(counts.sum(), 1), np.float64)
@@ -59,22 +59,22 @@ def _in_box(image: Array, region: Mask) -> tuple[Array, Mask]:
 
 
 def site_distance(rows: Table, sites: Sequence[str]) -> float:
-    """Wasserstein's distance between the intensities of two sites, mean over pairs; from ``quantiles`` (images, 200).
+    """Mean Wasserstein distance between the intensity distributions of two sites, from ``quantiles`` (images, 200).
 
-    In units of the 95th percentile; zero where all sites have one distribution.
+    The unit is the 95th percentile; 0 if all sites have the same distribution.
     """
     pooled = {site: rows[mine].ravel() for site, mine in _by_site(sites).items()}
     return float(np.mean([wasserstein_distance(pooled[one], pooled[other]) for one, other in combinations(pooled, 2)]))
 
 
 def histogram_overlap(rows: Table, sites: Sequence[str]) -> float:
-    """What the mean histograms of two sites share, 0..1, mean over pairs; from ``histogram`` (images, bins)."""
+    """Mean overlap (0 to 1) of the mean histograms of two sites, from ``histogram`` (images, bins)."""
     means = {site: rows[mine].mean(axis=0) for site, mine in _by_site(sites).items()}
     return float(np.mean([np.minimum(means[one], means[other]).sum() for one, other in combinations(means, 2)]))
 
 
 def silhouette(rows: Table, sites: Sequence[str]) -> float:
-    """The mean silhouette of images grouped by site, -1..1, from standardized features; near zero: no clusters."""
+    """Mean silhouette (-1 to 1) of images grouped by site, from standardized features; near 0: no clusters."""
     return float(silhouette_score(StandardScaler().fit_transform(rows), np.asarray(sites)))
 
 

@@ -1,7 +1,7 @@
-"""Whether the site of an image can be identified: classifiers, cross-validated by subject.
+"""Classifiers of the site of an image, cross-validated by subject.
 
-A classifier that was trained before harmonization and fails afterwards (frozen) does not show that the site is gone:
-one that is trained on harmonized images may still find it. Both are tried, and a small neural network, too.
+A classifier that is trained before harmonization and fails afterwards (frozen) does not show that site effects are
+removed: one trained on harmonized images may still identify the site.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ Table = NDArray[np.float64]
 Labels = NDArray[np.int_]
 
 FOLDS = 5
-COMPONENTS = 10  # principal components that a classifier sees, at most
-SHRINKAGE = 0.1  # of the covariance of the linear classifier towards a sphere
-HIDDEN, DECAY = (16,), 1e-2  # of the network
-ITERATIONS, TOLERANCE = 300, 1e-3  # of L-BFGS: at most so many, or until no component of the gradient is larger
-LEAST = 1e-9  # spread of a feature or component, relative to others: less is rounding
+COMPONENTS = 10  # largest number of principal components
+SHRINKAGE = 0.1  # shrinkage of the covariance of the linear classifier towards a multiple of the identity
+HIDDEN, DECAY = (16,), 1e-2  # layer widths and L2 penalty of the network
+ITERATIONS, TOLERANCE = 300, 1e-3  # of L-BFGS: largest number, and gradient at convergence
+LEAST = 1e-9  # relative spread of a feature or component below which it is constant
 COVERAGE = 0.95
 
 
 @dataclass(frozen=True)
 class Design:
-    """Site and subject of each image, as numbers."""
+    """The site and subject (integer codes) of each image, and the number of folds."""
 
     sites: Labels
     subjects: Labels
@@ -45,7 +45,7 @@ class Design:
 
 @dataclass(frozen=True)
 class Guessed:
-    """How often the site was identified. Balanced accuracy: the mean over sites of the share of its images."""
+    """The balanced accuracy of a classifier of the site: the mean over sites of the recall."""
 
     accuracy: float  # mean over seeds
     low: float  # 95 % interval (Clopper and Pearson); the sample size is the number of subjects
@@ -56,7 +56,7 @@ class Guessed:
 
 
 def design(sites: Sequence[str], subjects: Sequence[str]) -> Design:
-    """The design of a data set; ValueError where sites or subjects are too few to cross-validate."""
+    """The design of a data set; ValueError if there are too few sites or subjects for cross-validation."""
     names, site = np.unique(np.asarray(sites), return_inverse=True)
     _, subject = np.unique(np.asarray(subjects), return_inverse=True)
     if len(names) < 2:
@@ -70,10 +70,10 @@ def design(sites: Sequence[str], subjects: Sequence[str]) -> Design:
 def linear_probe(
     trained_on: Table, tried_on: Table, about: Design, seeds: Sequence[int] = (0,), permutations: int = 99
 ) -> Guessed:
-    """A linear classifier trained on one table of features (images, features) and tried on another.
+    """Accuracy of a linear classifier trained on one table of features (images, features) and tested on another.
 
-    Both have the same images in the same order, and a subject is never in both parts. The two are one table for a
-    classifier that is trained anew. Seeds differ in the folds.
+    Both tables have the same images in the same order (and are the same unless the classifier is frozen). No subject is
+    in both the training and the test part of a fold; seeds determine the folds.
     """
     orders = _permuted(about, permutations)
     scores = np.stack([_linear_scores(trained_on, tried_on, about, orders, seed) for seed in seeds])
@@ -81,9 +81,9 @@ def linear_probe(
 
 
 def network_probe(features: Table, about: Design, seeds: Sequence[int] = (0, 1, 2), permutations: int = 99) -> Guessed:
-    """A network with one hidden layer, trained (L-BFGS) from several seeds, which set the folds as well.
+    """Accuracy of a network with one hidden layer, trained with L-BFGS; seeds determine weights and folds.
 
-    Each permutation uses one seed of its own; p is therefore conservative.
+    Each permutation has a single seed, which makes p conservative.
     """
     own = [_network_score(features, about, about.sites, seed) for seed in seeds]
     orders = _permuted(about, permutations)[1:]
@@ -101,7 +101,7 @@ def _guessed(own: Table, null: Table, about: Design) -> Guessed:
 
 
 def _linear_scores(trained_on: Table, tried_on: Table, about: Design, orders: Labels, seed: int) -> Table:
-    """Balanced accuracy for every order of the labels (orders, images)."""
+    """Balanced accuracy (orders,) for each permutation of the labels (orders, images)."""
     guesses = np.empty_like(orders)
     for train, test in _folds(about, seed):
         rows, tried = reduced(trained_on[train], tried_on[test])
@@ -110,9 +110,9 @@ def _linear_scores(trained_on: Table, tried_on: Table, about: Design, orders: La
 
 
 def discriminated(rows: Table, labels: Labels, tried: Table, classes: int) -> Labels:
-    """Linear discriminant analysis with equal priors, for many labellings (labellings, images) of ``rows`` at once.
+    """Linear discriminant analysis with equal priors, for many labellings of ``rows`` at once.
 
-    The classes (labellings, tried images) of ``tried``.
+    ``labels`` is (labellings, images); returns the predicted classes (labellings, tried images) of ``tried``.
     """
     belongs = np.eye(classes)[labels]  # labellings, images, classes
     counts = np.maximum(belongs.sum(axis=1), 1)
@@ -141,9 +141,9 @@ def _network_score(features: Table, about: Design, labels: Labels, seed: int) ->
 
 
 def reduced(rows: Table, tried: Table) -> tuple[Table, Table]:
-    """The principal components of ``rows`` and the same of ``tried``, of unit variance; standardized features first.
+    """Principal components, with unit variance, of the standardized features of ``rows`` and ``tried``.
 
-    All that is learned is learned from ``rows``. Features and components that do not vary are left out.
+    All parameters are estimated from ``rows``. Constant features and components are left out.
     """
     mean, spread = rows.mean(axis=0), rows.std(axis=0)
     varies = spread > LEAST * np.maximum(np.abs(mean), 1)
@@ -166,9 +166,9 @@ def _balanced(guess: Labels, truth: Labels) -> float:
 
 
 def _permuted(about: Design, permutations: int) -> Labels:
-    """Orders of the labels (1 + permutations, images) that the null hypothesis allows, the given one first.
+    """Permutations of the labels (1 + permutations, images) under the null hypothesis; the first is the given one.
 
-    The visits of a subject exchange their sites, and subjects with equally many images exchange all of theirs.
+    Sites are permuted within subjects, and between subjects with the same number of images.
     """
     rng = np.random.default_rng(0)
     orders = np.tile(about.sites, (1 + permutations, 1))

@@ -1,4 +1,4 @@
-"""Travelling subjects: one person at several sites. The unit is the person, and methods are compared in pairs."""
+"""Paired comparison of methods in travelling subjects, each scanned at several sites."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from haca3_bids.evaluation.similarity import Similarity
 
 @dataclass(frozen=True)
 class Result:
-    """What one method achieved for one image of one person."""
+    """The similarity achieved by one method for one image of one person."""
 
     person: str
     contrast: str
@@ -23,27 +23,27 @@ class Result:
 
 @dataclass(frozen=True)
 class Gain:
-    """By how much one method is better than another, over people."""
+    """The mean improvement of one method over another, over people."""
 
     people: int
     psnr_db: float  # mean difference
     ssim: float
-    p_psnr: float  # Wilcoxon's signed rank test, two-sided
+    p_psnr: float  # Wilcoxon's signed-rank test, two-sided
     p_ssim: float
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A number of the same people under two methods."""
+    """The means of a measure in the same people under two methods."""
 
-    people: int  # that have both
+    people: int  # with both values
     mean: float
     mean_baseline: float
-    p: float  # Wilcoxon's signed rank test, two-sided
+    p: float  # Wilcoxon's signed-rank test, two-sided
 
 
 def paired(one: Mapping[str, float], baseline: Mapping[str, float]) -> Difference:
-    """The people that both have, person -> value; ValueError where there is nobody."""
+    """Comparison of two methods in the people with values of both; ValueError if there are none."""
     people = [person for person in one if person in baseline]
     if not people:
         raise ValueError("nobody has both numbers")
@@ -52,7 +52,7 @@ def paired(one: Mapping[str, float], baseline: Mapping[str, float]) -> Differenc
 
 
 def by_person(results: Iterable[Result], contrast: str, method: str) -> dict[str, Similarity]:
-    """The mean of every person over his images."""
+    """The mean similarity of each person over their images."""
     mine: dict[str, list[Similarity]] = {}
     for result in results:
         if (result.contrast, result.method) == (contrast, method):
@@ -64,7 +64,7 @@ def by_person(results: Iterable[Result], contrast: str, method: str) -> dict[str
 
 
 def gain(results: Sequence[Result], contrast: str, method: str, baseline: str) -> Gain:
-    """``method`` against ``baseline`` over the people that both have; ValueError where nobody has both."""
+    """Improvement of ``method`` over ``baseline`` in the people with both; ValueError if there are none."""
     one, other = by_person(results, contrast, method), by_person(results, contrast, baseline)
     people = [person for person in one if person in other]
     if not people:
@@ -75,7 +75,7 @@ def gain(results: Sequence[Result], contrast: str, method: str, baseline: str) -
 
 
 def paired_p(differences: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
-    """Two-sided p of Wilcoxon's signed rank test on paired differences; one where all are zero."""
+    """Two-sided p-value of Wilcoxon's signed-rank test of paired differences; 1 if all are zero."""
     if not np.any(differences):
         return 1.0
     return float(stats.wilcoxon(differences, method="exact" if len(differences) <= 25 else "auto").pvalue)

@@ -1,1 +1,1 @@
-"""Scales of an image: its 95th percentile, its white-matter peak, its background."""
+"""Intensity scales, background and artifacts of an image."""

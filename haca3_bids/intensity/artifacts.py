@@ -1,8 +1,8 @@
-"""Noise, motion and ghosts, measured from the image alone, without a reference or a network.
+"""No-reference measures of noise, motion and ghosts.
 
-Images are arrays (nx, ny, nz) of about 1 mm whose white matter has its peak at ``peak``; masks are boolean on the
-same grid. A measure that is undefined (no air, a mask too small) is None. The measures follow those of
-MRIQC (Esteban et al., PLoS ONE 12:e0184661, 2017), but need no segmentation.
+Images are arrays (nx, ny, nz) of about 1 mm with the white-matter peak at ``peak``; masks are boolean on the same grid.
+A measure that is undefined (no air, a mask too small) is None. The measures follow those of MRIQC (Esteban et al., PLoS
+ONE 12:e0184661, 2017), but require no segmentation.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from haca3_bids.arrays import Array, Mask
 from haca3_bids.volumes.box import bounding_box
 
 MAD_TO_STD = 1.4826  # standard deviation of a normal distribution over its median absolute deviation
-FINE_VOXELS = 2.0  # noise is what a Gaussian of this width takes away
-GHOST_VOXELS = 5.0  # ghosts outlast a Gaussian of this width, noise does not
-EVEN_MM, SLOW_MM = 10.0, 40.0  # unevenness lies between these; what varies more slowly is the receiving coils
-GHOST_PERCENTILES = (5, 95)  # ears, markers and pads around the head are fewer
-SMALLEST = 500  # voxels: fewer say nothing
-FAINT = 0.02  # of the peak: air below it is good whatever its pattern
-DARK = 1e-3  # of the peak: darker than this, air was set to zero by the scanner or by somebody
-ZEROED_SHARE = 0.5  # of the air
+FINE_VOXELS = 2.0  # sigma of the Gaussian that separates noise from structure
+GHOST_VOXELS = 5.0  # sigma of the Gaussian that removes noise but not ghosts
+EVEN_MM, SLOW_MM = 10.0, 40.0  # scales between which air is uneven; coil sensitivity varies more slowly
+GHOST_PERCENTILES = (5, 95)  # robust to ears, markers and pads around the head
+SMALLEST = 500  # voxels required in a mask
+FAINT = 0.02  # of the peak: smallest reference level of air
+DARK = 1e-3  # of the peak: darker air was set to zero by the scanner or by software
+ZEROED_SHARE = 0.5  # fraction of zeroed air above which nothing is measured
 
 
 def noise(image: Array, white_core: Mask, peak: float) -> float | None:
-    """Robust standard deviation of the fine detail in the flatter half of white matter, relative to the peak.
+    """Robust standard deviation of fine detail in the flatter half of white matter, relative to the peak.
 
-    In the other half, borders that the mask overlaps would count as noise.
+    In the other half, tissue borders inside the mask would be measured as noise.
     """
     if white_core.sum() < SMALLEST:
         return None
@@ -43,7 +43,7 @@ def noise(image: Array, white_core: Mask, peak: float) -> float | None:
 def spread(image: Array, white_core: Mask, peak: float) -> float | None:
     """Robust standard deviation of white matter on the narrower side of its peak, relative to the peak.
 
-    Noise and shading widen both sides; large ventricles and lesions, where the template has white matter, only one.
+    Noise and shading widen both sides; ventricles and lesions inside the template's white matter widen only one.
     """
     if white_core.sum() < SMALLEST:
         return None
@@ -53,16 +53,16 @@ def spread(image: Array, white_core: Mask, peak: float) -> float | None:
 
 
 def air_level(image: Array, air: Mask, peak: float) -> float | None:
-    """Mean of the air around the head, relative to the peak; None where the air was set to zero."""
+    """Mean of the air around the head, relative to the peak; None if the air was set to zero."""
     if not _usable(image, air, peak):
         return None
     return float(image[air].mean() / peak)
 
 
 def ghosts(image: Array, air: Mask, peak: float) -> float | None:
-    """How uneven the air is once its noise is averaged out, relative to the peak.
+    """Range of the smoothed air, relative to the peak.
 
-    Motion and other faults of the phase encoding throw parts of the head into the air.
+    Motion and other phase-encoding errors project parts of the head into the air.
     """
     if not _usable(image, air, peak):
         return None
@@ -71,10 +71,10 @@ def ghosts(image: Array, air: Mask, peak: float) -> float | None:
 
 
 def unevenness(image: Array, air: Mask, peak: float, zooms_mm: NDArray[np.float64]) -> float | None:
-    """How uneven the air of a scan on its own grid is, noise averaged out, relative to its mean in a wider surrounding.
+    """Range of the smoothed air of a scan on its own grid, relative to the mean in a larger neighbourhood.
 
-    Noise of any strength leaves the air even, motion does not. Correct no bias before, or only the grossest: a field
-    that was found in the brain and carried on into the air hides faint ghosts.
+    Motion makes the air uneven, noise of any strength does not. The scan should have at most a coarse bias correction:
+    a field estimated in the brain and extrapolated to the air hides faint ghosts.
     """
     if not _usable(image, air, peak):
         return None
@@ -84,7 +84,7 @@ def unevenness(image: Array, air: Mask, peak: float, zooms_mm: NDArray[np.float6
 
 
 def entropy_focus(image: Array, head: Mask) -> float | None:
-    """Entropy focus criterion of the head's box, 0..1 (Atkinson et al., IEEE TMI 16:903, 1997); blur raises it."""
+    """Entropy focus criterion (0 to 1) of the head's box, raised by blur (Atkinson et al., IEEE TMI 16:903, 1997)."""
     if head.sum() < SMALLEST:
         return None
     values = np.abs(image[bounding_box(head)].astype(np.float64)).ravel()
@@ -110,7 +110,7 @@ def joint_variation(image: Array, white: Mask, grey: Mask) -> float | None:
 
 
 def sharpness(image: Array, brain: Mask, peak: float) -> float | None:
-    """Mean of the steepest tenth of the gradients in the brain, per voxel and relative to the peak."""
+    """Mean of the largest 10 % of gradient magnitudes in the brain, per voxel and relative to the peak."""
     if brain.sum() < SMALLEST:
         return None
     box = bounding_box(brain, margin=1)
@@ -125,7 +125,7 @@ def _usable(image: Array, air: Mask, peak: float) -> bool:
 
 
 def _smooth_air(image: Array, air: Mask, sigma: float | NDArray[np.float64]) -> Array:
-    """Means about each voxel of the air, (voxels,), over air only: what lies outside does not bleed in."""
+    """Gaussian-weighted means around each voxel of the air, (voxels,), over voxels of air only."""
     box = bounding_box(air)
     weight = air[box].astype(np.float32)
     top = ndimage.gaussian_filter(np.where(air, image, 0.0)[box].astype(np.float32), sigma, truncate=3.0)

@@ -10,15 +10,15 @@ from skimage.filters import threshold_otsu
 from haca3_bids.arrays import Array, Mask
 from haca3_bids.volumes.box import bounding_box
 
-CLOSING_RADIUS = 20  # voxels: ventricles, sinuses and the dark skull become part of the head
-SPECK = 200  # voxels: smaller pieces may be noise in the air, which a closing makes one with the head
-WITHOUT_SPECKS = 0.7  # of the mask; where less is left without specks, they were noise: dim scalp leaves 0.8 or more
+CLOSING_RADIUS = 20  # voxels: includes ventricles, sinuses and the dark skull in the head
+SPECK = 200  # voxels: smaller components may be noise in the air, which a closing would join to the head
+WITHOUT_SPECKS = 0.7  # fraction of the mask left without specks below which they are noise; dim scalp leaves 0.8
 
 
 def head_mask(image: Array, within: Mask | None = None, radius: int = CLOSING_RADIUS, *, noisy: bool = False) -> Mask:
-    """The head without the air around it; the threshold is found among the voxels ``within``.
+    """A mask of the head; Otsu's threshold is computed from the voxels ``within``, by default all.
 
-    ``noisy`` leaves out specks where they make up much of the mask, as noise above the threshold does.
+    ``noisy`` removes small components if they make up much of the mask, as noise above the threshold does.
     """
     values = image if within is None else image[within]
     if not values.size or values.min() == values.max():
@@ -32,12 +32,12 @@ def head_mask(image: Array, within: Mask | None = None, radius: int = CLOSING_RA
 
 
 def _rough_size(mask: Mask, radius: int) -> int:
-    """How many voxels a closing has, counted on every second one along each axis to save time."""
+    """The number of voxels of the closed mask, at half resolution to save time."""
     return int(closed(mask[::2, ::2, ::2], radius // 2).sum())
 
 
 def largest_piece(mask: Mask) -> Mask:
-    """The largest connected piece of a mask; the mask itself if it is empty."""
+    """The largest connected component of a mask; the mask itself if it is empty."""
     pieces, count = ndimage.label(mask)
     if count < 2:
         return mask
@@ -47,7 +47,7 @@ def largest_piece(mask: Mask) -> Mask:
 
 
 def without_specks(mask: Mask, smallest: int) -> Mask:
-    """The mask without connected pieces of fewer than ``smallest`` voxels; unchanged if nothing would be left."""
+    """The mask without components of fewer than ``smallest`` voxels; unchanged if none would be left."""
     box = bounding_box(mask)
     pieces, _ = ndimage.label(mask[box])
     large = np.bincount(pieces.ravel()) >= smallest
@@ -73,11 +73,10 @@ def closed(mask: Mask, radius: int = CLOSING_RADIUS) -> Mask:
 
 
 def within_radius(mask: Mask, radius: int) -> Mask:
-    """Voxels no farther than ``radius`` voxels from the mask: its dilation with a ball, exactly.
+    """The exact dilation of a mask with a ball of ``radius`` voxels.
 
-    The squared Euclidean distance is found one axis after the other (Felzenszwalb and Huttenlocher 2012) and no
-    farther than the radius, in small integers: three times faster than a full distance transform, and a tenth of
-    its memory.
+    The squared Euclidean distance is computed axis by axis (Felzenszwalb and Huttenlocher 2012) up to the radius, in
+    small integers: three times faster than a full distance transform, with a tenth of its memory.
     """
     squared = _distance_along_first_axis(mask, radius).astype(np.uint16) ** 2
     nearest = squared.copy()

@@ -1,6 +1,6 @@
-"""Blank voxels: regions of a constant value that a scanner or a tool filled in.
+"""Blank voxels: regions that a scanner or a tool filled with a constant value.
 
-They are wedges from a rotation, borders from a resampling, or a removed face. Noise never gives the same value to a
+Examples are wedges from a rotation, borders from a resampling, and a removed face. Noise never has the same value in a
 whole neighbourhood, which distinguishes blank voxels from air in any scan.
 """
 
@@ -11,21 +11,24 @@ from scipy import ndimage
 
 from haca3_bids.arrays import Array, Mask
 
-WIDTH = 3  # voxels: the neighbourhood that must be alike; beyond the image's border everything is
-FACES_SHARE = 0.05  # of the image's six faces: a value that covers less is no background
-ALIKE = 0.9  # of neighbours: values of noise, however coarse their steps, agree less often
-GAP = 0.1  # of the range: from a background to the darkest tissue is less, from a mark more
-STANDARDIZED_DEPTH, STANDARDIZED_SHARE = 0.1, 0.05  # negative by a tenth of the image's top, in so many voxels
-SAMPLES = 2_000_000  # voxels that are looked at: enough for a share
+WIDTH = 3  # voxels: size of the constant neighbourhood; voxels outside the image always match
+FACES_SHARE = 0.05  # smallest fraction of the image's six faces covered by a constant background
+ALIKE = 0.9  # smallest fraction of equal neighbours, more than in noise with coarse quantization
+GAP = 0.1  # of the range: largest step from a shifted background to the darkest tissue
+STANDARDIZED_DEPTH, STANDARDIZED_SHARE = (
+    0.1,
+    0.05,
+)  # depth below zero relative to the maximum, and fraction of such voxels
+SAMPLES = 2_000_000  # approximate number of voxels that are examined
 
 
 def blank_mask(image: Array) -> Mask:
-    """Regions in which every voxel is exactly zero, without single voxels that happen to be."""
+    """Regions of exact zeros, without isolated voxels."""
     return flat(image == 0)
 
 
 def flat(mask: Mask) -> Mask:
-    """What of a mask is ``WIDTH`` voxels wide along every axis, or lies at the border of the image."""
+    """The morphological opening of a mask with a cube of ``WIDTH`` voxels; voxels outside the image are set."""
     if not mask.any():
         return mask
     padded = np.pad(mask, WIDTH - 1, constant_values=True).astype(np.uint8)
@@ -35,7 +38,7 @@ def flat(mask: Mask) -> Mask:
 
 
 def constant_background(image: Array) -> float:
-    """The value that fills the surroundings of the head; 0 where they are no constant, or zero."""
+    """The constant value around the head; 0 if there is none."""
     faces = [np.moveaxis(image, axis, 0)[index] for axis in range(3) for index in (0, -1)]
     values, counts = np.unique(np.concatenate([face.ravel() for face in faces]), return_counts=True)
     value, count = values[counts.argmax()], counts.max()
@@ -49,10 +52,10 @@ def constant_background(image: Array) -> float:
 
 
 def without_background(image: Array, value: float) -> Array:
-    """The image with a constant background at zero.
+    """The image with its constant background of ``value`` set to zero.
 
-    Of an image that begins where its background ends, the zero was moved, and is moved back: as long as nothing is
-    darker, and of negative ones as long as the darkest tissue is near. Others were filled in, and are replaced.
+    If no voxel is darker (and, for a negative background, the darkest tissue is close to it), all intensities were
+    shifted, and are shifted back. Otherwise the background was filled in, and only its voxels are set to zero.
     """
     filled = image == np.float32(value)
     if value == 0 or filled.all():
@@ -66,7 +69,7 @@ def without_background(image: Array, value: float) -> Array:
 
 
 def looks_standardized(image: Array) -> bool:
-    """Whether a good part of the voxels is far below zero, as z-scores and values from -1 to 1 are."""
+    """Whether many voxels are far below zero, as in z-scores and images scaled to [-1, 1]."""
     values = image.ravel(order="K")[:: max(1, image.size // SAMPLES)]
     values = values[values != 0]
     if not values.size:

@@ -8,13 +8,13 @@ from haca3_bids.arrays import Array, Mask
 from haca3_bids.errors import BadInput
 
 PERCENTILE = 95.0
-CEILING = 5.0  # scaled intensities are clipped to [0, 5]
+CEILING = 5.0  # upper limit of scaled intensities
 TINY = 1e-5  # added to the percentile, as the released program does
-CUT_AREA = 0.2  # an outermost plane with a fifth of the largest one's voxels is no crown of a head but a cut
+CUT_AREA = 0.2  # relative area of an outermost plane above which the head is cut by the field of view
 
 
 def upper_percentile(image: Array, name: str = "the image") -> float:
-    """The 95th percentile of all voxels given, background included; BadInput where it is not above zero."""
+    """The 95th percentile of all voxels, background included; BadInput if it is not positive."""
     value = float(np.percentile(image, PERCENTILE)) if image.size else 0.0
     if not value > 0:
         raise BadInput(
@@ -31,9 +31,9 @@ def scaled(image: Array, percentile: float) -> Array:
 
 
 def estimated_coverage(image: Array) -> Mask:
-    """Where a scan without a coverage map saw: everything but the empty slabs beyond a head that ends in a plane.
+    """An estimate of the field of view: everything but the empty slabs where the head ends in a plane.
 
-    A head tapers off; where voxels end in a plane of large area, the field of view ended there.
+    A head tapers off; if its outermost plane has a large area, the field of view ended there.
     """
     covered = np.ones(image.shape, bool)
     for axis in range(image.ndim):

@@ -8,17 +8,17 @@ from scipy.ndimage import gaussian_filter1d
 
 from haca3_bids.errors import BadInput
 
-BINS = 2000  # of the histogram, from 0 to three medians: 0.15 % of the median each
-SPAN = 3.0
-SMALLEST_MASK = 200  # voxels: fewer have no peak
-SMOOTHING = 1.5  # times Silverman's bandwidth: a mode wants a smoother density than the density itself
+BINS = 2000  # bins of the histogram, each 0.15 % of the median
+SPAN = 3.0  # range of the histogram, in medians
+SMALLEST_MASK = 200  # positive voxels required
+SMOOTHING = 1.5  # times Silverman's bandwidth, since mode estimation requires a smoother density
 
 
 def white_matter_peak(image: NDArray[np.floating], mask: NDArray[np.bool_]) -> float:
-    """The mode of ``image`` inside ``mask``, by a kernel density on intensities divided by their median.
+    """The mode of the positive intensities inside ``mask``, by kernel density estimation.
 
-    Lesions and partial volume are a minority and do not move it, and twice the image has twice the peak. Raises
-    BadInput where the mask holds fewer than 200 voxels above zero.
+    It is robust to lesions and partial volume, and scales with the image. Raises BadInput if the mask has fewer than
+    200 positive voxels.
     """
     values = np.asarray(image[mask], np.float64)
     values = values[np.isfinite(values) & (values > 0)]
@@ -34,14 +34,14 @@ def white_matter_peak(image: NDArray[np.floating], mask: NDArray[np.bool_]) -> f
 
 
 def _bandwidth(values: NDArray[np.float64]) -> float:
-    """Silverman's rule with the robust one of two spreads; never below two bins."""
+    """Silverman's rule of thumb, at least two bins."""
     low, high = np.percentile(values, [25, 75])
     spread = min(float(values.std()), float(high - low) / 1.349)
     return float(max(SMOOTHING * 0.9 * spread * values.size**-0.2, 2.0 * SPAN / BINS))
 
 
 def _summit(density: NDArray[np.float64], centres: NDArray[np.float64]) -> float:
-    """Where the parabola through the highest bin and its neighbours has its top."""
+    """The maximum of the parabola through the highest bin and its neighbours."""
     top = int(np.clip(density.argmax(), 1, density.size - 2))
     before, at, after = density[top - 1 : top + 2]
     bend = before - 2 * at + after

@@ -1,1 +1,1 @@
-"""The networks of HACA3: tensors in, tensors out."""
+"""The networks of HACA3 and of the mixture model."""

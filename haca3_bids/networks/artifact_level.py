@@ -1,4 +1,4 @@
-"""Eta of the mixture model: how strong noise, motion and ghosts are in a scan, one number for a slice."""
+"""Eta of the mixture model: the severity of noise, motion and ghosts, one number per slice."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ RIDGE = 1e-3  # penalty of the regression, relative to the number of slices; fea
 
 
 class ArtifactLevel(nn.Module):
-    """A linear function of the mean and the standard deviation of every map inside the head, found by regression.
+    """A linear regression on the mean and standard deviation of every encoder map inside the head.
 
-    Artifacts change what the encoder doubts, relies on and leaves unexplained everywhere in a slice: these statistics
-    tell more than any pixel. Eta is 0 for a scan without artifacts and about 1 for one that would be repeated.
+    Artifacts change the maps throughout a slice, so that these statistics are more informative than single pixels. Eta
+    is 0 for a scan without artifacts and about 1 for one that would be repeated.
     """
 
     weight: Tensor

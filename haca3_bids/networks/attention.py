@@ -1,4 +1,4 @@
-"""Attention to the sources: one weight per source (HACA3) or a map (HACA3+)."""
+"""Attention over sources: one weight per source (HACA3) or a smoothed map (HACA3+)."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from torch import Tensor, nn
 from haca3_bids.networks.blocks import SLOPE
 
 ABSENT = -1e5  # score of a missing or dropped source before the softmax
-EDGE = 0.2  # neighbouring weights further apart than this are drawn together (HACA3+)
+EDGE = 0.2  # difference of neighbouring weights above which they are averaged (HACA3+)
 INFERENCE_TEMPERATURE = 5.0
 TRAINING_TEMPERATURE = 10.0
 
 
 class Attention(nn.Module):
-    """Compares the target t with each source i: alpha_i = softmax_i(q([theta_t, eta_t]) . k([theta_i, eta_i]) / (2 T)).
+    """Attention of the target t to source i: alpha_i = softmax_i(q([theta_t, eta_t]) . k([theta_i, eta_i]) / (2 T)).
 
-    q and k are small networks (linear, LeakyReLU, linear, layer norm); 2 is the root of the length of [theta, eta]. The
-    temperature T is 5 at inference and 10 in training. A source that is missing or dropped has the score -1e5.
+    q and k are small networks (linear, LeakyReLU, linear, layer norm); 2 is the square root of the length of [theta,
+    eta]. The temperature T is 5 at inference and 10 in training. Missing or dropped sources have the score -1e5.
     """
 
     def __init__(self, in_dim: int = 4, hidden: int = 128, out_dim: int = 16) -> None:
@@ -33,7 +33,7 @@ class Attention(nn.Module):
         available: Tensor | None = None,  # (batch, sources), bool
         temperature: float = INFERENCE_TEMPERATURE,
     ) -> Tensor:
-        """alpha, (batch, sources), adding up to one."""
+        """Attention weights alpha (batch, sources), which sum to one."""
         scores: Tensor = (self.k_fc(keys) @ self.q_fc(query).unsqueeze(-1)).squeeze(-1) * self.scale / temperature
         if available is not None:
             scores = scores.masked_fill(~available, ABSENT)
@@ -47,9 +47,9 @@ def _projection(in_dim: int, hidden: int, out_dim: int) -> nn.Sequential:
 
 
 def attention_maps(alpha: Tensor, masks: Tensor) -> Tensor:
-    """Per-pixel attention: alpha (batch, sources) where a source's mask covers the pixel, equal where none does.
+    """Attention of every pixel (batch, sources, h, w): alpha (batch, sources) of the sources whose mask covers it.
 
-    ``masks`` is (batch, sources, h, w), bool; so is the shape of the result, which adds up to one over sources.
+    ``masks`` is (batch, sources, h, w), bool. Weights sum to one over sources, and are equal where no mask covers.
     """
     maps = alpha[:, :, None, None] * masks
     uncovered = ~masks.any(dim=1, keepdim=True)
@@ -58,7 +58,7 @@ def attention_maps(alpha: Tensor, masks: Tensor) -> Tensor:
 
 
 def smooth_maps(maps: Tensor) -> Tensor:
-    """One smoothing pass of HACA3+ over (batch, sources, h, w): steps above EDGE move halfway to each neighbour."""
+    """Maps (batch, sources, h, w) smoothed as in HACA3+: averaged with neighbours that differ by more than EDGE."""
     padded = nn.functional.pad(maps, (1, 1, 1, 1), mode="replicate")
     height, width = maps.shape[-2:]
     smooth = maps

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-SLOPE = 0.1  # of every LeakyReLU of the 2D networks
+SLOPE = 0.1  # negative slope of every LeakyReLU of the 2D networks
 
 
 def normalized(channels: int) -> list[nn.Module]:
@@ -30,7 +30,7 @@ class ConvBlock(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Bilinear x 2, then a 3 x 3 convolution to half the channels: (batch, c, h, w) -> (batch, c/2, 2h, 2w)."""
+    """Bilinear upsampling, then a 3 x 3 convolution to half the channels: (batch, c, h, w) -> (batch, c/2, 2h, 2w)."""
 
     def __init__(self, in_channels: int) -> None:
         super().__init__()

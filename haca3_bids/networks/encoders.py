@@ -9,7 +9,7 @@ from haca3_bids.networks.blocks import normalized
 
 
 class ContrastEncoder(nn.Module):
-    """Gives theta's normal distribution: (batch, 1, 224, 224) -> mean, log-variance, each (batch, 2)."""
+    """Encodes slices (batch, 1, 224, 224) as the mean and log-variance of theta, (batch, 2) each."""
 
     def __init__(self, theta_dim: int = 2) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ def _head(theta_dim: int) -> nn.Sequential:
 
 
 class ArtifactEncoder(nn.Module):
-    """Gives eta: (batch, 1, 224, 224) -> (batch, 2)."""
+    """Encodes slices (batch, 1, 224, 224) as eta (batch, 2)."""
 
     def __init__(self, eta_dim: int = 2) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The fusion network: one volume from the axial, the coronal and the sagittal harmonized stacks."""
+"""The fusion network, which combines axial, coronal and sagittal harmonized stacks into one volume."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HACA3, assembled: anatomy (beta), contrast (theta), artifact level (eta), attention, decoder.
+"""HACA3: encoders of anatomy (beta), contrast (theta) and artifact level (eta), attention, and decoder.
 
 Zuo et al., HACA3: A unified approach for multi-site MR image harmonization, CMIG 109:102285, 2023.
 """
@@ -15,13 +15,13 @@ from haca3_bids.networks.encoders import ArtifactEncoder, ContrastEncoder
 from haca3_bids.networks.patchifier import Patchifier
 from haca3_bids.networks.unet import UNet
 
-PLANE = 224  # pixels a side: the slices that the contrast and artifact encoders see
+PLANE = 224  # pixels a side of the slices that the contrast and artifact encoders require
 VARIANTS = ("haca3", "haca3plus")
 
 
 @dataclass(frozen=True)
 class Haca3Config:
-    """The numbers of the architecture; the defaults are the paper's and the released weights'."""
+    """Sizes of the networks; the defaults are those of the paper and the released weights."""
 
     beta_dim: int = 5
     beta_base: int = 8
@@ -33,14 +33,14 @@ class Haca3Config:
             raise ValueError(f"variant {self.variant!r} is not one of {', '.join(VARIANTS)}")
 
     def to_dict(self) -> dict[str, int | str]:
-        """The fields, for a file's header."""
+        """The fields as a dictionary, for the header of a file."""
         return asdict(self)
 
     theta_dim = 2
 
     @property
     def seen_from(self) -> float:
-        """Scaled intensity above which a voxel counts as seen in the released program."""
+        """Scaled intensity above which the released program regards a voxel as inside the field of view."""
         return 1e-2 if self.variant == "haca3plus" else 1e-6
 
     @property
@@ -67,7 +67,7 @@ class Haca3(nn.Module):
         images = sources.flatten(0, 1)[:, None]
         logits = self.encode(images).unflatten(0, sources.shape[:2])  # anatomy of every source
         keys = self.codes(images).unflatten(0, sources.shape[:2])  # contrast and artifact level of every source
-        query = self.codes(target[:, None])  # and those that are wanted
+        query = self.codes(target[:, None])  # contrast and artifact level of the target
         alpha = self.attend(keys, query)
         beta = argmax_beta(self.fuse(logits, alpha))
         return self.decode(beta, query[:, :2])
@@ -88,9 +88,9 @@ class Haca3(nn.Module):
         votes: Tensor | None = None,  # (batch, sources, h, w), bool
         temperature: float = INFERENCE_TEMPERATURE,
     ) -> Tensor:
-        """Per-pixel attention alpha: softmax(q k / T), zero where a source has no data (``votes``).
+        """Attention alpha, zero where a source has no data (``votes``); see ``Attention``.
 
-        (batch, sources, 1, 1), or (batch, sources, h, w) with ``votes``; HACA3+ smooths the map.
+        The shape is (batch, sources, 1, 1), or (batch, sources, h, w) with ``votes``; HACA3+ smooths the map.
         """
         available = None if votes is None else votes.any(dim=3).any(dim=2)
         alpha: Tensor = self.attention_module(query, keys, available, temperature)
@@ -112,7 +112,7 @@ class Haca3(nn.Module):
 
 def argmax_beta(logits: Tensor) -> Tensor:
     """The most likely level as a one-hot image, (batch, levels, h, w)."""
-    likeliest = logits.max(dim=1, keepdim=True).indices  # twelve times faster than argmax on a CPU
+    likeliest = logits.max(dim=1, keepdim=True).indices  # on a CPU twelve times faster than argmax
     return torch.zeros_like(logits).scatter_(1, likeliest, 1.0)
 
 
@@ -128,7 +128,7 @@ def sample_beta(logits: Tensor, generator: torch.Generator | None = None) -> Ten
 
 
 def one_channel(beta: Tensor) -> Tensor:
-    """The decoder's view of beta (batch, levels, h, w): the level's index over their number, (batch, 1, h, w)."""
+    """Beta (batch, levels, h, w) as an input of the decoder: mean level / number of levels, (batch, 1, h, w)."""
     levels = beta.shape[1]
     index = torch.arange(levels, device=beta.device, dtype=beta.dtype)
     return (beta * index[None, :, None, None]).sum(dim=1, keepdim=True) / levels

@@ -1,8 +1,8 @@
-"""The mixture model: HACA3's parts, with a decoder that adds up what the tissues of a voxel contribute to its signal.
+"""The mixture model: HACA3 with a decoder that sums the signals of the tissues in a voxel.
 
-Contrast (theta) is a table of tissue intensities with white matter = 1. Anatomy (beta) is the fraction of every class
-in a voxel, delta its signed deviations (longer T1 than usual, and the like). Every function here works voxel by voxel
-but the encoder, so that maps of any shape ``...`` may be fused: pixels of a slice, or a list of voxels.
+Contrast (theta) is a table of tissue intensities relative to white matter. Anatomy (beta) is the fraction of each class
+in a voxel, delta its signed deviations from the usual tissue (such as a longer T1). All functions except the encoder
+work voxel by voxel, so that maps may have any shape ``...``: pixels of a slice, or a list of voxels.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from torch.nn import functional
 from haca3_bids.networks.artifact_level import ArtifactLevel
 
 Step = Callable[[Tensor], Tensor]
-DOUBT, RELIABILITY, CARRY, ARTIFACT = -4, -3, -2, -1  # channels of the encoder's maps, behind logits and deviations
-USUAL_DOUBT = 0.1  # variance of what a source shows beside its tissues, where the encoder says 0
-LARGEST_DOUBT = 6.0  # what the encoder says is cut off at plus and minus this
+DOUBT, RELIABILITY, CARRY, ARTIFACT = -4, -3, -2, -1  # channels of the encoder's maps, after logits and deviations
+USUAL_DOUBT = 0.1  # variance of the residual of a source where the encoder's output is 0
+LARGEST_DOUBT = 6.0  # the encoder's output is clipped to plus and minus this
 ABSENT = -1e4  # attention score of a source that does not cover a voxel
-DARKEST = 0.05  # added to intensities before their logarithm is taken: less than this is dark, however little it is
+DARKEST = 0.05  # added to intensities before taking logarithms, so that darker values differ little
 
 
 @dataclass(frozen=True)
 class MixtureConfig:
-    """The numbers of the architecture."""
+    """Sizes of the networks."""
 
-    tissues: tuple[str, ...]  # named classes, whose intensities are theta; one of them is "white"
-    free: int = 2  # classes that training may use as it likes; air, of intensity 0, comes in addition
+    tissues: tuple[str, ...]  # classes whose intensities are theta, "white" among them
+    free: int = 2  # classes without a predefined meaning; air, of intensity 0, is one more class
     deviations: int = 3
     widths: tuple[int, ...] = (32, 64, 96, 128)  # channels of the encoder's levels
-    hidden: int = 64  # of the small networks that read theta
+    hidden: int = 64  # width of the small networks whose input is theta
     keys: int = 16  # width of queries and keys
 
     def __post_init__(self) -> None:
@@ -42,40 +42,40 @@ class MixtureConfig:
 
     @property
     def white(self) -> int:
-        """The place of white matter in theta."""
+        """The index of white matter in theta."""
         return self.tissues.index("white")
 
     @property
     def lesion(self) -> int | None:
-        """The place of lesions in theta, if they are a class."""
+        """The index of lesions in theta; None if they are not a class."""
         return self.tissues.index("lesion") if "lesion" in self.tissues else None
 
     @property
     def theta_dim(self) -> int:
-        """How many numbers theta has."""
+        """The length of theta."""
         return len(self.tissues)
 
     @property
     def classes(self) -> int:
-        """K: tissues, air, free classes, in this order."""
+        """The number of classes: tissues, air, free classes, in this order."""
         return len(self.tissues) + 1 + self.free
 
     @property
     def channels(self) -> int:
-        """Of the encoder's maps: logits, deviations, doubt, reliability, carry, artifact."""
+        """The number of encoder maps: logits, deviations, doubt, reliability, carry, artifact."""
         return self.classes + self.deviations + 4
 
     def to_dict(self) -> dict[str, object]:
-        """The fields, for a file's header."""
+        """The fields as a dictionary, for the header of a file."""
         return asdict(self)
 
     variant = "mixture"
-    seen_from = 0.0  # intensity above which a voxel inside the head counts as seen
+    seen_from = 0.0  # intensity above which a voxel inside the head is in the field of view
 
 
 @dataclass(frozen=True)
 class Sources:
-    """The encoded scans of one session; voxels are in the last axes, as pixels of a slice or as a list."""
+    """The encoded scans of one session; the last axes are pixels of a slice or a list of voxels."""
 
     maps: Tensor  # (batch, sources, channels, ...)
     images: Tensor  # (batch, sources, ...), white matter = 1
@@ -85,23 +85,23 @@ class Sources:
 
 @dataclass(frozen=True)
 class Harmonized:
-    """What a session gives for one target."""
+    """The harmonized image of a session for one target."""
 
     image: Tensor  # (batch, ...)
     alpha: Tensor  # (batch, sources, ...), attention
-    fused: Anatomy  # before it is corrected
+    fused: Anatomy  # before the correction
 
 
 @dataclass(frozen=True)
 class Anatomy:
-    """Fused anatomy: beta (batch, classes, ...), which adds up to one, and delta (batch, deviations, ...)."""
+    """Fused anatomy: beta (batch, classes, ...), which sums to one, and delta (batch, deviations, ...)."""
 
     beta: Tensor
     delta: Tensor
 
 
 class Mixture(nn.Module):
-    """Encode every source, attend to the good ones, fuse their anatomy, decode it in the target's contrast."""
+    """The mixture model: encode sources, weight them by attention, fuse their anatomy, decode the target's contrast."""
 
     def __init__(self, config: MixtureConfig) -> None:
         super().__init__()
@@ -114,7 +114,7 @@ class Mixture(nn.Module):
         self.free_classes = _reader(tissues, config.hidden, config.free)
         self.slopes = _reader(tissues, config.hidden, config.deviations * config.classes)
         self.carry_scale = _reader(2 * tissues, config.hidden, config.classes)
-        self.deviation_variance = nn.Parameter(torch.full((config.deviations,), -4.0))  # its logarithm
+        self.deviation_variance = nn.Parameter(torch.full((config.deviations,), -4.0))  # logarithm of the variance
         nn.init.zeros_(self.carry_scale[-1].weight)  # type: ignore[arg-type]
         nn.init.zeros_(self.carry_scale[-1].bias)  # type: ignore[arg-type]
 
@@ -129,7 +129,7 @@ class Mixture(nn.Module):
     def harmonize(self, sources: Sources, target: Tensor, own: Tensor) -> Harmonized:
         """The session's anatomy in the contrast ``target`` (batch, tissues).
 
-        ``own`` (batch, sources), bool, names the source of the target's contrast, whose detail is carried over.
+        ``own`` (batch, sources), bool, marks the source of the target's contrast, whose unexplained detail is kept.
         """
         alpha = self.attend(sources, target)
         fused = self.fuse(sources.maps, alpha)
@@ -151,12 +151,12 @@ class Mixture(nn.Module):
         return Anatomy(fused[:, :classes].softmax(dim=1), fused[:, classes:])
 
     def correct(self, anatomy: Anatomy, sources: Sources) -> tuple[Anatomy, Tensor]:
-        """Anatomy that explains what the sources show, and what is left of them unexplained (batch, sources, ...).
+        """The anatomy updated to explain the sources (Kalman filter), and its residuals (batch, sources, ...).
 
-        Fractions are uncertain by S = diag(beta) - beta beta^T, deviations by V (a number each, learned), source i by
-        its doubt lambda_i. With r_i = x_i - D(beta, delta, theta_i) and its derivatives C by beta and d by delta, the
-        most likely anatomy is beta + S C w and delta + V d w, where w = (C^T S C + d^T V d + lambda)^-1 r: the update
-        of a Kalman filter. Beta still adds up to one; a fraction may fall a little below zero.
+        The covariance of fractions is S = diag(beta) - beta beta^T, that of deviations is V (diagonal, learned), and
+        the variance of source i is its doubt lambda_i. With residuals r_i = x_i - D(beta, delta, theta_i) and the
+        derivatives C and d of D by beta and delta, the result is beta + S C w and delta + V d w, where
+        w = (C^T S C + d^T V d + lambda)^-1 r. Beta still sums to one; fractions may be slightly negative.
         """
         batch, count = sources.thetas.shape[:2]
         beta, delta, covers = anatomy.beta.flatten(2), anatomy.delta.flatten(2), sources.covers.flatten(2)
@@ -179,27 +179,27 @@ class Mixture(nn.Module):
         return corrected, self._unexplained(corrected, sources)
 
     def _unexplained(self, anatomy: Anatomy, sources: Sources) -> Tensor:
-        """x_i - D(beta, delta, theta_i), (batch, sources, ...); 0 where a source does not cover."""
+        """Residuals x_i - D(beta, delta, theta_i), (batch, sources, ...); 0 outside a source's field of view."""
         shown = [self.decode(anatomy, theta) for theta in sources.thetas.unbind(dim=1)]
         return (sources.images - torch.stack(shown, dim=1)) * sources.covers
 
     def decode(self, anatomy: Anatomy, theta: Tensor) -> Tensor:
-        """sum_k beta_k (c_k(theta) + sum_j delta_j d_jk(theta)), (batch, ...); theta (batch, tissues)."""
+        """The image sum_k beta_k (c_k(theta) + sum_j delta_j d_jk(theta)), (batch, ...); theta (batch, tissues)."""
         signals = self.signals(theta) @ anatomy.beta.flatten(2)
         return (signals[:, 0] + (signals[:, 1:] * anatomy.delta.flatten(2)).sum(dim=1)).reshape_as(anatomy.beta[:, 0])
 
     def signals(self, theta: Tensor) -> Tensor:
-        """C and d, (batch, 1 + deviations, classes): what each class contributes under the contrast theta."""
+        """Signals c of the classes and their derivatives d by delta, (batch, 1 + deviations, classes), for theta."""
         config, read = self.config, _log(theta)
         air = torch.zeros_like(theta[:, :1])
         c = torch.cat([theta, air, functional.softplus(self.free_classes(read))], dim=1)
         return torch.cat([c[:, None], self.slopes(read).unflatten(1, (config.deviations, config.classes))], dim=1)
 
     def carry(self, left: Tensor, sources: Sources, anatomy: Anatomy, target: Tensor, own: Tensor) -> Tensor:
-        """Sigmoid(g) s l, (batch, ...): detail of the source of the target's contrast that anatomy does not explain.
+        """Unexplained detail of the target's own contrast, sigmoid(g) s l, (batch, ...).
 
-        The scale s = exp(sum_k beta_k MLP_k(theta_x, theta_t)) is a tissue's own: what is wrong with fluid that is dim
-        in x is more so where fluid shall be bright. ``left`` is from ``correct``, ``own`` as in ``harmonize``.
+        g is the carry map, l the residual ``left`` from ``correct``. The scale s = exp(sum_k beta_k MLP_k(theta_x,
+        theta_t)) depends on tissue: residuals of fluid that is dark in x grow if it is bright in the target.
         """
         pairs = torch.cat([_log(sources.thetas), _log(target)[:, None].expand_as(sources.thetas)], dim=2)
         growth: Tensor = self.carry_scale(pairs) @ anatomy.beta.clamp(0, 1).flatten(2)
@@ -208,7 +208,7 @@ class Mixture(nn.Module):
 
 
 class AnatomyEncoder(nn.Module):
-    """U-Net at half resolution, conditioned on theta; batch norm, so that a tissue looks the same in any slice."""
+    """U-Net at half resolution, conditioned on theta; with batch norm, which does not depend on the slice."""
 
     def __init__(self, config: MixtureConfig) -> None:
         super().__init__()
@@ -226,9 +226,9 @@ class AnatomyEncoder(nn.Module):
         return self._through(x, *([partial(block, read=read) for block in blocks] for blocks in (self.down, self.up)))
 
     def folded(self, theta: Tensor) -> Step:
-        """The encoder for images of one theta (1, tissues), norms and theta's say folded into its convolutions.
+        """The encoder for one theta (1, tissues), with norms and modulation folded into the convolutions.
 
-        The same numbers up to rounding, in evaluation mode, in less time.
+        In evaluation mode, it is equal up to rounding and faster.
         """
         read = _log(theta)
         down, up = ([block.folded(read) for block in blocks] for blocks in (self.down, self.up))  # type: ignore[operator]
@@ -249,7 +249,7 @@ class AnatomyEncoder(nn.Module):
 
 
 class Block(nn.Module):
-    """Two 3 x 3 convolutions with batch norm, the second scaled and shifted by what theta says (FiLM)."""
+    """Two 3 x 3 convolutions with batch norm, the second modulated by theta (FiLM; Perez et al., AAAI 2018)."""
 
     def __init__(self, in_channels: int, out_channels: int, config: MixtureConfig) -> None:
         super().__init__()
@@ -266,7 +266,7 @@ class Block(nn.Module):
         return functional.relu(x + x * scale + shift)
 
     def folded(self, read: Tensor) -> Step:
-        """Two plain convolutions that do the same for one theta, read (1, tissues), in evaluation mode."""
+        """An equivalent of two plain convolutions for one ``read`` (1, tissues), log theta, in evaluation mode."""
         scale, shift = self.film(read)[0].chunk(2)
         first, second = _folded(self.first, self.first_norm), _folded(self.second, self.second_norm)
         second = (second[0] * (1 + scale)[:, None, None, None], second[1] * (1 + scale) + shift)
@@ -280,7 +280,7 @@ class Block(nn.Module):
 
 
 def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Weight and bias of the convolution followed by the norm."""
+    """Weight and bias of a convolution that includes the norm."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     gain = norm.weight / (norm.running_var + norm.eps).sqrt()
@@ -296,5 +296,5 @@ def _log(theta: Tensor) -> Tensor:
 
 
 def _over_places(value: Tensor, like: Tensor) -> Tensor:
-    """``value`` with as many axes as ``like``, of size one behind its own."""
+    """``value`` with trailing axes of size one, as many as ``like`` has."""
     return value.reshape(*value.shape, *[1] * (like.ndim - value.ndim))

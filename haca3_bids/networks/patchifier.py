@@ -10,7 +10,7 @@ PATCH = 32  # pixels a side
 
 
 class Patchifier(nn.Module):
-    """(batch, 1, h, w) -> (batch, 128, h // 32, w // 32): one feature vector a patch."""
+    """Feature vectors of patches: (batch, 1, h, w) -> (batch, 128, h // 32, w // 32)."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
-"""Theta of an image for the mixture model, measured: the tissue intensities that explain the image best.
+"""Estimation of theta for the mixture model: the tissue intensities that explain an image best.
 
-Given the image's own anatomy beta, theta is a regression of the image x on beta. It is found as a maximum a posteriori
-estimate in logarithms: the prior is what images of that contrast have (``Prior``), the data are weighted robustly. The
-anatomy itself depends on theta, so both are found in turns.
+Given the anatomy beta of the image x, theta is a regression of x on beta: a robust maximum a posteriori estimate of
+logarithms, whose prior is the distribution among images of that contrast (``Prior``). Since the anatomy depends on
+theta, both are estimated alternately.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from torch import Tensor
 
 from haca3_bids.networks.mixture import DARKEST
 
-ROUNDS, STEPS = 3, 30  # of encoding and fitting; of Gauss-Newton within a fit, at most
+ROUNDS, STEPS = 3, 30  # rounds of encoding and fitting; Gauss-Newton steps of a fit, at most
 CONVERGED = 1e-3  # largest change of a logarithm at which a fit ends
-VOXELS = 200_000, 60_000  # of all, and of the pure ones: about as many are looked at, at most twice
-CORRELATED = 100.0  # of these voxels count as one: neighbours err alike
-LEAST_DEVIATION = 0.02  # of white matter: the images are never better than this
-ROBUST = 2.5  # residuals beyond so many standard deviations count less (Tukey's biweight ends at twice as many)
-PURE = (0.80, 0.92)  # least share of a voxel's main tissue: less pure voxels bias the table, and there are more of them
-ENOUGH = 300  # of the purest voxels of a tissue that the upper limit must leave
-NOISE_FLOOR = 0.03  # of white matter: darker tissue shows noise and is not measured
-PROTOCOL_KNOWN = 0.25  # what is left of the prior's covariance where the protocol of an image is known
-SURPLUS = 0.05**2  # variance of logarithms in addition: people differ, and equations are not scanners
-Encode = Callable[[Tensor, Tensor], Tensor]  # slices, theta -> fractions of the named tissues, (voxels, tissues)
+VOXELS = 200_000, 60_000  # approximate numbers of voxels, and of pure ones, that are used; at most twice as many
+CORRELATED = 100.0  # voxels that count as one observation, since errors of neighbours are correlated
+LEAST_DEVIATION = 0.02  # smallest standard deviation of residuals, relative to white matter
+ROBUST = 2.5  # half the cutoff of Tukey's biweight, in standard deviations of residuals
+PURE = (0.80, 0.92)  # range of the smallest fraction of a voxel's main tissue: mixed voxels bias the table
+ENOUGH = 300  # voxels of a tissue required above that fraction, if possible
+NOISE_FLOOR = 0.03  # relative to white matter: darker tissue shows noise and is not measured
+PROTOCOL_KNOWN = 0.25  # factor of the prior's covariance if the protocol of an image is known
+SURPLUS = 0.05**2  # variance of logarithms added then: variation between people, and model error
+Encode = Callable[[Tensor, Tensor], Tensor]  # slices, theta -> tissue fractions (voxels, tissues)
 
 
 @dataclass(frozen=True)
@@ -36,17 +36,17 @@ class Prior:
 
     mean: Tensor
     covariance: Tensor
-    upper: float  # the 95th percentile of a head's image, white matter = 1
+    upper: float  # the 95th percentile of a head, relative to white matter
 
     @classmethod
     def of_tables(cls, tables: Tensor, upper: float, jitter: float = 0.05) -> Prior:
-        """From tables (sites, tissues) of intensities; ``jitter`` is added to every standard deviation."""
+        """The prior of tables (sites, tissues) of intensities; ``jitter``**2 is added to every variance."""
         logs = (tables.double().clamp(min=0) + DARKEST).log()
         covariance = logs.T.cov() + jitter**2 * torch.eye(logs.shape[1], dtype=torch.float64)
         return cls(logs.mean(dim=0), covariance, upper)
 
     def about(self, theta: Sequence[float]) -> Prior:
-        """The prior of images whose protocol is known: about the table of that protocol, and narrower."""
+        """The narrower prior of images whose protocol is known, centred on the table ``theta`` of that protocol."""
         logs = (torch.tensor(theta, dtype=torch.float64).clamp(min=0) + DARKEST).log()
         return replace(self, mean=logs, covariance=PROTOCOL_KNOWN * self.covariance + SURPLUS * torch.eye(len(logs)))
 
@@ -73,11 +73,11 @@ class Prior:
 
 @dataclass(frozen=True)
 class Fit:
-    """Tissue intensities (tissues,) with white matter = 1, in units of the image's white matter."""
+    """Tissue intensities of an image."""
 
-    theta: Tensor
-    white: float  # intensity of white matter in the units that the image came in
-    residual: float  # robust standard deviation of what theta does not explain, relative to white matter
+    theta: Tensor  # (tissues,), relative to white matter
+    white: float  # intensity of white matter in the unit of the image
+    residual: float  # robust standard deviation of the residuals, relative to white matter
 
 
 def fit_table(
@@ -85,7 +85,8 @@ def fit_table(
 ) -> Fit:
     """The maximum a posteriori table of voxels x (voxels,) with tissue fractions beta (voxels, tissues).
 
-    ``white`` is the place of white matter in the table; with ``white_is_known`` its intensity stays 1.
+    ``white`` and ``lesion`` are indices in the table. White matter stays at 1 if ``white_is_known``, lesions within a
+    standard deviation of the prior.
     """
     measured = prior.theta > NOISE_FLOOR
     if lesion is not None:
@@ -119,7 +120,7 @@ def fit_table(
 
 
 def _pure(beta: Tensor, x: Tensor, measured: Tensor) -> tuple[Tensor, Tensor]:
-    """Fractions and intensities, float64, of voxels that are nearly one of the ``measured`` tissues (tissues,)."""
+    """Fractions and intensities (float64) of voxels that are nearly pure in one of the ``measured`` tissues."""
     several, few = VOXELS
     beta, x = (values[:: 1 + len(x) // several] for values in (beta, x))
     largest, tissue = beta.max(dim=1)
@@ -130,17 +131,17 @@ def _pure(beta: Tensor, x: Tensor, measured: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _least_share(shares: Tensor) -> Tensor:
-    """How pure voxels of a tissue must be, given their shares (voxels,) of it: purer where there are enough."""
+    """The smallest fraction required of a tissue, given its fractions (voxels,): higher if enough voxels are pure."""
     if len(shares) < ENOUGH:
         return torch.tensor(PURE[0], device=shares.device)
     return shares.topk(ENOUGH).values[-1].clamp(*PURE)
 
 
 def measure(slices: Tensor, encode: Encode, fit: Callable[[Tensor, Tensor], Fit], start: Tensor, inside: Tensor) -> Fit:
-    """Theta of an image from some of its slices (slices, 1, h, w); voxels ``inside`` (slices, h, w) count.
+    """Theta of an image from voxels ``inside`` (slices, h, w) of some of its slices (slices, 1, h, w).
 
-    ``encode`` gives tissue fractions of these voxels for the theta found so far, ``start`` at first, and ``fit`` the
-    table of fractions and intensities (``fit_table``). The image is scaled to the white matter that was found.
+    ``encode`` returns tissue fractions of these voxels for the current theta (initially ``start``), and ``fit`` the
+    table for fractions and intensities (``fit_table``). The image is rescaled to the estimated white matter.
     """
     found = Fit(start, 1.0, float("inf"))
     unit = 1.0
@@ -152,5 +153,5 @@ def measure(slices: Tensor, encode: Encode, fit: Callable[[Tensor, Tensor], Fit]
 
 
 def likeliest(fit: Fit, priors: Mapping[str, Prior]) -> str:
-    """The contrast in whose prior the table lies least far out."""
+    """The contrast whose prior has the smallest Mahalanobis distance to the table."""
     return min(priors, key=lambda contrast: priors[contrast].distance(fit.theta))

@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 from haca3_bids.networks.blocks import SLOPE, ConvBlock, Upsample
 
-LEVELS = 4  # down-samplings; height and width must be multiples of 2**LEVELS
+LEVELS = 4  # downsamplings; height and width must be multiples of 2**LEVELS
 
 
 class UNet(nn.Module):
-    """(batch, in_channels, h, w) -> (batch, out_channels, h, w), linear unless ``final`` is given."""
+    """(batch, in_channels, h, w) -> (batch, out_channels, h, w); ``final`` is an optional last activation."""
 
     def __init__(self, in_channels: int, out_channels: int, base: int, final: nn.Module | None = None) -> None:
         super().__init__()

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor, nn
 
 CHANNELS = 32
-BLOCKS = 3  # residual ones, two convolutions each: seven slices to both sides are seen
+BLOCKS = 3  # residual blocks of two convolutions: the receptive field is 8 slices to either side
 
 
 class Upsampler(nn.Module):
-    """From pixels of thick slices (batch, 1, slices, columns) what each lacks to be ``factor`` thin ones.
+    """Residuals of thin slices (batch, factor * slices, columns), from thick ones (batch, 1, slices, columns).
 
-    In the spirit of SMORE (Zhao et al. 2021): convolutions on the coarse grid, their channels dealt out along the
-    slice axis: (batch, factor * slices, columns).
+    As in SMORE (Zhao et al., IEEE TMI 2021), it is trained on the image itself. Convolutions run on the coarse grid;
+    their output channels are rearranged along the slice axis.
     """
 
     def __init__(self, factor: int) -> None:
@@ -24,11 +24,11 @@ class Upsampler(nn.Module):
         self.first = nn.Conv2d(1, CHANNELS, 3, padding=1, padding_mode="replicate")
         self.blocks = nn.ModuleList(_Block() for _ in range(BLOCKS))
         self.last = nn.Conv2d(CHANNELS, factor, 3, padding=1, padding_mode="replicate")
-        nn.init.zeros_(self.last.weight)  # at the beginning it adds nothing
+        nn.init.zeros_(self.last.weight)  # initially, residuals are zero
         nn.init.zeros_(cast(Tensor, self.last.bias))
 
     def forward(self, slices: Tensor) -> Tensor:
-        """The residual of each thin slice."""
+        """The residuals of the thin slices."""
         x = self.first(slices)
         for block in self.blocks:
             x = block(x)

@@ -1,6 +1,6 @@
-"""Whether an image has the contrast that its name claims, from grey matter and fluid relative to white matter.
+"""Check of an image's contrast against its name, from grey matter and fluid relative to white matter.
 
-With the mixture model the intensities of all tissues of an image are known (theta, a table in the order of TISSUES).
+The mixture model estimates the intensities of all tissues (theta, a table in the order of TISSUES).
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ TYPICAL: Mapping[str, tuple[float, float]] = {
     "FLAIR": (0.10, -1.00),
 }
 GREY_WEIGHT = 2.0  # grey matter differs less between contrasts than fluid does, and more reliably
-DARKEST = 0.1  # of white matter: fluid that a FLAIR nulls is as dark as noise, however dark
-LOG_FLOOR = 0.05  # of white matter, added before logarithms of tables are taken, as the mixture model itself does
+DARKEST = 0.1  # of white matter: darker fluid, as nulled in FLAIR, shows noise
+LOG_FLOOR = 0.05  # of white matter, added before taking logarithms, as in the mixture model
 
 
 def distances(grey_to_white: float, fluid_to_white: float) -> dict[str, float]:
-    """How far an image is from the typical one of each contrast."""
+    """The distance of an image from the typical image of each contrast."""
     grey, fluid = math.log(max(grey_to_white, DARKEST)), math.log(max(fluid_to_white, DARKEST))
     return {
         contrast: math.hypot(GREY_WEIGHT * (grey - typical[0]), fluid - typical[1])
@@ -33,13 +33,13 @@ def distances(grey_to_white: float, fluid_to_white: float) -> dict[str, float]:
 
 
 def likely_contrast(grey_to_white: float, fluid_to_white: float) -> str:
-    """The contrast whose typical image is nearest."""
+    """The contrast with the nearest typical image."""
     found = distances(grey_to_white, fluid_to_white)
     return min(found, key=lambda contrast: found[contrast])
 
 
 def name_margin(contrast: str, grey_to_white: float, fluid_to_white: float) -> float:
-    """How much nearer the named contrast is than the nearest other one; negative: the name seems to be wrong."""
+    """Distance to the nearest other contrast minus that to the named one; negative if the name may be wrong."""
     found = distances(grey_to_white, fluid_to_white)
     return min(value for name, value in found.items() if name != contrast) - found[contrast]
 
@@ -50,17 +50,16 @@ def is_table(theta: Sequence[float]) -> bool:
 
 
 def contrast_vector(theta: Sequence[float]) -> list[float]:
-    """Theta as a point whose distances mean something: logarithms of a table, the numbers themselves of HACA3."""
+    """Theta as a vector for Euclidean distances: logarithms of a table, or the two numbers of HACA3."""
     if not is_table(theta):
         return [float(value) for value in theta]
     return [math.log(max(float(value), 0.0) + LOG_FLOOR) for value in theta]
 
 
 def name_doubt(contrast: str, looks_like: str | None, theta: Sequence[float] | None) -> float | None:
-    """How much nearer another contrast is than the named one, by a table's grey matter and fluid.
+    """The negative of ``name_margin`` for a table, but not below 0; None if theta is not a table.
 
-    0 where the table as a whole looks like the named contrast: only where both disagree is the name doubted. None
-    where theta is no table.
+    It is also 0 if the table as a whole looks like the named contrast.
     """
     if not looks_like or not theta or not is_table(theta) or contrast not in TYPICAL:
         return None

@@ -19,7 +19,7 @@ FLOOR_PERCENTILE = 2.0  # of the brain
 
 @dataclass(frozen=True)
 class ImageQuality:
-    """Quality numbers of one harmonized image; None: cannot be measured. Each is described in ``thresholds``."""
+    """Quality numbers of one harmonized image, None if undefined; described in ``thresholds``."""
 
     nan_count: int
     clipped_share: float | None
@@ -37,11 +37,13 @@ class ImageQuality:
 def measure_result(
     image: HarmonizedImage, result: EngineResult, harmonized: Array, source: Array | None, brain: Mask
 ) -> ImageQuality:
-    """The numbers of one harmonized image; ``source`` is the session's own image of that contrast, if it has one."""
+    """The quality of a harmonized image; ``source`` is the session's own image of that contrast, if any."""
     target = image.target
     own, reference = image.sources.get(target.contrast), result.references.get(target.contrast)
     alike = [one.target for one in result.images if one.target.contrast == target.contrast]
-    tells_of_source = target in alike[:1] or not alike  # once, however many targets have this contrast
+    tells_of_source = (
+        target in alike[:1] or not alike
+    )  # report on a source once, even with several targets of its contrast
     finite = np.nan_to_num(harmonized[brain], nan=0.0, posinf=0.0, neginf=0.0)
     eta_distance = math.dist(own.eta, reference.eta) if own and reference else None
     return ImageQuality(
@@ -60,14 +62,14 @@ def measure_result(
 
 
 def percentile(value: float | None, quantiles: Sequence[float] | None) -> float | None:
-    """Where a value stands, 0 to 100, among quantiles in equal steps; None where either is not known."""
+    """The percentile (0 to 100) of a value, given quantiles in equal steps; None if either is unknown."""
     if value is None or not quantiles:
         return None
     return float(np.interp(value, quantiles, np.linspace(0, 100, len(quantiles))))
 
 
 def clipped_share(values: Array) -> float | None:
-    """Share of values that are zero or less, or that pile up at the very top."""
+    """Fraction of values that are not positive, or equal to the maximum if that occurs several times."""
     if not values.size:
         return None
     top = float(values.max())
@@ -75,15 +77,15 @@ def clipped_share(values: Array) -> float | None:
 
 
 def structure_kept(source: Array, harmonized: Array, brain: Mask) -> float | None:
-    """Mean structural similarity inside the brain of two images of one contrast: that of ``haca3 evaluate``."""
+    """Mean structural similarity inside the brain (as in ``haca3 evaluate``); None if it is undefined."""
     try:
         return compared(np.nan_to_num(harmonized), source, brain).ssim
-    except ValueError:  # nothing to compare
+    except ValueError:  # no positive intensities
         return None
 
 
 def theta_distance(one: Sequence[float] | None, other: Sequence[float] | None) -> float | None:
-    """Root mean square of the log differences of two tables, or the Euclidean distance of HACA3's thetas."""
+    """Root mean square of the log differences of two tables, or the Euclidean distance of two thetas of HACA3."""
     if not one or not other:
         return None
     apart = math.dist(contrast_vector(one), contrast_vector(other))

@@ -14,9 +14,9 @@ from haca3_bids.quality.contrast import likely_contrast, name_margin
 from haca3_bids.records.preprocessing import ScanQuality as ScanQuality
 from haca3_bids.settings import WHITE_MATTER_PEAK
 
-AIR_MM = 30.0  # from the brain begins the air: skull, scalp and hair are thinner
-SIGNAL = 0.08  # of white matter, after smoothing: darker voxels of the brain show nothing
-SIGNAL_SMOOTHING_MM = 3.0  # so that thin fluid does not count as missing
+AIR_MM = 30.0  # distance of air from the brain; skull, scalp and hair are thinner
+SIGNAL = 0.08  # relative to white matter, after smoothing: smallest signal of the brain
+SIGNAL_SMOOTHING_MM = 3.0  # so that thin fluid is not regarded as missing
 
 
 @dataclass(frozen=True)
@@ -28,18 +28,18 @@ class Regions:
     white: Mask  # core
     grey: Mask
     fluid: Mask  # ventricles
-    air: Mask  # of ``air_above``
+    air: Mask  # from ``air_above``
 
 
 @dataclass(frozen=True)
 class AsScanned:
-    """A scan of some 2 mm on its own grid, without the fine correction of bias, and masks there."""
+    """A scan of about 2 mm on its own grid, without fine bias correction, and masks on that grid."""
 
     image: Array
     air: Mask
     white: Mask
     zooms_mm: NDArray[np.float64]
-    blank: Mask | None = None  # on the template grid: zeros that the scan was given, not measured
+    blank: Mask | None = None  # on the template grid: zeros that were filled in, not measured
 
 
 def measure_scan(
@@ -47,7 +47,7 @@ def measure_scan(
 ) -> ScanQuality:
     """The quality of a scan on the template grid (1 mm) whose white matter is scaled to WHITE_MATTER_PEAK.
 
-    Without the scan as it was, ``raw``, nothing is said of the unevenness of its air.
+    Without the scan on its own grid, ``raw``, the unevenness of its air is None.
     """
     peak = WHITE_MATTER_PEAK
     white, air = regions.white & covered, regions.air & covered
@@ -74,14 +74,14 @@ def measure_scan(
 
 
 def brain_seen(image: Array, covered: Mask, brain: Mask, peak: float) -> float:
-    """Share of the template's brain that lies in the field of view and shows a signal."""
+    """Fraction of the template's brain that is in the field of view and has signal."""
     smooth = ndimage.gaussian_filter(image, SIGNAL_SMOOTHING_MM, truncate=2.0)
     seen = brain & covered & (smooth > SIGNAL * peak)
     return float(seen.sum() / max(int(brain.sum()), 1))
 
 
 def air_above(brain: Mask) -> Mask:
-    """Air beside and above the upper half of the brain (1 mm): neither neck nor eyes reach there."""
+    """Air beside and above the upper half of the brain (1 mm grid), away from neck and eyes."""
     heights = np.flatnonzero(brain.any(axis=(0, 1)))
     air = np.zeros_like(brain)
     if heights.size:
@@ -91,7 +91,7 @@ def air_above(brain: Mask) -> Mask:
 
 
 def measured_air(air: Mask, blank: Mask) -> Mask:
-    """The air without what was never measured; none where that is the greater part: the rest may be haze."""
+    """The air without blank voxels; empty if these are the greater part, since the rest may be haze."""
     left = air & ~blank
     return left if left.sum() > (1 - artifacts.ZEROED_SHARE) * air.sum() else np.zeros_like(air)
 

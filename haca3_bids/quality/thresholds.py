@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from haca3_bids.errors import UsageError
 
-if TYPE_CHECKING:  # the command line reads this table, and is to answer at once
+if TYPE_CHECKING:  # the command line imports this module and must start quickly
     from haca3_bids.records.session import Change
 
 PASS, LOOK, FAIL = "pass", "look", "fail"
@@ -17,15 +17,15 @@ GRADES = (PASS, LOOK, FAIL)  # from good to bad
 
 @dataclass(frozen=True)
 class Threshold:
-    """Limits of one measure (None: no limit). ``above`` is true if values above a limit are bad."""
+    """Limits of one measure (None: no limit); ``above`` states whether values above or below a limit are bad."""
 
     measure: str
     place: str  # "session", "scan" or "image"
     above: bool
     look: float | None
     fail: float | None
-    words: str  # what is wrong beyond a limit
-    meaning: str  # what the number is
+    words: str  # the problem if a limit is crossed
+    meaning: str  # definition of the measure
 
     def grade(self, value: float | None) -> tuple[str, float | None]:
         """The grade of a value and the limit that it crossed; an unknown value passes."""
@@ -118,7 +118,7 @@ THRESHOLDS: Mapping[str, Threshold] = {
 
 
 def with_changes(changes: Iterable[Change]) -> dict[str, Threshold]:
-    """The table with other limits: (measure, look, fail); UsageError for a measure that does not exist."""
+    """The table with changed limits (measure, look, fail); UsageError if a measure does not exist."""
     table = dict(THRESHOLDS)
     for measure, look, fail in changes:
         if measure not in table:

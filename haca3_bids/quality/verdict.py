@@ -11,12 +11,12 @@ from haca3_bids.records.session import Change, Numbers, Quality, Reason, Session
 
 
 def judge(preprocessing: Preprocessing, images: Mapping[str, Numbers], changes: Iterable[Change] = ()) -> Quality:
-    """The verdict on a session, with all numbers; ``images`` holds those of its harmonized images by target."""
+    """The verdict on a session, with all numbers; ``images`` are those of its harmonized images, by target."""
     return judged_again(_numbers(preprocessing, images), changes)
 
 
 def judged_again(quality: Quality, changes: Iterable[Change]) -> Quality:
-    """The same numbers judged by other limits."""
+    """The same numbers judged by changed limits."""
     changes = tuple(changes)
     reasons = sorted(_reasons(quality, with_changes(changes)), key=lambda reason: -GRADES.index(reason.grade))
     verdict = reasons[0].grade if reasons else PASS
@@ -24,7 +24,7 @@ def judged_again(quality: Quality, changes: Iterable[Change]) -> Quality:
 
 
 def record_judged_again(record: SessionRecord, changes: Iterable[Change]) -> SessionRecord:
-    """The record with its numbers judged by other limits; one of a failure stays as it is."""
+    """The record with its numbers judged by changed limits; the record of a failure is not changed."""
     return replace(record, quality=judged_again(record.quality, changes)) if record.is_done else record
 
 

@@ -1,1 +1,1 @@
-"""What travels between processes and into files: frozen dataclasses, and their way to and from JSON."""
+"""Records exchanged between processes and stored in files: frozen dataclasses, and their conversion to JSON."""

@@ -1,4 +1,4 @@
-"""What the process of the networks is asked, and what it answers."""
+"""Jobs for the process of the networks, and their results."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from haca3_bids.settings import Extra, HarmonizationSettings
 
 @dataclass(frozen=True)
 class HarmonizeJob:
-    """Harmonize files that share a grid; all masks lie on it."""
+    """Harmonize files on the same grid; masks are on this grid, too."""
 
     settings: HarmonizationSettings
     out_dir: str
-    sources: Mapping[str, str]  # file by contrast, as are the fields of view
+    sources: Mapping[str, str]  # file by contrast
     targets: tuple[Target, ...]
-    coverage: Mapping[str, str] = field(default_factory=dict)
-    white_matter: str | None = None  # where the peak is found
-    head_mask: str | None = None  # nothing outside is written
-    brain: str | None = None  # where it is told what each source contributed
-    content: str | None = None  # that a grid larger than the networks' is cropped about
-    white: float | None = None  # intensity of white matter in all sources, where that is known
+    coverage: Mapping[str, str] = field(default_factory=dict)  # masks of the fields of view, by contrast
+    white_matter: str | None = None  # mask in which the peak is estimated
+    head_mask: str | None = None  # outputs are zero outside
+    brain: str | None = None  # mask over which attention is averaged
+    content: str | None = None  # mask around which a grid larger than the canvas is cropped
+    white: float | None = None  # intensity of white matter in all sources, if known
     protocols: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # tissue intensities by contrast
     extras: tuple[Extra, ...] = ()
     task: str = "harmonize"
@@ -31,7 +31,7 @@ class HarmonizeJob:
 
 @dataclass(frozen=True)
 class EncodeJob:
-    """Make targets of images, one for each contrast."""
+    """Encode images as targets, one for each contrast."""
 
     settings: HarmonizationSettings
     out_dir: str
@@ -45,7 +45,7 @@ class EncodeJob:
 
 @dataclass(frozen=True)
 class SuperResolveJob:
-    """Make thin slices of thick ones, across an axis of the array."""
+    """Compute thin slices from thick ones along an array axis."""
 
     out_dir: str
     image: str
@@ -61,28 +61,28 @@ Job = HarmonizeJob | EncodeJob | SuperResolveJob
 
 @dataclass(frozen=True)
 class SourceReport:
-    """What the networks said of one source."""
+    """What the networks measured in one source."""
 
     theta: tuple[float, ...]
     eta: tuple[float, ...]
-    attention: float | None = None  # mean over the brain, or over all voxels that were harmonized
-    scale: float | None = None  # intensity of the image that is 1 to the networks
-    brain_covered: float | None = None  # share of the brain in its field of view
-    residual: float | None = None  # mixture model: what theta does not explain, relative to white matter
+    attention: float | None = None  # mean over the brain, or over all harmonized voxels
+    scale: float | None = None  # intensity of the image that the networks see as 1
+    brain_covered: float | None = None  # fraction of the brain in its field of view
+    residual: float | None = None  # mixture model: robust standard deviation of what theta does not explain
     looks_like: str | None = None  # mixture model: the contrast whose images have the most similar theta
 
 
 @dataclass(frozen=True)
 class HarmonizedImage:
-    """One harmonized image: its files and what is known of it."""
+    """One harmonized image: its files and measurements."""
 
     target: Target
     sources: Mapping[str, SourceReport] = field(default_factory=dict)
     scale: float | None = None  # by which the output of the networks was multiplied
-    white_matter_peak: float | None = None  # at the target's scale, before it was brought to 1000
-    cut_share: float | None = None  # of the grid, outside the networks' field of view
-    covered_share: float | None = None  # of the grid, inside some source's field of view
-    brain_without_source: float | None = None  # share of the brain that stays empty
+    white_matter_peak: float | None = None  # at the scale of the target, before scaling to 1000
+    cut_share: float | None = None  # fraction of the grid outside the canvas
+    covered_share: float | None = None  # fraction of the grid inside the field of view of any source
+    brain_without_source: float | None = None  # fraction of the brain that remains empty
     theta_after: tuple[float, ...] | None = None  # of the harmonized image itself
     eta_after: tuple[float, ...] | None = None
     file: str = ""
@@ -92,11 +92,11 @@ class HarmonizedImage:
 
     @property
     def others(self) -> Iterator[str]:
-        """The files besides the image."""
+        """The files other than the image itself."""
         yield from filter(None, (self.std, self.beta, *self.attention_maps.values()))
 
     def moved(self, place: Callable[[str], str]) -> HarmonizedImage:
-        """The same with its files elsewhere."""
+        """The same with each file at ``place(file)``."""
         return replace(
             self,
             file=place(self.file),
@@ -108,7 +108,7 @@ class HarmonizedImage:
 
 @dataclass(frozen=True)
 class WeightsUsed:
-    """A file of weights, by what it is known by."""
+    """The identity of a weight file."""
 
     name: str = ""
     sha256: str | None = None
@@ -121,12 +121,12 @@ class ReferenceCodes:
 
     theta: tuple[float, ...]
     eta: tuple[float, ...]
-    clean_eta: tuple[float, ...] = ()  # quantiles, 0 to 1 in equal steps, of the distance to eta in clean scans
+    clean_eta: tuple[float, ...] = ()  # quantiles, in equal steps from 0 to 1, of the distance to eta in clean scans
 
 
 @dataclass(frozen=True)
 class EngineResult:
-    """The images of a session, and how they came about."""
+    """The harmonized images of a session, and how they were computed."""
 
     images: tuple[HarmonizedImage, ...] = ()
     references: Mapping[str, ReferenceCodes] = field(default_factory=dict)
@@ -134,7 +134,7 @@ class EngineResult:
     fusion: WeightsUsed | None = None
     device: str | None = None
     precision: str | None = None
-    beta: str | None = None  # how it was taken: "argmax", "sample" or "soft"
+    beta: str | None = None  # "argmax", "sample" or "soft"
     samples: int | None = None
     seed: int | None = None
     like_authors: bool = False
@@ -144,13 +144,13 @@ class EngineResult:
 
     @property
     def sources(self) -> Mapping[str, SourceReport]:
-        """What was said of each source: the same with every image."""
+        """The reports on the sources, which are the same for every image."""
         return self.images[0].sources if self.images else {}
 
 
 @dataclass(frozen=True)
 class EncodeResult:
-    """The targets that images set."""
+    """The targets encoded from images."""
 
     targets: tuple[Target, ...]
 
@@ -176,7 +176,7 @@ class Weights:
     device: str
 
     def described(self) -> dict[str, str]:
-        """What the dataset's description keeps of them."""
+        """The entry in the description of the dataset."""
         return {
             "name": self.name,
             "sha256": self.sha256,
@@ -187,5 +187,5 @@ class Weights:
 
     @property
     def digest(self) -> str:
-        """One text that differs for other weights."""
+        """A string that identifies the weights."""
         return f"{self.sha256}-{self.fusion_sha256}-{self.variant}"

@@ -1,6 +1,6 @@
-"""Records to and from JSON.
+"""Conversion of records to and from JSON.
 
-A key that a file lacks has its default, one that is not known is passed over, and a number that is not finite is null.
+Missing keys have their defaults, unknown keys are ignored, and numbers that are not finite are null.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ T = TypeVar("T")
 
 
 def to_json(value: object) -> str:
-    """The JSON of a record, or of plain values, on one line."""
+    """A record or plain values as JSON on one line."""
     return msgspec.json.encode(value, enc_hook=_plain).decode()
 
 
 def to_readable_json(value: object) -> str:
-    """The same as people read it."""
+    """A record or plain values as indented JSON."""
     return msgspec.json.format(to_json(value), indent=2) + "\n"
 
 
 def from_json(text: str | bytes, kind: type[T]) -> T:
-    """The record in a text; ValueError where it holds something else."""
+    """The record from JSON; ValueError if the text is not a record of this kind."""
     return msgspec.json.decode(text, type=kind)
 
 
 def from_values(values: object, kind: type[T]) -> T:
-    """The record that plain values, as from JSON, make."""
+    """The record from plain values; ValueError if they do not have its types."""
     return msgspec.convert(values, kind)
 
 
 def read_record(path: Path, kind: type[T]) -> T | None:
-    """The record in a file; None where there is no file or it holds something else."""
+    """The record in a file; None if there is no such file or it has other content."""
     try:
         return from_json(path.read_bytes(), kind)
     except (OSError, ValueError, Haca3Error):
@@ -47,13 +47,13 @@ def read_record(path: Path, kind: type[T]) -> T | None:
 
 @dataclass(frozen=True)
 class Refusal:
-    """The answer of a process that ended with an error."""
+    """The answer of a process that failed."""
 
     error: Failure | None = None
 
 
 def from_answer(text: str | bytes, kind: type[T]) -> T:
-    """The record that another process answers; the error that it ended with is raised here."""
+    """The record in the answer of another process; raises the error with which it ended."""
     refused = from_json(text, Refusal).error
     if refused is not None:
         raise refused.error()

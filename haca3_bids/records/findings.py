@@ -11,7 +11,7 @@ Value = float | int | str | None  # None and NaN: not available
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a table: its name and what BIDS asks to be said of it in a JSON file."""
+    """One column of a table, with its description for the JSON file that BIDS requires."""
 
     name: str
     description: str  # one sentence, without a full stop
@@ -26,7 +26,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under described columns; a row without a value has n/a there."""
+    """A table with described columns; missing values are n/a."""
 
     columns: Sequence[Column]
     rows: Sequence[Mapping[str, Value]]
@@ -34,13 +34,13 @@ class Table:
 
     @property
     def present(self) -> list[Column]:
-        """The columns that at least one row has."""
+        """The columns that occur in at least one row."""
         return [column for column in self.columns if any(column.name in row for row in self.rows)]
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure as it stands on the page: a finished SVG, PNG or JPEG file."""
+    """A figure of the page: the content of an SVG, PNG or JPEG file."""
 
     title: str
     content: bytes
@@ -50,19 +50,19 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Findings:
-    """All that an experiment found.
+    """The findings of an experiment.
 
-    ``tables`` are by name: that of the experiment, and of the others the part that follows it in their files' names.
+    Keys of ``tables`` are the name of the experiment, and the parts that follow it in the names of the other files.
     """
 
-    summary: str  # what was compared with what, one or two sentences
+    summary: str  # one or two sentences: what was compared
     tables: Mapping[str, Table]
     drawings: Sequence[Drawing] = ()
-    notes: Sequence[str] = ()  # what a reader must know: people left out, settings
+    notes: Sequence[str] = ()  # for the reader: excluded subjects, settings
 
 
 def cell(value: Value, digits: int) -> str:
-    """A value as text: numbers with so many significant digits, n/a where there is none."""
+    """A value as text: floats with ``digits`` significant digits, n/a for None and NaN."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "n/a"
     return f"{value:.{digits}g}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""What preprocessing found of a session and of each of its scans."""
+"""The results of preprocessing for a session and each of its scans."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TypeVar
 
 @dataclass(frozen=True)
 class Acquisition:
-    """Voxel sizes of a scan along and across its slices; ``axis`` is the array axis across them."""
+    """Voxel sizes of a scan; ``axis`` is the array axis perpendicular to the slices."""
 
     axis: int
     spacing_mm: float
@@ -20,7 +20,7 @@ class Acquisition:
 
 @dataclass(frozen=True)
 class ScanQuality:
-    """Quality numbers of one scan; None: cannot be measured. Each is described in ``quality.thresholds``."""
+    """Quality numbers of one scan, None if undefined; described in ``quality.thresholds``."""
 
     brain_seen: float | None = None
     head_imputed: float | None = None
@@ -40,17 +40,17 @@ class ScanQuality:
 
 @dataclass(frozen=True)
 class ScanFacts:
-    """What is known of one scan; a step fills in what it found."""
+    """Facts about one scan; each step sets its own fields."""
 
     acquisition: Acquisition | None = None
-    remarks: tuple[str, ...] = ()  # what was odd about the file
-    orientation_assumed: bool = False  # the header does not say where left and right are
+    remarks: tuple[str, ...] = ()  # unusual properties of the file
+    orientation_assumed: bool = False  # the header does not define left and right
     super_resolution: str = "none"
     thin_spacing_mm: float | None = None
     coregistration_similarity: float | None = None  # mutual information (nats) with the reference
     coregistration_distinctness: float | None = None
-    coregistration_problem: str = ""  # where a poor one was let pass
-    coverage: float | None = None  # share of the template's grid that the scan reaches
+    coregistration_problem: str = ""  # if a poor one was accepted
+    coverage: float | None = None  # fraction of the template grid in the field of view
     white_matter_peak_raw: float | None = None
     white_matter_peak: float | None = None
     skull_stripped: bool = False
@@ -61,17 +61,17 @@ class ScanFacts:
 
 @dataclass(frozen=True)
 class Registration:
-    """How the reference lies to the template."""
+    """The registration of the reference to the template."""
 
     similarity: float | None = None  # correlation of edges
     limit: float | None = None
     distinctness: float | None = None
     distinctness_limit: float | None = None
     passed: bool = False
-    problem: str = ""  # where a poor one was let pass
-    given: bool = False  # by earlier derivatives
-    brain_in_head: float | None = None  # shares of the template's brain
-    brain_covered: float | None = None
+    problem: str = ""  # if a poor one was accepted
+    given: bool = False  # taken from earlier derivatives
+    brain_in_head: float | None = None  # fraction of the template's brain
+    brain_covered: float | None = None  # fraction of the template's brain
     uncertainty_mm: float | None = None
     uncertainty_deg: float | None = None
     rotation_deg: float | None = None
@@ -83,12 +83,12 @@ class Registration:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What is known of a session before harmonization; a step fills in what it found."""
+    """Facts about a session before harmonization; each step sets its own fields."""
 
     reference: str = ""
     template: str = ""
     defaced: bool | None = None
-    cut_share: float | None = None  # of the reference's head, beyond the template grid
+    cut_share: float | None = None  # fraction of the reference's head outside the template grid
     registration: Registration | None = None
     contrasts: Mapping[str, ScanFacts] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -96,12 +96,12 @@ class Preprocessing:
 
     @property
     def all_stripped(self) -> bool:
-        """Whether every scan is skull-stripped, and with them the harmonized images."""
+        """Whether all scans, and therefore the harmonized images, are skull-stripped."""
         return bool(self.contrasts) and all(own.skull_stripped for own in self.contrasts.values())
 
     @property
     def problems(self) -> Iterator[str]:
-        """What is wrong with registrations that were let pass."""
+        """The problems of poor registrations that were accepted."""
         of_session = self.registration.problem if self.registration else ""
         yield from filter(None, (of_session, *(own.coregistration_problem for own in self.contrasts.values())))
 
@@ -112,14 +112,14 @@ class Preprocessing:
         yield from self.contrasts.values()
 
     def seconds_of_steps(self) -> dict[str, float]:
-        """Seconds of each step, those of all scans together."""
+        """Seconds of each step, summed over scans."""
         total: dict[str, float] = {}
         for step, value in (pair for own in self.pieces for pair in own.seconds.items()):
             total[step] = total.get(step, 0.0) + value
         return total
 
     def memory_of_steps(self) -> dict[str, float]:
-        """The most memory (MB) that each step held, in any scan."""
+        """Peak memory (MB) of each step, the maximum over scans."""
         most: dict[str, float] = {}
         for step, value in (pair for own in self.pieces for pair in own.memory_mb.items()):
             most[step] = max(most.get(step, 0.0), value)
@@ -130,12 +130,12 @@ Facts = TypeVar("Facts", Preprocessing, ScanFacts)
 
 
 def gathered(pieces: Iterable[Preprocessing]) -> Preprocessing:
-    """What several steps found, in one."""
+    """The facts of several steps, combined."""
     return reduce(_with, pieces, Preprocessing())
 
 
 def _with(whole: Facts, piece: Facts) -> Facts:
-    """``whole`` with what the piece says; mappings are united."""
+    """``whole`` with the fields that ``piece`` sets; mappings are merged."""
     said = {one.name: getattr(piece, one.name) for one in fields(piece) if getattr(piece, one.name) != one.default}
     for name, value in said.items():
         if isinstance(value, Mapping):

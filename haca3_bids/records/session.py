@@ -1,4 +1,4 @@
-"""The record of a session: what its page and the tables of the group are made from."""
+"""The record of a session, from which reports and group tables are made."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from haca3_bids.records.engine import EngineResult
 from haca3_bids.records.preprocessing import Preprocessing
 from haca3_bids.records.target import Target
 
-FORMAT = 1  # of the record's file
+FORMAT = 1  # version of the file format
 DONE, FAILED = "done", "failed"
 Numbers = Mapping[str, int | float | str | None]  # quality numbers by measure, as in ``quality.thresholds``
 Change = tuple[str, float | None, float | None]  # a measure, and its limits for "look" and "fail"
@@ -18,7 +18,7 @@ Change = tuple[str, float | None, float | None]  # a measure, and its limits for
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a session is not passed."""
+    """A reason why a session did not pass."""
 
     measure: str
     grade: str
@@ -30,14 +30,14 @@ class Reason:
 
 @dataclass(frozen=True)
 class Quality:
-    """Verdict, the worst reason first, and all numbers: of the session, of scans by contrast, of images by target."""
+    """The verdict, its reasons (worst first), and all numbers: of the session, of scans and of images."""
 
     verdict: str = "look"
     reasons: tuple[Reason, ...] = ()
     thresholds_changed: tuple[Change, ...] = ()
     session: Numbers = field(default_factory=dict)
-    scans: Mapping[str, Numbers] = field(default_factory=dict)
-    images: Mapping[str, Numbers] = field(default_factory=dict)
+    scans: Mapping[str, Numbers] = field(default_factory=dict)  # by contrast
+    images: Mapping[str, Numbers] = field(default_factory=dict)  # by target
 
     @classmethod
     def failed(cls, sentence: str) -> Quality:
@@ -45,7 +45,7 @@ class Quality:
         return cls("fail", (Reason("error", "fail", sentence),))
 
     def places(self) -> Iterator[tuple[str, str, Numbers]]:
-        """Kind ("session", "scan", "image"), where, and the numbers there."""
+        """Kind ("session", "scan" or "image"), contrast or target, and numbers."""
         yield "session", "", self.session
         for kind, part in (("scan", self.scans), ("image", self.images)):
             for where, numbers in part.items():
@@ -54,7 +54,7 @@ class Quality:
 
 @dataclass(frozen=True)
 class ImageUsed:
-    """A scan that serves as a source; its path is relative to the raw dataset."""
+    """A scan used as a source; its path is relative to the raw dataset."""
 
     contrast: str
     path: str
@@ -71,14 +71,14 @@ class ImageLeftOut:
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of the page; its file is absolute until the session is written, then relative to the dataset."""
+    """A figure of the report; its path is relative to the dataset once the session is written, absolute before."""
 
     kind: str
     file: str
     title: str = ""
     contrast: str = ""
     role: str = ""  # of slices
-    target: str | None = None  # key of the target that it belongs to
+    target: str | None = None  # key of its target
 
 
 @dataclass(frozen=True)
@@ -86,15 +86,15 @@ class Completion:
     """What must match for a session to count as finished."""
 
     fingerprint: str = ""
-    stamps: Mapping[str, str] = field(default_factory=dict)  # of the inputs: they change with size and time of a file
+    stamps: Mapping[str, str] = field(default_factory=dict)  # of the inputs: hashes of name, size and modification time
     inputs: Mapping[str, str] = field(default_factory=dict)  # SHA-256 by contrast
     targets: Mapping[str, Target] = field(default_factory=dict)  # by key
-    outputs: Mapping[str, int] = field(default_factory=dict)  # bytes, by path in the dataset
+    outputs: Mapping[str, int] = field(default_factory=dict)  # size in bytes by path in the dataset
 
 
 @dataclass(frozen=True)
 class SessionRecord:
-    """A session that is done, or the error that it ended with."""
+    """The record of a finished session, or of the error with which it ended."""
 
     subject: str
     session: str | None = None
@@ -117,7 +117,7 @@ class SessionRecord:
 
     @property
     def is_done(self) -> bool:
-        """Whether all of it was written."""
+        """Whether all outputs were written."""
         return self.status == DONE
 
     @property

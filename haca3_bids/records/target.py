@@ -1,4 +1,4 @@
-"""What a harmonized image shall look like."""
+"""The target of harmonization."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from dataclasses import dataclass
 from haca3_bids.errors import UsageError
 
 CLEAN_ETA = (0.3, 0.5)  # HACA3's eta of a clean image, as in the released program: used if only theta is given
-SAME_TARGET = 1e-3  # thetas of one image differ by less between machines
+SAME_TARGET = 1e-3  # tolerance: theta of an image differs by less between machines
 
 
 def target_key(name: str, contrast: str) -> str:
-    """``haca3site2_T2w``, of the target ``site2``."""
+    """The key of a target, such as ``haca3site2_T2w``."""
     return f"haca3{name}_{contrast}"
 
 
 @dataclass(frozen=True)
 class Target:
-    """One wanted contrast."""
+    """A target of harmonization; UsageError if its name or numbers are invalid."""
 
     name: str  # "" for a built-in reference
-    contrast: str  # the suffix of the file that is written
+    contrast: str  # the suffix of the output file
     theta: tuple[float, ...]  # two numbers (HACA3), or the intensities of the tissues (mixture model)
     eta: tuple[float, ...]
-    scale: float  # intensity that the harmonized image's unit (95th percentile, or white matter) is brought to
-    origin: str  # where the numbers come from, for the sidecar
+    scale: float  # intensity to which the 95th percentile, or white matter, is scaled
+    origin: str  # source of the numbers, for the sidecar
     fingerprint: str = ""  # of the image and the settings it was encoded with; only in the dataset's description
 
     def __post_init__(self) -> None:
@@ -50,11 +50,11 @@ class Target:
 
     @property
     def key(self) -> str:
-        """What tells its images from those of another target."""
+        """The key that identifies its images in a dataset."""
         return target_key(self.name, self.contrast)
 
     def matches(self, other: Target) -> bool:
-        """Whether the other target asks for the same contrast."""
+        """Whether the other target has the same contrast, theta and eta, up to SAME_TARGET."""
         if (self.contrast, len(self.theta), len(self.eta)) != (other.contrast, len(other.theta), len(other.eta)):
             return False
         pairs = zip([*self.theta, *self.eta], [*other.theta, *other.eta], strict=True)

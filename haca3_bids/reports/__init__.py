@@ -1,1 +1,1 @@
-"""Figures and pages."""
+"""Figures, report pages and tables."""

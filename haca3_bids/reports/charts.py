@@ -1,4 +1,4 @@
-"""Charts of the findings of an experiment: numbers in, drawings out."""
+"""Charts of the findings of an experiment."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Points = Mapping[str, Sequence[float | None]]  # name -> one value for each pers
 
 
 def panels(titles: Sequence[str], label: str, columns: int = 2) -> tuple[Figure, list[Axes]]:
-    """A figure as wide as ``columns`` panels, with an empty one for each title, ``label`` at the vertical axes."""
+    """A figure of ``columns`` columns, with empty axes for each title and ``label`` on their vertical axes."""
     rows = -(-len(titles) // columns)
     figure = Figure((PANEL_INCH[0] * columns, PANEL_INCH[1] * rows), facecolor=PAPER, layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
@@ -39,7 +39,7 @@ def panels(titles: Sequence[str], label: str, columns: int = 2) -> tuple[Figure,
 
 
 def dots(axes: Axes, points: Points) -> None:
-    """A column of dots for each name, one dot per person; those of one person are joined, a bar marks the median."""
+    """Draw a column of dots for each name, one per person; dots of a person are joined, bars mark medians."""
     values = np.array([[np.nan if v is None else v for v in own] for own in points.values()], np.float64)
     places = np.arange(len(values))
     axes.plot(places, values, color="#ced4da", linewidth=0.7, zorder=1)
@@ -53,7 +53,7 @@ def dots(axes: Axes, points: Points) -> None:
 
 
 def lines(axes: Axes, across: Sequence[float | str], curves: Points, xlabel: str = "") -> None:
-    """One line with markers for each name over ``across``."""
+    """Draw a line with markers for each name over ``across``."""
     for index, (name, values) in enumerate(curves.items()):
         shown = [np.nan if value is None else value for value in values]
         axes.plot(across, shown, marker="o", markersize=4, label=name, color=COLOURS[index % len(COLOURS)])
@@ -67,9 +67,9 @@ def slices(
     columns: int = 5,
     white: Mapping[str, float] | None = None,
 ) -> Figure:
-    """The same axial slice of every image under its name, by default the middle one of the first.
+    """A figure with the same axial slice of every image, by default the middle slice of the first.
 
-    ``white`` is the end of the grey scale of an image, if not its own.
+    ``white`` overrides the intensity shown as white, by name.
     """
     if axial_mm is None:
         first = next(iter(images.values()))
@@ -92,7 +92,7 @@ def slices(
 
 
 def svg(figure: Figure) -> bytes:
-    """The figure as an SVG file; the same figure gives the same bytes."""
+    """The figure as the bytes of a reproducible SVG file."""
     file = io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": "haca3_bids", "svg.image_inline": True}):
         FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None, "Creator": None})

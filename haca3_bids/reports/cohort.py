@@ -24,7 +24,7 @@ PREFERRED = ("site", "scanner", "session")  # by which is coloured where nobody 
 
 @dataclass(frozen=True)
 class Member:
-    """One session: its names, its record, and what it can be grouped by."""
+    """One session: its names, its record, and its groups by column."""
 
     participant: str  # sub-01
     session: str  # ses-1, or ""
@@ -33,7 +33,7 @@ class Member:
 
     @property
     def name(self) -> str:
-        """``sub-01_ses-1``: what --target understands."""
+        """The name as accepted by --target: ``sub-01_ses-1``."""
         return "_".join(filter(None, (self.participant, self.session)))
 
     @property
@@ -42,14 +42,14 @@ class Member:
         return self.record.harmonization.sources
 
     def numbers(self) -> Iterator[tuple[str, str, Numbers]]:
-        """Kind ("session", "scan", "image"), where, and the quality numbers there."""
+        """Kind ("session", "scan" or "image"), contrast or target, and quality numbers."""
         return ((kind, where or "session", own) for kind, where, own in self.record.quality.places())
 
 
 def read_cohort(
     output_dir: Path, bids_dir: Path, subjects: Sequence[str] = (), sessions: Sequence[str] = ()
 ) -> list[Member]:
-    """Every session that has a record, by name."""
+    """All sessions that have a record, sorted by path."""
     records = {path: session_record(path) for path in sorted(output_dir.glob(f"sub-*/**/anat/{RECORDS}"))}
     names = {f"sub-{record.subject}" for record in records.values()}
     people = read_participants(bids_dir / PARTICIPANTS, names).rows
@@ -65,7 +65,7 @@ def read_cohort(
 
 
 def session_record(path: Path) -> SessionRecord:
-    """A session's record; where it cannot be read, one that says so."""
+    """The record of a session, or a record of the failure to read it."""
     record = read_session(path)
     if record is not None:
         return record

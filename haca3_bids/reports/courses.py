@@ -13,7 +13,7 @@ Course = tuple[Sequence[str], Sequence[float], Sequence[float]]  # subjects, tim
 
 
 def courses(data: Mapping[tuple[str, str], Course], time: str) -> bytes:
-    """One panel for each (measurement, method), one line for each subject; panels of a measurement share an axis."""
+    """An SVG with a panel for each (measurement, method) and a line for each subject."""
     figure, axes = panels([f"{name}, {method}" if method else name for name, method in data], "")
     for panel, course in zip(axes, data.values(), strict=True):
         for number, subject in enumerate(dict.fromkeys(course[0])):

@@ -1,4 +1,4 @@
-"""Figures of one session: Volumes in, SVG files out. The functions keep no state."""
+"""Figures of one session, as SVG files."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Row:
 
 
 def draw_registration(image: Volume, template_brain: Volume, path: str | os.PathLike[str]) -> None:
-    """The registered image with the outline of the template's brain, four cuts along each axis."""
+    """Write the registered image with the outline of the template's brain, in four slices along each axis."""
     white = white_of_brain(image, template_brain)
     rows = [
         Row(
@@ -50,7 +50,7 @@ def draw_registration(image: Volume, template_brain: Volume, path: str | os.Path
 
 
 def draw_histogram(image: Volume, mask: Volume, peak: float, path: str | os.PathLike[str]) -> None:
-    """Intensities of the image (its positive voxels) and inside the white-matter ``mask``, with the peak found."""
+    """Write histograms of the image (positive voxels) and inside the white-matter ``mask``, with the peak."""
     figure = Figure(figsize=(7.2, 2.6), facecolor=PAPER, layout="constrained")
     axes = figure.add_subplot()
     positive = image.data[image.data > 0]
@@ -66,7 +66,7 @@ def draw_histogram(image: Volume, mask: Volume, peak: float, path: str | os.Path
 
 
 def _mosaic(rows: Sequence[Row]) -> Figure:
-    """Rows of pictures on black, with the same scale, and the name of each row above it."""
+    """A figure of rows of pictures at the same scale on black, with the name of each row above it."""
     widths = [sum(p.width_mm for p in row.pictures) * INCH_PER_MM for row in rows]
     heights = [max(p.height_mm for p in row.pictures) * INCH_PER_MM + LABEL_INCH for row in rows]
     width = max(widths)
@@ -109,7 +109,7 @@ def _density(axes: Axes, values: NDArray[np.float32], bins: NDArray[np.float64],
 
 
 def _save(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Write the figure atomically; the same figure gives the same bytes."""
+    """Write the figure atomically, as a reproducible file."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with partial_file(path) as partial:

@@ -18,7 +18,7 @@ LONG = 40  # rows from which a table is folded
 
 
 def findings_page(name: str, findings: Findings, command: str) -> str:
-    """A self-contained page: figures, tables, what each column means, the command and the versions."""
+    """A self-contained HTML page: figures, tables with descriptions of columns, the command and versions."""
     versions = {"haca3_bids": __version__, "Python": platform.python_version()}
     return render(
         "findings.html.j2",
@@ -40,7 +40,7 @@ def _cells(table: Table) -> list[list[tuple[str, bool]]]:
 
 
 def to_tsv(table: Table) -> str:
-    """The table as tab-separated text with n/a for what is missing, as BIDS asks."""
+    """The table as tab-separated text, with n/a for missing values as BIDS requires."""
     names, file = [column.name for column in table.present], io.StringIO()
     writer = csv.writer(file, delimiter="\t", lineterminator="\n")
     writer.writerow(names)

@@ -1,4 +1,4 @@
-"""Two alternating images as an animated SVG: it needs no script, and respects ``prefers-reduced-motion``.
+"""Two alternating images as an animated SVG without scripts, which respects ``prefers-reduced-motion``.
 
 The second image is shown first, and in print.
 """
@@ -32,7 +32,7 @@ text {{ font: 600 13px system-ui, "DejaVu Sans", sans-serif; fill: #ffe066; }}
 def draw_flicker(
     first: Volume, second: Volume, names: Sequence[str], path: Path, whites: Sequence[float] | None = None
 ) -> None:
-    """Write an SVG in which two volumes (on any grids of one frame) alternate, two rows of three planes each.
+    """Write an SVG in which two volumes in the same space alternate, with two rows of three planes each.
 
     ``whites`` are the intensities shown as white.
     """

@@ -1,4 +1,4 @@
-"""The page of all sessions: a sortable table, the plane of contrast before and after, and the worst sessions."""
+"""The group report: a sortable table, contrast (theta) before and after harmonization, and the worst sessions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LARGER_IS_WORSE = {"brain_seen": False, "noise": True, "ghosts": True, "ssim": F
 
 @dataclass(frozen=True)
 class Suggestion:
-    """The session that stands for a group, and how many it was chosen among."""
+    """The most central session of a group, and the number of sessions it was chosen from."""
 
     group: str
     name: str
@@ -33,7 +33,7 @@ class Suggestion:
 
 @dataclass(frozen=True)
 class WorstImage:
-    """A session that is to be looked at, why, and a slice of it."""
+    """A session to be inspected, the reasons, and a slice of it."""
 
     member: Member
     why: Sequence[str]
@@ -41,7 +41,7 @@ class WorstImage:
 
 
 def group_page(members: Sequence[Member], output_dir: Path, wanted_column: str = "", notes: Sequence[str] = ()) -> str:
-    """The page as self-contained HTML. ``notes`` are shown at its top."""
+    """The report as self-contained HTML; ``notes`` are shown at its top."""
     columns = group_columns(members)
     if wanted_column and wanted_column not in columns:
         columns = [*columns, wanted_column]
@@ -71,7 +71,7 @@ def group_page(members: Sequence[Member], output_dir: Path, wanted_column: str =
 def page_data(
     members: Sequence[Member], columns: Sequence[str], column: str, distances: Sequence[tuple[float | None, str]]
 ) -> dict[str, object]:
-    """What the script of the page works on, as compact as can be: one list a session."""
+    """The data for the script of the page, in compact form: one list per session."""
     rows = []
     for member, (distance, measure) in zip(members, distances, strict=True):
         worst = [_worst(member, name) for name in SHOWN]
@@ -94,13 +94,13 @@ def page_data(
 
 
 def _axes(members: Sequence[Member]) -> tuple[str, str]:
-    """What the axes of the plane are called; all sessions of a dataset are of one family of networks."""
+    """The names of the axes; all sessions of a dataset have the same family of networks."""
     known = (own.theta for member in members for own in member.sources.values())
     return next(map(axes_of, known), PLAIN_AXES)
 
 
 def _points(members: Sequence[Member]) -> dict[str, list[list[Any]]]:
-    """For each contrast: index of the session, its place in the plane before and after (null where unknown)."""
+    """For each contrast, rows of session index and position before and after (None if unknown)."""
     points: dict[str, list[list[Any]]] = {}
     for index, member in enumerate(members):
         after = {image.target.contrast: image.theta_after for image in member.record.harmonization.images}
@@ -123,7 +123,7 @@ def _worst(member: Member, measure: str) -> float | None:
 
 
 def suggested_targets(members: Sequence[Member], column: str) -> list[Suggestion]:
-    """A session that stands for each group, as --target takes it."""
+    """The most central session of each group, with its name as accepted by --target."""
     return [Suggestion(group, member.name, among) for group, (member, among) in medoids(members, column).items()]
 
 
@@ -149,7 +149,7 @@ def worst_images(
 
 
 def _picture(member: Member, output_dir: Path) -> str:
-    """The middle slice of the source that the first reason speaks of, else of the first there is."""
+    """The middle slice, as a data URI, of the source named in the first reason, else of the first source."""
     slices = [one for one in member.record.figures if one.kind == "slices"]
     where = member.record.quality.reasons[0].where if member.record.quality.reasons else ""
     slices.sort(key=lambda one: (one.contrast != where, not one.role.startswith("source")))

@@ -1,4 +1,4 @@
-"""Estimates and their intervals, side by side."""
+"""Charts of estimates and their intervals."""
 
 from __future__ import annotations
 

@@ -29,11 +29,11 @@ class Reference:
     doi: str
 
     def in_words(self) -> str:
-        """One line of a list of references."""
+        """The entry in a list of references."""
         return f"{self.authors} ({self.year}). {self.title}. {self.journal}. doi:{self.doi}"
 
     def in_bibtex(self) -> str:
-        """An entry of a .bib file."""
+        """The entry in a .bib file."""
         fields = {
             "author": self.authors.replace(", ", " and ").replace("et al.", "others"),
             "year": str(self.year),
@@ -157,7 +157,7 @@ def methods_bibtex(sentences: Sequence[str]) -> str:
 
 
 def write_methods(folder: Path, sentences: Sequence[str]) -> None:
-    """CITATION.md, CITATION.html and CITATION.bib in ``folder``."""
+    """Write CITATION.md, CITATION.html and CITATION.bib to ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     page = f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>Methods</title>\n<p>{PREAMBLE}</p>\n'
     for kind, text in (
@@ -170,7 +170,7 @@ def write_methods(folder: Path, sentences: Sequence[str]) -> None:
 
 
 def _numbers(sentences: Sequence[str]) -> dict[str, int]:
-    """The number of each cited key, in the order of first citation."""
+    """The number of each cited key, in the order of first citation; KeyError for an unknown key."""
     keys = dict.fromkeys(CITATION.findall(" ".join(sentences)))
     if unknown := keys.keys() - REFERENCES.keys():
         raise KeyError(f"The methods text cites {', '.join(sorted(unknown))}, which methods.REFERENCES does not list.")

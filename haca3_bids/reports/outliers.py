@@ -24,7 +24,7 @@ CHUNK = 512  # rows of a matrix of distances at once
 
 
 def robust_distances(members: Sequence[Member]) -> list[tuple[float | None, str]]:
-    """For each session its largest robust distance from the median, and the measure that has it.
+    """For each session, its largest robust distance from the median, and the measure with that distance.
 
     Each measure of each contrast is converted to robust standard deviations from its median; the distance of a session
     is the largest of them, or None if there are too few sessions for a comparison.
@@ -48,7 +48,7 @@ def robust_distances(members: Sequence[Member]) -> list[tuple[float | None, str]
 
 
 def robust_z(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Distances from the median in robust standard deviations; nan where nothing can be said."""
+    """Deviations from the median in robust standard deviations; NaN for missing, few or constant values."""
     known = values[np.isfinite(values)]
     if known.size < FEWEST:
         return np.full(values.shape, np.nan)
@@ -71,7 +71,7 @@ def percentiles(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def medoids(members: Sequence[Member], column: str) -> dict[str, tuple[Member, int]]:
-    """For each group of a column its most central session in theta, and the number of sessions compared.
+    """For each group of a column, the most central session in theta and the number of sessions compared.
 
     Tables of tissues are compared by their logarithms, because intensities are ratios. Only sessions that pass are
     considered, if there are any, and only those with the most frequent set of contrasts of the group.

@@ -1,4 +1,4 @@
-"""Planes of a volume as pixels: rows of three planes with the same scale, grey, coloured or as a difference."""
+"""Planes of a volume as RGB pixels, in grey, in colour or as a difference."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ COOL, WARM = np.array([70, 150, 255]), np.array([255, 160, 30])  # decrease, inc
 
 
 def grey(values: NDArray[np.floating], white: float) -> Pixels:
-    """Shades of grey, ``white`` and above as white."""
+    """Values in shades of grey, from 0 as black to ``white`` as white."""
     shade = np.clip(np.nan_to_num(values) / max(white, 1e-6), 0, 1) * 255
     return np.repeat(shade.astype(np.uint8)[..., None], 3, axis=2)
 
 
 def difference(values: NDArray[np.floating], limit: float) -> Pixels:
-    """Black where nothing changed, orange for an increase, blue for a decrease; full colour at ``limit``."""
+    """Differences in colour: orange for an increase, blue for a decrease, black for 0, saturated at ``limit``."""
     share = np.clip(np.nan_to_num(values) / max(limit, 1e-6), -1, 1)[..., None]
     shown: Pixels = np.where(share > 0, share * WARM, -share * COOL).astype(np.uint8)
     return shown
 
 
 def coloured(values: NDArray[np.floating], top: float) -> Pixels:
-    """The cividis colour map (safe for colour blindness), black at zero and yellow at ``top``."""
+    """Values in the cividis colour map (safe for colour blindness), black at 0 and yellow at ``top``."""
     from matplotlib import colormaps
 
     share = np.clip(np.nan_to_num(values) / max(top, 1e-6), 0, 1)
@@ -53,7 +53,7 @@ PAINTERS = {"grey": grey, "difference": difference, "coloured": coloured}
 
 
 def three_planes(volume: Volume, positions_mm: Sequence[float], painter: str, top: float) -> Pixels:
-    """Sagittal, coronal and axial plane side by side on black; positions in the order of PLANES."""
+    """Sagittal, coronal and axial planes side by side on black; positions have the order of PLANES."""
     pictures = [cut(volume, plane, position) for plane, position in zip(PLANES, positions_mm, strict=True)]
     tiles = [
         _sized(PAINTERS[painter](picture.pixels[::-1], top), picture.width_mm, picture.height_mm)
@@ -71,7 +71,7 @@ def slice_rows(volume: Volume, painter: str, top: float) -> Pixels:
 
 
 def jpeg(pixels: Pixels) -> bytes:
-    """The pixels as a JPEG file; the same pixels give the same bytes."""
+    """The pixels as the bytes of a reproducible JPEG file."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=JPEG_QUALITY, optimize=True)
     return file.getvalue()
@@ -84,14 +84,14 @@ def save_jpeg(pixels: Pixels, path: Path) -> None:
 
 
 def picture_size(path: Path) -> tuple[int, int]:
-    """Width and height of a picture in a file, in pixels."""
+    """Width and height of an image file in pixels."""
     with Image.open(path) as picture:
         width, height = picture.size
     return width, height
 
 
 def middle_slice(path: Path, count: int) -> Image.Image:
-    """The middle one of the ``count`` rows of slices in a file."""
+    """The middle row of an image file with ``count`` rows of slices."""
     with Image.open(path) as picture:
         row = picture.height // count
         return picture.crop((0, row * (count // 2), picture.width, row * (count // 2 + 1)))

@@ -16,7 +16,7 @@ WINDOW_PERCENTILE = 99.5  # of the positive voxels: the white end of the grey sc
 
 @dataclass(frozen=True)
 class Picture:
-    """One plane: ``pixels`` (up, right), first row at the bottom; its size in mm; its position."""
+    """One plane of a volume: ``pixels`` (up, right) with the first row at the bottom, size and position in mm."""
 
     pixels: NDArray[np.float32]
     width_mm: float

@@ -1,4 +1,4 @@
-"""Templates of pages: everything escaped, an unknown value shown as a dash, a name that does not exist an error."""
+"""Rendering of page templates: values are escaped, None is shown as a dash, and undefined names are errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NOTHING = "–"
 
 
 def render(template: str, *, script: str = "", **values: Any) -> str:
-    """The rendered page, with its style sheet, its script and a policy that allows no other script."""
+    """The rendered page with its style sheet, its script and a policy that forbids other scripts."""
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
     code = (TEMPLATES / script).read_text(encoding="utf-8") if script else ""
     values |= {"style": style, "script": code, "policy": _policy(code)}
@@ -25,7 +25,7 @@ def render(template: str, *, script: str = "", **values: Any) -> str:
 
 @cache
 def _environment() -> Environment:
-    """Compiles each template once."""
+    """The Jinja environment, which compiles each template once."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -44,19 +44,19 @@ def _policy(code: str) -> str:
 
 
 def number(value: float | None) -> str:
-    """Three significant digits, and whole numbers from a hundred on."""
+    """A number with three significant digits, or without decimals from 100 on."""
     if value is None:
         return NOTHING
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def numbers(values: Iterable[float] | None) -> str:
-    """Two decimals each."""
+    """Numbers with two decimals, separated by commas."""
     if values is None:
         return NOTHING
     return ", ".join(f"{value:.2f}" for value in values)
 
 
 def percent(value: float | None) -> str:
-    """A share in whole percent."""
+    """A fraction in percent without decimals."""
     return NOTHING if value is None else f"{100 * value:.0f} %"

@@ -1,4 +1,4 @@
-"""The page of one subject, from the records and figures of the derivatives dataset alone."""
+"""The report of one subject, from the records and figures in the derivatives dataset."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def write_subject_page(output_dir: Path, subject: str, *, show_targets: bool = F
 
 
 def read_records(output_dir: Path, subject: str) -> list[SessionRecord]:
-    """The records of the subject's sessions in the order of their names."""
+    """The records of the sessions of a subject, sorted by path."""
     return [session_record(path) for path in sorted((output_dir / subject).rglob(RECORDS))]
 
 
 def _sentences(records: Iterable[SessionRecord]) -> list[str]:
-    """The methods sentences of all sessions, each once."""
+    """The distinct methods sentences of all sessions."""
     return list(dict.fromkeys(sentence for record in records for sentence in record.methods))
 
 

@@ -67,7 +67,7 @@ QC_COLUMNS: Mapping[str, str] = {
 
 
 def contrast_rows(members: Iterable[Member]) -> list[dict[str, str]]:
-    """A row for each harmonized image (its target's theta and eta), then one for each source (its own)."""
+    """Rows for harmonized images (with theta and eta of the target) and for sources (with their own)."""
     members = list(members)
     columns = _columns_of(members)
     rows = []
@@ -100,7 +100,7 @@ def _scan_row(member: Member, columns: Iterable[str], contrast: str, own: ScanFa
 
 
 def qc_rows(members: Iterable[Member]) -> list[dict[str, str]]:
-    """A row for each session, each of its scans and each of its harmonized images."""
+    """Rows for each session, each of its scans and each of its harmonized images."""
     rows: list[dict[str, str]] = []
     distances: list[float] = []
     for member in members:
@@ -119,7 +119,7 @@ def qc_rows(members: Iterable[Member]) -> list[dict[str, str]]:
 
 
 def to_tsv(rows: Iterable[Row], columns: Sequence[str]) -> str:
-    """The rows as tab-separated text, with only the columns that they have."""
+    """The rows as tab-separated text, with the columns that are present."""
     rows, file = list(rows), io.StringIO()
     writer = csv.DictWriter(file, present(rows, columns), delimiter="\t", lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
@@ -138,7 +138,7 @@ def dictionary(columns: Mapping[str, str]) -> dict[str, dict[str, str]]:
 
 
 def text(value: float | str | None) -> str:
-    """A number with six digits; n/a for anything else."""
+    """A number with six significant digits; n/a for anything else."""
     return f"{value:.6g}" if isinstance(value, int | float) else NOT_KNOWN
 
 
@@ -155,7 +155,7 @@ def _columns_of(members: Iterable[Member]) -> Mapping[str, str]:
 
 
 def _numbers(name: str, values: Sequence[float], end: str = "") -> dict[str, str]:
-    """Cells of one theta or eta: by tissue, by index, or under the name alone where it is one number."""
+    """Cells of a theta or eta, named by tissue or by index, or with the name alone for a single number."""
     if is_table(values):
         return {f"{name}_{tissue}{end}": text(value) for tissue, value in zip(TISSUES, values, strict=True)}
     if len(values) == 1:

@@ -1,7 +1,7 @@
-"""The plane of contrast as an inline SVG: points with labels that do not overlap.
+"""A scatter plot of theta as an inline SVG, with labels that do not overlap.
 
-Theta of HACA3 is a point of the plane. Theta of the mixture model is a table of tissues, of which grey matter and fluid
-are shown.
+Theta of HACA3 has two components. Theta of the mixture model is a table of tissues, of which grey matter and fluid are
+shown.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def axes_of(theta: Sequence[float]) -> tuple[str, str]:
 
 
 def theta_plane(points: Sequence[Point], axes: tuple[str, str] = PLAIN_AXES) -> str:
-    """An SVG element; empty if there are no points."""
+    """The plot as an SVG element; empty if there are no points."""
     if not points:
         return ""
     places = _scaled([point.theta for point in points])
@@ -80,7 +80,7 @@ def theta_plane(points: Sequence[Point], axes: tuple[str, str] = PLAIN_AXES) -> 
 
 
 def place_labels(named: Sequence[tuple[str, tuple[float, float]]]) -> list[Label]:
-    """The nearest position for each label beside its point at which it overlaps least with other labels and points."""
+    """The nearest position for each label with the least overlap with other labels and points."""
     taken: list[Box] = [(x - 6, y - 6, x + 6, y + 6) for _, (x, y) in named]
     labels = []
     for text, (x, y) in named:

@@ -1,4 +1,4 @@
-"""The data that a subject's page shows of one session, taken from its record: no image is read for it."""
+"""The data of one session for the subject report, from its record; no volume is read."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ KINDS = ("registration", "coregistration", "outline", "bias", "histogram")
 
 @dataclass(frozen=True)
 class Pane:
-    """One column of slices: its picture, and the shape of the window through which one slice is seen."""
+    """One column of slices: its image, and the aspect ratio of the window that shows one slice."""
 
     role: str
     data: str = ""
@@ -35,7 +35,7 @@ class Pane:
 
 @dataclass(frozen=True)
 class Viewer:
-    """The slices that belong to one harmonized image, with one slider."""
+    """The slices of one harmonized image, controlled by one slider."""
 
     title: str
     panes: Sequence[Pane]
@@ -62,7 +62,7 @@ class NumberRow:
 
 @dataclass(frozen=True)
 class SessionView:
-    """The data that the template shows of one session."""
+    """The data of one session for the template."""
 
     name: str
     anchor: str
@@ -79,7 +79,7 @@ class SessionView:
 
 
 def view_session(output_dir: Path, record: SessionRecord, show_targets: bool = False) -> SessionView:
-    """The view of one session's record; figures are read from the dataset into the page."""
+    """The view of the record of a session; figures in the dataset are embedded."""
     session, result = record.session, record.harmonization
     axes = next((axes_of(theta) for theta in _thetas(result)), PLAIN_AXES)
     return SessionView(
@@ -132,7 +132,7 @@ def _costs(record: SessionRecord) -> list[tuple[str, float | None, float | None]
 
 
 def _numbers(quality: Quality) -> Iterable[NumberRow]:
-    """A row for each quality number that is known."""
+    """A row for each known quality number."""
     table = with_changes(quality.thresholds_changed)
     for place, where, own in quality.places():
         for threshold in table.values():
@@ -142,7 +142,7 @@ def _numbers(quality: Quality) -> Iterable[NumberRow]:
 
 
 def _points(result: EngineResult) -> list[Point]:
-    """Sources, harmonized images, targets and built-in references that are no targets themselves."""
+    """Points for sources, harmonized images, targets, and built-in references that are not targets."""
     points = [Point(c, position(own.theta), "source", c) for c, own in result.sources.items()]
     for image in result.images:
         target, contrast = image.target, image.target.contrast
@@ -165,7 +165,7 @@ def _thetas(result: EngineResult) -> Iterable[Sequence[float]]:
 
 
 def _tissues(result: EngineResult) -> TissueTable | None:
-    """The tables of a session side by side; None where theta is no table."""
+    """The tissue tables of a session; None if theta is not a table."""
     sources = {contrast: own.theta for contrast, own in result.sources.items()}
     if not all(is_table(theta) for theta in _thetas(result)) or not result.images:
         return None
@@ -181,7 +181,7 @@ def _tissues(result: EngineResult) -> TissueTable | None:
 
 
 def _target_pictures(output_dir: Path, images: Iterable[HarmonizedImage], asked_for: bool) -> dict[str, Path]:
-    """Slices of the targets that may be shown, by the targets' keys: the built-in ones, and those asked for."""
+    """Slices of the targets that may be shown, by key: built-in ones, and others if ``asked_for``."""
     found = {}
     for target in (image.target for image in images):
         builtin = target.origin == BUILTIN_ORIGIN

@@ -1,6 +1,6 @@
-"""What scanners make of a batch of images, in torch: bias, thick slices, noise, interpolation; motion and ghosts.
+"""Simulated acquisition of batches of images in PyTorch: bias, thick slices, noise, interpolation, motion, ghosts.
 
-The batched sibling of ``physics.scanner``, whose words it uses. Images are (batch, h, w), white matter = 1.
+The batched counterpart of ``physics.scanner``. Images are (batch, h, w); white matter has the intensity 1.
 """
 
 from __future__ import annotations
@@ -17,33 +17,29 @@ from haca3_bids.physics.scanner import acquire, draw_artifacts, thick_slices
 
 BIAS, STRONG_BIAS, STRONGLY_BIASED = 0.10, 0.30, 0.1  # largest standard deviations of the logarithm; fraction of scans
 BIAS_CELL = 56  # pixels between the knots of the field
-NOISE, STRONG_NOISE = (0.005, 0.05), (0.05, 0.25)  # standard deviation a channel
-BAD, BAD_WHOLE = 0.15, 0.4  # fraction of the scans with an artifact: of crops, of whole slices
-THICKNESS = (1.5, 5.0)  # pixels, of thick slices seen from the side
-THICK = 0.3
+NOISE, STRONG_NOISE = (0.005, 0.05), (0.05, 0.25)  # standard deviation in each channel (real, imaginary)
+BAD, BAD_WHOLE = 0.15, 0.4  # fraction of the scans with an artifact: crops, whole slices
+THICKNESS = (1.5, 5.0)  # pixels; the image plane is perpendicular to the thick slices
+THICK = 0.3  # fraction of the scans
 MASKED = 0.9  # fraction of the scans whose background is removed, as preprocessing does
 CLOSING = 21  # pixels, of the head mask
-CUT = 0.06  # fraction of the scans that cover only a part of the picture
-MOVED, MOVED_PIXELS, MOVED_RADIANS = (
-    0.6,
-    0.35,
-    0.004,
-)  # fraction of the scans; standard deviations: registration's error
-SCALING = 0.03  # standard deviation of the logarithm of the white-matter peak's error
+CUT = 0.06  # fraction of the scans whose field of view ends inside the image
+MOVED, MOVED_PIXELS, MOVED_RADIANS = 0.6, 0.35, 0.004  # registration error: fraction of scans, standard deviations
+SCALING = 0.03  # standard deviation of the logarithm of the intensity scale: error of the white-matter peak
 
 
 @dataclass(frozen=True)
 class Scans:
-    """Scans (batch, h, w), where they have data, and the severity of their artifacts (batch,); 1 is the limit."""
+    """Simulated scans; a severity of about 1 means that the scan would be repeated."""
 
-    images: Tensor
-    covers: Tensor
-    severity: Tensor
+    images: Tensor  # (batch, h, w)
+    covers: Tensor  # (batch, h, w), 1 inside the field of view, else 0
+    severity: Tensor  # (batch,), of the artifacts
 
 
 @dataclass(frozen=True)
 class Scanner:
-    """Draws from ``generator`` (on the device of the images) and ``rng``."""
+    """A simulated scanner; random numbers come from ``generator`` (on the device of the images) and ``rng``."""
 
     generator: torch.Generator
     rng: np.random.Generator = field(default_factory=np.random.default_rng)
@@ -70,7 +66,7 @@ class Scanner:
         return Scans(images * covers, covers, torch.hypot(severity, noise / 0.12))
 
     def misregistered(self, count: int, size: int) -> Tensor:
-        """Small rigid motions of pictures of ``size`` pixels, as grids for ``resampled``: (count, size, size, 2)."""
+        """Grids (count, size, size, 2) for ``resampled``: small random rigid motions of images of ``size`` pixels."""
         moved = (self.uniform(count, 1) < MOVED).float()
         angle = MOVED_RADIANS * moved * self.normal(count, 1)
         shift = 2 * MOVED_PIXELS / size * moved * self.normal(count, 2)
@@ -79,19 +75,19 @@ class Scanner:
         return functional.affine_grid(matrix, [count, 1, size, size], align_corners=False)
 
     def uniform(self, *shape: int) -> Tensor:
-        """Numbers from 0 to 1."""
+        """Random numbers, uniform on [0, 1)."""
         return torch.rand(*shape, generator=self.generator, device=self.generator.device)
 
     def normal(self, *shape: int) -> Tensor:
-        """Numbers of mean zero and standard deviation one."""
+        """Random numbers of the standard normal distribution."""
         return torch.randn(*shape, generator=self.generator, device=self.generator.device)
 
     def fields(self, like: Tensor, cell: float) -> Tensor:
-        """Smooth fields of unit standard deviation in the shape (batch, channels, h, w) of ``like``."""
+        """Smooth random fields of unit standard deviation, with the shape (batch, channels, h, w) of ``like``."""
         count, channels, height, width = like.shape
         knots = self.normal(count, channels, int(height / cell) + 2, int(width / cell) + 2)
         smooth = functional.interpolate(knots, (height, width), mode="bicubic", align_corners=True)
-        return smooth / 0.8  # a bicubic interpolation of white noise has about this deviation
+        return smooth / 0.8  # approximate standard deviation of bicubically interpolated white noise
 
     def _bias(self, images: Tensor) -> Tensor:
         strong = self.uniform(len(images)) < STRONGLY_BIASED
@@ -107,7 +103,7 @@ class Scanner:
         return out, severity
 
     def _thick(self, images: Tensor) -> Tensor:
-        """Some scans as seen across their thick slices, along rows or columns."""
+        """The images, some of them averaged over thick slices along rows or columns."""
         size, out = images.shape[-1], images.clone()
         for number in np.flatnonzero(self.rng.uniform(size=len(images)) < THICK):
             matrix = thick_matrix(size, round(float(self.rng.uniform(*THICKNESS)), 1)).to(images.device)
@@ -116,21 +112,21 @@ class Scanner:
         return out
 
     def _noisy(self, images: Tensor, bad: Tensor) -> tuple[Tensor, Tensor]:
-        """Rician noise, and its standard deviation where it is an artifact (else 0)."""
+        """The images with Rician noise, and its standard deviation (batch,) where it is an artifact, else 0."""
         low, high = (torch.where(bad, strong, usual) for strong, usual in zip(STRONG_NOISE, NOISE, strict=True))
         std = low + (high - low) * self.uniform(len(images))
         real, imaginary = (std[:, None, None] * self.normal(*images.shape) for _ in range(2))
         return torch.hypot(images + real, imaginary), std * bad
 
     def _interpolated(self, images: Tensor) -> Tensor:
-        """Half of the scans shifted by a part of a pixel and back in place of a resampling: blur, correlated noise."""
+        """The images, half of them with neighbouring pixels mixed: blur and correlated noise, as from a resampling."""
         for axis in (-1, -2):
             part = 0.5 * self.uniform(len(images)) * (self.uniform(len(images)) < 0.5)
             images = torch.lerp(images, images.roll(1, axis), part[:, None, None])
         return images
 
     def _covers(self, images: Tensor) -> Tensor:
-        """Ones; zero above, below, left or right of a line in a few scans."""
+        """Field-of-view masks (batch, h, w): ones, but zeros on one side of a line in a few scans."""
         covers, height = torch.ones_like(images), images.shape[1]
         for number in np.flatnonzero(self.rng.uniform(size=len(images)) < CUT):
             edge, rows = int(self.rng.integers(height // 4, 3 * height // 4)), self.rng.uniform() < 0.5
@@ -140,19 +136,19 @@ class Scanner:
 
 
 def resampled(images: Tensor, grid: Tensor) -> Tensor:
-    """Images (batch, h, w) at the places of ``grid`` (batch, h, w, 2), by cubic convolution."""
+    """Images (batch, h, w) at the coordinates ``grid`` (batch, h, w, 2), by bicubic interpolation; not below zero."""
     moved = functional.grid_sample(images[:, None], grid, mode="bicubic", padding_mode="border", align_corners=False)
     return moved[:, 0].clamp(min=0)
 
 
 @cache
 def thick_matrix(size: int, thickness_pixels: float) -> Tensor:
-    """``physics.scanner.thick_slices`` along one axis as a matrix (size, size)."""
+    """The matrix (size, size) that applies ``physics.scanner.thick_slices`` along one axis."""
     return torch.from_numpy(thick_slices(np.eye(size, dtype=np.float32), 0, thickness_pixels))
 
 
 def closed(mask: Tensor) -> Tensor:
-    """Closing of masks (batch, h, w) of zeros and ones with a square of CLOSING pixels."""
+    """Morphological closing of binary masks (batch, h, w) with a square of CLOSING pixels."""
     reach = CLOSING // 2
     grown = functional.pad(mask[:, None], (reach,) * 4, mode="replicate")
     for axis in ((CLOSING, 1), (1, CLOSING)):

@@ -1,4 +1,4 @@
-"""Training of the artifact encoder (eta): first, alone, then frozen."""
+"""Training of the artifact encoder (eta), before the other networks; it is frozen afterwards."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MARGIN = 0.2  # weight of the margin loss (Hays et al., MIDL 2025: see ``losses.
 
 
 class ArtifactTriplets(SimulatedSlices):
-    """Item i, drawn from (seed, i): two slices of one good scan, one of them degraded, and how badly."""
+    """Item i, drawn from (seed, i): three slices of a scan, the third with artifacts, and the severity of each."""
 
     def __init__(self, heads: Sequence[Anatomy], seed: int = 0) -> None:
         super().__init__(heads, seed)
@@ -41,11 +41,11 @@ class ArtifactTriplets(SimulatedSlices):
 def artifact_step(encoder: ArtifactEncoder, batch: Batch) -> Losses:
     """The losses of one batch of ArtifactTriplets.
 
-    The margin alone starts slowly, so eta's first number is also told the severity that the simulator knows.
+    The margin loss alone converges slowly, so the first component of eta is also fitted to the simulated severity.
     """
     images, severity = batch["images"], batch["severity"]  # (batch, 3, 224, 224), (batch, 3)
     eta = encoder(images.flatten(0, 1)[:, None]).unflatten(0, images.shape[:2])
     worse = (severity[:, 2] - severity[:, 0]).clamp_min(0)
     margin = severity_margin(eta[:, 0], eta[:, 1], eta[:, 2], worse)
-    told = (eta[..., 0] - severity).abs().mean() + 0.1 * eta[..., 1].abs().mean()
-    return {"total": MARGIN * margin + told, "margin": margin, "told": told}
+    supervised = (eta[..., 0] - severity).abs().mean() + 0.1 * eta[..., 1].abs().mean()
+    return {"total": MARGIN * margin + supervised, "margin": margin, "told": supervised}

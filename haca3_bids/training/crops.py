@@ -1,4 +1,4 @@
-"""Anatomy for the mixture model, in batches: crops or whole slices of heads, deformed, with lesions, on any device."""
+"""Batches of anatomy for the mixture model: deformed crops or whole slices of heads, some with lesions."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from haca3_bids.physics.anatomy import FULL, Anatomy
 from haca3_bids.physics.tissues import BRAIN, TISSUES
 from haca3_bids.volumes.canvas import CANVAS
 
-CROP, WINDOW = 80, 112  # pixels a side: what is shown, and what a turned and scaled crop may need of the head
-AXES = (2, 1, 0)  # of axial, coronal and sagittal slices
+CROP, WINDOW = 80, 112  # pixels a side: of a crop, and of the window that it is cut from after deformation
+AXES = (2, 1, 0)  # array axis across axial, coronal and sagittal slices
 ROTATION, SCALING, SHIFT = 0.12, 0.06, 0.03  # standard deviations: radians, of the logarithm, of half the window
 ELASTIC_PIXELS, ELASTIC_CELLS = 2.5, 28  # standard deviation of the displacement, pixels between its knots
 STRIPPED, LESIONED, THICK = 0.15, 0.35, 0.25  # fractions of the samples
-LESIONS, LESION_RADII = 6, (1.2, 7.0)  # at most so many; pixels
-COARSE = 15_000  # voxels that stand for all of the heads where only a percentile is wanted
-NEIGHBOURS = (2, 4)  # slices that a thick one holds
+LESIONS, LESION_RADII = 6, (1.2, 7.0)  # largest number in a slice; pixels
+COARSE = 15_000  # voxels, from all heads together, from which percentiles are computed
+NEIGHBOURS = (2, 4)  # number of thin slices in a thick one
 
 
 @dataclass(frozen=True)
 class Crops:
-    """Tissue fractions of a batch, (batch, tissues, h, w); what is missing to one is air."""
+    """Tissue fractions of a batch, (batch, tissues, h, w); the remainder to one is air."""
 
     shares: Tensor
-    thick: Tensor  # the same, averaged over neighbouring slices in some samples: what a thick-slice scan sees
+    thick: Tensor  # the same, averaged over neighbouring slices in some samples, as in a scan with thick slices
 
     @property
     def air(self) -> Tensor:
-        """(batch, 1, h, w)."""
+        """Fraction of air, (batch, 1, h, w)."""
         return (1 - self.shares.sum(dim=1, keepdim=True)).clamp(min=0)
 
 
 class Heads:
-    """Heads in memory, tissues last, so that a voxel is read in one piece (107 MB each)."""
+    """Heads in memory (107 MB each), with tissues along the last axis so that reading a crop is fast."""
 
     def __init__(self, anatomies: Sequence[Anatomy]) -> None:
         self.shares = [np.ascontiguousarray(np.moveaxis(one.shares, 0, -1)) for one in anatomies]
@@ -48,7 +48,7 @@ class Heads:
         ]
 
     def coarse(self) -> Tensor:
-        """COARSE voxels of all heads, air included, (tissues, voxels): for percentiles of a whole volume."""
+        """Tissue fractions (tissues, voxels) of about COARSE voxels of all heads, air included, for percentiles."""
         step = max(1, round((sum(one[..., 0].size for one in self.shares) / COARSE) ** (1 / 3)))
         parts = [one[::step, ::step, ::step].reshape(-1, one.shape[-1]) for one in self.shares]
         return torch.from_numpy(np.concatenate(parts).T.astype(np.float32) / FULL)
@@ -103,9 +103,9 @@ def _placed(slab: NDArray[np.uint8], size: int, centre: tuple[int, int]) -> NDAr
 
 
 def _deformation(count: int, length: int, size: int, rng: np.random.Generator, device: torch.device) -> Tensor:
-    """Where the pixels of ``size`` x ``size`` pictures come from in windows of ``length``: a grid for ``grid_sample``.
+    """A grid for ``grid_sample`` (count, size, size, 2): random deformations of windows of ``length`` pixels.
 
-    The middle of the window, turned, scaled, mirrored and bent.
+    The centre of each window is rotated, scaled, mirrored and deformed elastically.
     """
     angle = rng.normal(0, ROTATION, count)
     turn = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], 1).reshape(count, 2, 2)
@@ -121,13 +121,13 @@ def _deformation(count: int, length: int, size: int, rng: np.random.Generator, d
 
 
 def _deformed(windows: NDArray[np.generic], grid: Tensor) -> Tensor:
-    """Fractions 0..1 (batch, tissues, h, w) of windows (batch, n, n, tissues) in 1/255, at the places of ``grid``."""
+    """Fractions 0..1 (batch, tissues, h, w) of windows (batch, n, n, tissues) in 1/255, sampled at ``grid``."""
     loaded = torch.from_numpy(windows).to(grid.device).movedim(-1, 1).float() / FULL
     return functional.grid_sample(loaded, grid, align_corners=False)
 
 
 def _kept_tissues(count: int, rng: np.random.Generator) -> Tensor:
-    """(batch, tissues, 1, 1): one, but zero for what is outside the brain in stripped samples."""
+    """Weights (batch, tissues, 1, 1): 1, but 0 for tissues outside the brain in skull-stripped samples."""
     brain = np.array([name in BRAIN for name in TISSUES])
     stripped = rng.uniform(size=(count, 1)) < STRIPPED
     return torch.from_numpy(np.where(stripped, brain, True).astype(np.float32))[:, :, None, None]

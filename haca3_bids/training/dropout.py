@@ -1,15 +1,15 @@
-"""Contrast dropout: what attention may choose from in a training step (paper and released program)."""
+"""Contrast dropout: sources hidden from attention in a training step (Zuo et al. 2023, and the released program)."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-OWN_DROPPED, DROPPED = 0.8, 0.2  # chance of the target's own contrast, and of any other, to be hidden from attention
+OWN_DROPPED, DROPPED = 0.8, 0.2  # probability that the target's own contrast, or another, is hidden
 
 
 def left_by_dropout(present: NDArray[np.bool_], target: int, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Which of two or more present contrasts are left, at least one; the target's own is hidden most often."""
+    """The contrasts left by dropout, bool (contrasts,): at least one of the two or more ``present`` ones."""
     chances = np.full(len(present), DROPPED)
     chances[target] = OWN_DROPPED
     available: NDArray[np.bool_] = present & (rng.uniform(size=len(present)) >= chances)

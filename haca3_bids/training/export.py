@@ -27,11 +27,11 @@ from haca3_bids.volumes.volume import Volume
 
 REFERENCE_SEED = 0
 REFERENCE_NOISE = 0.015
-CLEAN_SCANS, QUANTILES = 60, 21  # scans of a contrast from which is learned how eta varies when nothing is wrong
+CLEAN_SCANS, QUANTILES = 60, 21  # clean scans of each contrast, and quantiles kept of the variation of eta among them
 
 
 def reference_image(head: Anatomy, protocol: Protocol) -> Volume:
-    """The image a built-in target is read from: one head under a common protocol, little noise, white matter = 1000."""
+    """The image that defines a built-in target: a head scanned with little noise, white matter at 1000."""
     rng = np.random.default_rng(REFERENCE_SEED)
     average_person = np.zeros((3, len(TISSUES)), np.float32)
     image = rendered(head, tissue_weights(protocol, average_person), texture(SHAPE, rng))
@@ -40,7 +40,7 @@ def reference_image(head: Anatomy, protocol: Protocol) -> Volume:
 
 
 def draw_references(head: Anatomy, folder: Path) -> None:
-    """``CONTRAST.jpg`` for every built-in target: slices of its reference image, for the reports."""
+    """Write ``CONTRAST.jpg`` for every built-in target: slices of its reference image, for the reports."""
     for contrast, protocol in REFERENCE_PROTOCOLS.items():
         image = reference_image(head, protocol)
         white = white_of_brain(image, image.with_data(head.brain))
@@ -48,7 +48,7 @@ def draw_references(head: Anatomy, folder: Path) -> None:
 
 
 def builtin_references(model: Haca3, heads: Sequence[Anatomy]) -> dict[str, Reference]:
-    """Theta, eta and scale of every contrast's reference image of the first head; how eta varies among clean scans."""
+    """The built-in target of each contrast, from the reference image of the first head and clean scans of all heads."""
     head = heads[0]
     checkpoint = Checkpoint(model.eval(), "in training", "", {}, {})
     references = {}
@@ -66,7 +66,7 @@ def builtin_references(model: Haca3, heads: Sequence[Anatomy]) -> dict[str, Refe
 def clean_eta_quantiles(
     model: Haca3, heads: Sequence[Anatomy], contrast: str, clean: tuple[float, ...]
 ) -> tuple[float, ...]:
-    """Quantiles of the distance in eta from ``clean`` to clean scans of one contrast, each of a drawn head and site."""
+    """Quantiles of the distance in eta from ``clean`` to clean scans of a contrast, of random heads and sites."""
     data = SimulatedSlices(heads)
     distances = []
     for number in range(CLEAN_SCANS):

@@ -1,4 +1,4 @@
-"""Training of the fusion network: three harmonized stacks in, the true volume out."""
+"""Training of the fusion network, which predicts the true volume from three harmonized stacks."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from haca3_bids.training.loop import Batch, Losses, Plan, fit
 from haca3_bids.training.losses import masked_l1, structural
 from haca3_bids.training.machine import ALONE, Machine
 
-SLAB = 24  # whole planes, so that the instance norms see as much background as in a whole volume
-HEAD = 0.02  # of the 95th percentile: more than this is head
+SLAB = 24  # planes, uncropped, so that instance norms see the same share of background as in a whole volume
+HEAD = 0.02  # of the 95th percentile; brighter voxels belong to the head
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def _items_of(step: int, plan: Plan, machine: Machine) -> range:
 
 
 def _start_as_mean(net: FusionNet) -> None:
-    """Begin with the mean of the three stacks; what the other channels add starts at a tenth of its random value."""
+    """Initialize the network as the mean of the stacks; random weights of other channels are scaled by a tenth."""
     first, last = net.conv2[0], net.conv2[2]
     with torch.no_grad():
         for layer in (first, last):
@@ -66,7 +66,7 @@ def _start_as_mean(net: FusionNet) -> None:
 
 
 def _slab(pairs: Sequence[FusionPair], rng: np.random.Generator) -> Batch:
-    """SLAB planes across a random axis, where there is head, of a random pair."""
+    """SLAB planes that contain head, of a random pair and across a random axis."""
     pair = pairs[int(rng.integers(len(pairs)))]
     axis = int(rng.integers(3))
     others = tuple(a for a in range(3) if a != axis)
@@ -78,7 +78,7 @@ def _slab(pairs: Sequence[FusionPair], rng: np.random.Generator) -> Batch:
 
 
 def fusion_step(net: FusionNet, batch: Batch) -> Losses:
-    """Absolute difference and difference of gradients in the middle of the slab, where no border is felt."""
+    """Losses inside the head: absolute difference, and absolute difference of gradients."""
     fused, truth = net(batch["stacks"]), batch["truth"]
     image, true = (x.flatten(0, 2)[:, None] for x in (fused, truth))
     mask = (true > HEAD).float()

@@ -1,7 +1,7 @@
-"""One training step of HACA3: encode the sources, fuse them for the target, decode, compare.
+"""Losses of a training step of HACA3: encode the sources, fuse them for the target, decode, compare.
 
-All parts learn together, apart from the artifact encoder, which was trained before. Whole slices, never crops: crops
-change the statistics of instance normalization.
+All networks are trained jointly except the artifact encoder, which was trained before. Slices are never cropped, since
+crops change the statistics of instance normalization.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from haca3_bids.networks.haca3 import Haca3, argmax_beta, one_channel
 from haca3_bids.training.loop import Batch, Losses
 from haca3_bids.training.losses import kl_to_standard_normal, masked_l1, patch_nce, structural
 
-LAMBDAS = {  # weights of the losses in eq. 2, those of the CVAE one by one; paper and released program
+LAMBDAS = {  # weights of the losses in eq. 2, with the terms of the CVAE separate; paper and released program
     "l1": 10.0,
     "structure": 0.5,
     "kl": 1e-5,
     "contrastive": 0.5,
     "cycle": 5e-2,
 }
-STRUCTURAL = 5.0  # the weight of ``structural`` where it stands in for the perceptual loss
-CYCLE_BETA = 5e-2  # of beta, within the cycle loss
-PATCH_IN_HEAD = 0.2  # least share of head in a patch of the contrastive loss
+STRUCTURAL = 5.0  # weight of ``structural`` when it replaces the perceptual loss
+CYCLE_BETA = 5e-2  # weight of beta within the cycle loss
+PATCH_IN_HEAD = 0.2  # smallest fraction of head in a patch of the contrastive loss
 
 Perceptual = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of the curriculum."""
+    """A stage of the training curriculum."""
 
-    until: float  # share of all steps
-    pool: int  # 2 or 1 mm
-    batch: int
-    soft: bool = False  # the decoder sees the mean level of a pixel; if not, the likeliest, as at inference
+    until: float  # fraction of all steps
+    pool: int  # pixel size in mm: 2 (pooled) or 1
+    batch: int  # samples
+    soft: bool = False  # beta is the softmax; if False, the argmax, as at inference
     cycle: bool = False
 
 
@@ -48,22 +48,22 @@ CURRICULUM = (
     Stage(0.60, pool=2, batch=3),
     Stage(1.00, pool=1, batch=2, cycle=True),
 )
-LAST_STAGE = CURRICULUM[-2].until  # where weights that are already trained begin
+LAST_STAGE = CURRICULUM[-2].until  # fraction of all steps at which fine-tuning of trained weights begins
 
 
 def stage_at(progress: float) -> Stage:
-    """The stage at a share of all steps."""
+    """The stage after a fraction ``progress`` of all steps."""
     return next((stage for stage in CURRICULUM if progress < stage.until), CURRICULUM[-1])
 
 
 def haca3_losses(model: Haca3, batch: Batch, progress: float, perceptual: Perceptual = structural) -> Losses:
     """All losses of a batch of samples (``simulated.Sample``, ``real.RealSlices``).
 
-    ``progress`` is the share of all steps already done, ``perceptual`` compares image, truth and mask (batch, 1, h, w).
+    ``progress`` is the fraction of steps already done, ``perceptual`` compares image, truth and mask (batch, 1, h, w).
     """
     stage, sources = stage_at(progress), batch["sources"]
-    available = batch["available"]  # (batch, contrasts): what attention may choose from
-    present = batch.get("present", available)  # and what the session has
+    available = batch["available"]  # (batch, contrasts): the sources that attention may use
+    present = batch.get("present", available)  # and all contrasts of the session
     mask = _pooled(batch["mask"][:, None].float(), stage.pool)
     theta, logvar, eta = _codes_of_target(model, batch["reference"])
     query = torch.cat([theta, eta], dim=1)
@@ -73,7 +73,7 @@ def haca3_losses(model: Haca3, batch: Batch, progress: float, perceptual: Percep
     fused = model.fuse(logits, alpha)
     beta = fused.softmax(dim=1) if stage.soft else straight_through(fused)
     drawn = theta + (0.5 * logvar).exp() * torch.randn_like(theta)
-    image = model.decode(beta, drawn / stage.pool) * mask  # a coarse plane has more border, where theta is felt
+    image = model.decode(beta, drawn / stage.pool) * mask  # coarse images have more border, where theta acts
     terms = {
         **_reconstruction(image, batch, mask, stage, perceptual),
         "kl": kl_to_standard_normal(theta, logvar),
@@ -85,16 +85,16 @@ def haca3_losses(model: Haca3, batch: Batch, progress: float, perceptual: Percep
 
 
 def weighted(terms: Losses, lambdas: Mapping[str, float]) -> Losses:
-    """Paper, eq. 2: each loss times its lambda, and their sum as ``total``.
+    """The losses multiplied by their lambdas, and their sum as ``total`` (eq. 2 of HACA3).
 
-    The contrastive loss of eta is missing, for its encoder was trained before (``artifact``).
+    The contrastive loss of eta is absent because its encoder was trained before (``artifact``).
     """
     losses = {name: lambdas[name] * loss for name, loss in terms.items()}
     return losses | {"total": torch.stack(list(losses.values())).sum()}
 
 
 def _codes_of_target(model: Haca3, reference: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean and log-variance of theta, and eta, over the reference's slices (batch, slices, 224, 224)."""
+    """Mean and log-variance of theta, and eta, (batch, 2) each, averaged over slices (batch, slices, 224, 224)."""
     slices = reference.flatten(0, 1)[:, None]
     mean, logvar, eta = (
         code.unflatten(0, reference.shape[:2]).mean(dim=1)
@@ -104,25 +104,25 @@ def _codes_of_target(model: Haca3, reference: Tensor) -> tuple[Tensor, Tensor, T
 
 
 def _placed(rows: Tensor, where: Tensor) -> Tensor:
-    """One row for each true element of ``where`` (batch, contrasts), at its place; zeros elsewhere."""
+    """Scatter ``rows`` to the true elements of ``where``: (batch, contrasts, ...), zeros elsewhere."""
     out = rows.new_zeros(*where.shape, *rows.shape[1:])
     out[where] = rows
     return out
 
 
 def _pooled(images: Tensor, pool: int) -> Tensor:
-    """Means over pool x pool pixels."""
+    """Average pooling with windows of pool x pool pixels."""
     return functional.avg_pool2d(images, pool) if pool > 1 else images
 
 
 def straight_through(logits: Tensor) -> Tensor:
-    """argmax, one-hot, with the gradient of softmax."""
+    """The one-hot argmax of (batch, levels, h, w), with the gradient of the softmax (straight-through estimator)."""
     soft = logits.softmax(dim=1)
     return soft + (argmax_beta(logits) - soft).detach()
 
 
 def _reconstruction(image: Tensor, batch: Batch, mask: Tensor, stage: Stage, perceptual: Perceptual) -> Losses:
-    """Against the truth, where it is known: a target of another site has none."""
+    """Losses against the true image, for samples that have one: targets of other sites do not."""
     truth = _pooled(batch["truth"][:, None], stage.pool) * mask
     if "paired" in batch:
         mask = mask * batch["paired"][:, None, None, None]
@@ -133,7 +133,7 @@ def _reconstruction(image: Tensor, batch: Batch, mask: Tensor, stage: Stage, per
 
 
 def _contrastive(model: Haca3, logits: Tensor, sources: Tensor, present: Tensor, mask: Tensor, pool: int) -> Tensor:
-    """Eq. 1 between the first and the last contrast of each session with two or more."""
+    """Contrastive loss (eq. 1) between the first and last contrast of each session that has several."""
     rows = (present.sum(dim=1) > 1).nonzero()[:, 0]
     if len(rows) == 0:
         return logits.new_zeros(())
@@ -155,7 +155,7 @@ def _contrastive(model: Haca3, logits: Tensor, sources: Tensor, present: Tensor,
 
 
 def _cycle(model: Haca3, image: Tensor, query: Tensor, beta: Tensor) -> Tensor:
-    """Theta, eta and beta of the harmonized image are what it was made from (paper, section 2.4)."""
+    """Cycle loss: the harmonized image has the theta, eta and beta it was made from (paper, section 2.4)."""
     codes_loss = (model.codes(image) - query.detach()).abs()  # (batch, 4)
     beta_loss = (model.encode(image).softmax(dim=1) - beta.detach()).abs().mean()
     return codes_loss[:, :2].mean() + codes_loss[:, 2:].mean() + CYCLE_BETA * beta_loss

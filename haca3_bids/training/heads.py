@@ -1,4 +1,4 @@
-"""Heads for the simulator: anatomies computed once from label maps, then cached and read slice by slice."""
+"""Heads for the simulator: anatomies computed from label maps, cached on disk and memory-mapped."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from haca3_bids.volumes.builtin import load_icbm2009a
 from haca3_bids.volumes.volume import Volume, load_volume
 
 LOG = logging.getLogger(__name__)
-MOST_UNKNOWN, SIZE_TOLERANCE = 0.5, 0.02  # share of the labelled voxels; of the voxel size
+MOST_UNKNOWN, SIZE_TOLERANCE = 0.5, 0.02  # fractions: of the labelled voxels; of the voxel size
 
 
 def load_heads(labels: Sequence[Path], cache: Path) -> list[Anatomy]:
-    """The built-in head and one anatomy for each label map, memory-mapped from ``cache``; missing ones are made."""
+    """The built-in head and the anatomy of each label map, memory-mapped from ``cache``, computed if missing."""
     cache.mkdir(parents=True, exist_ok=True)
     builtin = _cached(cache / "builtin.npy", lambda: builtin_head(load_icbm2009a()))
     heads = [builtin]
@@ -39,7 +39,7 @@ def load_heads(labels: Sequence[Path], cache: Path) -> list[Anatomy]:
 
 
 def head_from_labels(path: Path, builtin: Anatomy, name: str) -> Anatomy:
-    """The anatomy of one label map; BadInput where its codes are no tissues' or its voxels of another size."""
+    """The anatomy of a label map; BadInput if its codes or voxel sizes are not supported."""
     labels = load_volume(path)
     if not labels.data.any() or unknown_share(labels.data) > MOST_UNKNOWN:
         raise BadInput(
@@ -63,7 +63,7 @@ def _check_voxels(path: Path, labels: Volume, needed_mm: float, kind: str) -> No
 
 
 def find_label_maps(folder: Path) -> list[Path]:
-    """Every NIfTI file below ``folder``, sorted by name; BadInput when there is none."""
+    """Every NIfTI file below ``folder``, sorted; BadInput if there is none."""
     found = sorted(folder.rglob("*.nii*"))
     if not found:
         raise BadInput(f"{folder.name} contains no label map (*.nii, *.nii.gz).", "Give a folder of head label maps.")

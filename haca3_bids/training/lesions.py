@@ -1,7 +1,7 @@
-"""A network that segments lesions: a 3D U-Net with four downsamplings and a Dice loss, trained on patches.
+"""Lesion segmentation: a 3D U-Net with four downsamplings, trained on patches with a Dice loss.
 
-Cicek et al., MICCAI 2016 (3D U-Net); Milletari et al., 3DV 2016 (Dice loss); both as MONAI has them. As in section 3.2
-of Zuo et al. (2023), the network serves to compare images, not to segment lesions as well as possible.
+Cicek et al., MICCAI 2016 (3D U-Net); Milletari et al., 3DV 2016 (Dice loss); both from MONAI. As in section 3.2 of
+Zuo et al. (2023), the network serves to compare images, not to segment lesions as well as possible.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from haca3_bids.training.machine import ALONE, Machine
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-ON_LESION = 0.7  # share of the patches that are centred on a lesion
-RATES = (5e-3, 1e-2)
-OVERLAP = 0.25  # of neighbouring patches, when a whole image is segmented
+ON_LESION = 0.7  # fraction of the patches that are centred on a lesion
+RATES = (5e-3, 1e-2)  # lowest and highest learning rate
+OVERLAP = 0.25  # of neighbouring patches in sliding-window inference
 
 
 @dataclass(frozen=True)
 class Case:
-    """One session: its images (contrasts, x, y, z), standardized in the brain, and its lesions."""
+    """One session: images (contrasts, x, y, z), standardized in the brain, and a lesion mask (x, y, z)."""
 
     images: Array
     lesions: Mask
@@ -43,7 +43,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Segmenter:
-    """How large the network is and how long it is trained."""
+    """Size of the network and length of its training."""
 
     steps: int = 300
     base: int = 8  # channels of the finest level; 1, 2, 4 and 8 times as many at the coarser ones
@@ -53,7 +53,10 @@ class Segmenter:
 
 
 def standardized(images: Sequence[Array], brain: Mask) -> Array:
-    """(contrasts, x, y, z): each image with mean 0 and standard deviation 1 in the brain, and 0 outside."""
+    """Images (contrasts, x, y, z) with mean 0 and standard deviation 1 in the brain, and 0 outside.
+
+    Raises ValueError if an image is constant in the brain.
+    """
     out = np.zeros((len(images), *brain.shape), np.float32)
     for own, image in zip(out, images, strict=True):
         values = image[brain]
@@ -64,7 +67,7 @@ def standardized(images: Sequence[Array], brain: Mask) -> Array:
 
 
 def trained(cases: Sequence[Case], setting: Segmenter, folder: Path, machine: Machine = ALONE) -> nn.Module:
-    """A network trained on the cases; checkpoints go to ``folder``, from which an interrupted training resumes."""
+    """A network trained on the cases; checkpoints are written to ``folder``, and training resumes from them."""
     torch.manual_seed(setting.seed)
     network = _unet(len(cases[0].images), setting)
     loss = _dice_loss()
@@ -79,7 +82,7 @@ def trained(cases: Sequence[Case], setting: Segmenter, folder: Path, machine: Ma
 
 @torch.inference_mode()
 def segmented(network: nn.Module, images: Array, setting: Segmenter, machine: Machine = ALONE) -> Mask:
-    """The lesions (x, y, z) that the network finds in images (contrasts, x, y, z)."""
+    """The lesion mask (x, y, z) that the network predicts for images (contrasts, x, y, z)."""
     from monai.inferers.utils import sliding_window_inference
 
     whole = torch.from_numpy(images)[None].to(machine.device)
@@ -107,7 +110,7 @@ def _dice_loss() -> nn.Module:
 
 
 def _batches(cases: Sequence[Case], setting: Segmenter, first: int) -> Iterator[Batch]:
-    """Batches of patches; each depends on its number alone, so that a resumed run sees the same."""
+    """Batches of patches; each depends only on the seed and its step, so that a resumed run sees the same."""
     places = [np.argwhere(case.lesions) for case in cases]
     brains = [np.argwhere(np.any(case.images != 0, axis=0)[::4, ::4, ::4]) * 4 for case in cases]
     for step in range(first, setting.steps):
@@ -124,7 +127,7 @@ def _patch(
     size: int,
     rng: np.random.Generator,
 ) -> tuple[Array, Array]:
-    """Images (contrasts, size, size, size) and lesions (1, size, size, size) of a random place, mirrored or not."""
+    """A random patch, mirrored at random: images (contrasts, size, size, size) and lesions (1, size, size, size)."""
     index = int(rng.integers(len(cases)))
     centres = places[index] if len(places[index]) and rng.uniform() < ON_LESION else brains[index]
     centre = centres[rng.integers(len(centres))] + rng.integers(-size // 4, size // 4 + 1, 3)

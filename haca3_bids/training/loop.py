@@ -1,4 +1,4 @@
-"""The training loop, independent of the model: a step returns losses; the loop optimises, saves and resumes."""
+"""A training loop for any model: optimization, validation, checkpoints, and resuming from them."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ from haca3_bids.training.record import Record
 
 LOG = logging.getLogger(__name__)
 
-CHECKPOINT, BEST = "last.pt", "best.pt"  # in the folder of a run
-SCORE = "psnr"  # of a validation: the best checkpoint is the one where this is highest
+CHECKPOINT, BEST = "last.pt", "best.pt"  # files in the folder of a run
+SCORE = "psnr"  # validation score by which the best checkpoint is chosen
 Batch = Mapping[str, Tensor]
 Network = TypeVar("Network", bound=nn.Module)
-Losses = dict[str, Tensor]  # "total" is minimised, the others are told
+Losses = dict[str, Tensor]  # "total" is minimized, the others are logged
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how fast: a learning rate that cycles between two values and fades out at the end."""
+    """Number of steps, learning rate, and intervals of checkpoints and validations."""
 
     steps: int
     lowest_rate: float = 4e-4
     highest_rate: float = 7e-4
     cycle: int = 200  # steps
-    fade: float = 0.25  # the last share of the steps, in which the rate falls to a fiftieth
-    accumulate: int = 1  # batches a step
-    largest_gradient: float = 5.0  # norm over all parameters; a larger one is scaled down to this
-    average: float = 0.0  # decay a step of a moving average of the weights, which is what is validated; 0: none
-    seed: int = 0  # of what a step draws by chance, together with its number
+    fade: float = 0.25  # fraction of the steps, at the end, in which the rate falls to a fiftieth
+    accumulate: int = 1  # batches per step, whose gradients are averaged
+    largest_gradient: float = 5.0  # norm at which the gradient is clipped
+    average: float = 0.0  # decay of the moving average of the weights that is validated; 0: none
+    seed: int = 0  # together with the step, seeds its random numbers
     save_every: int = 50  # steps
     validate_every: int = 150
-    minutes: float = float("inf")  # stop (to be resumed) after this long
+    minutes: float = float("inf")  # stop after this time, to be resumed
 
     def rate(self, step: int) -> float:
-        """The learning rate of a step: PyTorch's CyclicLR (triangular, Smith 2017), fading out.
+        """The learning rate of a step: triangular cycles (Smith, WACV 2017) that decay at the end of the run.
 
-        A function of the step alone: a resumed run needs no state of a scheduler.
+        It depends only on the step, so that a resumed run needs no scheduler state.
         """
         position = abs((step % self.cycle) / self.cycle * 2 - 1)
         cycling = self.highest_rate + (self.lowest_rate - self.highest_rate) * position
@@ -65,11 +65,11 @@ def fit(
     validate: Callable[[nn.Module, int], Mapping[str, float]] | None = None,
     machine: Machine = ALONE,
 ) -> int:
-    """Train ``networks`` in place, from the last checkpoint in ``folder`` if there is one; return the steps done.
+    """Train ``networks`` in place, from the last checkpoint in ``folder`` if there is one; return the steps completed.
 
-    ``validate(networks, step)`` scores the networks, or their moving average if the plan has one. ``batches(first)``
-    yields ``plan.accumulate`` batches per step from step ``first`` on, which must be the same each time. The logs are
-    described in ``record.Record``.
+    ``step_losses(batch, step)`` returns the losses. ``batches(first)`` yields ``plan.accumulate`` batches per step from
+    step ``first`` on, the same in every call. ``validate(networks, step)`` scores the networks, or their moving average
+    if the plan has one. The logs are described in ``record.Record``.
     """
     networks.to(machine.device)
     optimizer = torch.optim.Adam([p for p in networks.parameters() if p.requires_grad], betas=(0.9, 0.99))
@@ -99,7 +99,7 @@ def fit(
 
 
 class _Losses(nn.Module):
-    """A step's losses as a forward pass, after which gradients can be shared between processes."""
+    """The losses of a step as a forward pass, as DistributedDataParallel requires."""
 
     def __init__(self, networks: nn.Module, step_losses: Callable[[Batch, int], Losses]) -> None:
         super().__init__()
@@ -117,7 +117,7 @@ def _losses_of_step(
     optimizer: torch.optim.Optimizer,
     machine: Machine,
 ) -> dict[str, float] | None:
-    """Gradients of the mean over ``count`` batches; the mean losses, or None when there are no batches left."""
+    """Accumulate gradients over ``count`` batches; return the mean losses, or None if the batches are exhausted."""
     optimizer.zero_grad(set_to_none=True)
     mean: dict[str, float] = {}
     for _ in range(count):
@@ -133,7 +133,7 @@ def _losses_of_step(
 
 
 def _best_kept(networks: nn.Module, scores: Mapping[str, float], best: float, folder: Path) -> float:
-    """The best score so far; the networks are written where it is theirs."""
+    """The best score so far; the networks are saved if it is theirs."""
     if scores.get(SCORE, 0.0) <= best:
         return best
     _write({"networks": networks.state_dict()}, folder / BEST)
@@ -147,7 +147,7 @@ def _moving_average(networks: nn.Module, decay: float) -> AveragedModel | None:
 def _step(
     optimizer: torch.optim.Optimizer, networks: nn.Module, average: AveragedModel | None, plan: Plan, step: int
 ) -> None:
-    """Change the parameters, and their moving average; a step without a finite gradient changes nothing."""
+    """Update the parameters, unless their gradient is not finite, and their moving average."""
     for group in optimizer.param_groups:
         group["lr"] = plan.rate(step)
     norm = nn.utils.clip_grad_norm_(networks.parameters(), plan.largest_gradient)
@@ -183,7 +183,7 @@ def _resume(
     optimizer: torch.optim.Optimizer,
     machine: Machine,
 ) -> tuple[int, float]:
-    """The step and the best score of the checkpoint, whose state everything takes; (0, -inf) without one."""
+    """Load a checkpoint; return its step and best score, (0, -inf) if there is none."""
     if not path.exists():
         return 0, float("-inf")
     state = _load(networks, path, machine.device)
@@ -195,7 +195,7 @@ def _resume(
 
 
 def load_trained(network: Network, folder: Path, name: str = CHECKPOINT) -> Network:
-    """The network as a checkpoint of a run left it; BadInput when there was no such run."""
+    """The network with the weights of a checkpoint, in evaluation mode; BadInput if there is no such run."""
     path = folder / name
     if not path.exists():
         raise BadInput(
@@ -207,7 +207,7 @@ def load_trained(network: Network, folder: Path, name: str = CHECKPOINT) -> Netw
 
 
 def _load(networks: nn.Module, path: Path, device: torch.device) -> dict[str, Any]:
-    """The content of a checkpoint, whose networks are loaded; BadInput if it does not fit them."""
+    """Load the weights of a checkpoint into ``networks``; return its content. BadInput if it does not fit."""
     try:
         state: dict[str, Any] = torch.load(path, weights_only=True, map_location=device)
         networks.load_state_dict(state["networks"])
@@ -220,6 +220,6 @@ def _load(networks: nn.Module, path: Path, device: torch.device) -> dict[str, An
 
 
 def use_threads(threads: int) -> None:
-    """Let PyTorch use so many threads; 0 leaves it as it is."""
+    """Set the number of PyTorch threads; 0 keeps the default."""
     if threads:
         torch.set_num_threads(threads)

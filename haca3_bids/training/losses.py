@@ -10,12 +10,12 @@ NCE_TEMPERATURE = 0.1
 
 
 def masked_l1(image: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
-    """Mean absolute difference inside the mask; all (batch, 1, h, w). Paper, eq. 2, the reconstruction of the CVAE."""
+    """Mean absolute difference inside the mask, all (batch, 1, h, w): the reconstruction loss in eq. 2 of the paper."""
     return ((image - truth).abs() * mask).sum() / mask.sum().clamp_min(1)
 
 
 def structural(image: Tensor, truth: Tensor, mask: Tensor, scales: int = 3) -> Tensor:
-    """Differences of gradients at several scales; stands in for the perceptual loss where VGG16 is not at hand."""
+    """Mean absolute difference of gradients at several scales; replaces the perceptual loss if VGG16 is not given."""
     total = image.new_zeros(())
     for _ in range(scales):
         for axis in (-2, -1):
@@ -27,20 +27,21 @@ def structural(image: Tensor, truth: Tensor, mask: Tensor, scales: int = 3) -> T
 
 
 def _inner(mask: Tensor, axis: int) -> Tensor:
+    """The mask of neighbouring pairs of pixels along ``axis`` that both lie in ``mask``."""
     length = mask.shape[axis]
     return mask.narrow(axis, 1, length - 1) * mask.narrow(axis, 0, length - 1)
 
 
 def kl_to_standard_normal(mean: Tensor, logvar: Tensor) -> Tensor:
-    """KL divergence of theta's distribution from N(0, 1), mean over the batch (Kingma and Welling 2014, appendix B)."""
+    """KL divergence from the standard normal, mean over the batch (Kingma and Welling 2014, appendix B)."""
     return -0.5 * (1 + logvar - mean**2 - logvar.exp()).sum(dim=1).mean()
 
 
 def patch_nce(query: Tensor, positive: Tensor, negatives: Tensor) -> Tensor:
-    """Contrastive loss on anatomy, paper eq. 1: a patch of one contrast's beta finds the same patch of another's.
+    """Contrastive loss on anatomy (eq. 1 of the paper), which makes patches of beta alike in two contrasts.
 
-    ``query`` (patches, features), ``positive`` likewise, ``negatives`` (patches, N, features); positives and negatives
-    carry no gradient, as in the released program.
+    ``query`` and ``positive`` are (patches, features), ``negatives`` (patches, N, features). Only ``query`` carries a
+    gradient, as in the released program.
     """
     query, positive, negatives = (
         functional.normalize(x, dim=-1) for x in (query, positive.detach(), negatives.detach())
@@ -52,7 +53,7 @@ def patch_nce(query: Tensor, positive: Tensor, negatives: Tensor) -> Tensor:
 
 
 def severity_margin(anchor: Tensor, positive: Tensor, negative: Tensor, severity: Tensor) -> Tensor:
-    """Triplet loss on eta, (batch, 2) each, whose margin is the severity (batch,) of the simulated artifact.
+    """Triplet loss on eta, (batch, 2) each, with the severity (batch,) of the simulated artifact as its margin.
 
     Hays et al., MIDL 2025 (artifact encoder of HACA3+).
     """

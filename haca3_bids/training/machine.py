@@ -14,12 +14,12 @@ from torch.nn.parallel import DistributedDataParallel
 
 from haca3_bids.harmonization.device import choose_device
 
-PATIENCE = timedelta(hours=12)  # with a process that makes heads or places sessions
+PATIENCE = timedelta(hours=12)  # for a process that computes heads or prepares sessions
 
 
 @dataclass(frozen=True)
 class Machine:
-    """One process of a run, alone or among ``world``."""
+    """One process of a run of ``world`` processes: its device, precision and rank."""
 
     device: torch.device
     precision: str = "fp32"
@@ -28,11 +28,11 @@ class Machine:
 
     @property
     def leads(self) -> bool:
-        """Whether this process writes what the run leaves behind."""
+        """Whether this process writes the files of the run (rank 0)."""
         return self.rank == 0
 
     def arithmetic(self) -> AbstractContextManager[object]:
-        """Inside, convolutions compute in the chosen precision; the parameters stay in fp32."""
+        """A context in which operations run in the chosen precision (autocast); parameters stay in fp32."""
         return torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bf16" else nullcontext()
 
     def moved(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -40,14 +40,14 @@ class Machine:
         return {name: tensor.to(self.device, non_blocking=True) for name, tensor in batch.items()}
 
     def shared(self, module: nn.Module) -> nn.Module:
-        """The module with the leader's parameters; ``backward`` gives every process the mean of all gradients."""
+        """The module for distributed training: gradients are averaged over all processes."""
         if self.world == 1:
             return module
         return DistributedDataParallel(module, find_unused_parameters=True)  # a step need not use all networks
 
     @contextmanager
     def leader_first(self) -> Iterator[None]:
-        """The block runs in the process that leads and then in the others, which find what it has made."""
+        """Run the block in rank 0 first and then in the other processes, which find the files it wrote."""
         if self.world > 1 and not self.leads:
             distributed.barrier()
         yield
@@ -55,12 +55,12 @@ class Machine:
             distributed.barrier()
 
     def agreed(self, decision: bool) -> bool:
-        """The decision of the process that leads, so that all stop together."""
+        """The decision of rank 0, broadcast so that all processes stop together."""
         if self.world == 1:
             return decision
-        told = torch.tensor(int(decision), device=self.device)
-        distributed.broadcast(told, 0)
-        return bool(told.item())
+        flag = torch.tensor(int(decision), device=self.device)
+        distributed.broadcast(flag, 0)
+        return bool(flag.item())
 
 
 ALONE = Machine(torch.device("cpu"))
@@ -68,9 +68,9 @@ ALONE = Machine(torch.device("cpu"))
 
 @contextmanager
 def machine(device: str = "auto", precision: str = "fp32") -> Iterator[Machine]:
-    """This process's machine, joined with the others of ``torchrun`` while the block runs.
+    """The machine of this process; under ``torchrun`` the process group exists while the block runs.
 
-    ``device`` as for ``choose_device``; under ``torchrun`` each process takes the GPU of its local rank.
+    ``device`` is as for ``choose_device``; under ``torchrun`` each process uses the GPU of its local rank.
     """
     world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     chosen = choose_device(device)

@@ -1,4 +1,4 @@
-"""Training of the mixture model: the losses of a batch, and a run that can be stopped and called again."""
+"""Training of the mixture model: the losses of a batch, and a resumable run."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from haca3_bids.training.mixture_scans import ScanData, measured_by
 from haca3_bids.training.mixture_validation import MixtureValidation
 from haca3_bids.training.scans import PlacedSession
 
-BORDER = 6  # pixels at the rim of a picture, where the encoder lacks context: left out of the losses
-SQUARES, GRADIENTS, ARTIFACTS = 2.0, 0.5, 0.2  # weights beside the Charbonnier loss
-ENTROPY = (0.2, 0.02)  # weight of beta's cross-entropy at the beginning and from FADED on
+BORDER = 6  # pixels at the border of an image that losses exclude: the encoder lacks context there
+SQUARES, GRADIENTS, ARTIFACTS = 2.0, 0.5, 0.2  # weights of losses; that of the Charbonnier loss is 1
+ENTROPY = (0.2, 0.02)  # weight of the cross-entropy of beta, initially and from step FADED on
 FADED = 6000  # steps
-SOFT = 1e-3  # of the Charbonnier loss: |x| for errors much larger than this
+SOFT = 1e-3  # epsilon of the Charbonnier loss sqrt(x^2 + epsilon^2)
 OUTSIDE = 0.1  # weight of pixels outside the head
-LESIONS = 4.0  # weight of lesions beside that of other tissues, 1: they are small
+LESIONS = 4.0  # weight of lesions, which are small; that of other tissues is 1
 
 
 def untrained(seed: int = 0) -> Mixture:
-    """The model of the simulator's tissues, its weights drawn from ``seed``."""
+    """A mixture model of the simulator's tissues with random weights."""
     torch.manual_seed(seed)
     return Mixture(MixtureConfig(TISSUES))
 
 
 def mixture_losses(model: Mixture, batch: MixtureBatch, step: int) -> Losses:
-    """Reconstruction of every target in units of its 95th percentile, and what beta and eta shall say."""
+    """The losses of a batch: errors of every target relative to its 95th percentile, of beta and of eta."""
     inside = (slice(BORDER, -BORDER),) * 2
     maps = model.encode(batch.images.flatten(0, 1)[:, None], batch.thetas.flatten(0, 1))
     maps = maps.reshape(*batch.images.shape[:2], *maps.shape[1:])[..., *inside]
@@ -71,8 +71,8 @@ def mixture_losses(model: Mixture, batch: MixtureBatch, step: int) -> Losses:
     return losses
 
 
-def _made_ahead(items: Iterator[Batch]) -> Iterator[Batch]:
-    """The same items, the next one in the making by a thread while one is used."""
+def _prefetched(items: Iterator[Batch]) -> Iterator[Batch]:
+    """The same items, each made by a thread while the previous one is used."""
     with ThreadPoolExecutor(1) as maker:
         coming = maker.submit(next, items, None)
         while (item := coming.result()) is not None:
@@ -81,7 +81,7 @@ def _made_ahead(items: Iterator[Batch]) -> Iterator[Batch]:
 
 
 def _severity_loss(artifacts: Tensor, severity: Tensor) -> Tensor:
-    """Eta of every pixel (batch, sources, h, w) against its scan's severity (batch, sources), where that is known."""
+    """Smooth L1 loss of eta maps (batch, sources, h, w) against the severity (batch, sources), NaN where unknown."""
     known = severity.isfinite()
     if not bool(known.any()):
         return artifacts.new_zeros(())
@@ -94,7 +94,7 @@ def _mean(values: Tensor, weight: Tensor) -> Tensor:
 
 
 def _gradients(error: Tensor, weight: Tensor) -> Tensor:
-    """L1 of the differences between neighbours, rows and columns."""
+    """Weighted mean absolute difference of neighbouring errors, along rows plus along columns."""
     rows = _mean(error.diff(dim=-2).abs(), weight[..., 1:, :])
     return rows + _mean(error.diff(dim=-1).abs(), weight[..., 1:])
 
@@ -110,7 +110,7 @@ def train_mixture(
 ) -> Mixture:
     """The model trained on simulated crops of ``heads``, validated on ``unseen`` ones; resumes from ``folder``.
 
-    With ``sessions`` of people, every second batch is of their scans, theta measured at the start of each call.
+    With real ``sessions``, every second batch is drawn from their scans; theta is measured at the start of each call.
     """
     simulated = MixtureData(heads, plan.seed, machine.device)
     data: list[MixtureData | ScanData] = [simulated]
@@ -122,7 +122,7 @@ def train_mixture(
     def batches(first: int) -> Iterator[Batch]:
         numbers = range(first * plan.accumulate, plan.steps * plan.accumulate)
         kinds, world, rank = len(data), machine.world, machine.rank
-        return _made_ahead(vars(data[n % kinds].batch(n // kinds * world + rank)) for n in numbers)
+        return _prefetched(vars(data[n % kinds].batch(n // kinds * world + rank)) for n in numbers)
 
     def validate(network: nn.Module, step: int) -> Mapping[str, float]:
         assert isinstance(network, Mixture)

@@ -1,4 +1,4 @@
-"""Batches for the mixture model: people scanned at one site, and the truth of the same people at another."""
+"""Simulated batches for the mixture model: people scanned at one site, and their true images at another."""
 
 from __future__ import annotations
 
@@ -20,43 +20,43 @@ from haca3_bids.training.crops import Crops, Heads
 from haca3_bids.training.tables import FATTY, OUTSIDE, SiteTables, draw_people, draw_tables, within_tissue
 from haca3_bids.volumes.canvas import CANVAS
 
-BATCH = {1: 32, 2: 24, 3: 16, 4: 12}  # samples by their number of sources: about as many pictures to encode
+BATCH = {1: 32, 2: 24, 3: 16, 4: 12}  # samples by number of sources: the number of images is about constant
 WHOLE_BATCH = {1: 4, 2: 3, 3: 2, 4: 2}  # likewise of whole slices
-SOURCES = (0.35, 0.30, 0.20, 0.15)  # how often a session has one, two, three, four contrasts
-WHOLE_EVERY = 4  # one step in so many takes whole slices, where motion and ghosts can be simulated
+SOURCES = (0.35, 0.30, 0.20, 0.15)  # probabilities of one, two, three, four sources
+WHOLE_EVERY = 4  # steps between batches of whole slices, in which motion and ghosts are simulated
 TARGETS = 2
-SAME_SITE = 0.2  # fraction of the samples whose target site is the site that they were scanned at
-JITTER, ROUGH_JITTER = 0.04, 0.20  # standard deviations of the logarithm of what theta errs by, in the end and at first
-GUESSED, ROUGH = 0.15, 0.25  # fractions of the sources whose theta is their contrast's mean, or measured roughly
-BEYOND, BEYOND_BRAIN, BEYOND_OUTSIDE = 0.2, 0.12, 0.35  # fraction of the sources beyond physics; deviations there
-FAT_SUPPRESSED, FAT_LEFT = 0.3, (0.03, 0.4)  # fraction of the sources, and of fat's signal that is left in them
+SAME_SITE = 0.2  # fraction of the samples whose target site is their own
+JITTER, ROUGH_JITTER = 0.04, 0.20  # standard deviations of the error of log theta: final and rough estimates
+GUESSED, ROUGH = 0.15, 0.25  # fractions of the sources encoded with their contrast's mean theta, or a rough estimate
+BEYOND, BEYOND_BRAIN, BEYOND_OUTSIDE = 0.2, 0.12, 0.35  # fraction of the sources with altered tissues; log deviations
+FAT_SUPPRESSED, FAT_LEFT = 0.3, (0.03, 0.4)  # fraction of the sources; range of the fraction of fat signal that is left
 
 
 @dataclass(frozen=True)
 class MixtureBatch:
-    """One batch: ``sources`` scans of each of ``batch`` people, ``TARGETS`` contrasts to make of them."""
+    """One batch: ``sources`` scans of each of ``batch`` people, and ``TARGETS`` contrasts to be predicted."""
 
     images: Tensor  # (batch, sources, h, w)
     covers: Tensor  # (batch, sources, h, w), bool
-    thetas: Tensor  # (batch, sources, tissues): what is known when a scan is encoded
-    tables: Tensor  # (batch, sources, tissues): what is known in the end
-    severity: Tensor  # (batch, sources)
-    contrasts: Tensor  # (batch, sources), numbers of CONTRASTS
+    thetas: Tensor  # (batch, sources, tissues): theta with which a scan is encoded
+    tables: Tensor  # (batch, sources, tissues): the final estimate of theta
+    severity: Tensor  # (batch, sources), of artifacts; NaN where unknown
+    contrasts: Tensor  # (batch, sources), indices in CONTRASTS
     truth: Tensor  # (batch, targets, h, w)
     targets: Tensor  # (batch, targets, tissues): another person's table at the target site
-    wanted: Tensor  # (batch, targets), numbers of CONTRASTS
+    wanted: Tensor  # (batch, targets), indices in CONTRASTS
     scale: Tensor  # (batch, targets): the 95th percentile of a head in that contrast
     shares: Tensor  # (batch, tissues + 1, h, w): true fractions of tissues and air
     head: Tensor  # (batch, h, w), 0 or 1
 
     def cropped(self, inside: tuple[slice, ...]) -> MixtureBatch:
-        """The batch with pictures cut to rows and columns ``inside``."""
+        """The batch with images cropped to rows and columns ``inside``."""
         pictures = ("images", "covers", "truth", "shares", "head")
         return replace(self, **{name: getattr(self, name)[..., *inside] for name in pictures})
 
 
 class MixtureData:
-    """Draws batch ``step`` from (seed, step) alone, so that a run resumes exactly."""
+    """Simulated batches; batch ``step`` depends only on (seed, step), so that a run can resume exactly."""
 
     def __init__(self, heads: Sequence[Anatomy], seed: int, device: torch.device) -> None:
         self.heads, self.seed, self.device = Heads(heads), seed, device
@@ -81,7 +81,7 @@ class MixtureData:
         count, rng = len(crops.shares), scanner.rng
         order = np.argsort(rng.uniform(size=(count, len(CONTRASTS))), axis=1)
         contrasts = self._tensor(order[:, :sources])
-        chosen = rng.integers(sources, size=count)  # the source whose contrast is the first target, and whose place
+        chosen = rng.integers(sources, size=count)  # source with the contrast and position of the first target
         wanted = self._tensor(_wanted(order, chosen, rng))
         here, there = (self._tensor(rng.integers(len(self.tables.rows), size=count)) for _ in range(2))
         there = torch.where(self._tensor(rng.uniform(size=count)) < SAME_SITE, here, there)
@@ -124,7 +124,7 @@ class MixtureData:
         return within_tissue(fields / len(TEXTURE_CELLS) ** 0.5)
 
     def _beyond(self, rows: Tensor, scanner: Scanner) -> Tensor:
-        """Rows with suppressed fat in some, and tissue intensities that no protocol gives in others."""
+        """Rows with suppressed fat in some sources, and with intensities outside the physical model in others."""
         count, device = len(rows), rows.device
         low, high = FAT_LEFT
         left = low + (high - low) * scanner.uniform(count, 1)
@@ -135,14 +135,14 @@ class MixtureData:
         return rows * (factor / factor[:, WHITE, None])[:, None]
 
     def _at_first(self, measured: Tensor, contrasts: Tensor, scanner: Scanner) -> Tensor:
-        """What a scan is encoded with: its contrast's mean, a rough measurement, mostly the ``measured`` table."""
+        """The table for encoding each scan: mostly ``measured``, else a rough estimate or the contrast's mean."""
         draw = scanner.uniform(*measured.shape[:2], 1)
         rough = jittered(measured, ROUGH_JITTER, scanner)
         return torch.where(draw < GUESSED, self.means[contrasts], torch.where(draw < GUESSED + ROUGH, rough, measured))
 
 
 def _wanted(order: NDArray[np.intp], chosen: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.intp]:
-    """Contrasts (batch, TARGETS) to make: that of the ``chosen`` source, the columns of ``order``, then any others."""
+    """Target contrasts (batch, TARGETS): that of the ``chosen`` source (a column of ``order``), then random others."""
     own = order[np.arange(len(order)), chosen]
     others = np.argsort(rng.uniform(size=(len(order), len(CONTRASTS) - 1)), axis=1) + 1
     wanted: NDArray[np.intp] = np.concatenate([own[:, None], (own[:, None] + others) % len(CONTRASTS)], axis=1)
@@ -150,13 +150,13 @@ def _wanted(order: NDArray[np.intp], chosen: NDArray[np.intp], rng: np.random.Ge
 
 
 def jittered(tables: Tensor, error: float, scanner: Scanner) -> Tensor:
-    """Tables with logarithms that err by ``error``, but for white matter, the unit."""
+    """Tables with normal errors of standard deviation ``error`` in their logarithms, except for white matter."""
     errors = error * scanner.normal(*tables.shape)
     errors[..., WHITE] = 0
     return tables * errors.exp()
 
 
 def rendered(shares: Tensor, rows: Tensor, local: Tensor) -> Tensor:
-    """Noise-free images (batch, h, w): tissue fractions times signal, with texture to first order."""
+    """Noise-free images (batch, h, w): tissue fractions times signal, with first-order texture ``local``."""
     parts = torch.einsum("brt,bthw->brhw", rows, shares)
     return (parts[:, 0] + (parts[:, 1:] * local).sum(dim=1)).clamp(min=0)

@@ -1,4 +1,4 @@
-"""From a trained mixture model to a weight file: artifact level, built-in targets, priors of theta, a card."""
+"""Export of a trained mixture model to a weight file: artifact level, built-in targets, priors of theta, model card."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from haca3_bids.training.tables import SiteTables, draw_people
 
 SEED = 1
 CLEAN = (0.0,)  # eta of an image without artifacts
-WORST = 3.0  # severity above which artifacts are not told apart
-LEVEL_BATCHES = 400  # of whole slices, to which the artifact level is fitted: minutes on one core
-SEEN = 3000  # pixels of a head below which a slice says nothing of artifacts
-SUPPRESSED, SUPPRESSION = 0.2, (0.05, 0.5)  # fraction of the tables with suppressed fat, and what is left of it
+WORST = 3.0  # severity at which artifacts are clipped
+LEVEL_BATCHES = 400  # batches of whole slices for the fit of the artifact level: minutes on one core
+SEEN = 3000  # pixels of head required for a slice to be used in that fit
+SUPPRESSED, SUPPRESSION = 0.2, (0.05, 0.5)  # fraction of tables with suppressed fat; range of what is left
 
 
 def references() -> dict[str, Reference]:
@@ -44,7 +44,7 @@ def references() -> dict[str, Reference]:
 
 
 def priors(tables: SiteTables, seed: int = 0) -> dict[str, Prior]:
-    """What the tables of people at all drawn sites are like, for each contrast."""
+    """The prior of theta for each contrast: the distribution of tables of simulated people at all sites."""
     generator = torch.Generator().manual_seed(seed)
     sites = torch.arange(len(tables.rows))
     found = {}
@@ -62,7 +62,7 @@ def priors(tables: SiteTables, seed: int = 0) -> dict[str, Prior]:
 
 @torch.no_grad()
 def fit_artifact_level(model: Mixture, data: MixtureData) -> None:
-    """Eta's regression on simulated whole slices, the encoder as it is."""
+    """Fit the regression of eta to simulated whole slices; the encoder is not changed."""
     features, severity = [], []
     for batch in data.whole(LEVEL_BATCHES):
         maps = model.encode(batch.images.flatten(0, 1)[:, None], batch.thetas.flatten(0, 1))
@@ -74,9 +74,9 @@ def fit_artifact_level(model: Mixture, data: MixtureData) -> None:
 
 
 def export_mixture(model: Mixture, heads: Sequence[Anatomy], file: Path, card: Mapping[str, str]) -> None:
-    """Write the model to ``file`` (.safetensors, half precision), with its references, its priors and a card.
+    """Write the model to ``file`` (.safetensors, half precision), with built-in targets, priors and model card.
 
-    Priors and the artifact level are those of simulated scans of ``heads``.
+    Priors and artifact level are computed from simulated scans of ``heads``.
     """
     data = MixtureData(heads, SEED, torch.device("cpu"))
     fit_artifact_level(model.eval(), data)

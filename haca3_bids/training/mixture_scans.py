@@ -1,7 +1,7 @@
-"""Batches for the mixture model from scans of people: one contrast of a session made from its others.
+"""Batches for the mixture model from real scans: one contrast of a session is predicted from its others.
 
-The truth is the scan itself, which is left out of attention and carry. Theta is measured, so nothing has to be known
-of the scanners. Batches have the form of simulated ones, with zeros for what only a simulator knows.
+The truth is the scan itself, which is excluded from attention and carry. Theta is measured, so that nothing has to be
+known about the scanners. Batches have the form of simulated ones; tissue fractions are zero, and severity is NaN.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ INSIDE_STEP = 4  # voxels between the places where crops may be centred
 
 @dataclass(frozen=True)
 class _Person:
-    """A session whose tables are known."""
+    """A session and its measured theta."""
 
     session: PlacedSession
     thetas: Mapping[str, tuple[float, ...]]
@@ -38,7 +38,7 @@ class _Person:
 
 
 def measured_by(model: Mixture, priors: Mapping[str, Prior], device: torch.device) -> Measure:
-    """Theta as inference measures it, with the model as it is."""
+    """A function that measures theta as inference does, with the current weights of the model."""
     settings = HarmonizationSettings(device=str(device))
     method = Voxelwise(model, priors, settings, device, white=WHITE_MATTER_PEAK)
 
@@ -55,7 +55,10 @@ def measured_by(model: Mixture, priors: Mapping[str, Prior], device: torch.devic
 
 
 class ScanData:
-    """Draws batch ``step`` from (seed, step) alone, of the sessions with two contrasts or more."""
+    """Batches from the sessions with several contrasts; batch ``step`` depends only on (seed, step).
+
+    Raises BadInput if no session has two contrasts.
+    """
 
     def __init__(self, sessions: Sequence[PlacedSession], measure: Measure, seed: int, device: torch.device) -> None:
         usable = [session for session in sessions if len(session.values) > 1]
@@ -71,7 +74,7 @@ class ScanData:
         self.seed, self.device = seed, device
 
     def batch(self, step: int) -> MixtureBatch:
-        """The batch of one step: crops of random places, the same number of sources for all."""
+        """The batch of one step: random crops, all with the same number of sources."""
         rng = np.random.default_rng((self.seed, step))
         most = max(len(person.thetas) for person in self.people) - 1
         sources = int(rng.integers(1, most + 1))
@@ -119,7 +122,7 @@ class ScanData:
 
 
 def _around(volume: NDArray[np.generic], orientation: str, where: NDArray[np.intp]) -> NDArray[np.generic]:
-    """The crop of CROP pixels a side about a voxel, moved inside the canvas."""
+    """The crop (CROP, CROP) around a voxel, shifted to lie inside the canvas."""
     x, y, z = (int(value) for value in where)
     slices = cut(volume, orientation)
     number, row, column = {

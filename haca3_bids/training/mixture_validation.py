@@ -1,8 +1,8 @@
-"""How good the mixture model is on slices of people it has not seen, made by ``simulated`` and not by its own crops.
+"""Validation of the mixture model on slices of unseen people, simulated by ``simulated`` instead of ``crops``.
 
-Every contrast of another site is made from one to four contrasts of a person. PSNR is taken after one best scale
-factor, for a data range of the truth's 95th percentile in the head. Theta is known: the person's own table for the
-sources, another person's at the target site for the target.
+Every contrast of another site is predicted from one to four contrasts of a person. PSNR is computed after the best
+scale factor, with the 95th percentile of the truth in the head as data range. Theta is known: the person's own table
+for the sources, that of another person at the target site for the target.
 """
 
 from __future__ import annotations
@@ -29,28 +29,28 @@ from haca3_bids.training.simulated import SimulatedSlices
 
 SEED, SLICES = 1_000_003, 32
 Changed = Callable[[Imperfections], Imperfections]
-OWN, ABSENT = "own", "absent"  # the target's contrast was scanned, or not
+OWN, ABSENT = "own", "absent"  # the target's contrast is among the sources, or not
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One slice of one person: a batch of one, the scan of each wanted contrast, and the masks that count."""
+    """One slice of one person as a batch of one, with masks and the attainable image of each target."""
 
     batch: MixtureBatch
     head: NDArray[np.bool_]
     brain: NDArray[np.bool_]
-    bounds: NDArray[np.float32]  # (targets, h, w): the exact anatomy under the other person's table
+    bounds: NDArray[np.float32]  # (targets, h, w): the true anatomy rendered with the other person's table
 
 
 class MixtureValidation:
-    """The same slices at every call; ``changed`` alters the imperfections of every scan."""
+    """Validation on a fixed set of slices; ``changed`` alters the imperfections of every scan."""
 
     def __init__(self, heads: Sequence[Anatomy], slices: int = SLICES, changed: Changed = lambda how: how) -> None:
         data = SimulatedSlices(heads, SEED)
         self.samples = [_sample(data, np.random.default_rng((SEED, number)), changed) for number in range(slices)]
 
     def scores(self, model: torch.nn.Module) -> dict[str, float]:
-        """Mean PSNR, dB: ``own_brain_T1w`` and the like; ``psnr`` is the mean of own and absent contrasts, brain."""
+        """Mean PSNR (dB), such as ``own_brain_T1w``; ``psnr`` is the mean of own and absent contrasts, brain."""
         assert isinstance(model, Mixture)
         was_training = model.training
         model.eval()
@@ -63,7 +63,7 @@ class MixtureValidation:
 
     @torch.inference_mode()
     def draw(self, model: Mixture, path: Path, rows: int = 6) -> None:
-        """Scan, harmonized from all sources, harmonized without the own one, truth and bound, as a PNG file."""
+        """Write a PNG file: scan, harmonized from all sources, harmonized without its own contrast, truth, bound."""
         from matplotlib.figure import Figure
 
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -87,7 +87,7 @@ class MixtureValidation:
 
 
 def _means(rows: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    """Means over slices of each contrast, and the means of these over contrasts."""
+    """Means over slices for each contrast, and means of these over contrasts."""
     means = {name: float(np.mean(values)) for name, values in rows.items()}
     for group in sorted({name.rsplit("_", 1)[0] for name in rows}):
         means[group] = float(np.mean([means[f"{group}_{c}"] for c in CONTRASTS if f"{group}_{c}" in means]))
@@ -97,7 +97,7 @@ def _means(rows: Mapping[str, Sequence[float]]) -> dict[str, float]:
 
 @torch.inference_mode()
 def _scores(model: Mixture, sample: Sample) -> list[tuple[str, float]]:
-    """The PSNR of every target from one to four sources; where a single source is the target's own, as scanned too."""
+    """PSNR (dB) of every target from one to four sources, of the scan as it is, and of the bound."""
     found, batch = [], sample.batch
     maps = model.encode(batch.images[0][:, None], batch.thetas[0])[None]
     for number, contrast in enumerate(CONTRASTS):
@@ -116,7 +116,7 @@ def _scores(model: Mixture, sample: Sample) -> list[tuple[str, float]]:
 
 
 def _source_sets(number: int) -> list[tuple[str, list[int]]]:
-    """All four, the own one alone, and one other: what is tried for a target."""
+    """The sets of sources for a target: all, its own contrast alone, all others, and one other."""
     others = [one for one in range(len(CONTRASTS)) if one != number]
     return [(OWN, [0, 1, 2, 3]), (OWN, [number]), (ABSENT, others), (ABSENT, [others[number % 3]])]
 
@@ -129,7 +129,7 @@ def _harmonized(model: Mixture, maps: Tensor, batch: MixtureBatch, number: int, 
 
 
 def _sample(data: SimulatedSlices, rng: np.random.Generator, changed: Changed) -> Sample:
-    """A slice with all four contrasts scanned at one site, and the truth of all four at another."""
+    """A random slice: scans of all contrasts at one site, and their true images at another."""
     person = int(rng.integers(data.people))
     view = data.view(person, rng)
     here, there, other = draw_site(rng), draw_site(rng), person_deviations(rng)

@@ -1,4 +1,4 @@
-"""Pairs for the fusion network: a simulated session taken through HACA3 in three orientations, and its truth."""
+"""Training pairs for the fusion network: simulated scans harmonized in three orientations, and their truth."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ from haca3_bids.volumes.canvas import CANVAS
 from haca3_bids.volumes.slices import ORIENTATIONS
 from haca3_bids.volumes.volume import Volume
 
-GAIN, NOISE, BLUR_VOXELS = 0.04, 0.08, (0.2, 0.6)  # of striped stacks; the 95th percentile is one
+GAIN, NOISE, BLUR_VOXELS = 0.04, 0.08, (0.2, 0.6)  # of striped stacks, relative to the 95th percentile
 Stack = NDArray[np.float32]
 
 
 def fusion_pairs(
     model: Haca3 | None, heads: Sequence[Anatomy], folder: Path, seed: int = 0, device: str = "auto"
 ) -> list[FusionPair]:
-    """One intra-site pair for each contrast, each of another head, made once and kept in ``folder``.
+    """One intra-site pair for each contrast, of different heads, cached in ``folder``.
 
-    Without a model, which takes minutes a pair, the stacks are true volumes with stripes as separate slices give them.
+    A model takes minutes per pair. Without one, the stacks are true volumes with simulated stripes between slices.
     """
     folder.mkdir(parents=True, exist_ok=True)
     kind, pairs = _digest(model) if model else "striped", []
@@ -57,7 +57,7 @@ def fusion_pairs(
 
 
 def _digest(model: Haca3) -> str:
-    """A few letters that are others when the weights are."""
+    """A short hash of the weights, for file names."""
     whole = hashlib.sha256()
     for tensor in model.state_dict().values():
         whole.update(tensor.cpu().numpy().tobytes())
@@ -65,7 +65,7 @@ def _digest(model: Haca3) -> str:
 
 
 def _striped_pair(head: Anatomy, contrast: str, rng: np.random.Generator) -> tuple[Stack, Stack]:
-    """The true volume three times, each with gains of its own slice by slice, noise and a little blur in plane."""
+    """The true volume three times, each with random gains of its slices, noise and slight in-plane blur."""
     truth = _truth(head, contrast, rng)
     placed = np.zeros((CANVAS,) * 3, np.float32)
     corner = [CANVAS // 2 - n // 2 for n in SHAPE]
@@ -88,7 +88,7 @@ def _truth(head: Anatomy, contrast: str, rng: np.random.Generator) -> Stack:
 def _pair(
     model: Haca3, head: Anatomy, contrast: str, rng: np.random.Generator, device_name: str
 ) -> tuple[Stack, Stack]:
-    """The scan of one contrast, harmonized to itself as in the paper; stacks and truth with axes (z, y, x)."""
+    """A scan harmonized to its own contrast, as in the paper: stacks (3, z, y, x) and truth (z, y, x)."""
     settings = HarmonizationSettings(device=device_name)
     truth = _truth(head, contrast, rng)
     scan = Volume(acquire(truth, draw_acquisition(rng)), AFFINE)

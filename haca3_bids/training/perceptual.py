@@ -1,7 +1,7 @@
 """The perceptual loss of the paper: differences of features of VGG16's 13th layer (Johnson et al., ECCV 2016).
 
-The network is not part of this package: give the file of its ImageNet weights (``vgg16-397923af.pth`` of torchvision,
-or any file with the same keys). Without it ``losses.structural`` stands in.
+The weights are not part of this package: give the file of the ImageNet weights (``vgg16-397923af.pth`` of torchvision,
+or any file with the same keys). Without it, ``losses.structural`` is used instead.
 """
 
 from __future__ import annotations
@@ -17,11 +17,14 @@ from haca3_bids.errors import BadInput
 WIDTHS = (64, 64, "pool", 128, 128, "pool", 256, 256)  # of VGG16
 LAYERS = 13  # of its features; the last of them is the convolution conv3_2
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's channels
-BRIGHTEST = 1.5  # of an image scaled by its 95th percentile: what becomes white
+BRIGHTEST = 1.5  # intensity, relative to the 95th percentile, that is mapped to white
 
 
 class Vgg16Loss(nn.Module):
-    """(image, truth, mask), each (batch, 1, h, w), -> the mean absolute difference of their features."""
+    """Mean absolute difference of the features of image and truth inside a mask, each (batch, 1, h, w).
+
+    Raises BadInput if the file does not contain weights of VGG16.
+    """
 
     mean: Tensor
     std: Tensor

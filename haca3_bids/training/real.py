@@ -1,8 +1,8 @@
-"""Training samples from scans of people: as in the paper, a session's contrasts and a target with its theta.
+"""Training samples from real scans: the contrasts of a session, and a target with its theta, as in the paper.
 
-Within a session the target is one of its own images, and the truth is known; theta is taken from another slice of the
-same volume, so that it cannot carry anatomy. Between sites only theta and eta of the target are known (the cycle
-losses); these targets are scans of other real sites.
+Within a session, the target is one of its own images and the truth is known; theta comes from another slice of the
+same volume, so that it cannot encode anatomy. Between sites, the target is a scan of another site, and only its theta
+and eta are known (cycle losses).
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from haca3_bids.training.scans import PlacedSession
 from haca3_bids.training.simulated import AS_INFERRED, ENDLESS
 from haca3_bids.volumes.slices import ORIENTATIONS, cut
 
-INTER_SITE = 0.3  # share of the samples whose target is a scan of another site
-DEGRADED = 0.15  # share of the sources that get simulated artifacts
-LEAST_HEAD = 0.03  # of a slice
+INTER_SITE = 0.3  # fraction of the samples whose target is a scan of another site
+DEGRADED = 0.15  # fraction of the sources with simulated artifacts
+LEAST_HEAD = 0.03  # smallest fraction of head in a slice
 
 
 class RealSlices(torch.utils.data.Dataset[dict[str, Tensor | int]]):
     """An endless dataset: item i is drawn from (seed, i) alone. Fields as in ``simulated.Sample``, and two more.
 
-    ``paired`` tells whether ``truth`` is known. Of the contrasts that the session has (``present``) attention may
-    choose from those that are ``available``.
+    ``paired``: whether ``truth`` is known. ``present``: the contrasts of the session, of which attention may use those
+    that are ``available``.
     """
 
     def __init__(self, sessions: Sequence[PlacedSession], seed: int = 0) -> None:
@@ -58,13 +58,11 @@ class RealSlices(torch.utils.data.Dataset[dict[str, Tensor | int]]):
         contrast = str(rng.choice(sorted(self.sessions[of].values)))
         present = np.array([name in images for name in CONTRASTS])
         available = left_by_dropout(present, CONTRASTS.index(contrast), rng)
-        sources, severity = _sources(images, rng)
         truth = images[contrast] if paired else np.zeros((PLANE, PLANE), np.float32)
         return {
-            "sources": torch.from_numpy(sources),
+            "sources": torch.from_numpy(_sources(images, rng)),
             "available": torch.from_numpy(available),
             "present": torch.from_numpy(present),
-            "degraded": torch.from_numpy(severity),
             "truth": torch.from_numpy(truth),
             "reference": torch.from_numpy(self._reference(of, contrast, (orientation, place), rng)),
             "mask": torch.from_numpy(mask),
@@ -76,7 +74,7 @@ class RealSlices(torch.utils.data.Dataset[dict[str, Tensor | int]]):
         return int(rng.choice([i for i, other in enumerate(self.sessions) if other.site != site]))
 
     def _reference(self, session: int, contrast: str, shown: tuple[str, int], rng: np.random.Generator) -> Array:
-        """Slices of the target's volume, (slices, 224, 224), none of them the slice that is ``shown``."""
+        """Slices (slices, 224, 224) of the target's volume, without the slice ``shown`` (orientation, index)."""
         orientation, inside = ORIENTATIONS[rng.integers(3)], self.inside[session]
         if as_inferred := rng.uniform() < AS_INFERRED:
             orientation = "coronal"
@@ -87,17 +85,15 @@ class RealSlices(torch.utils.data.Dataset[dict[str, Tensor | int]]):
         return np.stack([_slice(volume, orientation, int(place), False) for place in chosen])
 
 
-def _sources(images: dict[str, Array], rng: np.random.Generator) -> tuple[Array, Array]:
-    """The session's images in the order of CONTRASTS, some with artifacts, and how bad these are."""
+def _sources(images: dict[str, Array], rng: np.random.Generator) -> Array:
+    """The images (contrasts, 224, 224) in the order of CONTRASTS, some with simulated artifacts."""
     sources = np.zeros((len(CONTRASTS), PLANE, PLANE), np.float32)
-    severity = np.zeros(len(CONTRASTS), np.float32)
     for contrast, image in images.items():
         row, seen = CONTRASTS.index(contrast), image
         if rng.uniform() < DEGRADED:
-            how = draw_artifacts(rng, axes=2)
-            seen, severity[row] = acquire(image, how) * (image > 0), how.severity
+            seen = acquire(image, draw_artifacts(rng, axes=2)) * (image > 0)
         sources[row] = np.clip(seen, 0, CEILING)
-    return sources, severity
+    return sources
 
 
 def _slice(volume: NDArray[np.float16] | NDArray[np.bool_], orientation: str, index: int, flip: bool) -> Array:

@@ -1,4 +1,4 @@
-"""The logs of a running training: losses, validations and a progress bar."""
+"""The logs of a training run: losses, validation scores and a progress bar."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tqdm import tqdm
 class Record:
     """Writes ``losses.jsonl``, ``validation.jsonl`` and ``tensorboard/`` in the folder of a run.
 
-    TensorBoard's files need the extra ``train`` and are left out without it; a bar is shown on a terminal.
+    TensorBoard files require the extra ``train``; a progress bar is shown on a terminal.
     """
 
     def __init__(self, folder: Path, first: int, steps: int, leads: bool = True) -> None:
@@ -39,14 +39,14 @@ class Record:
                 each.close()
 
     def losses(self, step: int, losses: Mapping[str, float]) -> None:
-        """Note the losses of a step."""
+        """Log the losses of a step."""
         self._write(step, {"seconds": time.monotonic() - self.start, **losses}, "losses")
         if self.bar is not None:
             self.bar.set_postfix(loss=f"{losses['total']:.3f}")
             self.bar.update()
 
     def validation(self, step: int, scores: Mapping[str, float]) -> None:
-        """Note what a validation found."""
+        """Log the scores of a validation."""
         self._write(step, scores, "validation")
 
     def _write(self, step: int, values: Mapping[str, float], name: str) -> None:
@@ -60,7 +60,7 @@ class Record:
 
 
 def _forget(path: Path, last: int) -> None:
-    """Drop the lines of steps after ``last``, which a run that broke off had not saved and does again."""
+    """Remove the lines of steps after ``last``, which an interrupted run did not save and will repeat."""
     if path.exists():
         lines = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
         path.write_text("".join(line for line in lines if json.loads(line)["step"] <= last))

@@ -1,4 +1,4 @@
-"""Training runs: data, steps and networks. Each run can be interrupted and resumed."""
+"""Training runs of HACA3 and its artifact encoder, which can be interrupted and resumed."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ VALIDATION_SAMPLES = 24
 
 @dataclass(frozen=True)
 class Setting:
-    """What every training run has in common: how long, where, how its data are drawn."""
+    """Options of every training run: its plan, its device, and the number of data-loading processes."""
 
     plan: Plan
     machine: Machine = ALONE
-    workers: int = 1  # processes that simulate
+    workers: int = 1  # data-loading processes
 
     @property
     def seed(self) -> int:
-        """Of the data and of the networks' beginning."""
+        """The seed of data and initial weights."""
         return self.plan.seed
 
 
@@ -64,7 +64,7 @@ def train_artifact(heads: Sequence[Anatomy], folder: Path, setting: Setting) -> 
 
 
 def untrained(artifact: ArtifactEncoder, seed: int = 0) -> Haca3:
-    """HACA3 with a trained artifact encoder; the rest is drawn from ``seed``."""
+    """HACA3 with a trained artifact encoder; the other weights are random."""
     torch.manual_seed(seed)
     model = Haca3()
     _enlarge_theta(model)
@@ -74,7 +74,7 @@ def untrained(artifact: ArtifactEncoder, seed: int = 0) -> Haca3:
 
 @dataclass(frozen=True)
 class Cohort:
-    """What HACA3 learns from: simulated heads, scans of people, or both in turn; and heads to validate with."""
+    """Training data of HACA3 (simulated heads, real sessions or both) and data for validation."""
 
     heads: Sequence[Anatomy] = ()
     sessions: Sequence[PlacedSession] = ()
@@ -82,7 +82,7 @@ class Cohort:
     unseen_sessions: Sequence[PlacedSession] = ()
 
     def batches(self, setting: Setting, stage: Callable[[int], Stage], first: int) -> Iterator[Batch]:
-        """Batches from step ``first`` on; with both kinds of data they take turns."""
+        """Batches from step ``first`` on, alternating between simulated and real data if there are both."""
         data: list[Dataset[dict[str, Tensor | int]]] = []
         if self.heads:
             data.append(SimulatedSlices(self.heads, setting.seed))
@@ -103,7 +103,7 @@ class Cohort:
             yield from islice(streams[turn(step)], setting.plan.accumulate)
 
     def held_out(self) -> list[dict[str, Tensor | int]]:
-        """Samples for validation, always the same ones."""
+        """A fixed set of validation samples; empty without data for validation."""
         if self.unseen:
             simulated = SimulatedSlices([*self.unseen, *self.heads[:1]], VALIDATION_SEED, people=len(self.unseen))
             return [simulated[index] for index in range(VALIDATION_SAMPLES)]
@@ -179,7 +179,7 @@ def load_haca3(folder: Path) -> Haca3:
 
 
 def _enlarge_theta(model: Haca3) -> None:
-    """Begin with a theta of some tens and little noise: a small one is lost in the decoder's instance norms."""
+    """Scale the initial theta to some tens, with little noise: the decoder's instance norms remove a small one."""
     encoder = model.theta_encoder
     with torch.no_grad():
         for name, parameter in encoder.named_parameters():
@@ -196,10 +196,10 @@ def batches_of(
     first: int,
     wanted: Callable[[int], bool] = lambda step: True,
 ) -> Iterator[Batch]:
-    """Batches of consecutive items; sizes may change with the step, the items of a step are always the same.
+    """Batches of consecutive items of ``data``, of ``size(step)`` each; a step always has the same items.
 
-    With several processes, or several batches a step, the items of a step are dealt out in this order. Only the
-    ``wanted`` steps are this stream's.
+    The items of a step are distributed to processes first, then to the batches of each. Steps that are not ``wanted``
+    are skipped.
     """
     plan, machine = setting.plan, setting.machine
     share = [size(step) * plan.accumulate for step in range(plan.steps)]  # items of one process in a step
@@ -218,13 +218,13 @@ def batches_of(
         prefetch_factor=4 if setting.workers else None,
         worker_init_fn=_one_thread,
         collate_fn=_stacked,
-        generator=torch.Generator(),  # its own, so that starting to read does not draw from what the step draws from
+        generator=torch.Generator(),  # so that the loader does not advance the global one
     )
     return iter(loader)
 
 
 def _stacked(samples: list[dict[str, Tensor | int]]) -> Batch:
-    """One batch; where references differ in their number of slices, shorter ones begin again from their first."""
+    """Collate samples; references with fewer slices than others repeat them from the first on."""
     references = [one["reference"] for one in samples if "reference" in one]
     most = max((len(slices) for slices in references if isinstance(slices, Tensor)), default=0)
     for one, slices in zip(samples, references, strict=False):

@@ -1,4 +1,4 @@
-"""Scans for training: the preprocessed images of ``haca3-bids``, prepared for the networks."""
+"""Real scans for training: images preprocessed by ``haca3-bids``, prepared for the networks."""
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ class Session:
 
 @dataclass(frozen=True)
 class PlacedSession:
-    """A session on the canvas: arrays have axes (x, y, z), 224 voxels each, and lie in files."""
+    """A session on the canvas: memory-mapped arrays (224, 224, 224) with axes (x, y, z)."""
 
     name: str
     site: str
-    values: Mapping[str, NDArray[np.float16]]  # scaled by the 95th percentile, background zero
-    mask: NDArray[np.bool_]  # the head, in any of the images
+    values: Mapping[str, NDArray[np.float16]]  # by contrast; divided by the 95th percentile, background 0
+    mask: NDArray[np.bool_]  # the head: the union over images
     scales: Mapping[str, float]  # the 95th percentile of each image, in its own unit
 
 
 def find_sessions(datasets: Sequence[Path], sites: Path | None = None, *, one_site: bool = False) -> list[Session]:
-    """Every session of some derivatives datasets, by name; each dataset is a site unless ``sites`` says otherwise.
+    """Every session of derivatives datasets; each dataset is a site unless ``sites`` assigns others.
 
-    ``sites`` is a TSV with the columns participant_id, site and, where sessions differ, session_id. BadInput when
-    there is nothing to learn from: no image, no session of two contrasts, or (unless ``one_site``) one site only.
+    ``sites`` is a TSV file with the columns participant_id, site and, where sessions differ, session_id. BadInput if
+    there is no image, no session with two contrasts, or (unless ``one_site``) only one site.
     """
     table = _read_sites(sites) if sites else {}
-    names = _told_apart(datasets)
+    names = _unique_names(datasets)
     found = [one for dataset, name in zip(datasets, names, strict=True) for one in _sessions_of(dataset, name, table)]
     if not any(len(session.images) > 1 for session in found):
         raise BadInput(
@@ -66,8 +66,8 @@ def find_sessions(datasets: Sequence[Path], sites: Path | None = None, *, one_si
     return found
 
 
-def _told_apart(datasets: Sequence[Path]) -> list[str]:
-    """A name for each dataset: its folder's, with as many of those above it as it takes to tell all apart."""
+def _unique_names(datasets: Sequence[Path]) -> list[str]:
+    """A unique name for each dataset: that of its folder, with as many parent folders as necessary."""
     parts = [dataset.resolve().parts for dataset in datasets]
     if len(set(parts)) < len(parts):
         raise BadInput("A dataset is given twice with --data.", "Give each dataset once.")
@@ -95,7 +95,7 @@ def _sessions_of(dataset: Path, site: str, table: Mapping[str, str]) -> list[Ses
 
 
 def _read_sites(path: Path) -> dict[str, str]:
-    """Site of each ``sub-X`` or ``sub-X_ses-Y``."""
+    """The site of each ``sub-X`` or ``sub-X_ses-Y``; BadInput if the file is not such a table."""
     try:
         with path.open(newline="") as stream:
             rows = list(csv.DictReader(stream, delimiter="\t"))
@@ -107,14 +107,14 @@ def _read_sites(path: Path) -> dict[str, str]:
 
 
 def teach(sessions: Sequence[PlacedSession]) -> bool:
-    """Whether there are pairs of contrasts, and two sites."""
+    """Whether sessions suffice for training: several contrasts in one of them, and two sites."""
     return len({one.site for one in sessions}) > 1 and any(len(one.values) > 1 for one in sessions)
 
 
 def split_by_person(sessions: Sequence[PlacedSession], share: int) -> tuple[list[PlacedSession], list[PlacedSession]]:
-    """Sessions to learn from, and those of every ``share``-th person of each site, to validate with.
+    """Split into training sessions and, of every ``share``-th person of each site, validation sessions.
 
-    All of them are to learn from where the rest would teach nothing.
+    There are no validation sessions if the others would not suffice for training (``teach``).
     """
     kept = set()
     for site in {session.site for session in sessions}:
@@ -125,12 +125,12 @@ def split_by_person(sessions: Sequence[PlacedSession], share: int) -> tuple[list
 
 
 def _person(session: PlacedSession) -> str:
-    """A person who travels has the same label at every site."""
+    """The participant label; a travelling person has the same one at every site."""
     return session.name.split("/")[-1].split("_")[0]
 
 
 def place_sessions(sessions: Sequence[Session], cache: Path) -> list[PlacedSession]:
-    """The sessions on the canvas, made once and then read from ``cache`` (40 MB an image)."""
+    """The sessions on the canvas, cached on disk (40 MB per image)."""
     return [_placed(session, cache / session.name) for session in sessions]
 
 
@@ -147,14 +147,14 @@ def _placed(session: Session, folder: Path) -> PlacedSession:
         head, scales = _make(session, folder)
         np.save(mask, head)
         write_json(folder / SCALES, scales)
-        write_json(record, _fingerprints(session))  # last: what is there is whole
+        write_json(record, _fingerprints(session))  # last, so that its presence marks a complete folder
     values = {contrast: np.load(folder / f"{contrast}.npy", mmap_mode="r") for contrast in session.images}
     scales = json.loads((folder / SCALES).read_text())
     return PlacedSession(session.name, session.site, values, np.load(mask, mmap_mode="r"), scales)
 
 
 def _fingerprints(session: Session) -> dict[str, list[str | int]]:
-    """What tells that a session's images are still those that were placed."""
+    """Path, size and modification time of each image, to detect changed files."""
     found = {contrast: (path.resolve(), path.stat()) for contrast, path in session.images.items()}
     return {contrast: [str(path), stat.st_size, stat.st_mtime_ns] for contrast, (path, stat) in found.items()}
 

@@ -1,6 +1,6 @@
-"""Training samples from the simulator: slices of the same anatomy at a source site and, noise-free, at a target site.
+"""Simulated training samples: slices of one anatomy scanned at a source site and, noise-free, at a target site.
 
-Theta and eta of the target come from another person's scan at the target site, so that they cannot carry anatomy.
+Theta and eta of the target come from another person's scan at the target site, so that they cannot encode anatomy.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from haca3_bids.volumes.slices import ORIENTATIONS
 
 SLICE_AXIS = {"axial": 2, "coronal": 1, "sagittal": 0}
 ENDLESS = 10**9  # samples
-COARSE = 7  # voxels a step where only a volume's 95th percentile is wanted
-AS_INFERRED, CORONAL = 0.25, 0.7  # shares of the references: all REFERENCE_SLICES; of the single ones, one of these
-STRIPPED, LESIONED = 0.15, 0.35  # shares of the slices
+COARSE = 7  # step in voxels of the subsampling from which a volume's 95th percentile is computed
+AS_INFERRED, CORONAL = 0.25, 0.7  # fractions of the references: all REFERENCE_SLICES; of single slices, one of these
+STRIPPED, LESIONED = 0.15, 0.35  # fractions of the slices
 LESION_RADII = (1.2, 7.0)  # pixels
-FAT_SUPPRESSED, FAT_LEFT = 0.3, (0.03, 0.4)  # share of the sources, and of fat's signal that is left in them
+FAT_SUPPRESSED, FAT_LEFT = 0.3, (0.03, 0.4)  # fraction of the sources; range of the fraction of fat signal that is left
 CLOSING = 21  # pixels: holes of the head mask smaller than this are filled, as background removal does
 
 
@@ -45,21 +45,20 @@ class Sample:
 
     sources: Tensor  # (contrasts, 224, 224)
     available: Tensor  # (contrasts,), bool
-    degraded: Tensor  # (contrasts,), severity of the artifacts of each source
     truth: Tensor  # (224, 224), noise-free at the target site
     reference: Tensor  # (slices, 224, 224), another person at the target site
     mask: Tensor  # (224, 224), bool: the head
     contrast: int  # of the target
 
     def as_dict(self) -> dict[str, Tensor | int]:
-        """For a loader that stacks samples."""
+        """The fields as a dictionary, as data loaders collate them."""
         return dict(vars(self))
 
 
 class SimulatedSlices(torch.utils.data.Dataset[dict[str, Tensor | int]]):
-    """An endless dataset: item i is drawn from (seed, i) alone, so that a run can resume exactly.
+    """An endless dataset: item i depends only on (seed, i), so that a run can resume exactly.
 
-    The first ``people`` heads are imaged (None: all); all of them may be the other person at the target site.
+    The first ``people`` heads (None: all) are imaged; any head may be the other person at the target site.
     """
 
     def __init__(self, heads: Sequence[Anatomy], seed: int = 0, people: int | None = None) -> None:
@@ -82,11 +81,9 @@ class SimulatedSlices(torch.utils.data.Dataset[dict[str, Tensor | int]]):
         target = target_site[CONTRASTS[contrast]]
         view = self.view(person, rng)
         available = left_by_dropout(_draw_present(rng), contrast, rng)
-        sources, severity = view.sources(site, available, rng)
         return Sample(
-            sources=torch.from_numpy(sources),
+            sources=torch.from_numpy(view.sources(site, available, rng)),
             available=torch.from_numpy(available),
-            degraded=torch.from_numpy(severity),
             truth=torch.from_numpy(view.clean(target)),
             reference=torch.from_numpy(self.reference(other, target, rng, inferred=rng.uniform() < AS_INFERRED)),
             mask=torch.from_numpy(view.mask),
@@ -94,7 +91,7 @@ class SimulatedSlices(torch.utils.data.Dataset[dict[str, Tensor | int]]):
         ).as_dict()
 
     def view(self, person: int, rng: np.random.Generator) -> View:
-        """One deformed slice of a person with drawn tissue values; some without skull and scalp, some with lesions."""
+        """A random deformed slice of a person with random tissue values; some are skull-stripped, some have lesions."""
         orientation = ORIENTATIONS[rng.integers(3)]
         index = int(rng.choice(self.inside[person][orientation]))
         shares = _deformed(cut_shares(self.heads[person], orientation, index), rng)
@@ -106,14 +103,14 @@ class SimulatedSlices(torch.utils.data.Dataset[dict[str, Tensor | int]]):
         return self.view_of(person, shares, person_deviations(rng), rng)
 
     def view_of(self, person: int, shares: Array, deviations: Array, rng: np.random.Generator) -> View:
-        """Given tissue shares (tissues, 224, 224) of a person's slice with given tissue values and drawn texture."""
+        """A slice with given tissue fractions (tissues, 224, 224) and tissue deviations, and random texture."""
         mask = _closed(shares.sum(axis=0) > 0.5)
         return View(shares, texture((PLANE, PLANE), rng), deviations, self.coarse[person], mask)
 
     def reference(self, person: int, protocol: Protocol, rng: np.random.Generator, *, inferred: bool) -> Array:
-        """Slices of a person under a protocol, cleanly acquired, (slices, 224, 224).
+        """Slices (slices, 224, 224) of a person scanned with little noise.
 
-        All that inference takes theta and eta from if they shall be as ``inferred``, else one, often of these.
+        If ``inferred``, all slices from which inference estimates theta and eta; else one slice, often one of these.
         """
         deviations, acquisition = person_deviations(rng), draw_acquisition(rng, axes=2)
         acquisition = replace(acquisition, noise=min(acquisition.noise, 0.03))
@@ -133,38 +130,35 @@ class SimulatedSlices(torch.utils.data.Dataset[dict[str, Tensor | int]]):
 
 @dataclass(frozen=True)
 class View:
-    """One slice of one person, to be seen under any protocol."""
+    """One slice of one person, from which scans under any protocol are simulated."""
 
-    shares: Array
-    local: Array
-    deviations: Array
-    coarse: Array
-    mask: NDArray[np.bool_]
+    shares: Array  # tissue fractions, (tissues, 224, 224)
+    local: Array  # texture
+    deviations: Array  # of the tissue values from the population mean
+    coarse: Array  # tissue fractions of the subsampled volume, (voxels, tissues)
+    mask: NDArray[np.bool_]  # the head
 
     def _scale(self, weights: Array) -> float:
         return float(np.percentile(weights[0] @ self.coarse, 95)) + 1e-5
 
     def clean(self, protocol: Protocol) -> Array:
-        """The noise-free slice, scaled, (224, 224)."""
+        """The noise-free slice (224, 224), divided by the 95th percentile of its volume."""
         weights = tissue_weights(protocol, self.deviations)
         image = render(self.shares, weights, self.local) * self.mask
         out: Array = np.clip(image / self._scale(weights), 0, CEILING).astype(np.float32)
         return out
 
     def acquired(self, protocol: Protocol, how: Imperfections, fat: float = 1.0) -> Array:
-        """The slice as a scanner gives it, scaled, (224, 224); ``fat`` is what fat suppression leaves of it."""
+        """The slice as scanned, scaled as in ``clean``; ``fat`` is the fraction of fat signal left by suppression."""
         weights = tissue_weights(protocol, self.deviations)
         weights[:, _FATTY] *= fat
         image = acquire(render(self.shares, weights, self.local), how) * self.mask
         out: Array = np.clip(image / self._scale(weights), 0, CEILING).astype(np.float32)
         return out
 
-    def sources(
-        self, site: dict[str, Protocol], available: NDArray[np.bool_], rng: np.random.Generator
-    ) -> tuple[Array, Array]:
-        """The available contrasts of a site, and how bad the artifacts of each are."""
+    def sources(self, site: dict[str, Protocol], available: NDArray[np.bool_], rng: np.random.Generator) -> Array:
+        """Scans (contrasts, 224, 224) of the available contrasts at a site, some with artifacts; others are zero."""
         images = np.zeros((len(CONTRASTS), PLANE, PLANE), np.float32)
-        severity = np.zeros(len(CONTRASTS), np.float32)
         for row, contrast in enumerate(CONTRASTS):
             if not available[row]:
                 continue
@@ -172,12 +166,11 @@ class View:
             how = draw_artifacts(rng, axes=2) if bad else draw_acquisition(rng, axes=2)
             fat = rng.uniform(*FAT_LEFT) if rng.uniform() < FAT_SUPPRESSED else 1.0
             images[row] = self.acquired(site[contrast], how, fat) * np.float32(np.exp(rng.normal(0, 0.03)))
-            severity[row] = how.severity
-        return images, severity
+        return images
 
 
 def cut_shares(head: Anatomy, orientation: str, index: int) -> Array:
-    """Tissue shares 0..1 of canvas slice ``index``, laid out as the networks see it: (tissues, 224, 224)."""
+    """Tissue fractions (tissues, 224, 224) of slice ``index`` of the canvas, oriented as in ``volumes.slices``."""
     axis = SLICE_AXIS[orientation]
     size = head.shares.shape[1 + axis]
     plane = np.take(head.shares, index - (PLANE // 2 - size // 2), axis=1 + axis).astype(np.float32) / FULL
@@ -198,7 +191,7 @@ def _coarse(head: Anatomy) -> Array:
 
 
 def _slices_with_head(head: Anatomy) -> dict[str, NDArray[np.int_]]:
-    """Canvas indices of the slices that hold at least three percent of head, for each orientation."""
+    """Canvas indices, by orientation, of the slices that contain more than 3 % head."""
     thin = head.shares[:, ::4, ::4, ::4].sum(axis=0, dtype=np.uint16) > FULL // 2
     found = {}
     for orientation, axis in SLICE_AXIS.items():
@@ -210,7 +203,7 @@ def _slices_with_head(head: Anatomy) -> dict[str, NDArray[np.int_]]:
 
 
 def _deformed(shares: Array, rng: np.random.Generator) -> Array:
-    """A random rotation, scaling, mirror image and elastic deformation of the plane."""
+    """The slice after a random rotation, scaling, reflection and elastic deformation."""
     angle, scale = rng.normal(0, 0.12), np.exp(rng.normal(0, 0.06, 2))
     matrix = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * scale
     matrix[:, 0] *= rng.choice([-1, 1])
@@ -223,7 +216,7 @@ def _deformed(shares: Array, rng: np.random.Generator) -> Array:
 
 
 def with_lesions(shares: Array, count: int, rng: np.random.Generator) -> Array:
-    """The slice (tissues, h, w) with up to ``count`` soft-edged ellipses of lesion in its white matter."""
+    """The slice (tissues, h, w) with ``count`` soft-edged elliptic lesions centred in its white matter, if any."""
     white, lesion = (TISSUES.index(name) for name in ("white", "lesion"))
     places = np.argwhere(shares[white] > 0.8)
     if len(places) == 0:
@@ -251,7 +244,7 @@ def _closed(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _draw_present(rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Which contrasts the session has: two to four."""
+    """The contrasts of a random session, bool (contrasts,): two to four."""
     present = np.zeros(len(CONTRASTS), bool)
     present[rng.permutation(len(CONTRASTS))[: rng.choice([2, 3, 4], p=[0.5, 0.35, 0.15])]] = True
     return present

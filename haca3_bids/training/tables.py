@@ -1,4 +1,4 @@
-"""Tables of tissue intensities for training: sites drawn from physics, people to first order about the population."""
+"""Tables of tissue intensities for training: random sites from signal equations, people to first order in ln T1 etc."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from haca3_bids.settings import CONTRASTS
 
 SITES = 3000
 SPREADS = torch.tensor([1.0, 1.0, 0.5])  # of ln T1, ln T2, ln PD, relative to the spreads of ``physics.tissues``
-UPPER = 0.95  # the quantile of a head's intensities that losses are measured in
+UPPER = 0.95  # quantile of the intensities of a head, the unit of the losses
 OUTSIDE = torch.tensor([name not in BRAIN for name in TISSUES])
 FATTY = torch.tensor([name in ("fat", "marrow") for name in TISSUES])
 
 
 @dataclass(frozen=True)
 class SiteTables:
-    """Signal and its slopes by ln T1, ln T2, ln PD at drawn sites, white matter = 1: (sites, contrasts, 4, tissues)."""
+    """Signal of each tissue at random sites and its derivatives by ln T1, ln T2 and ln PD."""
 
-    rows: Tensor
+    rows: Tensor  # (sites, contrasts, 4, tissues), relative to the signal of white matter
     scale: Tensor  # (sites, contrasts): the 95th percentile of a head
 
     def of_people(self, sites: Tensor, contrasts: Tensor, deviations: Tensor) -> Tensor:
@@ -36,12 +36,12 @@ class SiteTables:
         return rows / rows[:, :1, WHITE, None]
 
     def to(self, device: torch.device) -> SiteTables:
-        """The same on another device."""
+        """The tables on another device."""
         return SiteTables(self.rows.to(device), self.scale.to(device))
 
 
 def draw_tables(coarse: Tensor, seed: int, sites: int = SITES) -> SiteTables:
-    """Tables of ``sites`` drawn sites; ``coarse`` (tissues, voxels) is what percentiles are taken of."""
+    """Tables of random sites; percentiles are computed from tissue fractions ``coarse`` (tissues, voxels)."""
     rng = np.random.default_rng((seed, sites))
     rows = np.empty((sites, len(CONTRASTS), 4, len(TISSUES)), np.float32)
     for number in range(sites):
@@ -55,7 +55,7 @@ def draw_tables(coarse: Tensor, seed: int, sites: int = SITES) -> SiteTables:
 
 
 def draw_people(count: int, generator: torch.Generator) -> Tensor:
-    """Deviations of ln T1, ln T2, ln PD of people's tissues, (count, 3, tissues)."""
+    """Random deviations (count, 3, tissues) of ln T1, ln T2 and ln PD of people from the population mean."""
     normal = torch.randn(count, 3, len(TISSUES), generator=generator, device=generator.device)
     return normal * SPREAD_BETWEEN_PEOPLE * SPREADS.to(normal.device)[:, None]
 

@@ -17,7 +17,7 @@ Sample = Mapping[str, Any]
 
 @torch.inference_mode()
 def harmonize_slice(model: Haca3, sample: Sample) -> Tensor:
-    """The sample's sources in its target's contrast, as at inference (mean theta), (224, 224)."""
+    """The sources of a sample harmonized to its target, as at inference (mean theta), (224, 224)."""
     images = sample["sources"][sample["available"]][:, None]
     query = model.codes(sample["reference"][:, None]).mean(dim=0, keepdim=True)
     alpha = model.attend(model.codes(images)[None], query)
@@ -27,13 +27,13 @@ def harmonize_slice(model: Haca3, sample: Sample) -> Tensor:
 
 
 def psnr(image: Tensor, truth: Tensor, mask: Tensor) -> float:
-    """Peak signal to noise ratio inside the mask, in dB, for a data range of one (the 95th percentile)."""
+    """Peak signal-to-noise ratio (dB) inside the mask; the data range is 1 (the 95th percentile)."""
     error = ((image - truth)[mask] ** 2).mean().item()
     return float(-10 * np.log10(max(error, 1e-10)))
 
 
 def score(model: Haca3, samples: Sequence[Sample], contrasts: Sequence[str]) -> dict[str, float]:
-    """Mean PSNR (dB) and correlation inside the head for each target contrast, and the PSNR of doing nothing."""
+    """Mean PSNR (dB) and correlation inside the head by target contrast; ``nothing`` is the PSNR of the best source."""
     rows: dict[str, list[float]] = {}
     model.eval()
     for sample in samples:
@@ -49,7 +49,7 @@ def score(model: Haca3, samples: Sequence[Sample], contrasts: Sequence[str]) -> 
 
 
 def draw_figure(model: Haca3, samples: Sequence[Sample], path: Path) -> None:
-    """First source, harmonized, truth and reference of each sample, side by side, as a PNG file."""
+    """Write a PNG file: first source, harmonized image, truth and reference of each sample."""
     from matplotlib.figure import Figure
 
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,1 +1,1 @@
-"""An image with its geometry, the canvas of the networks, and the slices of three orientations."""
+"""Images with their geometry, the canvas of the networks, and slices of three orientations."""

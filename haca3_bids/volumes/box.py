@@ -1,4 +1,4 @@
-"""The box of a mask, and the part of a volume in a box."""
+"""Bounding boxes of masks, and cropping of volumes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Box = tuple[slice, ...]
 
 
 def bounding_box(mask: NDArray[np.bool_], margin: int = 0) -> Box:
-    """The smallest block around the mask, extended by ``margin`` voxels within the grid.
+    """The bounding box of a mask, extended by ``margin`` voxels within the grid.
 
     The whole grid if the mask is empty.
     """
@@ -25,7 +25,7 @@ def bounding_box(mask: NDArray[np.bool_], margin: int = 0) -> Box:
 
 
 def cropped(volume: Volume, box: Box) -> Volume:
-    """The part of a volume in a box; each voxel stays where it was in space."""
+    """The part of a volume in a box; voxels keep their position in space."""
     affine = volume.affine.copy()
     affine[:3, 3] += affine[:3, :3] @ [part.start for part in box]
     return Volume(np.ascontiguousarray(volume.data[box]), affine)

@@ -15,11 +15,11 @@ Box = tuple[slice, slice, slice]
 
 CANVAS = 224  # voxels a side: the field of view of the released networks
 WHOLE: Box = (slice(0, CANVAS), slice(0, CANVAS), slice(0, CANVAS))
-AUTHORS_GRID = (192, 224, 192)  # voxels of the grid on which the released networks were trained
+AUTHORS_GRID = (192, 224, 192)  # shape of the grid on which the released networks were trained
 AUTHORS_ORIGIN_MM = (96, 96, -78)  # RAS+ millimetres of its first voxel in MNI space; it is stored LPS+
 LPS = (-1, -1, 1)  # signs of RAS+ millimetres along the axes of an LPS+ array
 SUPERIOR = 2  # the canvas axis that points upwards
-SIZE_TOLERANCE = 0.02  # voxels within 2 % of 1 mm count as 1 mm: a head varies by more
+SIZE_TOLERANCE = 0.02  # voxels within 2 % of 1 mm are treated as 1 mm: heads vary by more
 SPLINE = 3  # order of interpolation where voxels are not 1 mm
 
 Triple = tuple[int, int, int]
@@ -27,11 +27,11 @@ Triple = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Canvas:
-    """How one grid lies on the canvas: made by ``fit_canvas``, used by ``place`` and its inverse ``restore``."""
+    """The mapping of a grid to the canvas (``place``) and back (``restore``); created by ``fit_canvas``."""
 
     affine: Affine  # of the caller's grid
     shape: Triple  # of the caller's grid
-    zooms_mm: tuple[float, float, float]  # of the caller's grid once stored LPS+; (1, 1, 1) means: no interpolation
+    zooms_mm: tuple[float, float, float]  # of the caller's grid once stored LPS+; (1, 1, 1): no interpolation
     upright_shape: Triple  # voxels of 1 mm along L, P, S
     start: Triple  # canvas index of the first upright voxel; negative where an axis is cropped
     window: Box = WHOLE  # the part of the canvas that may be used
@@ -52,7 +52,7 @@ class Canvas:
 
     @property
     def cut_share(self) -> float:
-        """The share of the grid (0..1) that the canvas does not show."""
+        """The fraction of the grid outside the canvas."""
         seen = np.prod([part.stop - part.start for part in self.box])
         return float(1 - seen / np.prod(self.upright_shape))
 
@@ -66,7 +66,7 @@ class Canvas:
         return canvas
 
     def place_mask(self, volume: Volume) -> Mask:
-        """Where the image, a mask of zeros and ones, is above one half on the canvas."""
+        """A binary mask on the canvas, thresholded at one half."""
         return self.place(volume) > 0.5
 
     def restore(self, canvas: NDArray[np.generic]) -> Volume:
@@ -80,7 +80,7 @@ class Canvas:
         return Volume(reorient_like(stored.with_data(upright), grid).data, self.affine)
 
     def restore_labels(self, canvas: NDArray[np.generic]) -> Volume:
-        """Whole numbers on the canvas back on the caller's grid, each voxel taking the nearest one."""
+        """Integer labels on the canvas back on the caller's grid; 0 where no label fills more than half of a voxel."""
         if not self.resamples:
             return self.restore(canvas)
         present = [value for value in np.unique(canvas) if value]
@@ -101,10 +101,10 @@ class Canvas:
 
 
 def fit_canvas(grid: Volume, content: Mask | None = None) -> Canvas:
-    """The place of ``grid`` on the canvas; where an axis is longer than 224 mm, ``content`` says what must stay.
+    """The mapping of ``grid`` to the canvas; ``content`` is the mask to keep if an axis is longer than 224 mm.
 
-    An axis of n <= 224 voxels begins at ``112 - n // 2``, as in the released program. A longer one is cropped about
-    ``content`` (the head, a mask on the same grid); if that is longer still, the lower end of it, the neck, is cut.
+    An axis of n <= 224 voxels begins at ``112 - n // 2``, as in the released program. A longer axis is cropped around
+    ``content`` (the head, on the same grid); if that is longer than the canvas too, its lower end, the neck, is cut.
     """
     upright = reorient(grid.with_data(grid.data if content is None else content))
     zooms = tuple(float(size) for size in upright.zooms_mm)
@@ -121,9 +121,9 @@ def needs_content(grid: Volume) -> bool:
 
 
 def fit_authors(grid: Volume) -> Canvas:
-    """The place of a 1 mm grid in MNI space on the authors' grid: whole voxels are moved, nothing is interpolated.
+    """The mapping of a 1 mm grid in MNI space to the authors' grid, by shifts of whole voxels without interpolation.
 
-    What lies beyond the authors' grid is cut; a middle between two voxels moves by half a millimetre.
+    Voxels beyond the authors' grid are cut; the rounding is at most half a millimetre.
     """
     upright = reorient(grid)
     middle = upright.affine[:3, :3] @ ((np.array(upright.shape) - 1) / 2) + upright.affine[:3, 3]
@@ -134,7 +134,7 @@ def fit_authors(grid: Volume) -> Canvas:
 
 
 def authors_window() -> Box:
-    """The part of the canvas that the authors' 192 x 224 x 192 grid occupies: percentiles are taken there."""
+    """The part of the canvas that the authors' 192 x 224 x 192 grid occupies, where percentiles are computed."""
     x, y, z = (slice(CANVAS // 2 - n // 2, CANVAS // 2 - n // 2 + n) for n in AUTHORS_GRID)
     return x, y, z
 
@@ -158,7 +158,7 @@ def _extent(content: Array, axis: int) -> tuple[int, int]:
 
 
 def _interpolated(data: Array, zooms: NDArray[np.float64], shape: Triple) -> Array:
-    """``data`` at another voxel size, the centres of both grids at the same point, within the range of ``data``."""
+    """``data`` resampled to another voxel size with the same centre, and clipped to its range."""
     middle_in, middle_out = (np.array(data.shape) - 1) / 2, (np.array(shape) - 1) / 2
     offset = middle_in - middle_out / zooms
     result = affine_transform(data, np.diag(1 / zooms), offset, shape, np.float32, order=SPLINE, mode="nearest")

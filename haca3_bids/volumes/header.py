@@ -1,4 +1,4 @@
-"""Checks of an image's header: shape, voxel sizes, and whether it can show a head."""
+"""Checks of an image header: shape, voxel sizes and field of view."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ import numpy as np
 from haca3_bids.errors import BadInput
 from haca3_bids.volumes.placement import Placement, placement
 
-SMALLEST_MM, LARGEST_MM = 50.0, 500.0  # of a head; the longest side of a smaller image, the shortest of a larger one
-BORE_MM = 1000.0  # no image of a head is longer than this, however much air it has
-MOST_VOXELS = 1e9  # of 0.4 mm in a bore of 0.4 m; more would not fit into memory either
-POINTERS = (  # the beginnings of files that stand for content which is elsewhere
+SMALLEST_MM, LARGEST_MM = 50.0, 500.0  # limits of the longest and the shortest side of a field of view
+BORE_MM = 1000.0  # largest side of a field of view
+MOST_VOXELS = 1e9  # 0.4 mm voxels in a bore of 0.4 m; more would not fit into memory
+POINTERS = (  # beginnings of pointer files, whose content is elsewhere
     (b"/annex/objects/", "git-annex", "datalad get, or git annex get"),
     (b"version https://git-lfs", "git LFS", "git lfs pull"),
 )
-PACKED = 1100  # no byte of a gzip file unpacks to more (deflate: 1032)
+PACKED = 1100  # largest compression factor of gzip (deflate: 1032)
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """Voxels along each axis, and their size."""
+    """The number of voxels along each axis, and their size."""
 
     shape: tuple[int, ...]
     zooms_mm: tuple[float, ...]
@@ -49,7 +49,7 @@ def open_image(path: Path) -> Any:
 
 
 def _check_file(path: Path) -> None:
-    """Raise BadInput for what has no content, and OSError for what cannot be opened: nibabel says neither."""
+    """Raise BadInput for a file without content, OSError for one that cannot be opened."""
     if not path.exists():
         if "annex/objects/" in str(path.readlink() if path.is_symlink() else ""):
             raise _content_is_elsewhere(path, "git-annex", "datalad get, or git annex get")
@@ -96,9 +96,9 @@ def check_numbers(image: Any, name: str) -> None:
 
 
 def check_geometry(path: str | os.PathLike[str], *, forced: bool = False) -> Geometry:
-    """The geometry of a file that holds one 3D image of the size of a head; BadInput otherwise.
+    """The geometry of a file with one 3D image of the size of a head; BadInput otherwise.
 
-    A header that does not say where its voxels lie is ``forced`` to.
+    ``forced`` accepts a header that does not define the position of its voxels.
     """
     path = Path(path)
     image = open_image(path)
@@ -113,7 +113,7 @@ def check_geometry(path: str | os.PathLike[str], *, forced: bool = False) -> Geo
 
 
 def shape_of(image: Any, path: Path) -> tuple[int, int, int]:
-    """The shape of an image that is one 3D volume and is in its file as a whole, without reading it; else BadInput."""
+    """The shape of an image; BadInput if it is not one 3D volume, or its file is too small for it."""
     shape = tuple(int(count) for count in image.shape)
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]

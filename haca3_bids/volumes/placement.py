@@ -19,12 +19,12 @@ from haca3_bids.errors import BadInput
 
 Affine = NDArray[np.float64]
 
-UNIT_MM = {"meter": 1000.0, "mm": 1.0, "micron": 0.001}  # an unknown unit is taken for millimetres
-SIZE_TOLERANCE = 0.01  # of a voxel's edge: rounding in float32 is far below, a stretched head above
-FLAT = 1e-4  # of a voxel's volume, were its angles right: less is rounding of none
-FARTHEST = 1e9  # in any unit: nothing of an affine is larger, and squares of what is could overflow
-ANGLE_DEG = 1.0  # of a rotation, or of a right angle
-SCANNER = 1  # the code of scanner coordinates; a form of another code may lead to a template, and stretch
+UNIT_MM = {"meter": 1000.0, "mm": 1.0, "micron": 0.001}  # an unknown unit is assumed to be mm
+SIZE_TOLERANCE = 0.01  # relative, of voxel edges: far above float32 rounding, below visible stretching
+FLAT = 1e-4  # smallest determinant relative to the product of the edges
+FARTHEST = 1e9  # largest entry of an affine, in any unit; squares of larger ones could overflow
+ANGLE_DEG = 1.0  # tolerance of rotations and right angles
+SCANNER = 1  # code of scanner coordinates; other codes may refer to a template, with stretching
 FORCE = "--force orientation (haca3-bids, haca3 harmonize)"
 
 
@@ -33,8 +33,8 @@ class Placement:
     """An ``affine`` (4, 4) from voxel indices to RAS+ millimetres, and objections to it."""
 
     affine: Affine
-    doubt: BadInput | None = None  # it cannot be believed: ``affine`` is what is taken when the user insists
-    note: str = ""  # the header contradicts itself, and this is what was believed
+    doubt: BadInput | None = None  # why the header is not usable; ``affine`` is then used only if the user insists
+    note: str = ""  # a contradiction in the header, and how it was resolved
     unit: str = "mm"
 
 
@@ -51,7 +51,7 @@ def placement(image: Any, path: Path) -> Placement:
 def _unit(header: nib.Nifti1Header) -> str:
     try:
         unit = str(header.get_xyzt_units()[0])
-    except KeyError:  # codes that do not exist
+    except KeyError:  # undefined codes
         return "mm"
     return unit if unit in UNIT_MM else "mm"
 
@@ -94,7 +94,7 @@ def _qform(header: nib.Nifti1Header) -> Affine | None:
 
 
 def _in_space(form: Affine | None, name: str) -> Affine:
-    """An invertible form; BadInput otherwise."""
+    """The form if it is finite and invertible; BadInput otherwise."""
     if form is None or not (np.abs(form) < FARTHEST).all():
         raise BadInput(f"{name} has an affine that is not finite or not a rotation: its position is undefined.")
     if abs(np.linalg.det(form[:3, :3])) <= FLAT * np.linalg.norm(form[:3, :3], axis=0).prod():
@@ -133,7 +133,7 @@ def _says_nothing(name: str) -> BadInput:
 
 
 def _distortion(sform: Affine, sizes: NDArray[np.float64]) -> str:
-    """The problem of an sform that has other voxel sizes than pixdim or is sheared, as a phrase; else empty."""
+    """A phrase if the sform is sheared or has other voxel sizes than pixdim; else empty."""
     edges = np.linalg.norm(sform[:3, :3], axis=0)
     if not np.allclose(edges, sizes, rtol=SIZE_TOLERANCE, atol=0):
         return f"its sform has voxels of {_by(edges)} mm, its pixdim of {_by(sizes)} mm"
@@ -143,14 +143,14 @@ def _distortion(sform: Affine, sizes: NDArray[np.float64]) -> str:
 
 
 def _rigid(sform: Affine, sizes: NDArray[np.float64]) -> Affine:
-    """The sform with the lengths of pixdim and right angles, about the same first voxel."""
+    """The sform with the voxel sizes of pixdim and right angles, and the same first voxel."""
     out = sform.copy()
     out[:3, :3] = _directions(sform) * sizes
     return out
 
 
 def _directions(affine: Affine) -> Affine:
-    """The nearest orthonormal axes, mirrored or not, as columns."""
+    """The nearest orthonormal axes, possibly with a reflection, as columns."""
     left, _, right = np.linalg.svd(affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0))
     return np.asarray(left @ right, np.float64)
 

@@ -22,13 +22,13 @@ class Scan:
 
     image: Volume
     remarks: tuple[str, ...] = ()
-    orientation_assumed: bool = False  # the header does not say where left and right are, and the user insisted
+    orientation_assumed: bool = False  # the header does not define left and right, and the user insisted
 
 
 def load_scan(path: str | os.PathLike[str], *, forced: bool = True) -> Scan:
-    """A raw scan without a constant background; BadInput as ``load_volume``.
+    """A raw scan without a constant background; raises BadInput as ``load_volume`` does.
 
-    Not ``forced``, its header must say how the voxels lie: the first step of a session looks at that, for all others.
+    Unless ``forced``, the header must define the position of the voxels, which the first step of a session checks.
     """
     volume, placed = load_placed(path, forced=forced)
     _check_whole(Path(path))
@@ -42,7 +42,7 @@ def load_scan(path: str | os.PathLike[str], *, forced: bool = True) -> Scan:
 
 
 def _check_whole(path: Path) -> None:
-    """Raise BadInput for a damaged gzip file: its checksum is at its end, and nibabel stops at the last voxel."""
+    """Raise BadInput for a damaged gzip file: nibabel does not read up to the checksum at its end."""
     if path.suffix != ".gz":
         return
     try:
@@ -54,7 +54,7 @@ def _check_whole(path: Path) -> None:
 
 
 def check_intensities(scan: Scan, name: str) -> None:
-    """Raise BadInput for a scan whose intensities are not those of a scanner."""
+    """Raise BadInput for a scan that is constant or standardized."""
     if scan.image.data.min() == scan.image.data.max():
         raise BadInput(f"{name} is constant: it contains no image.")
     if looks_standardized(scan.image.data):

@@ -1,4 +1,4 @@
-"""Slices in three orientations, as the networks see them: views, so that what is written into them is written back."""
+"""Slices in three orientations, as the networks see them; they are views of the volume."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def cut(volume: NDArray[Any], orientation: str) -> NDArray[Any]:
     """All slices of a volume with axes (x, y, z): a view of shape (slices, rows, columns).
 
     Axial slices are indexed z, with rows y and columns x; coronal y, rows z from the top, columns x; sagittal x,
-    rows z from the top, columns y. Writing into the view writes into the volume.
+    rows z from the top, columns y. Writing to the view writes to the volume.
     """
     if orientation == "axial":
         return volume.transpose(2, 1, 0)

@@ -21,7 +21,7 @@ from haca3_bids.volumes.placement import Placement, placement
 
 Affine = NDArray[np.float64]
 
-FINITE_SHARE = 0.01  # of the voxels: a brain in a background of NaN fills more
+FINITE_SHARE = 0.01  # smallest fraction of finite voxels; a brain in a background of NaN fills more
 
 
 @dataclass(frozen=True)
@@ -33,18 +33,18 @@ class Volume:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Voxels along each axis."""
+        """The number of voxels along each axis."""
         nx, ny, nz = self.data.shape
         return nx, ny, nz
 
     @property
     def zooms_mm(self) -> NDArray[np.float64]:
-        """Voxel size along each array axis, shape (3,)."""
+        """The voxel size along each array axis (3,), in mm."""
         zooms: Affine = np.sqrt((self.affine[:3, :3] ** 2).sum(axis=0))
         return zooms
 
     def with_data(self, data: NDArray[np.generic]) -> Volume:
-        """Other voxels on the same grid."""
+        """A volume of other voxels on the same grid."""
         return Volume(np.asarray(data, np.float32), self.affine)
 
     def has_grid_of(self, other: Volume) -> bool:
@@ -55,22 +55,22 @@ class Volume:
 def load_volume(path: str | os.PathLike[str], *, may_be_constant: bool = False, forced: bool = False) -> Volume:
     """The one 3D image in a NIfTI file, as float32; trailing axes of length one are dropped.
 
-    Raises BadInput when the file is no image, is truncated, is not 3D, has an axis without extent, a header that does
-    not say where its voxels lie (``forced``: what little it says will do), or voxels that are no single numbers, all
-    equal (``may_be_constant``: a mask can be), nearly all not finite, or too large for float32.
+    Raises BadInput if the file is not an image, truncated, not 3D, or has only one voxel along an axis; if its header
+    does not define the position of the voxels (unless ``forced``); or if voxels are not single numbers, all equal
+    (unless ``may_be_constant``), nearly all not finite, or too large for float32.
     """
     return load_placed(path, may_be_constant=may_be_constant, forced=forced)[0]
 
 
 def load_mask(path: str | os.PathLike[str]) -> NDArray[np.bool_]:
-    """Where the image in a file, which may be constant, is above one half; errors as ``load_volume``."""
+    """The mask in a file, thresholded at one half; raises BadInput as ``load_volume`` does."""
     return load_volume(path, may_be_constant=True).data > 0.5
 
 
 def load_placed(
     path: str | os.PathLike[str], *, may_be_constant: bool = False, forced: bool = False
 ) -> tuple[Volume, Placement]:
-    """As ``load_volume``, and what its header says of where it lies."""
+    """The volume as from ``load_volume``, and its placement according to the header."""
     path = Path(path)
     image = open_image(path)
     check_numbers(image, path.name)
@@ -115,9 +115,9 @@ def _checked(data: Array, affine: Affine, name: str, may_be_constant: bool) -> V
 def save_volume(
     volume: Volume, path: str | os.PathLike[str], *, in_template: bool = False, dtype: type[np.generic] = np.float32
 ) -> None:
-    """Write a NIfTI file whose header carries geometry and nothing else; it appears whole or not at all.
+    """Write a NIfTI file atomically; its header contains only the geometry.
 
-    ``in_template`` marks the coordinates as MNI (sform code 4) rather than the scanner's (1).
+    ``in_template`` sets the sform code to 4 (MNI) instead of 1 (scanner).
     """
     path = Path(path)
     image = nib.Nifti1Image(volume.data.astype(dtype), volume.affine)
@@ -129,12 +129,12 @@ def save_volume(
 
 
 def reorient(volume: Volume, axes: Sequence[str] = ("L", "P", "S")) -> Volume:
-    """The same image with its array axes pointing to ``axes``: a view of the voxels."""
+    """The image with array axes reordered and flipped to point to ``axes``: a view of the voxels."""
     return _reordered(volume, axcodes2ornt(tuple(axes)))
 
 
 def reorient_like(volume: Volume, other: Volume) -> Volume:
-    """The same image with the axis order and directions of ``other``: the inverse of ``reorient``."""
+    """The image with the axis order and directions of ``other``: the inverse of ``reorient``."""
     return _reordered(volume, io_orientation(other.affine))
 
 

@@ -24,21 +24,21 @@ from haca3_bids.records.findings import Column, Findings
 
 
 class Experiment(Protocol):
-    """What the module of an experiment has. It imports nothing heavy before ``run``."""
+    """The interface of the module of an experiment, which must not import heavy packages before ``run``."""
 
     @property
     def HELP(self) -> str:  # noqa: N802
-        """One line."""
+        """The help text, one line."""
 
     @property
     def COLUMNS(self) -> Mapping[str, Sequence[Column]]:  # noqa: N802
-        """The columns of each table; the first is called like the experiment."""
+        """The columns of each table; the first table has the name of the experiment."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Its options, without ``--out``."""
+        """Add its options, except ``--out``."""
 
     def run(self, args: argparse.Namespace) -> Findings:
-        """Its findings; BadInput where the input does not allow them."""
+        """Its findings; BadInput if the input is not suitable."""
 
 
 HELP = "Measure the effect of harmonization, in images, tables and whole outputs of haca3-bids."
@@ -56,7 +56,7 @@ EXPERIMENTS: Mapping[str, Experiment] = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """One command per experiment; each prints tab-separated tables."""
+    """Add one command per experiment; each prints tab-separated tables."""
     parts = parser.add_subparsers(required=True, metavar="EXPERIMENT", dest="experiment")
     for name, experiment in EXPERIMENTS.items():
         one = parts.add_parser(
@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Print the tables of an experiment, and write them with their page where ``--out`` asks for it; 0 when done."""
+    """Print the tables of an experiment, write them with a report if ``--out`` is given, and return 0."""
     if args.out:
         check_out(args.out)
     findings = EXPERIMENTS[args.experiment].run(args)
@@ -83,5 +83,5 @@ def main(args: argparse.Namespace) -> int:
 
 
 def shareable(words: Sequence[str]) -> str:
-    """The command as it was typed, without this machine's folders: of a path, its last part."""
+    """The command line with paths replaced by their last component."""
     return " ".join(["haca3", *(Path(word).name if os.sep in word else word for word in words)])

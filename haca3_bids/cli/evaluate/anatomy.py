@@ -65,11 +65,11 @@ COLUMNS = {
     "means": (*_KEYS, PEOPLE, _DICE, _SIZE, *_RETEST),
     "tests": (*_KEYS, BASELINE, PEOPLE, *tested(MEASURES)),
 }
-AXIAL_MM = 12.0  # the slice that is shown
+AXIAL_MM = 12.0  # position of the slice that is shown
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The dataset, which images of it, the truth and the brain."""
+    """Add options for the dataset, its images, the truth and the brain."""
     add_selection(parser, ("T1w",))
     parser.add_argument(
         "--truth",
@@ -84,15 +84,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 @dataclass
 class _Seen:
-    """What accumulates from session to session."""
+    """Results accumulated over sessions."""
 
     rows: list[dict[str, Value]] = field(default_factory=list)
     retests: list[dict[str, Value]] = field(default_factory=list)
-    pictures: dict[str, Drawing] = field(default_factory=dict)  # contrast -> tissues of the first harmonized session
+    pictures: dict[str, Drawing] = field(default_factory=dict)  # by contrast, of the first harmonized session
 
 
 def run(args: argparse.Namespace) -> Findings:
-    """Rows per session, per pair of sessions, means and paired tests."""
+    """Tables with rows per session and per pair of sessions, means and paired tests."""
     from haca3_bids.evaluation.methods import difference_rows, mean_rows
 
     selections = [one for one in select(args) if one.has_harmonized]
@@ -142,7 +142,7 @@ def _notes(args: argparse.Namespace, seen: _Seen) -> list[str]:
 
 
 def _measure(selection: Selection, participant: str, args: argparse.Namespace, seen: _Seen) -> None:
-    """The rows of one person: every session, then all pairs of sessions."""
+    """Add the rows of one subject: of every session, and of all pairs of sessions."""
     from haca3_bids.evaluation.anatomy import retest
 
     found: dict[str, dict[Key, Tissues]] = {}
@@ -165,7 +165,7 @@ def _measure(selection: Selection, participant: str, args: argparse.Namespace, s
 def _session(
     selection: Selection, scan: TemplateImage, args: argparse.Namespace, seen: _Seen
 ) -> Iterator[tuple[str, Tissues]]:
-    """The tissues of a session by every method, and its rows."""
+    """The tissues of a session by method; adds the rows of the session."""
     from haca3_bids.evaluation.anatomy import against_truth, tissues_in
     from haca3_bids.volumes.box import bounding_box
     from haca3_bids.volumes.volume import load_volume
@@ -194,7 +194,7 @@ def _session(
 
 
 def _whole(part: Mask, shape: tuple[int, ...], box: Box) -> Mask:
-    """A mask of the whole grid."""
+    """The mask on the whole grid."""
     import numpy as np
 
     mask = np.zeros(shape, bool)
@@ -203,7 +203,7 @@ def _whole(part: Mask, shape: tuple[int, ...], box: Box) -> Mask:
 
 
 def _numbered(tissues: Tissues, grid: Volume, box: Box) -> Volume:
-    """One image in which CSF is 1, GM 2 and WM 3."""
+    """A label image in which CSF is 1, GM 2 and WM 3."""
     import numpy as np
 
     numbers = np.zeros(grid.shape, np.uint8)
@@ -212,7 +212,7 @@ def _numbered(tissues: Tissues, grid: Volume, box: Box) -> Volume:
 
 
 def _picture(scan: TemplateImage, images: Mapping[str, Volume]) -> Drawing:
-    """One slice of the tissues that every method leads to."""
+    """A figure of one slice of the tissues by every method."""
     from haca3_bids.reports.charts import slices, svg
 
     caption = f"An axial slice of {scan.session_name}: fluid dark grey, grey matter light grey, white matter white."

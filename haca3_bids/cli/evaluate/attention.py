@@ -1,4 +1,4 @@
-"""``haca3 evaluate attention``: whether the networks turn away from a source that gets worse."""
+"""``haca3 evaluate attention``: whether attention decreases as a source is degraded."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ COLUMNS = {
         Column("ssim", "SSIM in the brain of the harmonized image against that from the source as scanned"),
     )
 }
-AXIAL_MM = 12.0  # the slice that is shown
+AXIAL_MM = 12.0  # position of the slice that is shown
 SEED = 1  # of the artifacts
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The session, its source that is degraded, and how the networks are applied."""
+    """Add options for the sessions, the degraded source, the artifacts and the harmonization."""
     parser.add_argument("dataset", type=Path, help="output folder of haca3-bids")
     parser.add_argument(
         "--session",
@@ -81,7 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True)
 class _Trial:
-    """One session with one degraded source, and what comes of it undegraded."""
+    """One session with a source to be degraded, and the networks."""
 
     sources: Mapping[str, Volume]
     degraded: str
@@ -91,7 +91,7 @@ class _Trial:
     settings: HarmonizationSettings
 
     def worse(self, how: Imperfections) -> Volume:
-        """The degraded source."""
+        """The source acquired again with imperfections ``how``."""
         import numpy as np
 
         from haca3_bids.physics.scanner import acquire
@@ -100,7 +100,7 @@ class _Trial:
         return source.with_data(acquire(source.data / unit, how) * unit)
 
     def harmonized(self, source: Volume) -> Harmonized:
-        """The image of the degraded contrast, made from all sources with ``source`` in the place of that one."""
+        """The harmonized image of the degraded contrast, with ``source`` in place of the original source."""
         from haca3_bids.harmonization.engine import harmonize
         from haca3_bids.harmonization.target import target_from_reference
 
@@ -119,14 +119,14 @@ class _Trial:
 
 @dataclass
 class _Seen:
-    """What accumulates from session to session."""
+    """Results accumulated over sessions."""
 
     rows: list[dict[str, Value]] = field(default_factory=list)
-    pictures: dict[str, Drawing] = field(default_factory=dict)  # artifact -> images of the first session
+    pictures: dict[str, Drawing] = field(default_factory=dict)  # by artifact, of the first session
 
 
 def run(args: argparse.Namespace) -> Findings:
-    """A row for every artifact and level."""
+    """A table with a row for every session, artifact and level."""
     from haca3_bids.harmonization.device import choose_device
     from haca3_bids.harmonization.job import load_networks
 
@@ -151,7 +151,7 @@ def run(args: argparse.Namespace) -> Findings:
 
 
 def _sessions(args: argparse.Namespace) -> list[dict[str, TemplateImage]]:
-    """The sources of the sessions that are asked for, by contrast; BadInput where a session cannot be used."""
+    """The sources of each requested session by contrast; BadInput if a session is not usable."""
     from haca3_bids.bids.results import images_of
 
     found: dict[str, dict[str, TemplateImage]] = {}
@@ -180,7 +180,7 @@ def _measure(
     settings: HarmonizationSettings,
     seen: _Seen,
 ) -> None:
-    """The rows of one session."""
+    """Add the rows of one session."""
     from haca3_bids.intensity.background import head_mask
     from haca3_bids.volumes.volume import load_volume
 
@@ -212,7 +212,7 @@ def _measure(
 
 
 def _levels(artifact: str) -> Iterator[tuple[float, Imperfections]]:
-    """Amount and acquisition of every level; the first is as scanned."""
+    """Amount and imperfections of every level; the first is as scanned."""
     from haca3_bids.physics.degradation import LADDERS, steps
     from haca3_bids.physics.scanner import Imperfections
 
@@ -220,7 +220,7 @@ def _levels(artifact: str) -> Iterator[tuple[float, Imperfections]]:
 
 
 def _row(trial: _Trial, source: Volume, image: Harmonized, clean: Harmonized | None) -> dict[str, Value]:
-    """What is found at one level; ``clean`` is None where there is nothing to compare with."""
+    """The measurements at one level; ``clean`` is None at level 0."""
     from haca3_bids.evaluation.similarity import fitted
 
     row: dict[str, Value] = {f"attention_{name}": own.attention for name, own in image.sources.items()}
@@ -233,14 +233,14 @@ def _row(trial: _Trial, source: Volume, image: Harmonized, clean: Harmonized | N
 
 
 def _badness(eta: Sequence[float], trial: _Trial) -> float:
-    """Eta itself where it is one number; HACA3's two are told by their distance from those of the reference."""
+    """Eta if it is one number; for HACA3 its distance from eta of the built-in reference."""
     import math
 
     return eta[0] if len(eta) == 1 else math.dist(eta, trial.networks.checkpoint.references[trial.degraded].eta)
 
 
 def _charts(rows: Sequence[Mapping[str, Value]], artifacts: Sequence[str]) -> Iterator[Drawing]:
-    """Attention, eta and PSNR over the levels of every artifact."""
+    """Charts of attention, eta and PSNR against the amount of each artifact."""
     from haca3_bids.reports.charts import lines, panels, svg
 
     sources = [contrast for contrast in CONTRASTS if any(f"attention_{contrast}" in row for row in rows)]
@@ -259,7 +259,7 @@ def _charts(rows: Sequence[Mapping[str, Value]], artifacts: Sequence[str]) -> It
 
 
 def _means(rows: Sequence[Mapping[str, Value]], column: str) -> list[float | None]:
-    """The mean of a column over sessions at every level; None where no session has it."""
+    """The mean of a column over sessions at every level; None if no session has a value."""
     levels: dict[Value, list[float]] = {}
     for row in rows:
         value = row.get(column)
@@ -268,7 +268,7 @@ def _means(rows: Sequence[Mapping[str, Value]], column: str) -> list[float | Non
 
 
 def _picture(artifact: str, images: Mapping[str, Volume]) -> Drawing:
-    """A row for every level: the source, the attention to it, and the harmonized image."""
+    """A figure with a row for every level: source, attention to it, and harmonized image."""
     from haca3_bids.reports.charts import slices, svg
 
     white = {name: 1.0 for name in images if name.startswith("attention")}

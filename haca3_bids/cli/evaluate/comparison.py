@@ -1,4 +1,4 @@
-"""What all comparisons of methods share: columns, and charts with one dot per subject."""
+"""Shared parts of comparisons of methods: columns, and charts with one dot per subject."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ ONE_DOT = "One dot per subject, those of a subject joined; bars: medians."
 
 
 def tested(measures: Mapping[str, str]) -> Iterator[Column]:
-    """The columns of a paired test of every measure (column -> its meaning in few words)."""
+    """The columns of a paired test of every measure, given short descriptions by column name."""
     for name, words in measures.items():
         yield Column(f"difference_{name}", f"{words}: mean difference, method minus baseline")
         yield Column(f"p_{name}", f"{words}: p of the two-sided Wilcoxon signed-rank test over subjects")
 
 
 def smallest_p(people: int) -> str:
-    """A note on what the tests can show."""
+    """A note on the smallest possible p-value and on multiple tests."""
     least = min(1.0, 2.0 ** (1 - people))
     return (
         f"With {people} subject{'s' * (people != 1)} no p can be smaller than {least:.2g}; p is not corrected for "
@@ -34,7 +34,7 @@ def smallest_p(people: int) -> str:
 
 
 def dot_charts(rows: Sequence[Row], measures: Mapping[str, str], by: Sequence[str] = ("contrast",)) -> list[Drawing]:
-    """A figure for each measure that is known, with a panel for each group and a column for each method."""
+    """A figure for each measure with values, with a panel for each group and a column for each method."""
     from haca3_bids.evaluation.methods import methods_of, person_means
     from haca3_bids.reports.charts import dots, panels, svg
 

@@ -1,7 +1,7 @@
-"""What other derivatives say of a session, on the grid of its images: brain masks and tissue maps.
+"""Brain masks, tissue maps and lesion masks from other derivatives, on the grid of the images of a session.
 
-The truth of ``haca3 simulate`` has a frame of its own, from which the position of the head in the scanner and the
-transform of haca3-bids lead to the images. All other maps must be on the grid of the images.
+The truth of ``haca3 simulate`` is in another space, and is resampled with the position of the head in the scanner and
+the transform of haca3-bids. All other maps must be on the grid of the images.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
     from haca3_bids.volumes.volume import Volume
 
-TISSUES = {"CSF": ("CSF",), "GM": ("GM", "SGM"), "WM": ("WM", "L")}  # and the label- entities of their maps
-BIDS_LABELS = {"GM": 1, "WM": 2, "CSF": 3}  # of a dseg, as BIDS numbers tissues
+TISSUES = {"CSF": ("CSF",), "GM": ("GM", "SGM"), "WM": ("WM", "L")}  # label- entities of their maps
+BIDS_LABELS = {"GM": 1, "WM": 2, "CSF": 3}  # of a dseg, as defined by BIDS
 LESIONS = ("label-L_mask", "label-lesion_mask", "desc-lesion_mask")  # ends of the names of lesion masks
-MOST = 0.5  # of a voxel
+MOST = 0.5  # threshold of masks and of the sum of tissue fractions
 POSE = "from-MNI152NLin2009cSym_to-scanner_mode-image_xfm.json"
 
 
 def add_brain(parser: argparse.ArgumentParser) -> None:
-    """The option ``--brain``."""
+    """Add the option ``--brain``."""
     parser.add_argument(
         "--brain",
         type=Path,
@@ -43,12 +43,12 @@ def add_brain(parser: argparse.ArgumentParser) -> None:
 
 
 def brain_in_words(folder: Path | None) -> str:
-    """Where the brain comes from."""
+    """A description of the source of the brain mask."""
     return "the template's brain mask" if folder is None else f"given by the masks or tissue maps in {folder.name}"
 
 
 def brain_of(image: TemplateImage, grid: Volume, folder: Path | None) -> NDArray[np.bool_]:
-    """The brain of an image's session; BadInput where there is none on its grid."""
+    """The brain mask of the session of an image; BadInput if there is none on its grid."""
     if folder is None:
         brain = _template_brain(image.space)
         if not brain.has_grid_of(grid):
@@ -69,7 +69,7 @@ def brain_of(image: TemplateImage, grid: Volume, folder: Path | None) -> NDArray
 
 
 def tissues_of(image: TemplateImage, grid: Volume, folder: Path) -> Mapping[str, NDArray[np.bool_]]:
-    """CSF, GM and WM of an image's session, each voxel of the brain in one of them; BadInput where there are none."""
+    """Masks of CSF, GM and WM of the session of an image, which do not overlap; BadInput if there are none."""
     import numpy as np
 
     files = session_files(folder, image)
@@ -89,7 +89,7 @@ def tissues_of(image: TemplateImage, grid: Volume, folder: Path) -> Mapping[str,
 
 
 def lesions_of(images: Sequence[TemplateImage], grid: Volume, folder: Path) -> NDArray[np.bool_]:
-    """The lesions of several sessions together; BadInput where none of them has a mask."""
+    """The union of the lesion masks of several sessions; BadInput if none has a mask."""
     import numpy as np
 
     found = [
@@ -105,7 +105,7 @@ def lesions_of(images: Sequence[TemplateImage], grid: Volume, folder: Path) -> N
 
 
 def session_files(folder: Path, image: TemplateImage) -> list[Path]:
-    """The images of a session in another dataset: in the same space, unless its own is known."""
+    """The images of a session in another dataset, in the same space or with a known pose."""
     if not folder.is_dir():
         raise BadInput(f"{folder.name} is not a folder.", "Give a folder of derivatives.")
     found = [path for path in sorted(folder.glob(f"{image.participant}/**/*.nii*")) if path.name.endswith(NIFTI)]
@@ -118,7 +118,7 @@ def session_files(folder: Path, image: TemplateImage) -> list[Path]:
 
 
 def _pose(folder: Path, image: TemplateImage) -> Path | None:
-    """The position of the head in the scanner, which the truth of ``haca3 simulate`` has."""
+    """The file with the position of the head in the scanner, if the dataset is a truth of ``haca3 simulate``."""
     return next(folder.glob(f"{image.participant}/**/{image.session_name}_{POSE}"), None)
 
 
@@ -140,7 +140,7 @@ def _labelled(files: Sequence[Path], labels: Sequence[str]) -> list[Path]:
 def _on_grid(
     paths: Sequence[Path], image: TemplateImage, grid: Volume, folder: Path, order: int = 1
 ) -> NDArray[np.float32]:
-    """The sum of maps on the grid of an image, interpolated only where their frame is another."""
+    """The sum of maps on the grid of an image; only simulated truth is resampled."""
     from haca3_bids.preprocessing.resampling import resample
     from haca3_bids.volumes.volume import load_volume
 
@@ -155,7 +155,7 @@ def _on_grid(
 
 
 def _from_image_to_truth(image: TemplateImage, pose: Path) -> NDArray[np.float64]:
-    """Millimetres of the image to those of the truth, by way of the scanner."""
+    """The transform (4, 4) from millimetres of the image to those of the truth, via scanner coordinates."""
     import numpy as np
 
     from haca3_bids.preprocessing.transforms import inverse, read_itk

@@ -1,4 +1,4 @@
-"""What the experiments read from the command line's files: tables, and complaints about them."""
+"""Reading of tables for the experiments, and conversion of errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Line = dict[str, str]
 
 @contextmanager
 def bad_input(about: str = "") -> Iterator[None]:
-    """Where a measure raises ValueError, a sentence about the input, raise BadInput; it begins with ``about``."""
+    """Convert a ValueError of the block, which describes the input, to BadInput; ``about`` precedes its message."""
     try:
         yield
     except ValueError as error:
@@ -24,7 +24,7 @@ def bad_input(about: str = "") -> Iterator[None]:
 
 
 def read_table(path: Path, columns: Sequence[str], hint: str = "") -> list[Line]:
-    """The lines of a tab-separated table; BadInput where one of the ``columns`` is missing."""
+    """The rows of a tab-separated table; BadInput if one of the ``columns`` is missing."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             lines = list(csv.DictReader(file, delimiter="\t"))
@@ -40,7 +40,7 @@ def read_table(path: Path, columns: Sequence[str], hint: str = "") -> list[Line]
 
 
 def number(text: str, name: str) -> float:
-    """The number in a cell of column ``name``."""
+    """The number in a cell of column ``name``; BadInput if it is not a number."""
     try:
         return float(text)
     except (TypeError, ValueError):
@@ -48,7 +48,7 @@ def number(text: str, name: str) -> float:
 
 
 def check_least(args: argparse.Namespace, **least: int) -> None:
-    """UsageError where an option is smaller than it may be."""
+    """Raise UsageError if an option is smaller than its minimum."""
     for name, lowest in least.items():
         if getattr(args, name) < lowest:
             raise UsageError(f"--{name} {getattr(args, name)} is not possible.", f"It must be {lowest} or more.")

@@ -1,4 +1,4 @@
-"""The sessions of a dataset with their lesions, as a segmentation network sees them."""
+"""The sessions of a dataset with their lesions, as training and test cases of a segmentation network."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MARGIN = 8  # voxels around the brain
 
 @dataclass(frozen=True)
 class Visit:
-    """A session: its images by desc and contrast."""
+    """A session with its images by desc and contrast."""
 
     participant: str
     session: str
@@ -38,7 +38,7 @@ class Visit:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which images, and where their lesions are."""
+    """Add options for the images, their lesions and their sites."""
     parser.add_argument(
         "--lesions",
         type=Path,
@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def visits(args: argparse.Namespace) -> list[Visit]:
-    """Every session that has all images; BadInput where none has or a site is missing."""
+    """All sessions with complete images; BadInput if there are none, or a site is missing."""
     import numpy as np
 
     from haca3_bids.bids.results import images_of
@@ -93,7 +93,7 @@ def visits(args: argparse.Namespace) -> list[Visit]:
 
 
 def case(visit: Visit, desc: str, args: argparse.Namespace) -> Case:
-    """The images of one method, standardized in the brain and cut to it, and the lesions."""
+    """The images of one method, standardized in the brain and cropped to it, with the lesions."""
     from haca3_bids.training.lesions import Case, standardized
     from haca3_bids.volumes.box import bounding_box
 
@@ -105,7 +105,7 @@ def case(visit: Visit, desc: str, args: argparse.Namespace) -> Case:
 
 
 def contrasts(visit: Visit, desc: str, args: argparse.Namespace) -> dict[str, float]:
-    """The contrast of the lesions in each image; nothing where there are no lesions."""
+    """The contrast of the lesions in each image; empty if there are no lesions."""
     from haca3_bids.evaluation.lesions import lesion_contrast, surroundings
 
     volumes, brain, lesions = _loaded(visit, desc, args)

@@ -1,4 +1,4 @@
-"""``haca3 evaluate lesions``: a segmentation network of one site, applied to others before and after harmonization."""
+"""``haca3 evaluate lesions``: lesion segmentation trained at one site and applied to others."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ DRAWS = 1000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The dataset, the lesions and the training."""
+    """Add options for the dataset, the lesions and the training."""
     parser.add_argument(
         "dataset", type=Path, help="output folder of haca3-bids, harmonized to the site of the training"
     )
@@ -84,7 +84,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> Findings:
-    """Train a network for each fold of the subjects, and segment what it has not seen."""
+    """Train a network for each fold of the subjects, and segment the held-out subjects."""
     _check(args)
     visits = lesion_cases.visits(args)
     site = args.train_site or min(visit.site for visit in visits)
@@ -107,7 +107,7 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _parts(visits: Sequence[Visit], site: str, args: argparse.Namespace) -> dict[str, int]:
-    """Subject -> the fold in which it is left out; BadInput where there are too few subjects or sites."""
+    """The fold in which each subject is held out; BadInput if there are too few subjects or sites."""
     import numpy as np
 
     sites = sorted({visit.site for visit in visits})
@@ -126,7 +126,7 @@ def _parts(visits: Sequence[Visit], site: str, args: argparse.Namespace) -> dict
 
 @dataclass(frozen=True)
 class _Result:
-    """One session of one method, segmented."""
+    """The segmentation of one session by one method."""
 
     visit: Visit
     method: str
@@ -215,7 +215,7 @@ def _contrast_rows(visits: Sequence[Visit], args: argparse.Namespace) -> list[di
 
 
 def _row(site: str, method: str, name: str, values: Mapping[str, float], args: argparse.Namespace) -> dict[str, Value]:
-    """A mean over subjects with its interval."""
+    """A row with the mean over subjects and its bootstrap interval."""
     import numpy as np
 
     own = np.array(list(values.values()))

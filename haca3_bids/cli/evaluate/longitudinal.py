@@ -50,12 +50,12 @@ COLUMNS = {
     "volumes": volumes.COLUMNS,
 }
 Course = tuple[list[str], list[float], list[float]]  # subjects, ages and values of all sessions
-FEW = 10  # subjects, whose bootstrap intervals are too narrow
+FEW = 10  # number of subjects below which bootstrap intervals are too narrow
 MODEL = "value = a0 + a1 age + b_subject + e"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The table and its columns."""
+    """Add options for the table or dataset, and for the statistics."""
     parser.add_argument(
         "input",
         type=Path,
@@ -78,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> Findings:
-    """One row per measurement and method; one row per subject; of a dataset, the volumes as well."""
+    """Tables with a row per measurement and method, per subject, and for a dataset the volumes."""
     check_least(args, draws=1, seed=0)
     measured = volumes.measured(args) if args.input.is_dir() else None
     if measured is None:
@@ -117,7 +117,7 @@ def _of_table(args: argparse.Namespace) -> tuple[list[Line], Sequence[str], str,
 
 
 def _course(lines: Iterable[Line], person: str, time: str, value: str) -> Course:
-    """Sorted by subject and age, so that the sessions of two methods correspond."""
+    """Subjects, ages and values, sorted so that the sessions of two methods correspond."""
     rows = sorted((line[person], number(line[time], time), number(line[value], value)) for line in lines)
     return [one for one, _, _ in rows], [age for _, age, _ in rows], [found for _, _, found in rows]
 

@@ -1,4 +1,4 @@
-"""How findings leave the program: printed, and as TSV, JSON and a page."""
+"""Output of findings: printed, and as TSV, JSON and HTML files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DIGITS = 4  # of printed numbers
 
 
 def print_tables(findings: Findings) -> None:
-    """Tab-separated on standard output, an empty line between two tables; notes on standard error."""
+    """Print tab-separated tables, with empty lines between them, and notes to standard error."""
     for note in findings.notes:
         print(note, file=sys.stderr)
     for index, table in enumerate(findings.tables.values()):
@@ -30,7 +30,7 @@ def _print(table: Table) -> None:
 
 
 def check_out(folder: Path) -> None:
-    """CannotCreate where the folder cannot be: before hours of computing."""
+    """Create the output folder; CannotCreate if that is impossible. It is called before long computations."""
     from haca3_bids.bids.atomic import make_folder
 
     if folder.exists() and not folder.is_dir():
@@ -39,7 +39,7 @@ def check_out(folder: Path) -> None:
 
 
 def write_findings(name: str, findings: Findings, command: str, folder: Path) -> None:
-    """A TSV with its JSON for every table, and one page; files of the same names are replaced."""
+    """Write a TSV and a JSON file for every table, and one report; existing files are replaced."""
     from haca3_bids.bids.atomic import write_json, write_text
     from haca3_bids.reports.findings import findings_page, to_tsv
 

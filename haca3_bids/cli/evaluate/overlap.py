@@ -26,12 +26,12 @@ MM3_PER_ML = 1000.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The two maps."""
+    """Add the two maps as arguments."""
     parser.add_argument("maps", nargs=2, type=Path, metavar="LABEL_MAP", help="label map; both on the same grid")
 
 
 def run(args: argparse.Namespace) -> Findings:
-    """One row per label."""
+    """A table with one row per label."""
     import numpy as np
 
     from haca3_bids.evaluation.overlap import dice_by_label

@@ -1,4 +1,4 @@
-"""Which images of travelling subjects are compared with which."""
+"""The pairs of images of travelling subjects that are compared."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ Three = tuple[TemplateImage, TemplateImage, TemplateImage]
 
 @dataclass(frozen=True)
 class Pair:
-    """Two sessions of a person in one contrast; for every method its image, and the image that it shall be like."""
+    """Two sessions of a subject in one contrast, with the image and reference image of every method."""
 
     contrast: str
     scan: TemplateImage  # unharmonized
     reference: TemplateImage  # unharmonized, of the other session
-    guide: TemplateImage  # whose intensities histogram matching and normalizations take
-    methods: Mapping[str, tuple[Path, Path]]  # unharmonized first
+    guide: TemplateImage  # reference of histogram matching and normalizations
+    methods: Mapping[str, tuple[Path, Path]]  # image and its reference; unharmonized first
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What is compared in a dataset."""
+    """The comparisons in a dataset, with a summary and notes."""
 
     pairs: Sequence[Pair]
     sentence: str
@@ -36,7 +36,7 @@ class Choice:
 
 
 def choose(args: argparse.Namespace) -> Choice:
-    """The pairs that the command line asks for; BadInput where there are none."""
+    """The requested pairs; BadInput if there are none."""
     pairs = []
     for selection in select(args):
         scans = selection.scans
@@ -50,14 +50,14 @@ def choose(args: argparse.Namespace) -> Choice:
 
 
 def _all_pairs(scans: Sessions) -> Iterator[Three]:
-    """Every pair of sessions of each person; the later one is the reference."""
+    """Every pair of sessions of each subject; the later one is reference and guide."""
     for one, other in combinations(sorted(scans), 2):
         if one[0] == other[0]:
             yield scans[one], scans[other], scans[other]
 
 
 def _targeted(scans: Sessions, target: str) -> Iterator[Three]:
-    """Each session of everybody but the target's person, with the session of the same person at the target's site."""
+    """Each session of the other subjects with their session at the site of the target, and the target as guide."""
     person, _, label = target.partition("_")
     guide = scans.get((person, label))
     if guide is None:
@@ -70,7 +70,7 @@ def _targeted(scans: Sessions, target: str) -> Iterator[Three]:
 def _methods(
     selection: Selection, scan: TemplateImage, reference: TemplateImage, targeted: bool
 ) -> dict[str, tuple[Path, Path]]:
-    """The methods that have this pair: harmonized to a target, the image is to be like the unharmonized reference."""
+    """Image and reference of each method; images harmonized to a target have the unharmonized reference."""
     here, there = selection.files(scan), selection.files(reference)
     if targeted:
         return {name: (path, there[BEFORE]) for name, path in here.items()}

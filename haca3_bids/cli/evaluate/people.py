@@ -1,4 +1,4 @@
-"""What is known of people and sessions, such as age and site: from a BIDS dataset or from one table."""
+"""Data on subjects and sessions, such as age and site, from a BIDS dataset or a table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from haca3_bids.cli.evaluate.inputs import read_table
 from haca3_bids.errors import BadInput
 
 NO_VALUE = ("", "n/a", "nan")
-Names = tuple[str, str]  # ("sub-01", "ses-1"); ("sub-01", "") is said of all sessions of a person
+Names = tuple[str, str]  # ("sub-01", "ses-1"), or ("sub-01", "") for all sessions of a subject
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class People:
     rows: Mapping[Names, Mapping[str, str]]
 
     def value(self, column: str, participant: str, session: str) -> str:
-        """What a column says of a session, else of its person; BadInput where it says nothing."""
+        """The value of a column for a session, else for its subject; BadInput if there is none."""
         for names in ((participant, session), (participant, "")):
             found = self.rows.get(names, {}).get(column, "")
             if found.casefold() not in NO_VALUE:
@@ -35,7 +35,7 @@ class People:
 
 
 def add_people(parser: argparse._ActionsContainer, needed: str) -> None:
-    """The option ``--people``."""
+    """Add the option ``--people``."""
     parser.add_argument(
         "--people",
         type=Path,
@@ -46,7 +46,7 @@ def add_people(parser: argparse._ActionsContainer, needed: str) -> None:
 
 
 def read_people(path: Path | None, needed: str) -> People:
-    """The columns of a dataset or table; BadInput where there is none."""
+    """The columns of a dataset or table; BadInput if there is none."""
     if path is None:
         raise BadInput(
             f"The {needed} of the sessions is unknown.", "Name a dataset or table that contains it with --people."

@@ -1,4 +1,4 @@
-"""``haca3 evaluate reliability``: a measurement of the same people at several sites."""
+"""``haca3 evaluate reliability``: intraclass correlation of a measurement at several sites."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COLUMNS = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The table and its columns."""
+    """Add options for the table and its columns."""
     parser.add_argument("table", type=Path, help="tab-separated table with one row per session")
     parser.add_argument("--value", required=True, metavar="COLUMN", help="column with the measurement")
     parser.add_argument("--person", default="participant_id", metavar="COLUMN", help="default: participant_id")
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> Findings:
-    """One row: the coefficients."""
+    """A table with one row of coefficients."""
     import numpy as np
 
     from haca3_bids.evaluation.reliability import reliability
@@ -63,7 +63,7 @@ def _drawing(people: Mapping[str, Mapping[str, float]], sites: Sequence[str], va
 
 
 def _by_person(args: argparse.Namespace) -> dict[str, dict[str, float]]:
-    """Person -> site -> value; BadInput where a person has two values of one site."""
+    """Values by person and site; BadInput if a person has two values of a site."""
     table: dict[str, dict[str, float]] = {}
     hint = "choose with --person, --value, --site."
     for line in read_table(args.table, (args.person, args.site, args.value), hint):

@@ -1,4 +1,4 @@
-"""The images of every session by method: as scanned, harmonized, and in the folders of other methods."""
+"""The images of every session by method: unharmonized, harmonized, and from the folders of other methods."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Sessions = Mapping[Key, TemplateImage]
 
 
 def add_selection(parser: argparse.ArgumentParser, contrasts: Sequence[str] = ()) -> None:
-    """The dataset, which images of it (all ``contrasts`` that there are, unless some are named), and other methods."""
+    """Add options for the dataset, its images (of ``contrasts`` by default, else all) and other methods."""
     usual = " ".join(contrasts) or "all"
     parser.add_argument("dataset", type=Path, help="output folder of haca3-bids")
     parser.add_argument(
@@ -63,7 +63,7 @@ class Selection:
         return any(key in own for own in self.harmonized.values() for key in self.scans)
 
     def files(self, scan: TemplateImage) -> dict[str, Path]:
-        """The image of a scan's session by every method that has one, the scan itself first."""
+        """The image of the session of a scan by every method that has one, the scan itself first."""
         key = scan.participant, scan.session
         made = {name: own[key].path for name, own in self.harmonized.items() if key in own}
         names = [path.name for path in (*made.values(), scan.path)]
@@ -76,7 +76,7 @@ class Selection:
 
 
 def select(args: argparse.Namespace) -> list[Selection]:
-    """The contrasts that the command line asks for; BadInput where the dataset has no harmonized images."""
+    """The requested contrasts; BadInput if the dataset has no harmonized images, or several kinds and no choice."""
     images = images_of(args.dataset)
     descs = args.after or [only_harmonized(images, args.dataset)]
     folders = {name: by_file_name(folder) for name, folder in args.method}
@@ -93,12 +93,12 @@ def select(args: argparse.Namespace) -> list[Selection]:
 
 
 def in_words(args: argparse.Namespace) -> str:
-    """The images that are looked for, as file names have them."""
+    """A description of the requested images by desc entity."""
     return f"desc-{args.before} and desc-{' or desc-'.join(args.after or ['haca3'])} images"
 
 
 def add_two_descs(parser: argparse._ActionsContainer) -> None:
-    """The options for one kind of images before and one after harmonization."""
+    """Add options for the desc of images before and after harmonization."""
     parser.add_argument("--before", default="preproc", metavar="DESC", help="desc of images before (default: preproc)")
     parser.add_argument(
         "--after", metavar="DESC", help="desc of images after (default: haca3..., if there is only one)"
@@ -106,7 +106,7 @@ def add_two_descs(parser: argparse._ActionsContainer) -> None:
 
 
 def only_harmonized(images: Iterable[TemplateImage], dataset: Path) -> str:
-    """The desc of the harmonized images; BadInput where there are none, or several kinds."""
+    """The desc of the harmonized images; BadInput if there are none, or several kinds."""
     found = sorted(
         {image.desc for image in images if image.desc.startswith("haca3") and not image.desc.endswith("Std")}
     )

@@ -25,7 +25,7 @@ COLUMNS = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Images, their reference and a mask."""
+    """Add options for the images, their reference and a mask."""
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="image to evaluate")
     parser.add_argument("--truth", type=Path, required=True, metavar="IMAGE", help="reference image")
     parser.add_argument(
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> Findings:
-    """One row per image."""
+    """A table with one row per image."""
     from haca3_bids.evaluation.similarity import SSIM_SETTINGS, compared
     from haca3_bids.intensity.background import head_mask
     from haca3_bids.volumes.volume import load_volume

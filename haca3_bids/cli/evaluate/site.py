@@ -66,7 +66,7 @@ FIXED = ("session_id", "age", "years")  # columns of a table that are no feature
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What is looked at, and how thoroughly."""
+    """Add options for the dataset or table, and for the tests."""
     parser.add_argument(
         "input",
         type=Path,
@@ -87,7 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> Findings:
-    """A row per contrast, region, features, method and probe; and the distances of sites."""
+    """Tables with a row per contrast, region, features, method and probe, and with distances between sites."""
     check_least(args, seeds=1, permutations=0)
     groups = site_images.groups(args) if args.input.is_dir() else [_of_table(args)]
     rows = [row for group in groups for row in _probes(group, args)]
@@ -106,7 +106,7 @@ def run(args: argparse.Namespace) -> Findings:
 
 @dataclass(frozen=True)
 class _Trial:
-    """One row to be: a probe of a method."""
+    """The result of one probe of one method."""
 
     method: str
     probe: str

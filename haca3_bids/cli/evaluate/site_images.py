@@ -1,4 +1,4 @@
-"""The features of the images of a dataset by which their site is identified."""
+"""Features of the images of a dataset for identifying their site."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ FEATURES = ("intensity", "image")
 
 @dataclass(frozen=True)
 class Group:
-    """The images of one contrast, seen in one region, by every method. Tables are (images, numbers) by method."""
+    """Features of one contrast in one region; tables are (images, numbers) by method."""
 
     about: Mapping[str, str]  # contrast and region
     sites: Sequence[str]
     subjects: Sequence[str]
     features: Mapping[str, Mapping[str, Rows]]
     quantiles: Mapping[str, Rows] = field(default_factory=dict)
-    fluid: Mapping[str, Rows] = field(default_factory=dict)  # histograms of the fluid, of brains
+    fluid: Mapping[str, Rows] = field(default_factory=dict)  # histograms of fluid, for the brain
 
 
 def add_arguments(parser: argparse._ActionsContainer) -> None:
-    """Which images are looked at."""
+    """Add options for the images."""
     parser.add_argument("--contrast", nargs="+", choices=CONTRASTS, help="contrasts (default: all contrasts found)")
     add_two_descs(parser)
 
 
 def groups(args: argparse.Namespace) -> list[Group]:
-    """One for each contrast and region; BadInput where sessions or sites are missing."""
+    """A group for each contrast and region; BadInput if sessions or sites are missing."""
     import numpy as np
 
     from haca3_bids.bids.results import images_of
@@ -83,7 +83,7 @@ def groups(args: argparse.Namespace) -> list[Group]:
 
 
 def notes(args: argparse.Namespace) -> list[str]:
-    """How the regions were found."""
+    """Notes on the regions."""
     return [
         f"Head: Otsu's threshold in the images before harmonization. Brain: {brain_in_words(args.brain)}. Fluid: a "
         "mixture of three normal distributions in the brain before harmonization. Intensities are relative to the "
@@ -97,7 +97,7 @@ def _pairs(images: Sequence[TemplateImage], descs: tuple[str, str]) -> list[tupl
 
 
 def _seen(pair: tuple[TemplateImage, TemplateImage], args: argparse.Namespace) -> tuple[Seen, Seen]:
-    """Of the image before and the one after, in the same regions."""
+    """Features of the images before and after harmonization, in the same regions."""
     from haca3_bids.evaluation.segmentation import CSF, segmented
     from haca3_bids.evaluation.site_features import coarse_copy, histogram, intensity_features, quantiles
     from haca3_bids.intensity.background import head_mask

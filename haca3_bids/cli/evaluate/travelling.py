@@ -1,4 +1,4 @@
-"""``haca3 evaluate travelling``: the same people at several sites, before and after harmonization, beside baselines."""
+"""``haca3 evaluate travelling``: similarity of scans at several sites, before and after harmonization."""
 
 from __future__ import annotations
 
@@ -57,11 +57,11 @@ COLUMNS = {
     "means": (CONTRAST, METHOD, PEOPLE, *NUMBERS),
     "tests": (CONTRAST, METHOD, BASELINE, PEOPLE, *tested(MEASURES)),
 }
-AXIAL_MM = 12.0  # the slice that is shown
+AXIAL_MM = 12.0  # position of the slice that is shown
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The dataset, which images of it, and what they were harmonized to."""
+    """Add options for the dataset, its images and their target."""
     add_selection(parser)
     parser.add_argument(
         "--target",
@@ -87,16 +87,16 @@ def _session(text: str) -> str:
 
 @dataclass
 class _Seen:
-    """What accumulates from pair to pair."""
+    """Results accumulated over pairs."""
 
     rows: list[dict[str, Value]] = field(default_factory=list)
-    pictures: dict[str, Drawing] = field(default_factory=dict)  # contrast -> images of the first pair
+    pictures: dict[str, Drawing] = field(default_factory=dict)  # by contrast, of the first pair
     heads: dict[Path, Mask] = field(default_factory=dict)
-    failed: dict[str, str] = field(default_factory=dict)  # why a baseline is missing, and where first
+    failed: dict[str, str] = field(default_factory=dict)  # reason of the first failure, by baseline
 
 
 def run(args: argparse.Namespace) -> Findings:
-    """Rows per subject and method, means, and tests of all methods against the scans and of the last against all."""
+    """Tables with rows per pair and method, means, and paired tests between methods."""
     from haca3_bids.evaluation.methods import difference_rows, mean_rows
     from haca3_bids.evaluation.normalization import METHODS
 
@@ -129,7 +129,7 @@ def run(args: argparse.Namespace) -> Findings:
 
 
 def _head(path: Path, image: Volume, seen: _Seen) -> Mask:
-    """The head in an image, found once."""
+    """The head mask of an image, computed once."""
     from haca3_bids.intensity.background import head_mask
 
     if path not in seen.heads:
@@ -138,7 +138,7 @@ def _head(path: Path, image: Volume, seen: _Seen) -> Mask:
 
 
 def _measure(pair: Pair, args: argparse.Namespace, seen: _Seen) -> None:
-    """The rows of one pair of sessions, for every method."""
+    """Add the rows of one pair of sessions, for every method."""
     from haca3_bids.evaluation.similarity import best_factor, correlation, fitted
     from haca3_bids.volumes.volume import load_volume
 
@@ -170,7 +170,7 @@ def _measure(pair: Pair, args: argparse.Namespace, seen: _Seen) -> None:
 def _images(
     pair: Pair, reference: Volume, head: Mask, brain: Mask, args: argparse.Namespace, seen: _Seen
 ) -> Iterator[tuple[str, Volume, Volume]]:
-    """Every method with its image and the image that it shall be like; BadInput where grids differ."""
+    """Every method with its image and reference image; BadInput if grids differ."""
     from haca3_bids.volumes.volume import load_volume
 
     scan: Volume | None = None
@@ -192,7 +192,7 @@ def _images(
 def _baselines(
     pair: Pair, scan: Volume, head: Mask, brain: Mask, args: argparse.Namespace, seen: _Seen
 ) -> Iterator[tuple[str, Volume]]:
-    """The scan with the intensities of the guide, by histogram matching and by normalizations."""
+    """The scan matched to the guide by each baseline: histogram matching and normalizations."""
     from haca3_bids.evaluation import normalization
     from haca3_bids.evaluation.histogram import matched
     from haca3_bids.volumes.volume import load_volume
@@ -216,7 +216,7 @@ def _baselines(
 
 
 def _picture(contrast: str, images: dict[str, Volume]) -> Drawing:
-    """One slice of every image, all with the grey scale of the reference."""
+    """A figure of one slice of every image, with the grey scale of the reference."""
     from haca3_bids.reports.charts import slices, svg
     from haca3_bids.reports.planes import white_end
 

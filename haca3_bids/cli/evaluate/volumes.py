@@ -1,4 +1,4 @@
-"""Volumes of grey matter, white matter and ventricles of every session, before and after harmonization."""
+"""Volumes of grey matter, white matter and ventricles before and after harmonization."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Measured:
-    """The volumes of all sessions, as text for the model and as a table."""
+    """The volumes of all sessions, as text rows for the model and as a table."""
 
     lines: list[Line]
     table: Table
@@ -45,7 +45,7 @@ class Measured:
 
 
 def add_arguments(parser: argparse._ActionsContainer) -> None:
-    """Which images are segmented."""
+    """Add options for the images to segment."""
     parser.add_argument("--contrast", choices=CONTRASTS, default="T1w", help="images to segment (default: T1w)")
     add_two_descs(parser)
     parser.add_argument(
@@ -56,7 +56,7 @@ def add_arguments(parser: argparse._ActionsContainer) -> None:
 
 
 def measured(args: argparse.Namespace) -> Measured:
-    """Segment every session that has both images; BadInput where none has or an age is missing."""
+    """Segment every session that has both images; BadInput if there is none, or an age is missing."""
     from haca3_bids.bids.results import images_of
 
     people, images = read_people(args.people, "age"), images_of(args.input)
@@ -90,7 +90,7 @@ def measured(args: argparse.Namespace) -> Measured:
 def _volumes(
     pairs: Sequence[Mapping[str, TemplateImage]], args: argparse.Namespace
 ) -> list[Mapping[str, dict[str, float]]]:
-    """For each session of a subject, desc -> volumes; the subject's regions come from the first session."""
+    """Volumes by desc for each session of a subject; the regions are those of the first session."""
     from haca3_bids.evaluation.segmentation import segmented, volumes_ml
     from haca3_bids.volumes.volume import load_volume
 
@@ -113,7 +113,7 @@ def _volumes(
 
 
 def _anatomy(image: TemplateImage, args: argparse.Namespace) -> NDArray[np.uint8]:
-    """Fluid, grey and white matter, lesions included, in the map that goes with a harmonized image."""
+    """CSF, grey matter and white matter with lesions, from the anatomy map of a harmonized image."""
     import numpy as np
 
     from haca3_bids.evaluation.segmentation import CSF, GREY, WHITE

@@ -1,1 +1,1 @@
-"""Other methods of harmonization, to compare with: our own, smaller versions of the methods in figure 3 of HACA3."""
+"""Baselines: our own, smaller versions of the harmonization methods in figure 3 of HACA3."""

@@ -1,7 +1,7 @@
 """Features that are statistically independent of the site (Adeli et al., WACV 2021; BR-Net).
 
-The article predicts a diagnosis from such features. For harmonization, as in figure 3 of HACA3, our own, small version
-makes images of them: a decoder is told the site whose contrast it shall give.
+The article predicts a diagnosis from such features. For harmonization, as in figure 3 of HACA3, our own, smaller
+version decodes images from them, with the site of the wanted contrast as an input of the decoder.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from haca3_bids.training.loop import Batch, Losses
 from haca3_bids.training.losses import masked_l1
 
 FEATURES, HIDDEN = 8, 32
-INDEPENDENCE = 0.2  # weight of the squared correlation, beside that of the image's error, which is one
-SOURCE, TARGET = 0.0, 1.0  # the sites, as numbers
+INDEPENDENCE = 0.2  # weight of the squared correlation; that of the reconstruction loss is 1
+SOURCE, TARGET = 0.0, 1.0  # codes of the sites
 
 
 class Adeli(Baseline):
-    """An encoder, a decoder that knows the site, and a predictor of the site from the features."""
+    """An encoder, a decoder conditioned on the site, and a predictor of the site from the features."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class Adeli(Baseline):
 
 
 def _squared_correlation(predicted: Tensor, site: Tensor) -> Tensor:
-    """Pearson's, over slices and patches: zero where the site cannot be predicted (equation 3 of the article)."""
+    """Squared Pearson correlation over slices and patches: 0 if the site cannot be predicted (eq. 3 of the article)."""
     x, y = (value - value.mean() for value in (predicted, site.expand_as(predicted)))
     out: Tensor = (x * y).mean() ** 2 / (x.square().mean() * y.square().mean() + 1e-8)
     return out

@@ -1,4 +1,4 @@
-"""The networks that the baselines share, built from MONAI's."""
+"""Networks shared by the baselines, built from those of MONAI."""
 
 from __future__ import annotations
 
@@ -18,15 +18,22 @@ try:
 except ImportError as error:
     raise Unavailable("MONAI is not installed.", "pip install 'haca3_bids[evaluate]' installs it.") from error
 
-WIDTHS = (8, 16, 32, 64, 128, 8)  # channels of the U-Net, from fine to coarse, and at its end; the articles': 32 to 64
-NORM = ("group", {"num_groups": 8})  # on a CPU much faster than instance normalization
-ADVERSARY = 16  # channels of the first layer; the articles': 64
+WIDTHS = (
+    8,
+    16,
+    32,
+    64,
+    128,
+    8,
+)  # channels of the U-Net from fine to coarse, and of its last layer; in articles 32 to 64
+NORM = ("group", {"num_groups": 8})  # much faster than instance normalization on a CPU
+ADVERSARY = 16  # channels of the first layer; in the articles 64
 
 
 class Translator(nn.Module):
-    """A U-Net that adds a change to a slice, not below zero: (batch, 1, h, w) -> (batch, 1, h, w).
+    """A residual U-Net with nonnegative output: (batch, 1, h, w) -> (batch, 1, h, w).
 
-    It starts as the identity, so that a short training can only improve on the unharmonized image.
+    It is initialized as the identity, so that training starts from the unharmonized image.
     """
 
     def __init__(self) -> None:
@@ -47,7 +54,7 @@ class Translator(nn.Module):
 
 
 class Adversary(nn.Module):
-    """A discriminator of patches (Isola et al., CVPR 2017) with least-squares losses (Mao et al., ICCV 2017)."""
+    """A PatchGAN discriminator (Isola et al., CVPR 2017) with least-squares losses (Mao et al., ICCV 2017)."""
 
     def __init__(self, channels: int = 1) -> None:
         super().__init__()
@@ -55,7 +62,7 @@ class Adversary(nn.Module):
         self.loss = PatchAdversarialLoss(criterion="least_squares", no_activation_leastsq=True)
 
     def verdict(self, images: Tensor, *, learns: bool = True) -> Tensor:
-        """A number for each patch, (batch, 1, rows, columns); unless it ``learns``, gradients reach the images only."""
+        """The output for each patch, (batch, 1, rows, columns); unless it ``learns``, only the images get gradients."""
         weights: dict[str, Tensor] = dict(self.network.named_parameters())
         if not learns:
             weights = {name: weight.detach() for name, weight in weights.items()}
@@ -64,19 +71,19 @@ class Adversary(nn.Module):
 
     def mistaken(self, real: Tensor, fake: Tensor) -> Tensor:
         """The loss of the discriminator."""
-        told = (self.verdict(real.detach()), True), (self.verdict(fake.detach()), False)
+        verdicts = (self.verdict(real.detach()), True), (self.verdict(fake.detach()), False)
         wrong: Tensor = sum(
-            (self.loss(found, is_real, for_discriminator=True) for found, is_real in told), real.new_zeros(())
+            (self.loss(found, is_real, for_discriminator=True) for found, is_real in verdicts), real.new_zeros(())
         )
         return wrong / 2
 
     def unconvinced(self, fake: Tensor) -> Tensor:
-        """The loss of the network that made the images."""
+        """The adversarial loss of the network that generated the images."""
         loss: Tensor = self.loss(self.verdict(fake, learns=False), True, for_discriminator=False)
         return loss
 
 
 def unet(inputs: int, outputs: int) -> BasicUNet:
-    """A U-Net (batch, inputs, h, w) -> (batch, outputs, h, w), h and w multiples of 16, linear at its end."""
+    """A U-Net (batch, inputs, h, w) -> (batch, outputs, h, w), h and w multiples of 16, without final activation."""
     with contextlib.redirect_stdout(io.StringIO()):  # it prints its widths
         return BasicUNet(2, inputs, outputs, WIDTHS, norm=NORM, upsample="nontrainable")

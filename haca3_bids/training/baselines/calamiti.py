@@ -1,8 +1,8 @@
 """CALAMITI: anatomy and contrast of images, disentangled within each site (Zuo et al., NeuroImage 243:118569, 2021).
 
-Our own, smaller version, made of the networks of HACA3, its successor: two contrasts of the same slice have the same
-anatomy (beta), and a discriminator makes beta alike at both sites. Contrast (theta) comes from another person's slice
-at the same site; that of the target site is remembered. Without perceptual loss, and with fewer channels.
+Our own, smaller version, built from networks of its successor HACA3: two contrasts of a slice have the same anatomy
+(beta), and a discriminator makes beta indistinguishable between sites. Contrast (theta) comes from another person's
+slice at the same site; its moving average at the target site is stored. There is no perceptual loss.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from haca3_bids.training.haca3 import straight_through
 from haca3_bids.training.loop import Batch, Losses
 from haca3_bids.training.losses import kl_to_standard_normal, masked_l1
 
-LEVELS = 5  # of beta
-ALIKE, SITE, KL = 0.1, 0.1, 1e-5  # weights of the losses, beside that of the image's error, which is one
-MEMORY = 0.98  # decay a step of the mean theta of the target site
+LEVELS = 5  # channels of beta
+ALIKE, SITE, KL = 0.1, 0.1, 1e-5  # weights of the losses; that of the reconstruction loss is 1
+MEMORY = 0.98  # decay per step of the moving average of theta at the target site
 
 
 class Calamiti(Baseline):
@@ -43,7 +43,7 @@ class Calamiti(Baseline):
         soft = logits.softmax(dim=1).unflatten(0, images.shape[:2])
         theta, logvar = self._theta(images)
         drawn = theta + (0.5 * logvar).exp() * torch.randn_like(theta)
-        swapped = beta.flip(1) if torch.rand(()) < 0.5 else beta  # either contrast's beta serves for both
+        swapped = beta.flip(1) if torch.rand(()) < 0.5 else beta  # beta of either contrast must suit both
         made = self._decoded(swapped.flatten(0, 1), drawn.flatten(0, 1), flat)
         at_source, at_target = soft[:, 0].chunk(2)
         terms = {
@@ -58,7 +58,7 @@ class Calamiti(Baseline):
         return {"total": total, **terms}
 
     def _theta(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance (slices, contrasts, 2), from the next slice of the same site."""
+        """Mean and log-variance of theta (slices, contrasts, 2), of another slice of the batch at the same site."""
         codes = torch.stack(self.theta_encoder(images.flatten(0, 1)[:, None])).unflatten(1, images.shape[:2])
         at_source, at_target = codes.chunk(2, dim=1)
         if self.training:

@@ -1,6 +1,6 @@
 """CUT: contrastive unpaired translation, in one direction (Park et al., ECCV 2020).
 
-Our own, smaller version: a U-Net that adds a change to the image, three levels of features, and fewer patches.
+Our own, smaller version: a residual U-Net, three levels of features, and fewer patches.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from haca3_bids.training.baselines.baseline import Baseline
 from haca3_bids.training.baselines.blocks import WIDTHS, Adversary, Translator
 from haca3_bids.training.loop import Batch, Losses
 
-PATCHES, FEATURES, TEMPERATURE = 128, 64, 0.07  # per slice and level; the article's: 256, 256 and 0.07
+PATCHES, FEATURES, TEMPERATURE = 128, 64, 0.07  # per slice and level; in the article 256, 256 and 0.07
 
 
 class Cut(Baseline):
-    """A translator, a discriminator, and for each level a small network that describes patches."""
+    """A translator, a discriminator, and for each level a small network that projects the features of patches."""
 
     batch_size = 1  # as in the article
 
@@ -37,7 +37,7 @@ class Cut(Baseline):
         return {"total": total, "contrastive": contrastive, "fooling": fooling, "adversary": adversary}
 
     def _contrastive(self, image: Tensor, made: Tensor) -> Tensor:
-        """A patch of the translated slice finds the same patch of the slice among others of it, in every level."""
+        """PatchNCE loss, mean over levels: a translated patch resembles the same patch more than others."""
         losses = []
         levels = zip(self.translator.features(image), self.translator.features(made), self.describe, strict=True)
         for keys, queries, describe in levels:

@@ -1,6 +1,6 @@
-"""CycleGAN: translation there and back, without pairs (Zhu et al., ICCV 2017).
+"""CycleGAN: unpaired translation in both directions (Zhu et al., ICCV 2017).
 
-Our own, smaller version: U-Nets that add a change to the image in place of residual networks, and no image buffer.
+Our own, smaller version: residual U-Nets instead of ResNet generators, and no image buffer.
 """
 
 from __future__ import annotations

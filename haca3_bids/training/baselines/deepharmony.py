@@ -1,6 +1,6 @@
 """DeepHarmony: a U-Net trained on the same people at both sites (Dewey et al., Magn Reson Imaging 64:160, 2019).
 
-Our own, smaller version: one contrast instead of four, narrower layers, and the change is added to the image.
+Our own, smaller version: one contrast instead of four, and a narrower, residual U-Net.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from haca3_bids.training.losses import masked_l1
 
 
 class DeepHarmony(Baseline):
-    """One U-Net, and the mean absolute difference to the scan at the target site."""
+    """A U-Net trained with the mean absolute difference from the scan at the target site."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -44,7 +44,7 @@ CONFIG = "baseline.json"
 
 
 def train_baseline(method: str, heads: Sequence[Anatomy], sites: Sites, folder: Path, setting: Setting) -> Baseline:
-    """A baseline of BASELINES, trained on slices of two sites; resumes from ``folder``."""
+    """A baseline of BASELINES, trained on slices of two sites; resumes from ``folder`` (BadInput if it differs)."""
     torch.manual_seed(setting.seed)
     network = BASELINES[method]().train()
     config = {"method": method} | json.loads(json.dumps(asdict(sites)))
@@ -59,7 +59,7 @@ def train_baseline(method: str, heads: Sequence[Anatomy], sites: Sites, folder: 
 
 
 def apply_baseline(network: Baseline, contrast: str, scans: Sequence[Path], folder: Path) -> None:
-    """Harmonize scans of the source site, and write them under their own names."""
+    """Harmonize scans of the source site, and write them to ``folder`` under their own names."""
     for number, path in enumerate(scans, start=1):
         LOG.info("harmonizing %s, %d of %d", path.name, number, len(scans))
         image = translated(network, contrast, load_volume(path))
@@ -67,7 +67,7 @@ def apply_baseline(network: Baseline, contrast: str, scans: Sequence[Path], fold
 
 
 def translated(network: Baseline, contrast: str, image: Volume) -> Volume:
-    """An image of the source site with the contrast of the target site: the median of three orientations of slices."""
+    """An image of the source site with the contrast of the target site: the median of three slice orientations."""
     settings, rim = HarmonizationSettings(), Rim({})
     canvas = fit_images({contrast: image}, rim, settings)
     given = prepare(contrast, image, canvas, rim, settings, seen_from=0.0)

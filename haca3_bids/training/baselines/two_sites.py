@@ -1,4 +1,4 @@
-"""Simulated slices of two sites: the same ones at both, and those of other people at the second."""
+"""Simulated slices for the baselines: the same slices at both sites, and slices of other people at the second."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from haca3_bids.training.simulated import SimulatedSlices, View
 
 @dataclass(frozen=True)
 class Sites:
-    """The protocols of the two sites by contrast, the one to translate first."""
+    """The protocols of the two sites by contrast; the first of ``contrasts`` is translated."""
 
     source: Mapping[str, Protocol]
     target: Mapping[str, Protocol]
@@ -26,7 +26,7 @@ class Sites:
 
 
 class TwoSites(SimulatedSlices):
-    """Item i, drawn from (seed, i): the batch of ``baseline.Baseline``, each tensor (contrasts, 224, 224)."""
+    """Item i, drawn from (seed, i): ``source``, ``paired``, ``target`` of ``Baseline``, (contrasts, 224, 224) each."""
 
     def __init__(self, heads: Sequence[Anatomy], sites: Sites, seed: int = 0) -> None:
         super().__init__(heads, seed)
