@@ -36,10 +36,12 @@ from haca3_bids.records.preprocessing import Registration, ScanFacts
 from haca3_bids.settings import WHITE_MATTER_PEAK, PreprocessingSettings
 from haca3_bids.volumes.volume import Volume
 
-# Limits below which a session fails. Correct alignments of simulated heads have a similarity of at least 0.30, and
-# nearly all a distinctness of at least 0.14, by which positions wrong by 15 mm or 20 degrees are recognized.
+# Limits below which a session fails. Correct alignments of most simulated heads have a similarity of at least 0.30 and
+# a distinctness of at least 0.14, by which positions wrong by 15 mm or 20 degrees are recognized. Heads with wide sulci
+# have a lower similarity, but are distinct.
 SIMILARITY_LIMIT = 0.25  # of edges away from the ventricles
 DISTINCTNESS_LIMIT = 0.14  # difference of the similarity to its mean over displaced alignments
+WEAK_SIMILARITY_LIMIT, WEAK_DISTINCTNESS_LIMIT = 0.15, 0.16  # a lower similarity is accepted if distinctness is higher
 COREGISTRATION_LIMIT = 0.8  # ratio of mutual information to its mean in displaced positions, minus 1
 IN_HEAD_LIMIT = 0.90  # fraction of the template's brain in the head
 COVERED_LIMIT = 0.25  # fraction of the template's brain in the field of view of the reference
@@ -204,6 +206,13 @@ def _accepted(poor: BadInput | None, settings: PreprocessingSettings) -> str:
     return poor.sentence
 
 
+def has_matching_edges(quality: Quality) -> bool:
+    """Whether the edges of a reference match those of the template in this position, and not in displaced ones."""
+    if quality.similarity < SIMILARITY_LIMIT:
+        return quality.similarity >= WEAK_SIMILARITY_LIMIT and quality.distinctness >= WEAK_DISTINCTNESS_LIMIT
+    return quality.distinctness >= DISTINCTNESS_LIMIT
+
+
 def poor_registration(quality: Quality) -> BadInput | None:
     """The error of a poor alignment with the template; None for a good one."""
     if quality.brain_covered < COVERED_LIMIT:
@@ -216,7 +225,7 @@ def poor_registration(quality: Quality) -> BadInput | None:
             f"{100 * quality.brain_in_head:.0f} % of the template's brain lie in the head; at least "
             f"{100 * IN_HEAD_LIMIT:.0f} % are required"
         )
-    elif quality.similarity < SIMILARITY_LIMIT or quality.distinctness < DISTINCTNESS_LIMIT:
+    elif not has_matching_edges(quality):
         wrong = (
             f"the correlation of edges is {quality.similarity:.2f} ({SIMILARITY_LIMIT} is required), which is "
             f"{quality.distinctness:.3f} more than in displaced positions ({DISTINCTNESS_LIMIT} is required)"

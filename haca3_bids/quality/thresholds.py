@@ -41,7 +41,7 @@ BELOW, ABOVE = False, True
 THRESHOLDS: Mapping[str, Threshold] = {
     threshold.measure: threshold
     for threshold in (
-        Threshold("registration_similarity", "session", BELOW, 0.30, 0.25, "poorly registered to the template",
+        Threshold("registration_similarity", "session", BELOW, 0.30, 0.15, "poorly registered to the template",
                   "correlation of edges of the reference and the template, away from the ventricles"),
         Threshold("registration_distinctness", "session", BELOW, 0.15, 0.14, "poorly registered to the template",
                   "difference between that correlation and its mean in displaced positions"),

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from haca3_bids.preprocessing.quality import (
+    Quality,
     coregistration_quality,
     edges_of,
     registration_quality,
     visible_trouble,
 )
-from haca3_bids.preprocessing.session import COREGISTRATION_LIMIT, DISTINCTNESS_LIMIT, IN_HEAD_LIMIT, SIMILARITY_LIMIT
+from haca3_bids.preprocessing.session import COREGISTRATION_LIMIT, poor_registration
 from haca3_bids.preprocessing.transforms import similarity_matrix
 from haca3_bids.volumes.volume import Volume
 
@@ -22,11 +23,15 @@ WRONG = {
 
 
 def passes(quality) -> bool:
-    return (
-        quality.similarity >= SIMILARITY_LIMIT
-        and quality.distinctness >= DISTINCTNESS_LIMIT
-        and quality.brain_in_head >= IN_HEAD_LIMIT
-    )
+    return poor_registration(quality) is None
+
+
+@pytest.mark.parametrize(
+    ("similarity", "distinctness", "right"),
+    [(0.3, 0.145, True), (0.3, 0.13, False), (0.2, 0.17, True), (0.2, 0.15, False), (0.1, 0.3, False)],
+)
+def test_weak_edges_must_be_more_distinct(similarity, distinctness, right) -> None:
+    assert passes(Quality(similarity, distinctness, brain_in_head=1.0, brain_covered=1.0)) == right
 
 
 @pytest.mark.parametrize("contrast", ["T1w", "T2w", "PDw", "FLAIR"])
