@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from stage import Someone, Stage, head_of, keep, kept, parser, stage
 
 from haca3_bids.evaluation.histogram import matched
+from haca3_bids.evaluation.methods import paired, paired_p, person_means
 from haca3_bids.evaluation.overlap import dice
 from haca3_bids.evaluation.segmentation import CSF, GREY, WHITE, segmented
-from haca3_bids.evaluation.similarity import SSIM_SETTINGS, Similarity, compared, scaled_psnr_db
-from haca3_bids.evaluation.travelling import Result, by_person, gain, paired_p
+from haca3_bids.evaluation.similarity import SSIM_SETTINGS, compared, scaled_psnr_db
 from haca3_bids.physics.anatomy import Anatomy
 from haca3_bids.settings import CONTRASTS
 from haca3_bids.volumes.volume import Volume
@@ -88,17 +88,14 @@ def true_tissues(anatomy: Anatomy) -> NDArray[np.uint8]:
     return np.where(anatomy.brain, largest, 0).astype(np.uint8)
 
 
-def results(rows: Rows, place: str) -> list[Result]:
-    """PSNR in the brain or the head, and SSIM, of all rows that have them."""
-    alike = [row for row in rows if "dice" not in row]
-    return [Result(r["person"], r["contrast"], r["method"], Similarity(r[place], r["ssim"])) for r in alike]
+def results(rows: Rows) -> Rows:
+    """The rows with PSNR and SSIM."""
+    return [row | {"participant_id": row["person"]} for row in rows if "dice" not in row]
 
 
-def means(found: Sequence[Result], contrast: str, method: str) -> NDArray[np.float64]:
-    """The means over people of PSNR and SSIM."""
-    people = by_person(found, contrast, method).values()
-    mean: NDArray[np.float64] = np.array([(one.psnr_db, one.ssim) for one in people]).mean(axis=0)
-    return mean
+def mean(found: Rows, contrast: str, method: str, measure: str) -> float:
+    """The mean of a measure over people."""
+    return float(np.mean(list(person_means(found, (contrast,), method, measure).values())))
 
 
 def share(scanned: float, harmonized: float, bound: float) -> float:
@@ -106,12 +103,12 @@ def share(scanned: float, harmonized: float, bound: float) -> float:
     return (harmonized - scanned) / (bound - scanned)
 
 
-def differences(found: Sequence[Result]) -> NDArray[np.float64]:
+def differences(found: Rows) -> NDArray[np.float64]:
     """Differences in PSNR (dB), harmonized minus scanned, for each person and contrast."""
-    gains = []
+    gains: list[float] = []
     for contrast in CONTRASTS:
-        after, before = (by_person(found, contrast, method) for method in (HARMONIZED, SCANNED))
-        gains += [after[person].psnr_db - before[person].psnr_db for person in before]
+        after, before = (person_means(found, (contrast,), method, "brain") for method in (HARMONIZED, SCANNED))
+        gains += [after[person] - before[person] for person in before]
     return np.array(gains)
 
 
@@ -120,16 +117,16 @@ def table(rows: Rows) -> None:
     people = {row["person"] for row in rows}
     print(f"\n{len(people)} people; PSNR in dB after one best scale factor; SSIM in the head: {SSIM_SETTINGS}")
     for place in PLACES:
-        _similarity(results(rows, place), place)
-    _gains(results(rows, "brain"))
+        _similarity(results(rows), place)
+    _gains(results(rows))
     _dice_table([row for row in rows if "dice" in row])
 
 
-def _similarity(found: Sequence[Result], place: str) -> None:
+def _similarity(found: Rows, place: str) -> None:
     """Print PSNR of every method in brain or head, fractions of the distance and, for the brain, SSIM."""
     columns = (*METHODS, "gain", "share of the distance")
     print(f"\n| {place}, PSNR | {' | '.join(columns)} |\n|---|{'---|' * len(columns)}")
-    psnr = {contrast: [means(found, contrast, method)[0] for method in METHODS] for contrast in CONTRASTS}
+    psnr = {contrast: [mean(found, contrast, method, place) for method in METHODS] for contrast in CONTRASTS}
     for contrast, values in [*psnr.items(), ("mean", np.mean(list(psnr.values()), axis=0))]:
         _line(contrast, values, 1, _ends(values, "{:+.2f}"))
     if place == "head":
@@ -141,7 +138,7 @@ def _similarity(found: Sequence[Result], place: str) -> None:
     print(f"Wanted: {gains} dB; {WANTED_SHARES[0]:.0%} on the mean, {WANTED_SHARES[1]:.0%} in each.")
     print(f"\n| SSIM | {' | '.join(METHODS)} |\n|---|{'---|' * len(METHODS)}")
     for contrast in CONTRASTS:
-        _line(contrast, [means(found, contrast, method)[1] for method in METHODS], 3, [])
+        _line(contrast, [mean(found, contrast, method, "ssim") for method in METHODS], 3, [])
 
 
 def _ends(values: Sequence[float], form: str) -> list[str]:
@@ -153,12 +150,16 @@ def _line(name: str, values: Sequence[float], digits: int, ends: Sequence[str]) 
     print(f"| {' | '.join([name, *(f'{value:.{digits}f}' for value in values), *ends])} |")
 
 
-def _gains(found: Sequence[Result]) -> None:
+def _gains(found: Rows) -> None:
     print("\n| brain | harmonized against | PSNR (dB) | p | SSIM | p |\n|---|---|---|---|---|---|")
     for contrast in CONTRASTS:
         for baseline in (SCANNED, HISTOGRAM):
-            g = gain(found, contrast, HARMONIZED, baseline)
-            print(f"| {contrast} | {baseline} | {g.psnr_db:+.2f} | {g.p_psnr:.4f} | {g.ssim:+.3f} | {g.p_ssim:.4f} |")
+            cells = []
+            for measure, digits in (("brain", 2), ("ssim", 3)):
+                both = (person_means(found, (contrast,), method, measure) for method in (HARMONIZED, baseline))
+                gain = paired(*both)
+                cells += [f"{gain.mean - gain.mean_baseline:+.{digits}f}", f"{gain.p:.4f}"]
+            print(f"| {contrast} | {baseline} | {' | '.join(cells)} |")
     gains = differences(found)
     better = int((gains > 0).sum())
     print(f"\nAll people and contrasts: {better} of {len(gains)} gain, Wilcoxon's p = {paired_p(gains):.2g}")

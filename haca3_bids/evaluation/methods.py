@@ -7,13 +7,41 @@ and a number for each measure. Several images of a subject are averaged first.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from haca3_bids.evaluation.travelling import paired
+import numpy as np
+from scipy import stats
 
 Cell = float | int | str | None
 Row = Mapping[str, Cell]
 Group = tuple[Cell, ...]  # the values of the columns ``by``
 BY = ("contrast",)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The means of a measure in the same people under two methods."""
+
+    people: int  # with both values
+    mean: float
+    mean_baseline: float
+    p: float  # Wilcoxon's signed-rank test, two-sided
+
+
+def paired(one: Mapping[str, float], baseline: Mapping[str, float]) -> Difference:
+    """Comparison of two methods in the people with values of both; ValueError if there are none."""
+    people = [person for person in one if person in baseline]
+    if not people:
+        raise ValueError("nobody has both numbers")
+    x, y = (np.array([values[person] for person in people], np.float64) for values in (one, baseline))
+    return Difference(len(people), float(x.mean()), float(y.mean()), paired_p(x - y))
+
+
+def paired_p(differences: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
+    """Two-sided p-value of Wilcoxon's signed-rank test of paired differences; 1 if all are zero."""
+    if not np.any(differences):
+        return 1.0
+    return float(stats.wilcoxon(differences, method="exact" if len(differences) <= 25 else "auto").pvalue)
 
 
 def methods_of(rows: Sequence[Row], by: Sequence[str] = BY) -> dict[Group, list[str]]:

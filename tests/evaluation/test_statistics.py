@@ -5,10 +5,9 @@ import pytest
 from scipy import stats
 
 from haca3_bids.evaluation.longitudinal import change
+from haca3_bids.evaluation.methods import difference_rows, paired, paired_p, person_means
 from haca3_bids.evaluation.overlap import dice, dice_by_label
 from haca3_bids.evaluation.reliability import reliability
-from haca3_bids.evaluation.similarity import Similarity
-from haca3_bids.evaluation.travelling import Result, by_person, gain, paired, paired_p
 
 SHROUT_FLEISS = [[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]]
 
@@ -59,21 +58,19 @@ def test_a_table_with_gaps_or_one_person_has_no_icc(table):
         reliability(np.array(table))
 
 
-def results(method, shift):
-    return [Result(f"p{i}", "T1w", method, Similarity(20 + i + shift, 0.8 + shift / 100)) for i in range(8)]
+def rows(method, shift):
+    return [{"participant_id": f"p{i}", "contrast": "T1w", "method": method, "db": 20.0 + i + shift} for i in range(8)]
 
 
 def test_a_gain_is_the_mean_of_paired_differences_and_its_p_that_of_wilcoxon():
-    found = gain([*results("haca3", 3), *results("nothing", 0)], "T1w", "haca3", "nothing")
-    assert (found.people, found.psnr_db) == (8, pytest.approx(3))
-    assert found.p_psnr == pytest.approx(2 / 2**8)  # eight differences of one sign, two-sided
-    with pytest.raises(ValueError, match="nobody"):
-        gain(results("haca3", 3), "T1w", "haca3", "nothing")
+    (found,) = difference_rows([*rows("nothing", 0), *rows("haca3", 3)], ["db"])
+    assert (found["people"], found["difference_db"]) == (8, pytest.approx(3))
+    assert found["p_db"] == pytest.approx(2 / 2**8)  # eight differences of one sign, two-sided
 
 
-def test_the_unit_is_the_person():
-    twice = [Result("p0", "T1w", "m", Similarity(db, 0.5)) for db in (10.0, 20.0)]
-    assert by_person(twice, "T1w", "m") == {"p0": Similarity(15.0, 0.5)}
+def test_a_person_with_several_images_counts_once():
+    twice = [{"participant_id": "p0", "contrast": "T1w", "method": "m", "db": db} for db in (10.0, 20.0)]
+    assert person_means(twice, ("T1w",), "m", "db") == {"p0": 15.0}
 
 
 def test_p_of_no_difference_is_one():

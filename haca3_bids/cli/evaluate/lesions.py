@@ -186,7 +186,7 @@ def _dice_rows(results: Sequence[_Result], site: str, args: argparse.Namespace) 
     import numpy as np
 
     from haca3_bids.evaluation.lesions import recovered
-    from haca3_bids.evaluation.travelling import paired
+    from haca3_bids.evaluation.methods import paired
 
     own = _by_subject(results, site, args.trained_on)
     rows: list[dict[str, Value]] = [_row(site, args.trained_on, "dice", own, args)]
