@@ -156,7 +156,7 @@ def test_without_the_package_its_baselines_are_left_out_and_the_reader_is_told(c
         (["masks"], 65, "is not a derivatives dataset"),
         (["nowhere"], 65, "nowhere is not a folder"),
         (["derivatives"], 65, "2 kinds of harmonized images (haca3, haca3B)"),
-        (["derivatives", "--after", "none"], 65, "nobody with two sessions"),
+        (["derivatives", "--after", "none"], 65, "no subject with two sessions"),
         (["derivatives", "--after", "haca3", "--target", "sub-7_ses-B"], 65, "derivatives has no subject other than"),
         (["derivatives", "--after", "haca3", "--target", "sub-0"], 64, "is not sub-X_ses-Y"),
         (["derivatives", "--after", "haca3", "--method", "DIR"], 64, "is not NAME=DIR"),
@@ -193,4 +193,4 @@ def test_people_with_one_session_are_no_travellers(tmp_path, capsys) -> None:
     for desc in ("preproc", "haca3"):
         save(ball(6), name(tmp_path, 1, "A", f"desc-{desc}_T1w"))
     assert run(tmp_path) == 65
-    assert "nobody with two sessions" in capsys.readouterr().err
+    assert "no subject with two sessions" in capsys.readouterr().err
