@@ -10,6 +10,7 @@ Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 NEAR, FAR = 2, 6  # distance in voxels from a lesion to the tissue compared with it
+LEAST_DROP = 0.02  # of a Dice coefficient: a fraction of less says nothing
 
 
 def surroundings(lesions: Mask, tissue: Mask) -> Mask:
@@ -29,6 +30,6 @@ def lesion_contrast(image: Array, lesions: Mask, around: Mask) -> float:
 
 
 def recovered(own: float, before: float, after: float) -> float:
-    """The fraction of the drop from ``own`` to ``before`` that ``after`` recovers; NaN if there was no drop."""
+    """Fraction of the drop from ``own`` to ``before`` that ``after`` recovers; NaN if it dropped less than LEAST_DROP."""
     drop = own - before
-    return (after - before) / drop if drop > 0 else float("nan")
+    return (after - before) / drop if drop >= LEAST_DROP else float("nan")

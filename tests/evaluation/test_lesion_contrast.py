@@ -43,3 +43,4 @@ def test_what_is_recovered_is_a_share_of_the_drop():
     assert recovered(0.8, 0.3, 0.55) == pytest.approx(0.5)
     assert recovered(0.8, 0.3, 0.2) == pytest.approx(-0.2)
     assert np.isnan(recovered(0.5, 0.6, 0.7))
+    assert np.isnan(recovered(0.5, 0.49, 0.7))

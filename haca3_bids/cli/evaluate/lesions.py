@@ -34,7 +34,7 @@ COLUMNS = {
         Column("dice_high", f"Upper end {ENDS}"),
         Column(
             "recovered_percent",
-            "Percentage of the loss relative to the site of the training that harmonization recovers",
+            "Percentage of the loss relative to the site of the training that harmonization recovers, if there was one",
             "%",
         ),
         Column("p", "Wilcoxon signed-rank test over subjects against the images before harmonization, two-sided"),
