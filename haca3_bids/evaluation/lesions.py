@@ -30,6 +30,6 @@ def lesion_contrast(image: Array, lesions: Mask, around: Mask) -> float:
 
 
 def recovered(own: float, before: float, after: float) -> float:
-    """Fraction of the drop from ``own`` to ``before`` that ``after`` recovers; NaN if it dropped less than LEAST_DROP."""
+    """Fraction of the drop from ``own`` to ``before`` that ``after`` recovers; NaN if it is below LEAST_DROP."""
     drop = own - before
     return (after - before) / drop if drop >= LEAST_DROP else float("nan")
