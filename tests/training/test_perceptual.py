@@ -42,5 +42,5 @@ def test_a_file_without_these_weights_is_a_sentence(tmp_path, content):
         torch.save({"conv.weight": torch.zeros(1)}, path)
     else:
         path.write_bytes(content)
-    with pytest.raises(BadInput, match="no weights of VGG16"):
+    with pytest.raises(BadInput, match="does not contain weights of VGG16"):
         Vgg16Loss(path)
