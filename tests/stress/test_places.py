@@ -53,7 +53,7 @@ def test_memory_that_runs_out_ends_one_session_and_not_the_run(run: Run, undistu
         hungry = Run(run.folder, run.bids, "quick", run.words, {"FAKE_ENGINE": "hungry for two"}, wrapper)
         assert hungry.finish() == 1, hungry.said
     assert "was killed (signal 9)" in hungry.said
-    assert "It was probably out of memory" in hungry.said
+    assert "It probably ran out of memory" in hungry.said
     assert {name: one["status"] for name, one in hungry.records().items()} == {"sub-01": "failed", "sub-02": "done"}
     assert run.finish() == 0, run.said
     assert fingerprints(run.out) == undisturbed
