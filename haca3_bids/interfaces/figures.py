@@ -20,7 +20,7 @@ from haca3_bids.records.target import Target
 from haca3_bids.reports.figures import draw_histogram, draw_registration
 from haca3_bids.reports.flicker import draw_flicker
 from haca3_bids.reports.pixels import save_jpeg, slice_rows
-from haca3_bids.reports.planes import white_end, white_of_brain
+from haca3_bids.reports.planes import white_end, white_of_brain, white_of_contrast
 from haca3_bids.settings import WHITE_MATTER_PEAK
 from haca3_bids.volumes.scan import load_scan
 from haca3_bids.volumes.volume import Volume, load_volume
@@ -31,7 +31,6 @@ DIFFERENCE_LIMIT = 0.5 * WHITE_MATTER_PEAK  # full colour
 class _DrawInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
     contrasts = traits.List(traits.Str, mandatory=True, desc="contrasts of the session")
     preproc = traits.List(File(exists=True), mandatory=True, desc="preprocessed images, in the order of contrasts")
-    brain_mask = File(exists=True, mandatory=True, desc="the template's brain")
     reference = traits.Str(mandatory=True, desc="contrast that was registered to the template")
 
 
@@ -46,14 +45,13 @@ class Draw(SimpleInterface, ABC):  # type: ignore[misc]
 
     def _run_interface(self, runtime: Any) -> Any:
         folder = Path(runtime.cwd)
-        brain = load_volume(self.inputs.brain_mask, may_be_constant=True)
         path = folder / "figures.json"
-        path.write_text(to_json(list(self._drawn(folder, brain))))
+        path.write_text(to_json(list(self._drawn(folder))))
         self._results["figures"] = str(path)
         return runtime
 
     @abstractmethod
-    def _drawn(self, folder: Path, brain: Volume) -> Iterator[Figure]:
+    def _drawn(self, folder: Path) -> Iterator[Figure]:
         """Draw the figures into ``folder``."""
 
 
@@ -62,6 +60,7 @@ class _DrawPreprocessingInputSpec(_DrawInputSpec):
     to_reference = traits.List(File(exists=True), mandatory=True, desc="transforms, in the order of contrasts")
     to_template = File(exists=True, mandatory=True, desc="transform of the reference to the template")
     template = traits.Str(mandatory=True, desc="name of the template")
+    brain_mask = File(exists=True, mandatory=True, desc="the template's brain")
     white_matter = File(exists=True, mandatory=True, desc="mask of the white-matter core")
     record = File(exists=True, mandatory=True, desc="record of the preprocessing")
     result = File(exists=True, desc="result of the engine; waiting for it leaves both cores to the networks")
@@ -72,8 +71,9 @@ class DrawPreprocessing(Draw):
 
     input_spec = _DrawPreprocessingInputSpec
 
-    def _drawn(self, folder: Path, brain: Volume) -> Iterator[Figure]:
+    def _drawn(self, folder: Path) -> Iterator[Figure]:
         inputs = self.inputs
+        brain = load_volume(inputs.brain_mask, may_be_constant=True)
         facts = from_json(Path(inputs.record).read_bytes(), Preprocessing).contrasts
         images = {c: load_volume(path) for c, path in zip(inputs.contrasts, inputs.preproc, strict=True)}
         first = images[inputs.reference]
@@ -118,16 +118,15 @@ class DrawResults(Draw):
 
     input_spec = _DrawResultsInputSpec
 
-    def _drawn(self, folder: Path, brain: Volume) -> Iterator[Figure]:
+    def _drawn(self, folder: Path) -> Iterator[Figure]:
         sources = dict(zip(self.inputs.contrasts, self.inputs.preproc, strict=True))
         for image in from_json(Path(self.inputs.result).read_bytes(), EngineResult).images:
             target, contrast = image.target, image.target.contrast
             harmonized = load_volume(image.file)
-            white = white_of_brain(harmonized, brain)
             shown = contrast if contrast in sources else self.inputs.reference
             source = load_volume(sources[shown])
-            yield _slices(folder, target, f"source {shown}", source, "grey", white_of_brain(source, brain))
-            yield _slices(folder, target, "harmonized", harmonized, "grey", white)
+            yield _slices(folder, target, f"source {shown}", source, "grey", white_of_contrast(shown))
+            yield _slices(folder, target, "harmonized", harmonized, "grey", white_of_contrast(contrast))
             if shown == contrast:
                 change = harmonized.with_data(harmonized.data - source.data)
                 yield _slices(folder, target, "difference", change, "difference", DIFFERENCE_LIMIT)
@@ -142,7 +141,6 @@ class DrawResults(Draw):
 class _DrawTargetInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
     contrasts = traits.List(traits.Str, mandatory=True, desc="contrasts of the images")
     preproc = traits.List(File(exists=True), mandatory=True, desc="preprocessed images, in the same order")
-    brain_mask = File(exists=True, mandatory=True, desc="the template's brain")
 
 
 class _DrawTargetOutputSpec(TraitedSpec):  # type: ignore[misc]
@@ -156,11 +154,9 @@ class DrawTarget(SimpleInterface):  # type: ignore[misc]
     output_spec = _DrawTargetOutputSpec
 
     def _run_interface(self, runtime: Any) -> Any:
-        brain = load_volume(self.inputs.brain_mask, may_be_constant=True)
         pictures = [Path(runtime.cwd) / f"{contrast}.jpg" for contrast in self.inputs.contrasts]
-        for path, picture in zip(self.inputs.preproc, pictures, strict=True):
-            image = load_volume(path)
-            save_jpeg(slice_rows(image, "grey", white_of_brain(image, brain)), picture)
+        for contrast, path, picture in zip(self.inputs.contrasts, self.inputs.preproc, pictures, strict=True):
+            save_jpeg(slice_rows(load_volume(path), "grey", white_of_contrast(contrast)), picture)
         self._results["pictures"] = [str(picture) for picture in pictures]
         return runtime
 

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from haca3_bids.settings import WHITE_MATTER_PEAK
 from haca3_bids.volumes.volume import Volume, reorient
 
 UPRIGHT = ("R", "A", "S")  # the directions of the axes of a volume that is shown
 PLANES = ("sagittal", "coronal", "axial")  # across x, y and z; the order in which figures show them
 WINDOW_PERCENTILE = 99.5  # of the positive voxels: the white end of the grey scale
+SHOWN_AS_WHITE = {"T1w": 1.25, "T2w": 3.5, "PDw": 1.4, "FLAIR": 2.0}  # as multiples of the white-matter intensity
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,14 @@ def white_end(volume: Volume) -> float:
     """The intensity shown as white; 1 for an image without positive voxels."""
     positive = volume.data[volume.data > 0]
     return float(np.percentile(positive, WINDOW_PERCENTILE)) if positive.size else 1.0
+
+
+def white_of_contrast(contrast: str) -> float:
+    """The intensity shown as white in preprocessed and harmonized images: the same for all images of a contrast.
+
+    With one grey scale, a source, its target and the harmonized image can be compared by eye.
+    """
+    return SHOWN_AS_WHITE[contrast] * WHITE_MATTER_PEAK
 
 
 def white_of_brain(volume: Volume, brain: Volume | None) -> float:

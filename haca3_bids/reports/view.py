@@ -20,7 +20,7 @@ from haca3_bids.settings import HarmonizationSettings
 
 MIME = {".svg": "image/svg+xml", ".png": "image/png", ".jpg": "image/jpeg"}
 BUILTIN_ORIGIN = "built-in reference of builtin"
-BUILTIN_PICTURES = Path(__file__).parents[1] / "checkpoints" / "builtin"  # simulated heads: nobody's secret
+BUILTIN_PICTURES = Path(__file__).parents[1] / "checkpoints" / "builtin"  # of simulated heads, so they may be shown
 KINDS = ("registration", "coregistration", "outline", "bias", "histogram")
 
 

@@ -20,7 +20,7 @@ from haca3_bids.physics.scanner import Imperfections, acquire
 from haca3_bids.physics.signal import Protocol
 from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.reports.pixels import save_jpeg, slice_rows
-from haca3_bids.reports.planes import white_of_brain
+from haca3_bids.reports.planes import white_of_contrast
 from haca3_bids.settings import CONTRASTS, WHITE_MATTER_PEAK, HarmonizationSettings
 from haca3_bids.training.simulated import SimulatedSlices
 from haca3_bids.volumes.volume import Volume
@@ -43,8 +43,7 @@ def draw_references(head: Anatomy, folder: Path) -> None:
     """Write ``CONTRAST.jpg`` for every built-in target: slices of its reference image, for the reports."""
     for contrast, protocol in REFERENCE_PROTOCOLS.items():
         image = reference_image(head, protocol)
-        white = white_of_brain(image, image.with_data(head.brain))
-        save_jpeg(slice_rows(image, "grey", white), folder / f"{contrast}.jpg")
+        save_jpeg(slice_rows(image, "grey", white_of_contrast(contrast)), folder / f"{contrast}.jpg")
 
 
 def builtin_references(model: Haca3, heads: Sequence[Anatomy]) -> dict[str, Reference]:

@@ -94,7 +94,7 @@ def init_session_wf(plan: SessionPlan, settings: Settings, needs: EngineNeeds) -
         [
             (preprocess, harmonize, [(f"outputnode.{key}", f"inputnode.{key}") for key in FROM_PREPROCESS]),
             (preprocess, before, [(f"outputnode.{key}", key) for key in TO_DRAW]),
-            (preprocess, after, [(f"outputnode.{key}", key) for key in ("contrasts", "preproc", "brain_mask")]),
+            (preprocess, after, [(f"outputnode.{key}", key) for key in ("contrasts", "preproc")]),
             (preprocess, judge, [(f"outputnode.{key}", key) for key in TO_JUDGE]),
             (preprocess, write, [(f"outputnode.{key}", key) for key in TO_WRITE]),
             (harmonize, before, [("outputnode.result", "result")]),

@@ -41,9 +41,7 @@ def init_targets_wf(targets: Sequence[TargetImages], settings: Settings, needs: 
         inner.connect([(preprocess, encode, fields)])
         if settings.quality.show_targets:
             draw = pe.Node(DrawTarget(), name="draw", mem_gb=1.0)
-            inner.connect(
-                [(preprocess, draw, [(f"outputnode.{key}", key) for key in ("contrasts", "preproc", "brain_mask")])]
-            )
+            inner.connect([(preprocess, draw, [(f"outputnode.{key}", key) for key in ("contrasts", "preproc")])])
         workflow.add_nodes([inner])
     return workflow
 
