@@ -1,8 +1,9 @@
 """The computations of HACA3 in the order of the released program and of the engine, each in its own process.
 
 The released program applies the networks to whole stacks, all 224 slices of every orientation, and fuses the whole
-volume at once. Since a whole stack takes 7.6 GB and minutes, only parts are measured: the time per slice of a stack of
-``STACK`` slices, and per plane of a fusion of ``PLANES`` planes.
+volume at once. Since a whole stack takes 11 GB and minutes, ``make bench`` measures parts: the time per slice of a
+stack of ``STACK`` slices, and per plane of a fusion of ``PLANES`` planes. Run this file to measure whole stacks on two
+threads.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -73,37 +75,37 @@ def matrix_product() -> Work:
         return min((_timed(lambda: a @ a, 1, 2.0 * MATRIX**3) for _ in range(5)), key=lambda work: work.wall_s)
 
 
-def released_slice() -> Work:
-    """One slice of a stack of ``STACK``: two sources and one target."""
-    model, x = _networks(), torch.rand(STACK, SOURCES, CANVAS, CANVAS)
-    with inference(THREADS):
-        return _timed(lambda: _released(model, x), STACK, _operations(model))
+def released_slice(stack: int = STACK, threads: int = THREADS) -> Work:
+    """One slice of a stack: two sources and one target."""
+    model, x = _networks(), torch.rand(stack, SOURCES, CANVAS, CANVAS)
+    with inference(threads):
+        return _timed(lambda: _released(model, x), stack, _operations(model))
 
 
-def engine_slice(targets: int = 1) -> Work:
+def engine_slice(targets: int = 1, threads: int = THREADS) -> Work:
     """One slice as the engine computes it, in a session of ``3 * SIDE`` slices, including all overhead."""
     model = _networks()
     checkpoint = Checkpoint(model, name="random", sha256="", references={}, card={})
-    settings = HarmonizationSettings(device="cpu", threads=THREADS)
+    settings = HarmonizationSettings(device="cpu", threads=threads)
     wanted = [Target(f"t{n}", "T1w", (float(n), 1.0), (0.3, 0.5), 1000.0, "benchmark") for n in range(targets)]
-    with inference(THREADS):
+    with inference(threads):
         operations = _operations(model)
     return _timed(lambda: harmonize(_small_head(), wanted, checkpoint, None, settings), 3 * SIDE, operations)
 
 
-def released_plane() -> Work:
-    """One plane of a fusion of ``PLANES`` planes at once."""
-    net, x = _fusion(), torch.rand(1, 3, PLANES, CANVAS, CANVAS)
-    with inference(THREADS):
-        return _timed(lambda: net(x), PLANES)
+def released_plane(planes: int = PLANES, threads: int = THREADS) -> Work:
+    """One plane of a fusion of several planes at once."""
+    net, x = _fusion(), torch.rand(1, 3, planes, CANVAS, CANVAS)
+    with inference(threads):
+        return _timed(lambda: net(x), planes)
 
 
-def engine_fusion() -> Work:
+def engine_fusion(threads: int = THREADS) -> Work:
     """The fusion of a whole head."""
     stacks = [np.zeros((CANVAS,) * 3, np.float32) for _ in range(3)]
     for number, stack in enumerate(stacks):
         stack[HEAD] = np.random.default_rng(number).random(stack[HEAD].shape, dtype=np.float32)
-    with inference(THREADS):
+    with inference(threads):
         return _timed(lambda: fuse_in_slabs(_fusion(), stacks, torch.device("cpu")), 1)
 
 
@@ -145,3 +147,21 @@ def _small_head() -> dict[str, Volume]:
     noise = np.random.default_rng(0).normal(0, 20, (SIDE,) * 3)
     affine = np.diag([-1.0, -1.0, 1.0, 1.0])
     return {name: Volume((level + noise).astype(np.float32), affine) for name, level in (("T1w", 1000), ("T2w", 700))}
+
+
+def main() -> None:
+    """Print the wall time of whole stacks and of the whole fusion, on two threads."""
+    threads = 2
+    works = {
+        "a slice of a stack of 224, released order": partial(released_slice, CANVAS, threads),
+        "a slice, engine": partial(engine_slice, threads=threads),
+        "a plane of the whole fusion, released order": partial(released_plane, CANVAS, threads),
+        "the whole fusion, engine": partial(engine_fusion, threads),
+    }
+    for name, work in works.items():
+        found = apart(work)
+        print(f"{name:44} {found.wall_s:6.3f} s {found.peak_bytes / 1e9:5.2f} GB", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -14,7 +14,7 @@ from torch.nn import functional
 from haca3_bids.arrays import Array
 from haca3_bids.networks.fusion import FusionNet
 
-SLAB = 16  # planes at a time: over the whole volume each of the 16-channel maps alone would take 0.7 GB
+SLAB = 12  # planes at a time: over the whole volume each of the 16-channel maps alone would take 0.7 GB
 REACH = 4  # voxels: of the four convolutions together
 EPSILON = nn.InstanceNorm3d(1).eps
 SLOPE = nn.LeakyReLU().negative_slope
