@@ -83,9 +83,9 @@ class Option:
         """UsageError where a value is not allowed."""
         wrong = [one for one in (value if self.many else (value,)) if self.allowed and one not in self.allowed]
         if wrong:
-            raise UsageError(f"--{self.name} {wrong[0]} is not possible.", f"Choose from {', '.join(self.allowed)}.")
+            raise UsageError(f"--{self.name} {wrong[0]} is invalid.", f"Choose from {', '.join(self.allowed)}.")
         if self.least is not None and value is not None and value < self.least:
-            raise UsageError(f"--{self.name} {value} is not possible.", f"Give {self.least} or more.")
+            raise UsageError(f"--{self.name} {value} is invalid.", f"Give {self.least} or more.")
 
 
 def setting(default: Any, text: str = "", flags: str = "", **more: Any) -> Any:
@@ -116,7 +116,7 @@ def _walk(settings: type, group: str = "") -> Iterator[Option]:
 
 
 def _completed(declared: Option, name: str, hint: Any, group: str) -> Option:
-    """The option with what its field says of it."""
+    """The option, completed from the type of its field."""
     kind, many = _one_of(hint)
     allowed = get_args(kind) if get_origin(kind) is Literal else ()
     own = positive if declared.least == 1 else PARSERS.get(kind, str)

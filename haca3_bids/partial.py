@@ -14,10 +14,10 @@ RANDOM_BYTES = 8  # process ids repeat across hosts and containers that share a 
 
 @contextmanager
 def partial_file(path: Path) -> Iterator[Path]:
-    """A name beside ``path`` to write to: where the block ends well the file takes the place of ``path``, else it goes.
+    """Yield a temporary path next to ``path``. If the block succeeds, its file replaces ``path``; else it is deleted.
 
-    The file is made by whoever writes it, so that it has the permissions which the folder and the umask give;
-    ``tempfile`` would let nobody else read it.
+    The caller creates the file, so that it has the permissions of the folder and the umask. A file of ``tempfile``
+    would be readable by its owner only.
     """
     partial = path.with_name(f"{PREFIX}{secrets.token_hex(RANDOM_BYTES)}-{path.name}")
     try:

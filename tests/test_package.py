@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import configparser
 import re
 import subprocess
@@ -102,3 +103,14 @@ def test_pyproject_holds_the_build_system_and_ruff_only() -> None:
     pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert set(pyproject) == {"build-system", "tool"}
     assert set(pyproject["tool"]) == {"ruff"}
+
+
+def test_no_function_is_longer_than_a_page() -> None:
+    long = {
+        f"{path.name}: {node.name}": length
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (length := (node.end_lineno or 0) - node.lineno + 1) > 40
+    }
+    assert not long

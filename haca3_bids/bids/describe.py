@@ -7,19 +7,20 @@ import io
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from haca3_bids.bids.atomic import locked, make_folder, read_json, write_json, write_text
 from haca3_bids.bids.leftovers import remove_partial_files
-from haca3_bids.errors import CannotCreate
+from haca3_bids.errors import CannotCreate, UsageError
 from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.quality.contrast import is_table
 from haca3_bids.records.files import from_values
 from haca3_bids.records.target import SAME_TARGET, Target
 
 BIDS_VERSION = "1.10.0"
+FORMAT = 1  # version of our entry in dataset_description.json
 APP = "haca3_bids"
 BIDSIGNORE = ("*.html", "figures", "log", "logs", "*_xfm.*", "group_*", "*_qc.json", ".partial-*")
 README = """# Images harmonized with HACA3
@@ -95,14 +96,32 @@ def _description(
         "SourceDatasets": [{"URL": link}],
         "DatasetLinks": {"raw": link},
         **({"HowToAcknowledge": source["HowToAcknowledge"]} if "HowToAcknowledge" in source else {}),
-        "Haca3": {"Weights": dict(weights), "Targets": old.get("Haca3", {}).get("Targets", {})},
+        "Haca3": {"Format": FORMAT, "Weights": dict(weights), "Targets": old.get("Haca3", {}).get("Targets", {})},
     }
 
 
+@dataclass(frozen=True)
+class _Own:
+    """The entry of this program in dataset_description.json, with keys in the style of BIDS."""
+
+    Targets: Mapping[str, Target] = field(default_factory=dict)
+    Format: int = FORMAT
+
+    def __post_init__(self) -> None:
+        if self.Format > FORMAT:
+            raise ValueError(f"format {self.Format}")
+
+
 def known_targets(output_dir: Path) -> dict[str, Target]:
-    """The targets for which the dataset has images, by key."""
-    description = read_json(output_dir / "dataset_description.json") or {}
-    return from_values(description.get("Haca3", {}).get("Targets", {}), dict[str, Target])
+    """The targets for which the dataset has images, by key; CannotCreate if this version cannot read them."""
+    own = (read_json(output_dir / "dataset_description.json") or {}).get("Haca3", {})
+    try:
+        return dict(from_values(own, _Own).Targets)
+    except (ValueError, UsageError):
+        raise CannotCreate(
+            f"This version cannot read the targets in {output_dir.name}/dataset_description.json.",
+            "The file was changed, or written by a newer version. Choose another OUTPUT_DIR.",
+        ) from None
 
 
 def target_picture(output_dir: Path, target_key: str) -> Path:

@@ -110,7 +110,10 @@ def read_filters(path: Path | None) -> dict[str, dict[str, Any]]:
         raise UsageError(f"The filter file {path.name} cannot be read as JSON ({type(error).__name__}).") from error
     by_key = {contrast.lower(): contrast for contrast in CONTRASTS}
     if not isinstance(filters, dict) or not all(isinstance(value, dict) for value in filters.values()):
-        raise UsageError(f"{path.name} must be an object of objects.", 'For example {"t1w": {"acquisition": "3D"}}.')
+        raise UsageError(
+            f"{path.name} must contain one JSON object of entities per contrast.",
+            'For example {"t1w": {"acquisition": "3D"}}.',
+        )
     unknown = sorted(set(filters) - set(by_key))
     if unknown:
         raise UsageError(f"{path.name} has the unknown key '{unknown[0]}'. Known keys: {', '.join(by_key)}.")

@@ -88,6 +88,6 @@ def check_name(path: Path, subject: str, session: str | None, bids_dir: Path) ->
             has = f"{key}-{found}" if found is not None else f"no {word}"
             wanted = f"{key}-{expected}" if expected is not None else f"no {word}"
             raise BadInput(
-                f"{path.relative_to(bids_dir)}: the file name states {has}, the folder {wanted}.",
+                f"{path.relative_to(bids_dir)}: the file name contains {has}, its folder {wanted}.",
                 "Move or rename the file, or list it in .bidsignore.",
             )

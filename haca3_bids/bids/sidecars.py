@@ -69,7 +69,7 @@ def preproc_sidecar(contrast: str, found: Preprocessing, raw: Mapping[str, objec
         "WhiteMatterPeak": own.white_matter_peak or WHITE_MATTER_PEAK,
         "WhiteMatterPeakRaw": own.white_matter_peak_raw,
         "FieldOfViewCoverage": own.coverage,
-        "RegistrationSimilarity": own.coregistration_similarity,
+        "CoregistrationSimilarity": own.coregistration_similarity,
         **({"RegistrationProblem": problem} if problem else {}),
         **({"InputRemarks": own.remarks} if own.remarks else {}),
         **_sampling(own),

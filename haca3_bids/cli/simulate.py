@@ -96,11 +96,11 @@ def _checked(args: argparse.Namespace) -> Course:
     youngest, oldest = args.ages
     if not AGE_OF_MAPS <= youngest <= oldest <= OLDEST:
         raise UsageError(
-            f"--ages {youngest:g} {oldest:g} is not possible.",
+            f"--ages {youngest:g} {oldest:g} is invalid.",
             f"Two ages between {AGE_OF_MAPS:g} and {OLDEST:g} are needed, the younger one first.",
         )
     if args.seed < 0:
-        raise UsageError(f"--seed {args.seed} is not possible.", "Give 0 or more.")
+        raise UsageError(f"--seed {args.seed} is invalid.", "Give 0 or more.")
     if not 0 < args.years < float("inf"):
         raise UsageError(f"--years {args.years:g} is not above zero.", "Give the time between two sessions in years.")
     if args.out.exists() and not args.out.is_dir():

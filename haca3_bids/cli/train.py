@@ -115,9 +115,9 @@ def _check(args: argparse.Namespace) -> None:
     least = {"steps": 1, "accumulate": 1, "seed": 0, "threads": 0, "workers": 0}
     for name, lowest in least.items():
         if (given := getattr(args, name)) is not None and given < lowest:
-            raise UsageError(f"--{name} {given} is not possible.", f"It must be {lowest} or more.")
+            raise UsageError(f"--{name} {given} is invalid.", f"It must be {lowest} or more.")
     if not args.minutes >= 0:
-        raise UsageError(f"--minutes {args.minutes:g} is not possible.", "Give 0 or more; 0 trains for one step.")
+        raise UsageError(f"--minutes {args.minutes:g} is invalid.", "Give 0 or more; 0 trains for one step.")
     if not (args.simulate or args.data or args.what == "export"):
         raise UsageError("There is nothing to train on.", "Give --simulate LABELS, --data DERIVATIVES, or both.")
     if args.data and not args.simulate and args.what not in ("haca3", "export"):

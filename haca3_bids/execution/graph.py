@@ -96,7 +96,7 @@ def _plugin(settings: Settings, resources: Resources, logs: Path, progress: Prog
 
 @dataclass(frozen=True)
 class _Callback:
-    """What Nipype calls when a step starts and ends; it goes to the workers with the inputs of some nodes."""
+    """Called by Nipype when a step starts and ends. It can be pickled, as some nodes take it to their workers."""
 
     progress: Progress
     table: ResourceTable | None

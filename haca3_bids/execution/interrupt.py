@@ -18,7 +18,7 @@ class Terminated(KeyboardInterrupt):
 
 
 class Warned(Terminated):
-    """SIGUSR1 came, as Slurm sends it some time before the end: ``sbatch --signal=B:USR1@60``."""
+    """SIGUSR1 was received, which Slurm sends some time before the end of a job: ``sbatch --signal=B:USR1@60``."""
 
     exit_code = 128 + signal.SIGUSR1
 

@@ -13,7 +13,7 @@ NIPYPE_LOGGERS = ("nipype", "nipype.workflow", "nipype.interface", "nipype.utils
 
 
 class LogFile(logging.FileHandler):
-    """A log file that does not disturb the run: messages that a full disk does not take are left out."""
+    """A log file that does not disturb the run: if the disk is full, messages are dropped."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
         """Ignore errors of the disk; the sessions that it concerns report them."""

@@ -147,10 +147,10 @@ class SturdyMultiProcPlugin(MultiProcPlugin):  # type: ignore[misc]
 
 
 def _run(node: bytes, updatehash: bool, taskid: int) -> dict[str, Any]:
-    """What Nipype's run_node says of a pickled step; what keeps it from saying anything is the step's own error.
+    """The result of Nipype's run_node for a pickled step; an exception outside of it becomes the error of the step.
 
-    A step one of whose files is gone cannot be unpickled, which would break the pool as if its worker had been killed.
-    And of a step that failed before it left a result, run_node looks for the result.
+    A step with a missing file cannot be unpickled, which would break the pool as if its worker had been killed. If a
+    step failed before it wrote a result, run_node fails because it searches for the result.
     """
     try:
         result: dict[str, Any] = run_node(pickle.loads(node), updatehash, taskid)
@@ -163,7 +163,7 @@ def _run(node: bytes, updatehash: bool, taskid: int) -> dict[str, Any]:
 
 
 def _begin(parent: int, folder: str) -> None:
-    """What a worker does first; of the signals that the run heeds, those that go to all its processes are ignored."""
+    """Initialize a worker. Signals that reach all processes are ignored, since the main process handles them."""
     end_with_parent(parent)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     for number in (signal.SIGINT, signal.SIGUSR1):

@@ -16,7 +16,7 @@ LINE = "{desc}: {n:.1f} of {total} {unit}, {elapsed} elapsed, {remaining} left |
 
 
 class Progress:
-    """Callback of Nipype that tells which steps start, and how far the run is.
+    """Callback of Nipype that reports which steps start, and the progress of the run.
 
     Parameters
     ----------

@@ -7,7 +7,6 @@ finds finished steps: the lock of a subject or target in the output also protect
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import logging
 import os
 import secrets
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from haca3_bids import __version__
 from haca3_bids.bids.atomic import locked, make_folder, write_text
+from haca3_bids.digest import short_digest
 from haca3_bids.private import empty, private_folder
 from haca3_bids.settings import Settings
 
@@ -56,7 +56,7 @@ def output_key(output_dir: Path) -> str:
         if not path.exists():
             write_text(path, secrets.token_hex(16) + "\n")
     text = f"{path.read_text().strip()} {output_dir.stat().st_ino}"
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    return short_digest(text)
 
 
 def _emptied(folder: Path, lock: int) -> bool:

@@ -42,9 +42,7 @@ def select_sessions(settings: Settings) -> Selection:
             found += discover_subject(settings.bids_dir, subject, settings.selection)
         except Exception as error:  # of any kind: the other subjects go on
             name = f"sub-{subject}"
-            outcomes.append(
-                Outcome(name, FAILED, "looking for its images", input_error(error, name, settings.bids_dir))
-            )
+            outcomes.append(Outcome(name, FAILED, "searching for images", input_error(error, name, settings.bids_dir)))
     if not found and not outcomes:
         raise _nothing(settings.selection)
     to_check = [session for session in found if session.images or session.problem]
@@ -64,7 +62,7 @@ def _checked(sessions: Sequence[Session], outcomes: list[Outcome], settings: Set
             good.append(session)
         except Exception as error:  # as above
             own = input_error(error, session.name, settings.bids_dir)
-            outcomes.append(Outcome(session.name, FAILED, "looking at its images", own))
+            outcomes.append(Outcome(session.name, FAILED, "checking its images", own))
             bad += [session] if session.session is None or is_label(session.session) else []
     return Selection(tuple(good), tuple(outcomes), tuple(bad))
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 from haca3_bids.checkpoints.registry import MEDIAN, fusion_for, resolve
 from haca3_bids.errors import Unavailable, UsageError
 from haca3_bids.execution.environment import child_environment
-from haca3_bids.records.engine import Weights
-from haca3_bids.records.files import from_answer
+from haca3_bids.records.engine import ProbeJob, Weights
+from haca3_bids.records.files import from_answer, to_json
 from haca3_bids.settings import HarmonizationSettings
 
 PROBE = "haca3_bids.harmonization.probe"
@@ -28,8 +26,7 @@ def find_weights(settings: HarmonizationSettings) -> Weights:
     fusion = fusion_for(settings.weights, settings.fusion_weights)
     if fusion != MEDIAN:
         fusion = str(resolve(fusion, "fusion"))
-    asked = {"weights": path, "fusion": fusion, "variant": settings.variant, "device": settings.device}
-    return _ask(asked)
+    return _answer(ProbeJob(path, fusion, settings.variant, settings.device))
 
 
 def with_weights(settings: HarmonizationSettings, weights: Weights) -> HarmonizationSettings:
@@ -42,9 +39,9 @@ def with_weights(settings: HarmonizationSettings, weights: Weights) -> Harmoniza
     )
 
 
-def _ask(asked: Mapping[str, str | None]) -> Weights:
+def _answer(job: ProbeJob) -> Weights:
     done = subprocess.run(
-        [sys.executable, "-m", PROBE, json.dumps(asked)],
+        [sys.executable, "-m", PROBE, to_json(job)],
         capture_output=True,
         text=True,
         check=False,

@@ -109,13 +109,14 @@ class Batches:
     def __init__(self, size: int, device: torch.device) -> None:
         self.size = min(max(1, size), CPU_BATCH) if device.type == "cpu" else max(1, size)
 
-    def run(self, indices: Indices, step: Callable[[Indices], None], told: str = "") -> None:
+    def run(self, indices: Indices, step: Callable[[Indices], None], label: str = "") -> None:
         """Call ``step`` on all indices in batches; torch.OutOfMemoryError if not even one slice fits.
 
-        On a terminal, a progress bar that begins with ``told`` is shown.
+        On a terminal, a progress bar that begins with ``label`` is shown.
         """
         done = 0
-        bar = tqdm(total=len(indices), desc=told, unit="slice", leave=False, disable=not (told and sys.stderr.isatty()))
+        hidden = not (label and sys.stderr.isatty())
+        bar = tqdm(total=len(indices), desc=label, unit="slice", leave=False, disable=hidden)
         while done < len(indices):
             batch = indices[done : done + self.size]
             try:

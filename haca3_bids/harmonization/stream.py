@@ -145,8 +145,10 @@ class Stream:
         mask = cut(self.session.mask, orientation)[batch]
         cut(draw.stacks[orientation], orientation)[batch] = images.cpu().numpy() * mask
         weights = alpha.cpu().numpy() * mask[:, None]
-        told = weights if self.session.brain is None else weights * cut(self.session.brain, orientation)[batch][:, None]
-        draw.attention[ORIENTATIONS.index(orientation), batch] = told.sum(axis=(2, 3), dtype=np.float64)
+        inside = (
+            weights if self.session.brain is None else weights * cut(self.session.brain, orientation)[batch][:, None]
+        )
+        draw.attention[ORIENTATIONS.index(orientation), batch] = inside.sum(axis=(2, 3), dtype=np.float64)
         for volume, weight in zip(draw.maps, weights.swapaxes(0, 1), strict=False):
             cut(volume, orientation)[batch] += weight / np.float32(len(ORIENTATIONS))
         if draw.beta is not None and orientation == "axial":

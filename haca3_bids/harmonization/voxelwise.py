@@ -198,13 +198,13 @@ class Voxelwise(Method):
         extras: Collection[str],
     ) -> Made:
         brain = session.mask if session.brain is None else session.brain
-        told = torch.from_numpy(brain[session.mask])
+        within = torch.from_numpy(brain[session.mask])
         image, alphas, classes = [], [], []
         attention = torch.zeros(len(sources), dtype=torch.float64)
-        for chunk in torch.split(torch.arange(len(told)), CHUNK):
+        for chunk in torch.split(torch.arange(len(within)), CHUNK):
             part, alpha, anatomy = self._decoded(target, sources, slice(int(chunk[0]), int(chunk[-1]) + 1))
             image.append(part)
-            attention += (alpha * told[chunk]).sum(dim=1, dtype=torch.float64)
+            attention += (alpha * within[chunk]).sum(dim=1, dtype=torch.float64)
             if "attention" in extras:
                 alphas.append(alpha)
             if "beta" in extras:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +14,9 @@ from haca3_bids.preprocessing import session
 from haca3_bids.preprocessing.longitudinal import common_frame
 from haca3_bids.preprocessing.registration import TemplateAlignment
 from haca3_bids.preprocessing.template import load_template
-from haca3_bids.preprocessing.transforms import inverse, write_itk
-from haca3_bids.records.preprocessing import Preprocessing
+from haca3_bids.preprocessing.transforms import Matrix, inverse, write_itk
+from haca3_bids.records.files import from_json, to_json
+from haca3_bids.records.preprocessing import FramePlace, Preprocessing
 from haca3_bids.volumes.volume import load_volume, save_volume
 
 
@@ -45,10 +45,8 @@ class FindFrame(Step):
         }
         found = common_frame(references, template, self._settings)
         places = {visit: found.place(visit) for visit in references}
-        content = {
-            visit: {"rigid": place.rigid.tolist(), "affine": place.affine.tolist()} for visit, place in places.items()
-        }
-        self._out("frame", folder / "frame.json").write_text(json.dumps(content))
+        content = {visit: FramePlace(_rows(place.rigid), _rows(place.affine)) for visit, place in places.items()}
+        self._out("frame", folder / "frame.json").write_text(to_json(content))
         head = template.head.with_data(found.head(template))
         save_volume(head, self._out("head", folder / "head.nii.gz"), in_template=True, dtype=np.uint8)
         save_volume(found.image, self._out("image", folder / "image.nii.gz"))
@@ -62,19 +60,23 @@ class _PlaceInFrameInputSpec(StepInputSpec):
 
 
 class PlaceInFrame(Step):
-    """Where the template lies in one visit by way of the frame; a poor alignment fails this visit only."""
+    """The position of the template in one visit, through the frame; a poor alignment fails this visit only."""
 
     input_spec = _PlaceInFrameInputSpec
     output_spec = RegisterOutputSpec
     name_in_record = "register"
 
     def _work(self, folder: Path) -> Preprocessing:
-        content = json.loads(Path(self.inputs.frame).read_text())
+        content = from_json(Path(self.inputs.frame).read_bytes(), dict[str, FramePlace])
         own = content[self.inputs.visit]
-        alignment = TemplateAlignment(np.array(own["rigid"]), np.array(own["affine"]))
+        alignment = TemplateAlignment(np.array(own.rigid), np.array(own.affine))
         reference, template = load_volume(self.inputs.reference), load_template(self.inputs.template)
         facts = session.judged(alignment, reference, template, self._settings)
         write_itk(alignment.rigid, self._out("to_template", folder / "to_template.txt"))
         write_itk(inverse(alignment.rigid), self._out("from_template", folder / "from_template.txt"))
         write_itk(alignment.affine, self._out("affine", folder / "affine.txt"))
         return Preprocessing(registration=replace(facts, visits=tuple(content)))
+
+
+def _rows(matrix: Matrix) -> tuple[tuple[float, ...], ...]:
+    return tuple(map(tuple, matrix.tolist()))

@@ -163,6 +163,16 @@ class SuperResolveResult:
 
 
 @dataclass(frozen=True)
+class ProbeJob:
+    """Check whether weights (files, or "median" for the fusion) and a device can be used."""
+
+    weights: str
+    fusion: str
+    variant: str | None
+    device: str
+
+
+@dataclass(frozen=True)
 class Weights:
     """Weights that can be used, and the device they will run on."""
 

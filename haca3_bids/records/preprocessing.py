@@ -19,6 +19,14 @@ class Acquisition:
 
 
 @dataclass(frozen=True)
+class FramePlace:
+    """The position of the template in one visit of a common frame, as 4 x 4 matrices in RAS millimetres."""
+
+    rigid: tuple[tuple[float, ...], ...]
+    affine: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
 class ScanQuality:
     """Quality numbers of one scan, None if undefined; described in ``quality.thresholds``."""
 

@@ -19,6 +19,7 @@ COLOURS = ("#0b7285", "#d9480f", "#7048a8", "#5c940d", "#1971c2", "#a61e4d", "#4
 SLICE_INCH, NAME_INCH = 2.0, 0.3
 LEAST_COLUMNS = 3  # of slices: pages show figures over their whole width
 PANEL_INCH = (3.6, 2.9)
+HEAD_AXIAL_MM = 12.0  # position in the template's frame of the axial slice that is shown of heads
 
 Points = Mapping[str, Sequence[float | None]]  # name -> one value for each person; None where there is none
 

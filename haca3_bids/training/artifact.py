@@ -48,4 +48,4 @@ def artifact_step(encoder: ArtifactEncoder, batch: Batch) -> Losses:
     worse = (severity[:, 2] - severity[:, 0]).clamp_min(0)
     margin = severity_margin(eta[:, 0], eta[:, 1], eta[:, 2], worse)
     supervised = (eta[..., 0] - severity).abs().mean() + 0.1 * eta[..., 1].abs().mean()
-    return {"total": MARGIN * margin + supervised, "margin": margin, "told": supervised}
+    return {"total": MARGIN * margin + supervised, "margin": margin, "supervised": supervised}

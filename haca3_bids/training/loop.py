@@ -133,7 +133,7 @@ def _losses_of_step(
 
 
 def _best_kept(networks: nn.Module, scores: Mapping[str, float], best: float, folder: Path) -> float:
-    """The best score so far; the networks are saved if it is theirs."""
+    """The best score so far; the networks are saved if they reach it."""
     if scores.get(SCORE, 0.0) <= best:
         return best
     _write({"networks": networks.state_dict()}, folder / BEST)

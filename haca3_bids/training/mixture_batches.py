@@ -15,7 +15,7 @@ from haca3_bids.networks.mixture import DARKEST
 from haca3_bids.physics.anatomy import Anatomy
 from haca3_bids.physics.render import TEXTURE_CELLS, WHITE
 from haca3_bids.settings import CONTRASTS
-from haca3_bids.training.acquisition import Scanner, closed, resampled
+from haca3_bids.training.acquisition import FAT_LEFT, FAT_SUPPRESSED, Scanner, closed, resampled
 from haca3_bids.training.crops import Crops, Heads
 from haca3_bids.training.tables import FATTY, OUTSIDE, SiteTables, draw_people, draw_tables, within_tissue
 from haca3_bids.volumes.canvas import CANVAS
@@ -29,7 +29,6 @@ SAME_SITE = 0.2  # fraction of the samples whose target site is their own
 JITTER, ROUGH_JITTER = 0.04, 0.20  # standard deviations of the error of log theta: final and rough estimates
 GUESSED, ROUGH = 0.15, 0.25  # fractions of the sources encoded with their contrast's mean theta, or a rough estimate
 BEYOND, BEYOND_BRAIN, BEYOND_OUTSIDE = 0.2, 0.12, 0.35  # fraction of the sources with altered tissues; log deviations
-FAT_SUPPRESSED, FAT_LEFT = 0.3, (0.03, 0.4)  # fraction of the sources; range of the fraction of fat signal that is left
 
 
 @dataclass(frozen=True)

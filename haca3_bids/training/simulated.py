@@ -26,6 +26,8 @@ from haca3_bids.physics.scanner import Imperfections, acquire, draw_acquisition,
 from haca3_bids.physics.signal import Protocol
 from haca3_bids.physics.tissues import BRAIN, TISSUES, person_deviations
 from haca3_bids.settings import CONTRASTS
+from haca3_bids.training.acquisition import CLOSING, FAT_LEFT, FAT_SUPPRESSED
+from haca3_bids.training.crops import LESION_RADII, LESIONED, STRIPPED
 from haca3_bids.training.dropout import left_by_dropout
 from haca3_bids.volumes.slices import ORIENTATIONS
 
@@ -33,10 +35,6 @@ SLICE_AXIS = {"axial": 2, "coronal": 1, "sagittal": 0}
 ENDLESS = 10**9  # samples
 COARSE = 7  # step in voxels of the subsampling from which a volume's 95th percentile is computed
 AS_INFERRED, CORONAL = 0.25, 0.7  # fractions of the references: all REFERENCE_SLICES; of single slices, one of these
-STRIPPED, LESIONED = 0.15, 0.35  # fractions of the slices
-LESION_RADII = (1.2, 7.0)  # pixels
-FAT_SUPPRESSED, FAT_LEFT = 0.3, (0.03, 0.4)  # fraction of the sources; range of the fraction of fat signal that is left
-CLOSING = 21  # pixels: holes of the head mask smaller than this are filled, as background removal does
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,16 @@ def test_many_at_once_lose_nothing(raw: Path, tmp_path: Path) -> None:
     assert len(known_targets(out)) == 16
 
 
+@pytest.mark.parametrize("own", [{"Targets": {"haca3a_T2w": {"theta": "bright"}}}, {"Targets": 3}, [], {"Format": 99}])
+def test_targets_that_this_version_cannot_read_are_an_error_in_words(raw: Path, tmp_path: Path, own: object) -> None:
+    out = tmp_path / "out"
+    describe_dataset(out, raw, version="1", weights=WEIGHTS)
+    path = out / "dataset_description.json"
+    write_json(path, (read_json(path) or {}) | {"Haca3": own})
+    with pytest.raises(CannotCreate, match="cannot read the targets"):
+        known_targets(out)
+
+
 def test_a_lock_that_is_held_is_a_temporary_failure(tmp_path: Path) -> None:
     with locked(tmp_path, "sub-01"), pytest.raises(TemporaryFailure), locked(tmp_path, "sub-01", patience_s=0):
         pass

@@ -183,7 +183,7 @@ def test_samples_without_sampling_are_refused() -> None:
     "change", [{"precision": "fp8"}, {"beta": "mean"}, {"samples": 0}, {"batch_size": 0}, {"background": ""}]
 )
 def test_values_that_are_not_allowed_are_refused_wherever_settings_are_made(change: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match=r"--[a-z-]+ .* is not possible"):
+    with pytest.raises(UsageError, match=r"--[a-z-]+ .* is invalid"):
         HarmonizationSettings(**change)
 
 

@@ -50,7 +50,7 @@ def test_sessions_that_are_refused_leave_the_others_their_run(
         "the label '2020-01-15'",
         "the label '2020-06-20'",
         "the label 'site-01'",
-        "the file name states ses-2, the folder ses-1",
+        "the file name contains ses-2, its folder ses-1",
     ):
         assert words in said
     assert {path.name for path in out.glob("sub-*")} == {"sub-01", "sub-01.html", "sub-02", "sub-02.html"}

@@ -80,19 +80,19 @@ REFUSED: dict[str, tuple[Recipe, dict[str, str]]] = {  # what is written, and a 
     "a blank": (lambda root: write_scan(root / "sub-0 1/anat/sub-0 1_T1w.nii.gz"), {"sub-0 1": "label '0 1'"}),
     "a name of another session": (
         lambda root: write_scan(root / "sub-01/ses-a/anat/sub-01_ses-b_T1w.nii.gz"),
-        {"sub-01_ses-a": "the file name states ses-b, the folder ses-a"},
+        {"sub-01_ses-a": "the file name contains ses-b, its folder ses-a"},
     ),
     "a name of no session": (
         lambda root: write_scan(root / "sub-01/ses-a/anat/sub-01_T1w.nii.gz"),
-        {"sub-01_ses-a": "the file name states no session, the folder ses-a"},
+        {"sub-01_ses-a": "the file name contains no session, its folder ses-a"},
     ),
     "a session without folder": (
         lambda root: write_scan(root / "sub-01/anat/sub-01_ses-a_T1w.nii.gz"),
-        {"sub-01": "the file name states ses-a, the folder no session"},
+        {"sub-01": "the file name contains ses-a, its folder no session"},
     ),
     "a scan of somebody else": (
         lambda root: (write_scan(root / SCAN), write_scan(root / "sub-01/anat/sub-03_T2w.nii.gz")),
-        {"sub-01": "the file name states sub-03, the folder sub-01"},
+        {"sub-01": "the file name contains sub-03, its folder sub-01"},
     ),
     "a folder that points nowhere": (
         lambda root: (root / "sub-01").symlink_to("/nowhere"),

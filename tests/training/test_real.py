@@ -220,11 +220,11 @@ def test_a_target_of_another_site_is_not_reconstructed(placed):
         (["haca3", "--data", "siteA", "--start-from", "mixture.safetensors"], "these weights are a mixture model"),
         (["haca3", "--data", "siteA", *FROM_FILE], "of one site"),
         (["haca3", "--data", "siteA", "siteB", "--sites", "none.tsv", *FROM_FILE], "none.tsv cannot be read"),
-        (["haca3", "--data", "siteA", "--accumulate", "0"], "--accumulate 0 is not possible"),
-        (["haca3", "--data", "siteA", "--steps", "-5"], "--steps -5 is not possible"),
-        (["haca3", "--data", "siteA", "--seed", "-1"], "--seed -1 is not possible"),
-        (["haca3", "--data", "siteA", "--workers", "-1"], "--workers -1 is not possible"),
-        (["haca3", "--data", "siteA", "--minutes", "nan"], "--minutes nan is not possible"),
+        (["haca3", "--data", "siteA", "--accumulate", "0"], "--accumulate 0 is invalid"),
+        (["haca3", "--data", "siteA", "--steps", "-5"], "--steps -5 is invalid"),
+        (["haca3", "--data", "siteA", "--seed", "-1"], "--seed -1 is invalid"),
+        (["haca3", "--data", "siteA", "--workers", "-1"], "--workers -1 is invalid"),
+        (["haca3", "--data", "siteA", "--minutes", "nan"], "--minutes nan is invalid"),
     ],
 )
 def test_what_cannot_be_trained_is_a_sentence(datasets, tmp_path, words, sentence, capsys, monkeypatch):

@@ -65,7 +65,6 @@ COLUMNS = {
     "means": (*_KEYS, PEOPLE, _DICE, _SIZE, *_RETEST),
     "tests": (*_KEYS, BASELINE, PEOPLE, *tested(MEASURES)),
 }
-AXIAL_MM = 12.0  # position of the slice that is shown
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -213,8 +212,8 @@ def _numbered(tissues: Tissues, grid: Volume, box: Box) -> Volume:
 
 def _picture(scan: TemplateImage, images: Mapping[str, Volume]) -> Drawing:
     """A figure of one slice of the tissues by every method."""
-    from haca3_bids.reports.charts import slices, svg
+    from haca3_bids.reports.charts import HEAD_AXIAL_MM, slices, svg
 
     caption = f"An axial slice of {scan.session_name}: fluid dark grey, grey matter light grey, white matter white."
-    figure = slices(images, AXIAL_MM, white=dict.fromkeys(images, float(len(TISSUES))))
+    figure = slices(images, HEAD_AXIAL_MM, white=dict.fromkeys(images, float(len(TISSUES))))
     return Drawing(f"Tissues in the {scan.contrast}", svg(figure), caption=caption)

@@ -55,7 +55,6 @@ COLUMNS = {
         Column("ssim", "SSIM in the brain of the harmonized image against that from the source as scanned"),
     )
 }
-AXIAL_MM = 12.0  # position of the slice that is shown
 SEED = 1  # of the artifacts
 
 
@@ -269,8 +268,8 @@ def _means(rows: Sequence[Mapping[str, Value]], column: str) -> list[float | Non
 
 def _picture(artifact: str, images: Mapping[str, Volume]) -> Drawing:
     """A figure with a row for every level: source, attention to it, and harmonized image."""
-    from haca3_bids.reports.charts import slices, svg
+    from haca3_bids.reports.charts import HEAD_AXIAL_MM, slices, svg
 
     white = {name: 1.0 for name in images if name.startswith("attention")}
-    figure = slices(images, AXIAL_MM, columns=3, white=white)
+    figure = slices(images, HEAD_AXIAL_MM, columns=3, white=white)
     return Drawing(f"{artifact.capitalize()}, first session", svg(figure), caption="Attention: white is 1.")

@@ -51,4 +51,4 @@ def check_least(args: argparse.Namespace, **least: int) -> None:
     """Raise UsageError if an option is smaller than its minimum."""
     for name, lowest in least.items():
         if getattr(args, name) < lowest:
-            raise UsageError(f"--{name} {getattr(args, name)} is not possible.", f"It must be {lowest} or more.")
+            raise UsageError(f"--{name} {getattr(args, name)} is invalid.", f"It must be {lowest} or more.")

@@ -60,7 +60,6 @@ COLUMNS = {
         Column("found_ml", "Volume of the lesions that the network found", "ml"),
     ),
 }
-DRAWS = 1000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -103,7 +102,7 @@ def run(args: argparse.Namespace) -> Findings:
 def _check(args: argparse.Namespace) -> None:
     check_least(args, folds=2, steps=1, patch=32, seed=0, threads=0)
     if args.patch % 16:
-        raise UsageError(f"--patch {args.patch} is not possible.", "It must be a multiple of 16.")
+        raise UsageError(f"--patch {args.patch} is invalid.", "It must be a multiple of 16.")
 
 
 def _parts(visits: Sequence[Visit], site: str, args: argparse.Namespace) -> dict[str, int]:
@@ -217,6 +216,8 @@ def _contrast_rows(visits: Sequence[Visit], args: argparse.Namespace) -> list[di
 def _row(site: str, method: str, name: str, values: Mapping[str, float], args: argparse.Namespace) -> dict[str, Value]:
     """A row with the mean over subjects and its bootstrap interval."""
     import numpy as np
+
+    from haca3_bids.evaluation.scatter import DRAWS
 
     own = np.array(list(values.values()))
     drawn = np.random.default_rng(args.seed).choice(own, (DRAWS, len(own))).mean(axis=1)

@@ -57,7 +57,6 @@ COLUMNS = {
     "means": (CONTRAST, METHOD, PEOPLE, *NUMBERS),
     "tests": (CONTRAST, METHOD, BASELINE, PEOPLE, *tested(MEASURES)),
 }
-AXIAL_MM = 12.0  # position of the slice that is shown
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -217,8 +216,8 @@ def _baselines(
 
 def _picture(contrast: str, images: dict[str, Volume]) -> Drawing:
     """A figure of one slice of every image, with the grey scale of the reference."""
-    from haca3_bids.reports.charts import slices, svg
+    from haca3_bids.reports.charts import HEAD_AXIAL_MM, slices, svg
     from haca3_bids.reports.planes import white_end
 
-    figure = slices(images, AXIAL_MM, white=dict.fromkeys(images, white_end(images["reference"])))
+    figure = slices(images, HEAD_AXIAL_MM, white=dict.fromkeys(images, white_end(images["reference"])))
     return Drawing(f"{contrast}, one subject", svg(figure), caption="An axial slice of the first pair of sessions.")
