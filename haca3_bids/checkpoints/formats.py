@@ -16,14 +16,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from haca3_bids.checkpoints.header import Config, read_header
+from haca3_bids.checkpoints.header import FAMILIES, Networks, read_header
 from haca3_bids.checkpoints.header import Reference as Reference
 from haca3_bids.checkpoints.registry import BUILTIN, builtin_path, find_by_hash
 from haca3_bids.digest import file_sha256
 from haca3_bids.errors import CannotCreate, Unavailable, UsageError
 from haca3_bids.networks.fusion import FusionNet
-from haca3_bids.networks.haca3 import VARIANTS, Haca3, Haca3Config
-from haca3_bids.networks.mixture import Mixture
+from haca3_bids.networks.haca3 import VARIANTS, Haca3Config
 from haca3_bids.networks.table import Prior
 from haca3_bids.partial import partial_file
 
@@ -34,7 +33,6 @@ OWN_FORMAT = "haca3-bids"  # the value of "format" in the header of our own file
 
 N = TypeVar("N", bound=nn.Module)
 State = dict[str, Tensor]
-Networks = Haca3 | Mixture
 
 
 @dataclass(frozen=True)
@@ -88,12 +86,8 @@ def load_checkpoint(path: str | os.PathLike[str], variant: str | None = None) ->
         config = replace(config, variant=_variant(variant or (entry and entry.variant) or config.variant))
     wanted = "HACA3 weights" if isinstance(config, Haca3Config) else "weights of this version's mixture model"
     found = "fusion" if _is_fusion(contents.state) else ""
-    model = _filled(partial(_networks, config), contents.state, path, wanted, found)
+    model = _filled(partial(FAMILIES[type(config)], config), contents.state, path, wanted, found)
     return Checkpoint(model, _name(path, sha256), sha256, header.references, header.card, header.priors)
-
-
-def _networks(config: Config) -> Networks:
-    return Haca3(config) if isinstance(config, Haca3Config) else Mixture(config)
 
 
 def _variant(chosen: str) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
 import torch
 
-from haca3_bids.networks.haca3 import Haca3Config
-from haca3_bids.networks.mixture import MixtureConfig
+from haca3_bids.networks.haca3 import Haca3, Haca3Config
+from haca3_bids.networks.mixture import Mixture, MixtureConfig
 from haca3_bids.networks.table import Prior
 from haca3_bids.records.files import from_values
 from haca3_bids.settings import CONTRASTS
@@ -19,9 +19,11 @@ LARGEST = 4096  # channels of a layer; networks of this package are far smaller
 MOST = 256  # tissues, or levels of a network
 LARGEST_LOG = 20.0  # of an intensity with white matter = 1
 LARGEST_SPREAD = 1e9  # variance of such a logarithm, and its inverse
-ETA_DIM = {"mixture": 1, "haca3": 2, "haca3plus": 2}
 
 Config = Haca3Config | MixtureConfig
+Networks = Haca3 | Mixture
+Make = Callable[[Any], Networks]  # from a configuration of the family
+FAMILIES: Mapping[type[Config], Make] = {MixtureConfig: Mixture, Haca3Config: Haca3}  # the last is the default
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def read_header(values: Mapping[str, Any]) -> Header:
 def read_config(values: Any) -> Config:
     """The configuration of networks of either family; ValueError if this version does not support it."""
     given = from_values(values, dict[str, Any])
-    kind: type[Config] = MixtureConfig if "tissues" in given else Haca3Config
+    kind = next(kind for kind in FAMILIES if _required(kind) <= given.keys())
     unknown = sorted(given.keys() - {one.name for one in fields(kind)})
     if unknown:
         raise ValueError(f"unknown entry '{unknown[0]}'")
@@ -84,6 +86,11 @@ def read_config(values: Any) -> Config:
     for one in fields(kind):
         _check_size(one.name, getattr(config, one.name))
     return config
+
+
+def _required(kind: type[Config]) -> set[str]:
+    """The entries of a configuration that have no default: these tell the families apart."""
+    return {one.name for one in fields(kind) if one.default is MISSING and one.default_factory is MISSING}
 
 
 def _check_size(name: str, value: Any) -> None:
@@ -97,7 +104,7 @@ def _check_reference(contrast: str, reference: Reference, config: Config) -> Non
     numbers = *reference.theta, *reference.eta, *reference.clean_eta, reference.scale
     if contrast not in CONTRASTS or reference.contrast != contrast:
         raise ValueError(f"a target of the unknown contrast {contrast[:40]!r}")
-    if (len(reference.theta), len(reference.eta)) != (config.theta_dim, ETA_DIM[config.variant]):
+    if (len(reference.theta), len(reference.eta)) != (config.theta_dim, config.eta_dim):
         raise ValueError(f"the target of {contrast} is not for these networks")
     if not all(map(math.isfinite, numbers)) or reference.scale <= 0:
         raise ValueError(f"the target of {contrast} has impossible numbers")

@@ -37,6 +37,7 @@ class Haca3Config:
         return asdict(self)
 
     theta_dim = 2
+    eta_dim = 2
 
     @property
     def seen_from(self) -> float:

@@ -69,7 +69,7 @@ class MixtureConfig:
         """The fields as a dictionary, for the header of a file."""
         return asdict(self)
 
-    variant = "mixture"
+    variant, eta_dim = "mixture", 1
     seen_from = 0.0  # intensity above which a voxel inside the head is in the field of view
 
 
