@@ -15,6 +15,7 @@ from haca3_bids.errors import BadInput, Failure
 from haca3_bids.records.files import read_record
 from haca3_bids.records.session import FORMAT, Completion, ImageLeftOut, ImageUsed, Quality, SessionRecord
 from haca3_bids.records.target import Target
+from haca3_bids.settings import OutputSettings
 
 AGAIN = "Run the same command again when the dataset is complete."
 
@@ -30,6 +31,7 @@ class Context:
     version: str
     command: str
     methods: tuple[str, ...] = ()
+    outputs: OutputSettings = field(default_factory=OutputSettings)
     fingerprint: str = ""  # of everything that can change an output; not used for failures
     stamps: Mapping[str, str] = field(default_factory=dict)  # of its inputs at planning, by contrast
 

@@ -77,8 +77,17 @@ def _plan(run: Run, context: Context, targets: Sequence[Target]) -> SessionPlan:
 
 def context_of(run: Run, session: Session) -> Context:
     """The context of a session, without its fingerprint."""
-    bids_dir, output_dir = run.settings.bids_dir, run.settings.output_dir
-    return Context(session, bids_dir, output_dir, run.space, __version__, run.command, run.methods)
+    settings = run.settings
+    return Context(
+        session,
+        settings.bids_dir,
+        settings.output_dir,
+        run.space,
+        __version__,
+        run.command,
+        run.methods,
+        settings.outputs,
+    )
 
 
 def session_fingerprint(run: Run, session: Session) -> str:

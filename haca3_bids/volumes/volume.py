@@ -117,10 +117,14 @@ def save_volume(
 ) -> None:
     """Write a NIfTI file atomically; its header contains only the geometry.
 
-    ``in_template`` sets the sform code to 4 (MNI) instead of 1 (scanner).
+    ``in_template`` sets the sform code to 4 (MNI) instead of 1 (scanner). For an integer ``dtype``, voxels are rounded
+    and clipped to its range.
     """
-    path = Path(path)
-    image = nib.Nifti1Image(volume.data.astype(dtype), volume.affine)
+    path, data = Path(path), volume.data
+    if np.issubdtype(dtype, np.integer):
+        limits = np.iinfo(np.dtype(dtype))
+        data = np.rint(data).clip(limits.min, limits.max)
+    image = nib.Nifti1Image(data.astype(dtype), volume.affine)
     image.header.set_xyzt_units("mm")
     image.set_sform(volume.affine, code=4 if in_template else 1)
     image.set_qform(volume.affine, code=4 if in_template else 1)
