@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from haca3_bids.bids.atomic import make_folder, write_json
 from haca3_bids.bids.leftovers import partial_folder
 from haca3_bids.bids.metadata import read_metadata
@@ -18,6 +20,8 @@ from haca3_bids.errors import Failure
 from haca3_bids.records.engine import EngineResult, HarmonizedImage
 from haca3_bids.records.preprocessing import Preprocessing
 from haca3_bids.records.session import DONE, Figure, Quality, SessionRecord
+from haca3_bids.settings import CONTRASTS
+from haca3_bids.volumes.volume import load_volume, save_volume
 
 RAW = "raw"  # name of the input in DatasetLinks
 RES = "1"
@@ -82,7 +86,7 @@ def _stage(context: Context, products: Products, partial: Path) -> SessionRecord
 def _stage_preproc(context: Context, products: Products, partial: Path) -> None:
     for contrast, path in products.preproc.items():
         target = partial / _relative(context, contrast, space=context.space, res=RES, desc="preproc")
-        _copy(path, target)
+        _store(context, path, target)
         source = context.session.images[contrast].path
         raw = read_metadata(source, context.bids_dir).values
         stripped = products.preprocessing.contrasts[contrast].skull_stripped
@@ -138,7 +142,7 @@ def _stage_native(context: Context, products: Products, partial: Path) -> None:
     )
     for path, image in zip(products.native, products.result.images, strict=False):
         target = partial / _relative(context, image.target.contrast, space=session.reference, desc=image.target.desc)
-        _copy(path, target)
+        _store(context, path, target, in_template=False)
         write_json(_sidecar(target), common | harmonized_sidecar(image, products.result, context.version))
 
 
@@ -151,7 +155,10 @@ def _stage_figure(context: Context, figure: Figure, partial: Path) -> Figure:
 
 def _place(context: Context, partial: Path, path: str, content: Mapping[str, object], suffix: str, *, desc: str) -> str:
     relative = _relative(context, suffix, space=context.space, res=RES, desc=desc)
-    _copy(Path(path), partial / relative)
+    if suffix in CONTRASTS:
+        _store(context, Path(path), partial / relative)
+    else:
+        _copy(Path(path), partial / relative)
     write_json(_sidecar(partial / relative), content)
     return relative
 
@@ -188,6 +195,15 @@ def _move(source: Path, target: Path) -> None:
 def _copy(source: Path, target: Path) -> None:
     make_folder(target.parent)
     shutil.copyfile(source, target)
+
+
+def _store(context: Context, source: Path, target: Path, *, in_template: bool = True) -> None:
+    """Copy an image; convert it to the number format of ``--output-dtype`` if this is not that of the scratch files."""
+    if context.outputs.dtype == "float32":
+        _copy(source, target)
+        return
+    make_folder(target.parent)
+    save_volume(load_volume(source), target, in_template=in_template, dtype=np.int16)
 
 
 def _relative(context: Context, suffix: str, *, space: str, desc: str, res: str | None = None) -> str:

@@ -42,6 +42,7 @@ GIVEN: dict[str, tuple[list[str], Any]] = {  # option: what is typed, what must 
     "seed": (["9"], 9),
     "output-spaces": (["native"], ("template", "native")),
     "extra-outputs": (["beta"], ("beta",)),
+    "output-dtype": (["int16"], "int16"),
     "qc-thresholds": (["noise=0.1:0.2", "air=none"], (("noise", 0.1, 0.2), ("air", None, None))),
     "group-by": (["site"], "site"),
     "show-targets": ([], True),
