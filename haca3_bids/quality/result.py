@@ -23,6 +23,7 @@ class ImageQuality:
 
     nan_count: int
     clipped_share: float | None
+    brain_without_source: float | None
     csf_floor: float | None
     ssim: float | None
     theta_distance_before: float | None
@@ -49,6 +50,7 @@ def measure_result(
     return ImageQuality(
         nan_count=int(np.count_nonzero(~np.isfinite(harmonized))),
         clipped_share=clipped_share(finite),
+        brain_without_source=image.brain_without_source,
         csf_floor=float(np.percentile(finite, FLOOR_PERCENTILE) / WHITE_MATTER_PEAK) if finite.size else None,
         ssim=None if source is None else structure_kept(source, harmonized, brain),
         theta_distance_before=theta_distance(own.theta, target.theta) if own else None,

@@ -109,6 +109,8 @@ THRESHOLDS: Mapping[str, Threshold] = {
                   "named one; 0 if its tissues as a whole are closest to the named one"),
         Threshold("clipped_share", "image", ABOVE, 0.02, 0.20, "part of the brain is black or saturated",
                   "fraction of the brain that is zero or negative, or has the largest intensity"),
+        Threshold("brain_without_source", "image", ABOVE, 0.02, None, "part of the brain was not scanned",
+                  "fraction of the brain outside the field of view of all sources, where the image is empty"),
         Threshold("csf_floor", "image", ABOVE, None, None, "the darkest tissue is not dark",
                   "second percentile of the brain, relative to the white-matter peak"),
         Threshold("nan_count", "image", ABOVE, None, 0, "voxels that are not finite",

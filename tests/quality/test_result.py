@@ -58,6 +58,13 @@ def test_voxels_that_are_no_numbers_are_counted_and_black_ones_are_a_share() -> 
     assert found.clipped_share == pytest.approx(0.5, abs=0.02)
 
 
+@pytest.mark.parametrize(("empty", "verdict"), [(None, "pass"), (0.01, "pass"), (0.3, "look")])
+def test_a_brain_that_no_source_shows_in_full_is_reported(empty: float | None, verdict: str) -> None:
+    found = measure_result(replace(IMAGE, brain_without_source=empty), RESULT, SOURCE, None, BRAIN)
+    judged = judge(Preprocessing(), {"haca3_T1w": {"brain_without_source": found.brain_without_source}})
+    assert judged.verdict == verdict
+
+
 def test_the_floor_is_the_darkest_of_the_brain_relative_to_white_matter() -> None:
     assert measure_result(IMAGE, RESULT, SOURCE, None, BRAIN).csf_floor == pytest.approx(0.5, abs=0.06)
 
