@@ -23,7 +23,7 @@ LARGEST_SPREAD = 1e9  # variance of such a logarithm, and its inverse
 Config = Haca3Config | MixtureConfig
 Networks = Haca3 | Mixture
 Make = Callable[[Any], Networks]  # from a configuration of the family
-FAMILIES: Mapping[type[Config], Make] = {MixtureConfig: Mixture, Haca3Config: Haca3}  # the last is the default
+FAMILIES: Mapping[type[Config], Make] = {Haca3Config: Haca3, MixtureConfig: Mixture}
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def read_header(values: Mapping[str, Any]) -> Header:
 def read_config(values: Any) -> Config:
     """The configuration of networks of either family; ValueError if this version does not support it."""
     given = from_values(values, dict[str, Any])
-    kind = next(kind for kind in FAMILIES if _required(kind) <= given.keys())
+    kind = max((kind for kind in FAMILIES if _required(kind) <= given.keys()), key=lambda kind: len(_required(kind)))
     unknown = sorted(given.keys() - {one.name for one in fields(kind)})
     if unknown:
         raise ValueError(f"unknown entry '{unknown[0]}'")
@@ -89,7 +89,7 @@ def read_config(values: Any) -> Config:
 
 
 def _required(kind: type[Config]) -> set[str]:
-    """The entries of a configuration that have no default: these tell the families apart."""
+    """The entries without a default, by which families are told apart; HACA3 has none, as its files have no header."""
     return {one.name for one in fields(kind) if one.default is MISSING and one.default_factory is MISSING}
 
 

@@ -90,6 +90,12 @@ def tiny_heads(phantoms):
     return {name: Volume(_ball(phantoms[name].data, 6), AUTHORS_AFFINE) for name in phantoms}
 
 
+@pytest.fixture(scope="session")
+def pair(tiny_heads):
+    """The two contrasts of most tests."""
+    return {name: tiny_heads[name] for name in ("T1w", "T2w")}
+
+
 def _ball(data, radius):
     half = radius + 3
     data = data[80 - half : 80 + half, 112 - half : 112 + half, 96 - half : 96 + half].copy()

@@ -18,11 +18,6 @@ OTHER = Target("siteB", "T1w", (2.0, 1.0), (0.3, 0.5), 1000.0, "numbers")
 
 
 @pytest.fixture(scope="module")
-def pair(tiny_heads):
-    return {name: tiny_heads[name] for name in ("T1w", "T2w")}
-
-
-@pytest.fixture(scope="module")
 def usual(pair, tiny):
     """Both targets at once, with all extras: what the tests below compare with."""
     from haca3_bids.settings import HarmonizationSettings

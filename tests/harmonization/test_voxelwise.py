@@ -13,11 +13,6 @@ from haca3_bids.volumes.volume import reorient, reorient_like
 
 
 @pytest.fixture(scope="module")
-def pair(tiny_heads):
-    return {name: tiny_heads[name] for name in ("T1w", "T2w")}
-
-
-@pytest.fixture(scope="module")
 def targets(mixture):
     return [target_from_reference(contrast, mixture) for contrast in ("T2w", "FLAIR")]
 
