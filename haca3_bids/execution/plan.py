@@ -15,7 +15,7 @@ from haca3_bids.bids.given import find_given
 from haca3_bids.bids.record import Context, input_sha256, is_finished, record_path, stamps
 from haca3_bids.digest import short_digest
 from haca3_bids.errors import BadInput, Haca3Error
-from haca3_bids.execution.judge import judge_again
+from haca3_bids.execution.earlier import judge_again
 from haca3_bids.execution.outcome import FAILED, FINISHED, Outcome
 from haca3_bids.execution.room import check_room
 from haca3_bids.execution.task import Run
@@ -44,7 +44,7 @@ def plan_sessions(run: Run, sessions: Sequence[Session]) -> Planned:
         step = "checking its earlier outputs"
         try:
             made_by = session_fingerprint(run, session)
-            context = replace(context_of(run, session), fingerprint=made_by, stamps=stamps(session))
+            context = replace(run.context(session), fingerprint=made_by, stamps=stamps(session))
             targets = run.targets[session.name]
             if not run.settings.execution.reprocess and is_finished(context, targets):
                 judge_again(record_path(context.output_dir, session), run.settings, session)
@@ -73,21 +73,6 @@ def _plan(run: Run, context: Context, targets: Sequence[Target]) -> SessionPlan:
     for kind, path in given.items():
         LOGGER.info("%s: %s is taken from %s", session.name, kind, path)
     return SessionPlan(context, targets, given, {visit.name: visit.images[visit.reference].path for visit in visits})
-
-
-def context_of(run: Run, session: Session) -> Context:
-    """The context of a session, without its fingerprint."""
-    settings = run.settings
-    return Context(
-        session,
-        settings.bids_dir,
-        settings.output_dir,
-        run.space,
-        __version__,
-        run.command,
-        run.methods,
-        settings.outputs,
-    )
 
 
 def session_fingerprint(run: Run, session: Session) -> str:

@@ -9,9 +9,8 @@ from haca3_bids.bids.atomic import make_folder
 from haca3_bids.bids.discover import Session
 from haca3_bids.bids.record import write_failure
 from haca3_bids.errors import NothingSelected
-from haca3_bids.execution.judge import judge_again
+from haca3_bids.execution.earlier import judge_again
 from haca3_bids.execution.outcome import FAILED, Outcome
-from haca3_bids.execution.plan import context_of
 from haca3_bids.execution.task import Run
 from haca3_bids.reports.cohort import RECORDS
 from haca3_bids.settings import Settings
@@ -24,7 +23,7 @@ def publish(run: Run, sessions: Sequence[Session], outcomes: Iterable[Outcome]) 
     by_name = {session.name: session for session in sessions}
     for outcome in outcomes:
         if outcome.status == FAILED and outcome.error is not None:
-            write_failure(context_of(run, by_name[outcome.name]), outcome.error.failure(outcome.step))
+            write_failure(run.context(by_name[outcome.name]), outcome.error.failure(outcome.step))
     write_pages(run.settings, dict.fromkeys(session.subject for session in sessions))
 
 

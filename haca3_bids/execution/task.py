@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from haca3_bids import __version__
 from haca3_bids.bids.discover import Session
+from haca3_bids.bids.record import Context
 from haca3_bids.execution.resources import Resources
 from haca3_bids.execution.targets import TargetRequest
 from haca3_bids.execution.weights import with_weights
@@ -38,6 +40,20 @@ class Run:
     def space(self) -> str:
         """Label of the template's space."""
         return TEMPLATE_SPACES[self.settings.preprocessing.template]
+
+    def context(self, session: Session) -> Context:
+        """The context of a session, without its fingerprint."""
+        settings = self.settings
+        return Context(
+            session,
+            settings.bids_dir,
+            settings.output_dir,
+            self.space,
+            __version__,
+            self.command,
+            self.methods,
+            settings.outputs,
+        )
 
 
 def as_planned(settings: Settings, weights: Weights, resources: Resources) -> Settings:
