@@ -12,9 +12,9 @@ from haca3_bids.reports.charts import COLOURS, panels, svg
 Course = tuple[Sequence[str], Sequence[float], Sequence[float]]  # subjects, times and values of all sessions
 
 
-def courses(data: Mapping[tuple[str, str], Course], time: str) -> bytes:
+def courses(data: Mapping[tuple[str, str], Course], time: str, unit: str = "") -> bytes:
     """An SVG with a panel for each (measurement, method) and a line for each subject."""
-    figure, axes = panels([f"{name}, {method}" if method else name for name, method in data], "")
+    figure, axes = panels([f"{name}, {method}" if method else name for name, method in data], unit)
     for panel, course in zip(axes, data.values(), strict=True):
         for number, subject in enumerate(dict.fromkeys(course[0])):
             own = np.array(sorted((at, value) for one, at, value in zip(*course, strict=True) if one == subject))

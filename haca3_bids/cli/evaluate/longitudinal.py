@@ -99,9 +99,9 @@ def run(args: argparse.Namespace) -> Findings:
     summary = f"The model {MODEL} (REML) of {', '.join(values)} in {args.input.resolve().name}; age is column {time}."
     people = max(len(set(course[0])) for course in data.values())
     notes = [f"There are only {people} subjects: intervals and p are unreliable."] if people < FEW else []
-    return Findings(
-        summary, tables, _drawings(data, rows, time), [*notes, *([] if measured is None else measured.notes)]
-    )
+    unit = "" if measured is None else "mL"
+    drawings = _drawings(data, rows, time, unit)
+    return Findings(summary, tables, drawings, [*notes, *([] if measured is None else measured.notes)])
 
 
 def _of_table(args: argparse.Namespace) -> tuple[list[Line], Sequence[str], str, str]:
@@ -167,7 +167,9 @@ def _subjects(value: str, method: str, course: Course) -> list[dict[str, Value]]
     return rows
 
 
-def _drawings(data: Mapping[tuple[str, str], Course], rows: Sequence[Mapping[str, Value]], time: str) -> list[Drawing]:
+def _drawings(
+    data: Mapping[tuple[str, str], Course], rows: Sequence[Mapping[str, Value]], time: str, unit: str
+) -> list[Drawing]:
     from haca3_bids.reports.courses import courses
     from haca3_bids.reports.intervals import intervals
 
@@ -179,11 +181,11 @@ def _drawings(data: Mapping[tuple[str, str], Course], rows: Sequence[Mapping[str
         return found
 
     return [
-        Drawing("Sessions", courses(data, time), caption="One line per subject."),
+        Drawing("Sessions", courses(data, time, unit), caption="One line per subject."),
         Drawing("Intraclass correlation", intervals(estimates("icc"), "ICC"), caption="Bars are 95 % intervals."),
         Drawing(
             "Residual variance",
-            intervals(estimates("residual_variance"), "variance", limits=(0, None)),
+            intervals(estimates("residual_variance"), f"variance ({unit}²)" if unit else "variance", limits=(0, None)),
             caption="Bars are 95 % intervals.",
         ),
     ]

@@ -80,7 +80,8 @@ def select(args: argparse.Namespace) -> list[Selection]:
     images = images_of(args.dataset)
     descs = args.after or [only_harmonized(images, args.dataset)]
     folders = {name: by_file_name(folder) for name, folder in args.method}
-    contrasts = args.contrast or list(dict.fromkeys(image.contrast for image in images))
+    present = {image.contrast for image in images}
+    contrasts = args.contrast or [contrast for contrast in CONTRASTS if contrast in present]
     return [
         Selection(
             contrast,
