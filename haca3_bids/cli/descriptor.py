@@ -18,6 +18,7 @@ from haca3_bids.option import Option
 from haca3_bids.parse import positive
 
 EXECUTION_SPECIFICATION = "0.1.0"
+FILES = ("target", "weights", "fusion-weights")  # options that take a name or a file
 IMAGE = "haca3"  # the tag that the documentation gives the image when it is built
 IMAGE_CUDA = "haca3:cuda"
 # For one task: the networks need up to 1.8 GB and a session of three contrasts 16 minutes on one core (see
@@ -32,7 +33,7 @@ def descriptor(*, cuda: bool = False) -> str:
 
 def describe(*, cuda: bool = False) -> dict[str, Any]:
     """The whole descriptor, of the image without or with CUDA."""
-    options = [_option_input(option) for option in every_option()]
+    options = [described for option in every_option() for described in _option_inputs(option)]
     first = [_key(name) for name in ("bids-dir", "output-dir", "analysis-level", "participant-label", "session-label")]
     rest = [option["value-key"] for option in options if option["value-key"] not in first]
     return {
@@ -54,7 +55,8 @@ def describe(*, cuda: bool = False) -> dict[str, Any]:
                 "members": ["OutputLocation", "OutputLocationExisting"],
                 "mutually-exclusive": True,
                 "one-is-required": True,
-            }
+            },
+            *(_one_of(name) for name in FILES if name != "target"),  # several targets may be of both kinds
         ],
         "output-files": [
             {
@@ -132,6 +134,27 @@ def _positional_inputs() -> list[dict[str, Any]]:
             "optional": True,
         },
     ]
+
+
+def _option_inputs(option: Option) -> list[dict[str, Any]]:
+    """The input of an option; a second one for a file, because Boutiques copies to a task only inputs of type File."""
+    described = _option_input(option)
+    if option.name not in FILES:
+        return [described]
+    file = {
+        "id": f"{described['id']}File",
+        "name": f"{described['name']} (file)",
+        "description": f"A file as --{option.name}",
+        "type": "File",
+        "value-key": _key(f"{option.name}-file"),
+    }
+    return [described, described | file]
+
+
+def _one_of(option: str) -> dict[str, Any]:
+    name = "".join(word.capitalize() for word in option.split("-"))
+    members = [name, f"{name}File"]
+    return {"id": f"{name}Group", "name": name, "members": members, "mutually-exclusive": True}
 
 
 def _option_input(option: Option) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def value(option: Option, identifier: str, folder: Path) -> Any:
         return list(option.choices[:2]) if option.many else option.choices[0]
     if described["type"] == "File":
         (folder / option.name).touch()
-        return option.name
+        return [option.name] if option.many else option.name
     return TYPED.get(option.name, ["a", "b"] if option.many else "a")
 
 
@@ -91,6 +91,17 @@ def test_every_option_travels_through_bosh_into_the_parser(tmp_path: Path) -> No
     parsed = build_parser().parse_args(words)
     assert not [option.name for option in every_option() if getattr(parsed, option.dest) is None]
     assert parsed.level == "participant"
+
+
+def test_a_target_is_given_as_a_name_and_as_a_file_that_is_copied_to_the_task(tmp_path: Path) -> None:
+    (tmp_path / "site_T1w.nii.gz").touch()
+    invocation = {"InputDataset": "bids", "OutputLocation": "out", "Target": ["T2w"], "TargetFile": ["site_T1w.nii.gz"]}
+    (tmp_path / "bids").mkdir()
+    (tmp_path / "two.json").write_text(json.dumps(invocation))
+    said = bosh("exec", "simulate", "-i", "two.json", str(PACKAGED), cwd=tmp_path)
+    target, file = build_parser().parse_args(shlex.split(said.partition("haca3-bids ")[2])).target
+    assert target == "T2w"
+    assert file.endswith("site_T1w.nii.gz")
 
 
 def test_every_exit_code_is_described() -> None:
