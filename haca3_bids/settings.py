@@ -142,7 +142,7 @@ class HarmonizationSettings(Checked):
     precision: Precision = setting(
         "fp32",
         "numerical precision of the networks: fp32, bf16 (faster on GPUs and on CPUs with AVX512-BF16 or AMX), or "
-        "auto (bf16 where it is faster); only fp32 gives the same voxels on different machines",
+        "auto (bf16 where it is faster); with fp32, machines differ only in the last digits",
         label="Precision",
     )
     beta: Literal["argmax", "sample"] = setting(

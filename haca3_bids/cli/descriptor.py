@@ -21,7 +21,7 @@ EXECUTION_SPECIFICATION = "0.1.0"
 FILES = ("target", "weights", "fusion-weights")  # options that take a name or a file
 IMAGE = "haca3"  # the tag that the documentation gives the image when it is built
 IMAGE_CUDA = "haca3:cuda"
-# For one task: the networks need up to 1.8 GB and a session of three contrasts 16 minutes on one core (see
+# For one task: a process needs up to 1.5 GB, and a session of three contrasts three minutes on two cores (see
 # docs/how-to/time-and-memory.md); this leaves room for two processes and for subjects with several sessions.
 RESOURCES = {"cpu-cores": 2, "ram": 8, "walltime-estimate": 3600}  # GB and seconds
 

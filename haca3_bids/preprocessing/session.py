@@ -227,8 +227,9 @@ def poor_registration(quality: Quality) -> BadInput | None:
         )
     elif not has_matching_edges(quality):
         wrong = (
-            f"the correlation of edges is {quality.similarity:.2f} ({SIMILARITY_LIMIT} is required), which is "
-            f"{quality.distinctness:.3f} more than in displaced positions ({DISTINCTNESS_LIMIT} is required)"
+            f"the correlation of edges is {quality.similarity:.2f}, which is {quality.distinctness:.3f} more than in "
+            f"displaced positions (required: {SIMILARITY_LIMIT} and {DISTINCTNESS_LIMIT}, or {WEAK_SIMILARITY_LIMIT} "
+            f"and {WEAK_DISTINCTNESS_LIMIT})"
         )
     else:
         return None
