@@ -22,7 +22,9 @@ from haca3_bids.volumes.canvas import CANVAS
 
 BATCH = {1: 32, 2: 24, 3: 16, 4: 12}  # samples by number of sources: the number of images is about constant
 WHOLE_BATCH = {1: 4, 2: 3, 3: 2, 4: 2}  # likewise of whole slices
-SOURCES = (0.35, 0.30, 0.20, 0.15)  # probabilities of one, two, three, four sources
+# Probabilities of one to four sources, drawn for a whole batch. HACA3's dropout of sources (``dropout``) draws for each
+# sample, after all sources were encoded.
+SOURCES = (0.35, 0.30, 0.20, 0.15)
 WHOLE_EVERY = 4  # steps between batches of whole slices, in which motion and ghosts are simulated
 TARGETS = 2
 SAME_SITE = 0.2  # fraction of the samples whose target site is their own
