@@ -2,12 +2,12 @@
 
 The released program applies the networks to whole stacks, all 224 slices of every orientation, and fuses the whole
 volume at once. Since a whole stack takes 11 GB and minutes, ``make bench`` measures parts: the time per slice of a
-stack of ``STACK`` slices, and per plane of a fusion of ``PLANES`` planes. Run this file to measure whole stacks on two
-threads.
+stack of ``STACK`` slices, and per plane of a fusion of ``PLANES`` planes. Run this file to measure whole stacks.
 """
 
 from __future__ import annotations
 
+import argparse
 import multiprocessing
 import time
 from collections.abc import Callable
@@ -150,8 +150,10 @@ def _small_head() -> dict[str, Volume]:
 
 
 def main() -> None:
-    """Print the wall time of whole stacks and of the whole fusion, on two threads."""
-    threads = 2
+    """Print the wall time of whole stacks and of the whole fusion."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--threads", type=int, default=2, help="(default: 2)")
+    threads = parser.parse_args().threads
     works = {
         "a slice of a stack of 224, released order": partial(released_slice, CANVAS, threads),
         "a slice, engine": partial(engine_slice, threads=threads),
