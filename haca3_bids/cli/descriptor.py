@@ -47,17 +47,7 @@ def describe(*, cuda: bool = False) -> dict[str, Any]:
         "shell": "/bin/bash",
         "container-image": _image(cuda),
         "inputs": [*_positional_inputs(), *options],
-        "groups": [
-            {
-                "id": "OutputLocationGroup",
-                "name": "Where to write",
-                "description": "A folder that is made, or one that exists already",
-                "members": ["OutputLocation", "OutputLocationExisting"],
-                "mutually-exclusive": True,
-                "one-is-required": True,
-            },
-            *(_one_of(name) for name in FILES if name != "target"),  # several targets may be of both kinds
-        ],
+        "groups": _groups(),
         "output-files": [
             {
                 "id": "OutputDataset",
@@ -149,6 +139,18 @@ def _option_inputs(option: Option) -> list[dict[str, Any]]:
         "value-key": _key(f"{option.name}-file"),
     }
     return [described, described | file]
+
+
+def _groups() -> list[dict[str, Any]]:
+    output = {
+        "id": "OutputLocationGroup",
+        "name": "Where to write",
+        "description": "A folder that is made, or one that exists already",
+        "members": ["OutputLocation", "OutputLocationExisting"],
+        "mutually-exclusive": True,
+        "one-is-required": True,
+    }
+    return [output, *(_one_of(name) for name in FILES if name != "target")]  # several targets may be of both kinds
 
 
 def _one_of(option: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ def spread(image, mask) -> float:
     return float(np.log(image.data[mask]).std())
 
 
-@pytest.mark.parametrize("contrast", ["T1w", "T2w"])
+@pytest.mark.parametrize("contrast", ["T1w", pytest.param("T2w", marks=pytest.mark.slow)])
 def test_n4_takes_most_of_the_field_away(phantom, biased, contrast) -> None:
     scan = biased(phantom.scan(contrast, noise=0.01), 0.3)
     white, brain = phantom.mask(5), phantom.mask(3, 4, 5)

@@ -76,7 +76,9 @@ def test_a_small_head_keeps_its_size_and_the_scale_goes_to_the_template(phantom)
     np.testing.assert_allclose(scales(found.affine), 0.9, atol=0.03)
 
 
-@pytest.mark.parametrize("contrast", ["T1w", "T2w", "FLAIR"])
+@pytest.mark.parametrize(
+    "contrast", ["T2w", pytest.param("T1w", marks=pytest.mark.slow), pytest.param("FLAIR", marks=pytest.mark.slow)]
+)
 def test_a_head_of_another_shape_is_not_turned_to_make_up_for_it(phantom, contrast) -> None:
     shape = np.eye(4)
     shape[:3, :3] = [[1.0, 0.0, 0.0], [0.0, 1.03, 0.06], [0.0, 0.06, 0.95]]  # symmetric: turns nothing
@@ -128,7 +130,7 @@ def test_the_air_about_a_head_lies_beside_and_above_it(phantom) -> None:
     assert not _air_about_the_head(phantom.template(has_skull=False), template.head, brain).any()
 
 
-@pytest.mark.parametrize("contrast", ["T1w", "FLAIR"])
+@pytest.mark.parametrize("contrast", ["T1w", pytest.param("FLAIR", marks=pytest.mark.slow)])
 def test_a_scan_without_skull_meets_a_template_without(phantom, contrast) -> None:
     moved = moved_by(((-20.0, 5.0, 10.0), (10.0, 0.0, 15.0)))
     scan = scan_at(phantom, contrast, moved)
@@ -140,7 +142,7 @@ def test_a_scan_without_skull_meets_a_template_without(phantom, contrast) -> Non
     assert turn_deg < 1.5
 
 
-@pytest.mark.parametrize("contrast", ["T1w", "PDw"])
+@pytest.mark.parametrize("contrast", ["T1w", pytest.param("PDw", marks=pytest.mark.slow)])
 def test_bias_that_is_left_in_the_brain_is_taken_out_before_the_last_millimetre(phantom, biased, contrast) -> None:
     settings = PreprocessingSettings(template="phantom")
     scan, white, brain = phantom.scan(contrast, noise=0.0), phantom.mask(5), phantom.mask(3, 4, 5)

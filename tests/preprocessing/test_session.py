@@ -22,7 +22,7 @@ BESIDE = similarity_matrix((0, 0, 0), (250.0, 0.0, 0.0))
 @pytest.mark.parametrize("wrong", [UPSIDE_DOWN, BESIDE], ids=["upside down", "beside the head"])
 def test_a_failed_registration_ends_the_session_with_a_sentence(phantom, monkeypatch, wrong) -> None:
     monkeypatch.setattr(session, "register_to_template", lambda *_: TemplateAlignment(wrong, wrong))
-    with pytest.raises(BadInput, match="The registration to the template failed: .* required") as caught:
+    with pytest.raises(BadInput, match="The registration to the template failed: .*required") as caught:
         session.registered(phantom.scan("T1w"), phantom.template(), FAST)
     assert caught.value.hint
 
