@@ -26,7 +26,7 @@ from sklearn.preprocessing import StandardScaler
 from stage import Site, Someone, Stage, keep, kept, parser, someone, stage
 
 from haca3_bids.harmonization.target import Target
-from haca3_bids.networks.mixture import DARKEST
+from haca3_bids.networks.theta import DARKEST
 from haca3_bids.physics.anatomy import FULL, Anatomy
 from haca3_bids.physics.render import tissue_weights
 from haca3_bids.physics.signal import Protocol

@@ -22,7 +22,8 @@ from haca3_bids.harmonization.device import Batches, Indices, half_precision, in
 from haca3_bids.harmonization.method import Codes, Made, Method, Session, SourceReport, union
 from haca3_bids.harmonization.prepare import Prepared, nonempty
 from haca3_bids.harmonization.target import Target
-from haca3_bids.networks.mixture import Anatomy, Mixture, Sources, Step
+from haca3_bids.networks.anatomy_encoder import Step
+from haca3_bids.networks.mixture import Anatomy, Mixture, Sources
 from haca3_bids.networks.table import Fit, Prior, fit_table, likeliest, measure
 from haca3_bids.settings import HarmonizationSettings
 from haca3_bids.volumes.slices import ORIENTATIONS, cut

@@ -7,22 +7,20 @@ work voxel by voxel, so that maps may have any shape ``...``: pixels of a slice,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from haca3_bids.networks.anatomy_encoder import AnatomyEncoder
 from haca3_bids.networks.artifact_level import ArtifactLevel
+from haca3_bids.networks.theta import log_theta, theta_network
 
-Step = Callable[[Tensor], Tensor]
 DOUBT, RELIABILITY, CARRY, ARTIFACT = -4, -3, -2, -1  # channels of the encoder's maps, after logits and deviations
 USUAL_DOUBT = 0.1  # variance of the residual of a source where the encoder's output is 0
 LARGEST_DOUBT = 6.0  # the encoder's output is clipped to plus and minus this
 ABSENT = -1e4  # attention score of a source that does not cover a voxel
-DARKEST = 0.05  # added to intensities before taking logarithms, so that darker values differ little
 
 
 @dataclass(frozen=True)
@@ -109,11 +107,11 @@ class Mixture(nn.Module):
         tissues = len(config.tissues)
         self.encoder = AnatomyEncoder(config)
         self.artifact_level = ArtifactLevel(config.channels)
-        self.query = _reader(tissues, config.hidden, config.keys)
-        self.key = _reader(tissues, config.hidden, config.keys)
-        self.free_classes = _reader(tissues, config.hidden, config.free)
-        self.slopes = _reader(tissues, config.hidden, config.deviations * config.classes)
-        self.carry_scale = _reader(2 * tissues, config.hidden, config.classes)
+        self.query = theta_network(tissues, config.hidden, config.keys)
+        self.key = theta_network(tissues, config.hidden, config.keys)
+        self.free_classes = theta_network(tissues, config.hidden, config.free)
+        self.slopes = theta_network(tissues, config.hidden, config.deviations * config.classes)
+        self.carry_scale = theta_network(2 * tissues, config.hidden, config.classes)
         self.deviation_variance = nn.Parameter(torch.full((config.deviations,), -4.0))  # logarithm of the variance
         nn.init.zeros_(self.carry_scale[-1].weight)  # type: ignore[arg-type]
         nn.init.zeros_(self.carry_scale[-1].bias)  # type: ignore[arg-type]
@@ -139,7 +137,7 @@ class Mixture(nn.Module):
 
     def attend(self, sources: Sources, target: Tensor) -> Tensor:
         """Alpha (batch, sources, ...): softmax over sources of q(theta_t) k(theta_i) / 4 + r_i; 0 where not covered."""
-        keys, query = self.key(_log(sources.thetas)), self.query(_log(target))[..., None]
+        keys, query = self.key(log_theta(sources.thetas)), self.query(log_theta(target))[..., None]
         reliability = sources.maps[:, :, RELIABILITY]
         scores = reliability + _over_places((keys @ query)[..., 0] / self.config.keys**0.5, reliability)
         return scores.masked_fill(~sources.covers, ABSENT).softmax(dim=1) * sources.covers
@@ -190,7 +188,7 @@ class Mixture(nn.Module):
 
     def signals(self, theta: Tensor) -> Tensor:
         """Signals c of the classes and their derivatives d by delta, (batch, 1 + deviations, classes), for theta."""
-        config, read = self.config, _log(theta)
+        config, read = self.config, log_theta(theta)
         air = torch.zeros_like(theta[:, :1])
         c = torch.cat([theta, air, functional.softplus(self.free_classes(read))], dim=1)
         return torch.cat([c[:, None], self.slopes(read).unflatten(1, (config.deviations, config.classes))], dim=1)
@@ -201,98 +199,10 @@ class Mixture(nn.Module):
         g is the carry map, l the residual ``left`` from ``correct``. The scale s = exp(sum_k beta_k MLP_k(theta_x,
         theta_t)) depends on tissue: residuals of fluid that is dark in x grow if it is bright in the target.
         """
-        pairs = torch.cat([_log(sources.thetas), _log(target)[:, None].expand_as(sources.thetas)], dim=2)
+        pairs = torch.cat([log_theta(sources.thetas), log_theta(target)[:, None].expand_as(sources.thetas)], dim=2)
         growth: Tensor = self.carry_scale(pairs) @ anatomy.beta.clamp(0, 1).flatten(2)
         trust = sources.maps[:, :, CARRY].sigmoid() * _over_places(own, left)
         return (trust * growth.exp().reshape(left.shape) * left).sum(dim=1)
-
-
-class AnatomyEncoder(nn.Module):
-    """U-Net at half resolution, conditioned on theta; with batch norm, which does not depend on the slice."""
-
-    def __init__(self, config: MixtureConfig) -> None:
-        super().__init__()
-        widths = config.widths
-        self.down = nn.ModuleList(
-            Block(before, after, config) for before, after in zip((4, *widths), widths, strict=False)
-        )
-        self.up = nn.ModuleList(
-            Block(widths[i + 1] + widths[i], widths[i], config) for i in reversed(range(len(widths) - 1))
-        )
-        self.out = nn.Conv2d(widths[0] + 4, 4 * config.channels, 3, padding=1)
-
-    def forward(self, x: Tensor, theta: Tensor) -> Tensor:
-        read = _log(theta)
-        return self._through(x, *([partial(block, read=read) for block in blocks] for blocks in (self.down, self.up)))
-
-    def folded(self, theta: Tensor) -> Step:
-        """The encoder for one theta (1, tissues), with norms and modulation folded into the convolutions.
-
-        In evaluation mode, it is equal up to rounding and faster.
-        """
-        read = _log(theta)
-        down, up = ([block.folded(read) for block in blocks] for blocks in (self.down, self.up))  # type: ignore[operator]
-        return partial(self._through, down=down, up=up)
-
-    def _through(self, x: Tensor, down: Sequence[Step], up: Sequence[Step]) -> Tensor:
-        shown = x = functional.pixel_unshuffle(torch.log1p(2 * x.clamp(min=0)), 2)
-        skips = []
-        for number, block in enumerate(down):
-            x = block(functional.max_pool2d(x, 2) if number else x)
-            skips.append(x)
-        skips.pop()
-        for block in up:
-            x = functional.interpolate(x, scale_factor=2.0)
-            x = block(torch.cat([skips.pop(), x], dim=1))
-        out: Tensor = functional.pixel_shuffle(self.out(torch.cat([shown, x], dim=1)), 2)
-        return out
-
-
-class Block(nn.Module):
-    """Two 3 x 3 convolutions with batch norm, the second modulated by theta (FiLM; Perez et al., AAAI 2018)."""
-
-    def __init__(self, in_channels: int, out_channels: int, config: MixtureConfig) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
-        self.first_norm = nn.BatchNorm2d(out_channels)
-        self.second = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
-        self.second_norm = nn.BatchNorm2d(out_channels)
-        self.film = _reader(len(config.tissues), config.hidden, 2 * out_channels)
-
-    def forward(self, x: Tensor, read: Tensor) -> Tensor:
-        x = functional.relu(self.first_norm(self.first(x)))
-        x = self.second_norm(self.second(x))
-        scale, shift = self.film(read)[:, :, None, None].chunk(2, dim=1)
-        return functional.relu(x + x * scale + shift)
-
-    def folded(self, read: Tensor) -> Step:
-        """An equivalent of two plain convolutions for one ``read`` (1, tissues), log theta, in evaluation mode."""
-        scale, shift = self.film(read)[0].chunk(2)
-        first, second = _folded(self.first, self.first_norm), _folded(self.second, self.second_norm)
-        second = (second[0] * (1 + scale)[:, None, None, None], second[1] * (1 + scale) + shift)
-
-        def step(x: Tensor) -> Tensor:
-            for weight, bias in (first, second):
-                x = functional.relu_(functional.conv2d(x, weight, bias, padding=1))
-            return x
-
-        return step
-
-
-def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Weight and bias of a convolution that includes the norm."""
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    gain = norm.weight / (norm.running_var + norm.eps).sqrt()
-    return conv.weight * gain[:, None, None, None], norm.bias - norm.running_mean * gain
-
-
-def _reader(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
-
-
-def _log(theta: Tensor) -> Tensor:
-    return (theta.clamp(min=0) + DARKEST).log()
 
 
 def _over_places(value: Tensor, like: Tensor) -> Tensor:

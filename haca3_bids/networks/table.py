@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from haca3_bids.networks.mixture import DARKEST
+from haca3_bids.networks.theta import DARKEST
 
 ROUNDS, STEPS = 3, 30  # rounds of encoding and fitting; Gauss-Newton steps of a fit, at most
 CONVERGED = 1e-3  # largest change of a logarithm at which a fit ends

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from haca3_bids.networks.mixture import DARKEST
+from haca3_bids.networks.theta import DARKEST
 from haca3_bids.physics.anatomy import Anatomy
 from haca3_bids.physics.render import TEXTURE_CELLS, WHITE
 from haca3_bids.settings import CONTRASTS

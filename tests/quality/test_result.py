@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from haca3_bids.networks.mixture import DARKEST
+from haca3_bids.networks.theta import DARKEST
 from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.quality.contrast import LOG_FLOOR
 from haca3_bids.quality.result import ImageQuality, measure_result, theta_distance
