@@ -14,11 +14,13 @@ from haca3_bids.parse import memory_gb, named_folder, show_memory, show_named_fo
 Contrast = Literal["T1w", "T2w", "PDw", "FLAIR"]
 Extra = Literal["beta", "attention", "std"]  # images beside the harmonized one
 Precision = Literal["fp32", "bf16", "auto"]
+Template = Literal["MNI152NLin2009cSym", "builtin"]
+Space = Literal["template", "native", "MNI152NLin2009cSym", "MNI152NLin2009aSym"]
 PRECISIONS: tuple[str, ...] = get_args(Precision)
 CONTRASTS: tuple[str, ...] = get_args(Contrast)  # the order in which sources and outputs are listed everywhere
 REFERENCE_ORDER = ("T1w", "T2w", "FLAIR", "PDw")  # the first one present is the session's reference
 WHITE_MATTER_PEAK = 1000.0  # intensity of the white-matter peak in every image that is written
-TEMPLATE_SPACES = {  # label of the files in the space of each template
+TEMPLATE_SPACES: dict[str, Space] = {  # label of the files in the space of each template
     "MNI152NLin2009cSym": "MNI152NLin2009cSym",
     "builtin": "MNI152NLin2009aSym",
 }
@@ -72,10 +74,9 @@ class SelectionSettings(Checked):
 class PreprocessingSettings(Checked):
     """Preprocessing of a raw scan onto the template grid."""
 
-    template: str = setting(
+    template: Template = setting(
         "MNI152NLin2009cSym",
         "template space: MNI152NLin2009cSym from TemplateFlow, or the skull-stripped builtin, which needs no download",
-        choices=tuple(TEMPLATE_SPACES),
         metavar="NAME",
     )
     sloppy: bool = setting(False, "coarse and fast preprocessing; for testing only")
@@ -163,12 +164,11 @@ class HarmonizationSettings(Checked):
 class OutputSettings(Checked):
     """Outputs in addition to the harmonized images on the template grid."""
 
-    spaces: tuple[str, ...] = setting(
+    spaces: tuple[Space, ...] = setting(
         ("template",),
         "grids of the harmonized images: template (always written) and native, the grid of the session's reference "
         "scan",
         "--output-spaces",
-        choices=("template", "native", *TEMPLATE_SPACES.values()),
         metavar="SPACE",
     )
     extras: tuple[Extra, ...] = setting(

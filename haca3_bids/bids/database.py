@@ -12,7 +12,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from haca3_bids.bids.listing import IMAGE_EXTENSIONS, anatomical_files, session_places
+from haca3_bids.bids.listing import anatomical_files, session_places
+from haca3_bids.bids.names import IMAGE_EXTENSIONS
 from haca3_bids.errors import BadInput
 
 LOGGER = logging.getLogger("haca3_bids")

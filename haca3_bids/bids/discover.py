@@ -11,7 +11,6 @@ from typing import Any
 from haca3_bids.bids.choice import candidate, choose
 from haca3_bids.bids.ignored import IGNORE_FILE, Pattern, is_ignored, read_ignored
 from haca3_bids.bids.lenient import read_text
-from haca3_bids.bids.listing import IMAGE_EXTENSIONS as IMAGE_EXTENSIONS
 from haca3_bids.bids.listing import (
     anatomical_files,
     check_name,

@@ -6,10 +6,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from haca3_bids.bids.names import is_label, parse_entities
+from haca3_bids.bids.names import IMAGE_EXTENSIONS, is_label, parse_entities
 from haca3_bids.errors import BadInput
 
-IMAGE_EXTENSIONS = (".nii", ".nii.gz")
 LABELS = "Labels consist of letters, digits and '+'. Rename the folder and the files in it."
 
 

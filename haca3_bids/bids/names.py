@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from haca3_bids.errors import UsageError
 
+IMAGE_EXTENSIONS = (".nii", ".nii.gz")
 ENTITY_ORDER = ("sub", "ses", "acq", "rec", "run", "space", "res", "desc")
 LABEL_RULE = "Labels have letters, digits and '+' only."
 

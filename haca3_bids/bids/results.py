@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from haca3_bids.bids.atomic import read_json
-from haca3_bids.bids.names import parse_entities
+from haca3_bids.bids.names import IMAGE_EXTENSIONS, parse_entities
 from haca3_bids.errors import BadInput
 from haca3_bids.settings import CONTRASTS
 
 DESCRIPTION = "dataset_description.json"
-NIFTI = (".nii.gz", ".nii")
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ def images_of(dataset: Path) -> list[TemplateImage]:
 def _image(path: Path) -> TemplateImage | None:
     entities, suffix, extension = parse_entities(path.name)
     space = entities.get("space", "")
-    if suffix not in CONTRASTS or extension not in NIFTI or space in ("", *CONTRASTS):
+    if suffix not in CONTRASTS or extension not in IMAGE_EXTENSIONS or space in ("", *CONTRASTS):
         return None
     session = f"ses-{entities['ses']}" if "ses" in entities else ""
     return TemplateImage(path, f"sub-{entities.get('sub', '')}", session, space, entities.get("desc", ""), suffix)
@@ -79,4 +78,4 @@ def by_file_name(folder: Path) -> dict[str, Path]:
 
 
 def _images_in(folder: Path) -> Iterable[Path]:
-    return (path for path in sorted(folder.rglob("*.nii*")) if path.name.endswith(NIFTI))
+    return (path for path in sorted(folder.rglob("*.nii*")) if path.name.endswith(IMAGE_EXTENSIONS))

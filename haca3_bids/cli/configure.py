@@ -17,7 +17,7 @@ from haca3_bids.cli.options import LEVELS, OPTIONS, every_option, typed
 from haca3_bids.errors import UnknownLevel, UsageError
 from haca3_bids.option import Option
 from haca3_bids.quality.thresholds import with_changes
-from haca3_bids.settings import TEMPLATE_SPACES, HarmonizationSettings, Settings
+from haca3_bids.settings import TEMPLATE_SPACES, HarmonizationSettings, Settings, Space
 
 LABEL_COLUMNS = ("participant_id", "session_id")
 FILE_RULE = "A text file of labels must be given with a slash or an extension: ./FILE."
@@ -135,14 +135,14 @@ def _checked(settings: Settings) -> Settings:
     with_changes(settings.quality.thresholds)
     check_samples(settings.harmonization, outputs.extras)
     space = TEMPLATE_SPACES[settings.preprocessing.template]
-    spaces = tuple("template" if word == space else word for word in outputs.spaces)
+    spaces: tuple[Space, ...] = tuple("template" if word == space else word for word in outputs.spaces)
     for word in spaces:
         if word not in ("template", "native"):
             raise UsageError(
                 f"--output-spaces {word} cannot be combined with --template {settings.preprocessing.template}, "
                 f"whose space is {space}."
             )
-    ordered = ("template",) + (("native",) if "native" in spaces else ())
+    ordered: tuple[Space, ...] = ("template", "native") if "native" in spaces else ("template",)
     return dataclasses.replace(settings, outputs=dataclasses.replace(outputs, spaces=ordered))
 
 

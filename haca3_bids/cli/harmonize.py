@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from haca3_bids.bids.names import IMAGE_EXTENSIONS
 from haca3_bids.cli.configure import check_samples
 from haca3_bids.cli.options import add_options, typed
 from haca3_bids.errors import CannotCreate, UsageError
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 OPTIONS = options_of(HarmonizationSettings)  # those of haca3-bids
 EXTRAS = tuple(option for option in options_of(OutputSettings) if option.field == "extras")
-IMAGE_SUFFIXES = (".nii.gz", ".nii")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -123,7 +123,7 @@ def _check(options: argparse.Namespace) -> None:
     if options.eta and not options.theta:
         raise UsageError("--eta requires --theta.", "Images and built-in references come with their own eta.")
     out: Path = options.out
-    if not out.name.endswith(IMAGE_SUFFIXES):
+    if not out.name.endswith(IMAGE_EXTENSIONS):
         raise UsageError(f"--out {out.name} is not the name of a NIfTI file.", "It must end in .nii or .nii.gz.")
     if not out.parent.is_dir():
         raise CannotCreate(f"The folder {out.parent} of --out does not exist.", "Create it first.")
@@ -168,7 +168,7 @@ def _write(image: Harmonized, sidecar: Mapping[str, object], out: Path) -> None:
     from haca3_bids.bids.atomic import write_json
     from haca3_bids.volumes.volume import save_volume
 
-    suffix = next(suffix for suffix in IMAGE_SUFFIXES if out.name.endswith(suffix))
+    suffix = next(suffix for suffix in IMAGE_EXTENSIONS if out.name.endswith(suffix))
     stem = out.name.removesuffix(suffix)
     try:
         maps = {f"attention{contrast}": weights for contrast, weights in image.attention_maps.items()}

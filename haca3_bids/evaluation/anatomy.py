@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
+from haca3_bids.arrays import Array, Mask
 from haca3_bids.evaluation.overlap import dice
 from haca3_bids.evaluation.segmentation import CSF, GREY, WHITE, segmented
 
-Array = NDArray[np.float32]
-Mask = NDArray[np.bool_]
 Tissues = Mapping[str, Mask]  # CSF, GM and WM on one grid
 
 NAMES = {"CSF": CSF, "GM": GREY, "WM": WHITE}

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from skimage.exposure import match_histograms
 
-Array = NDArray[np.float32]
-Mask = NDArray[np.bool_]
+from haca3_bids.arrays import Array, Mask
 
 
 def matched(image: Array, mask: Mask, reference: Array, reference_mask: Mask) -> Array:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
-Array = NDArray[np.float32]
-Mask = NDArray[np.bool_]
+from haca3_bids.arrays import Array, Mask
 
 NEAR, FAR = 2, 6  # distance in voxels from a lesion to the tissue compared with it
 LEAST_DROP = 0.02  # of a Dice coefficient: a fraction of less says nothing

@@ -9,10 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
-Mask = NDArray[np.bool_]
+from haca3_bids.arrays import Array, Mask
 
 NYUL, WHITESTRIPE, ZSCORE = "Nyul", "WhiteStripe", "z-score"
 METHODS = (NYUL, WHITESTRIPE, ZSCORE)

@@ -12,10 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from haca3_bids.arrays import Array, Mask
 from haca3_bids.volumes.box import bounding_box
-
-Array = NDArray[np.float32]
-Mask = NDArray[np.bool_]
 
 CSF, GREY, WHITE = 1, 2, 3
 ORDERS = {  # tissues from dark to bright

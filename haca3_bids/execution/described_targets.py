@@ -11,11 +11,10 @@ from haca3_bids.physics.signal import Protocol
 from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.records.engine import Weights
 from haca3_bids.records.files import from_json
-from haca3_bids.records.target import CLEAN_ETA, Target
+from haca3_bids.records.target import CLEAN, CLEAN_ETA, Target
 from haca3_bids.settings import WHITE_MATTER_PEAK
 
 MIXTURE = "mixture"
-CLEAN = (0.0,)  # eta of a target of the mixture model
 
 
 def from_numbers(name: str, value: str, typed: str, weights: Weights) -> Target:

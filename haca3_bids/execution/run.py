@@ -7,14 +7,13 @@ targets, then a few subjects at a time ``lock``, ``plan``, run the ``graph``, ``
 from __future__ import annotations
 
 import logging
-import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from haca3_bids import __version__
-from haca3_bids.bids.atomic import make_folder, write_json, write_text
+from haca3_bids.bids.atomic import make_folder, write_text
 from haca3_bids.bids.database import keep_database
 from haca3_bids.bids.describe import check_dataset, describe_dataset
 from haca3_bids.bids.given import check_derivatives
@@ -38,11 +37,14 @@ from haca3_bids.execution.weights import find_weights
 from haca3_bids.preprocessing.eclare import find_eclare
 from haca3_bids.preprocessing.template import check_template
 from haca3_bids.records.engine import Weights
+from haca3_bids.records.files import to_readable_json
+from haca3_bids.records.run import RunRecord, SessionOutcome
 from haca3_bids.records.target import Target
 from haca3_bids.reports.methods import write_methods
 from haca3_bids.settings import Settings
 
 LOGGER = logging.getLogger("haca3_bids")
+RUN_FILE = "run.json"
 
 
 def run(settings: Settings, *, words: Sequence[str], config: str) -> int:
@@ -163,21 +165,16 @@ def _plan(settings: Settings, selection: Selection, weights: Weights) -> str:
 
 def _write_beginning(
     settings: Settings, words: Sequence[str], config: str, logs: Path, selection: Selection
-) -> Mapping[str, object]:
+) -> RunRecord:
     write_text(logs / "config.toml", config)
-    about: dict[str, object] = {
-        "command": ["haca3-bids", *words],
-        "version": __version__,
-        "python": platform.python_version(),
-    }
-    about |= {"machine": platform.platform(), "started": time.strftime("%FT%T%z")}
-    write_json(logs / "run.json", about)
-    LOGGER.info("haca3-bids %s, logs in %s", __version__, logs)
+    about = RunRecord(("haca3-bids", *words))
+    write_text(logs / RUN_FILE, to_readable_json(about))
+    LOGGER.info("haca3-bids %s, logs in %s", about.version, logs)
     LOGGER.info("%s", table(selection, settings))
     return about
 
 
-def _write_end(about: Mapping[str, object], outcomes: Sequence[Outcome], logs: Path, seconds: float) -> None:
-    sessions = [{"name": one.name, "status": one.status, "step": one.step, "error": one.sentence} for one in outcomes]
-    ended = {"seconds": round(seconds, 1), "exit_code": exit_code(outcomes), "sessions": sessions}
-    write_json(make_folder(logs) / "run.json", {**about, **ended})
+def _write_end(about: RunRecord, outcomes: Sequence[Outcome], logs: Path, seconds: float) -> None:
+    sessions = tuple(SessionOutcome(one.name, one.status, one.step, one.sentence) for one in outcomes)
+    ended = replace(about, seconds=round(seconds, 1), exit_code=exit_code(outcomes), sessions=sessions)
+    write_text(make_folder(logs) / RUN_FILE, to_readable_json(ended))

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from haca3_bids import __version__
-from haca3_bids.bids.discover import IMAGE_EXTENSIONS, Session, check_session, discover_subject
-from haca3_bids.bids.names import as_label, check_target_name, parse_entities
+from haca3_bids.bids.discover import Session, check_session, discover_subject
+from haca3_bids.bids.names import IMAGE_EXTENSIONS, as_label, check_target_name, parse_entities
 from haca3_bids.digest import file_sha256, short_digest
 from haca3_bids.errors import BadInput, NothingSelected, UsageError
 from haca3_bids.execution.described_targets import from_numbers, from_protocol

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from haca3_bids.errors import UsageError
 
+CLEAN = (0.0,)  # eta of the mixture model for an image without artifacts
 CLEAN_ETA = (0.3, 0.5)  # HACA3's eta of a clean image, as in the released program: used if only theta is given
 SAME_TARGET = 1e-3  # tolerance: theta of an image differs by less between machines
 

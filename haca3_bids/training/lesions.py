@@ -17,12 +17,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from haca3_bids.arrays import Array, Mask
 from haca3_bids.errors import Unavailable
 from haca3_bids.training.loop import Batch, Losses, Plan, fit
 from haca3_bids.training.machine import ALONE, Machine
-
-Array = NDArray[np.float32]
-Mask = NDArray[np.bool_]
 
 ON_LESION = 0.7  # fraction of the patches that are centred on a lesion
 RATES = (5e-3, 1e-2)  # lowest and highest learning rate

@@ -16,12 +16,12 @@ from haca3_bids.physics.anatomy import Anatomy
 from haca3_bids.physics.protocols import REFERENCE_PROTOCOLS
 from haca3_bids.physics.render import tissue_weights
 from haca3_bids.physics.tissues import TISSUES
+from haca3_bids.records.target import CLEAN
 from haca3_bids.settings import CONTRASTS, WHITE_MATTER_PEAK
 from haca3_bids.training.mixture_batches import MixtureData
 from haca3_bids.training.tables import SiteTables, draw_people
 
 SEED = 1
-CLEAN = (0.0,)  # eta of an image without artifacts
 WORST = 3.0  # severity at which artifacts are clipped
 LEVEL_BATCHES = 400  # batches of whole slices for the fit of the artifact level: minutes on one core
 SEEN = 3000  # pixels of head required for a slice to be used in that fit

@@ -1,4 +1,8 @@
-"""Each option is seen to do something: with the option ignored, its test fails."""
+"""Each option reaches the part that it governs, or changes what the App writes: if it is ignored, its test fails.
+
+To save time, preprocessing and engine are stand-ins that note what they were given. That their options change images is
+tested with the real ones, in ``tests/preprocessing``, ``tests/interfaces`` and ``tests/harmonization``.
+"""
 
 from __future__ import annotations
 
