@@ -6,7 +6,7 @@ and a number for each measure. Several images of a subject are averaged first.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ Cell = float | int | str | None
 Row = Mapping[str, Cell]
 Group = tuple[Cell, ...]  # the values of the columns ``by``
 BY = ("contrast",)
+ROUNDING = 1e-6  # relative; smaller differences are rounding errors of images in single precision
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,8 @@ def paired(one: Mapping[str, float], baseline: Mapping[str, float]) -> Differenc
     if not people:
         raise ValueError("nobody has both numbers")
     x, y = (np.array([values[person] for person in people], np.float64) for values in (one, baseline))
-    return Difference(len(people), float(x.mean()), float(y.mean()), paired_p(x - y))
+    differences = np.where(np.isclose(x, y, rtol=ROUNDING, atol=0), 0, x - y)
+    return Difference(len(people), float(x.mean()), float(y.mean()), paired_p(differences))
 
 
 def paired_p(differences: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
@@ -67,15 +69,22 @@ def person_means(
 
 
 def mean_rows(rows: Sequence[Row], measures: Collection[str], by: Sequence[str] = BY) -> Iterator[dict[str, Cell]]:
-    """A row for each group and method: the mean over people of every measure that has values."""
+    """A row for each group and method: the mean of every measure, over the people with all measures that occur."""
     for group, methods in methods_of(rows, by).items():
         for method in methods:
-            row: dict[str, Cell] = dict(zip(by, group, strict=True)) | {"method": method}
-            for measure in measures:
-                values = list(person_means(rows, group, method, measure, by).values())
-                if values:
-                    row |= {"people": len(values), measure: sum(values) / len(values)}
+            found = {measure: person_means(rows, group, method, measure, by) for measure in measures}
+            known = {measure: values for measure, values in found.items() if values}
+            people = _common(known.values())
+            row: dict[str, Cell] = dict(zip(by, group, strict=True)) | {"method": method, "people": len(people)}
+            if people:
+                row |= {name: sum(values[one] for one in people) / len(people) for name, values in known.items()}
             yield row
+
+
+def _common(tables: Iterable[Mapping[str, float]]) -> list[str]:
+    """The people in all of the tables."""
+    first, *others = list(tables) or [{}]
+    return [person for person in first if all(person in other for other in others)]
 
 
 def difference_rows(
@@ -83,16 +92,27 @@ def difference_rows(
 ) -> Iterator[dict[str, Cell]]:
     """A row for each method and each earlier one of its group (for ``simple`` methods, the first only).
 
+    The people are those with all measures that occur, for both methods.
     ``difference_<measure>`` is method minus baseline, ``p_<measure>`` is the p-value of Wilcoxon's signed-rank test.
     """
     for group, methods in methods_of(rows, by).items():
         for place, method in enumerate(methods):
             for baseline in methods[: min(place, 1) if method in simple else place]:
-                row: dict[str, Cell] = dict(zip(by, group, strict=True)) | {"method": method, "baseline": baseline}
-                for measure in measures:
-                    one, other = (person_means(rows, group, name, measure, by) for name in (method, baseline))
-                    if set(one) & set(other):
-                        found = paired(one, other)
-                        row |= {"people": found.people, f"p_{measure}": found.p}
-                        row |= {f"difference_{measure}": found.mean - found.mean_baseline}
-                yield row
+                found = {
+                    measure: [person_means(rows, group, name, measure, by) for name in (method, baseline)]
+                    for measure in measures
+                }
+                known = {measure: pair for measure, pair in found.items() if all(pair)}
+                people = _common(one for pair in known.values() for one in pair)
+                row: dict[str, Cell] = dict(zip(by, group, strict=True))
+                row |= {"method": method, "baseline": baseline, "people": len(people)}
+                yield row | _differences(known, people)
+
+
+def _differences(pairs: Mapping[str, Sequence[Mapping[str, float]]], people: Sequence[str]) -> dict[str, Cell]:
+    """The columns of the paired tests of every measure."""
+    row: dict[str, Cell] = {}
+    for measure, (one, baseline) in pairs.items() if people else ():
+        found = paired({person: one[person] for person in people}, baseline)
+        row |= {f"difference_{measure}": found.mean - found.mean_baseline, f"p_{measure}": found.p}
+    return row

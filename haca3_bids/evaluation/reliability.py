@@ -29,6 +29,8 @@ def reliability(table: Table) -> Reliability:
     values = np.asarray(table, np.float64)
     if values.ndim != 2 or min(values.shape) < 2 or not np.isfinite(values).all():
         raise ValueError(f"a table of at least two people and two sites without gaps is needed, found {values.shape}")
+    if values.min() == values.max():
+        raise ValueError("all values are equal: nothing varies between people or sites")
     people, sites = values.shape
     mean, rows, columns = values.mean(), values.mean(axis=1), values.mean(axis=0)
     ms_people = sites * ((rows - mean) ** 2).sum() / (people - 1)

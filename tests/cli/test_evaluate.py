@@ -51,6 +51,26 @@ def test_similarity_looks_inside_the_mask_only(head, tmp_path, capsys):
     assert found["psnr_db"] == "inf"
 
 
+def test_a_mask_on_another_grid_is_named(head, tmp_path, capsys):
+    paths = [save(head, tmp_path / "t.nii"), save(head > 0, tmp_path / "mask.nii", 3 * AFFINE)]
+    assert (
+        toolbox.main(["evaluate", "similarity", str(paths[0]), "--truth", str(paths[0]), "--mask", str(paths[1])]) == 65
+    )
+    assert "mask.nii does not share the grid of t.nii" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (["--out=/a/b"], "haca3 --out=b"),
+        (["--method", "CUT=/a/b/cut"], "haca3 --method CUT=cut"),
+        (["/a/b=c/d", "--target", "T1w:csf=0.2"], "haca3 d --target T1w:csf=0.2"),
+    ],
+)
+def test_the_command_on_a_page_has_no_folders_but_is_a_command(words, shown):
+    assert evaluate.shareable(words) == shown
+
+
 def test_overlap_prints_every_label(tmp_path, capsys):
     one, other = np.zeros((4, 4, 4)), np.zeros((4, 4, 4))
     one[0], other[0, :2], other[3] = 1, 1, 7
@@ -125,6 +145,8 @@ def test_every_column_is_described_once(name):
         (["overlap", "a.nii", "other.nii"], 65, "do not share a grid"),
         (["reliability", "volumes.tsv", "--value", "white"], 65, "has no column white"),
         (["reliability", "volumes.tsv", "--value", "site"], 65, "is not a number"),
+        (["reliability", "short.tsv", "--value", "grey"], 65, "'' in column grey is not a number"),
+        (["reliability", "names.tsv", "--value", "grey"], 65, "names.tsv has no rows"),
         (["reliability", "volumes.tsv", "--value", "grey", "--person", "site", "--site", "years"], 65, "two lines"),
         ([], 64, "required"),
     ],
@@ -133,5 +155,7 @@ def test_what_cannot_be_measured_is_a_sentence(arguments, code, sentence, head, 
     monkeypatch.chdir(tmp_path)
     save(head, tmp_path / "a.nii")
     save(head, tmp_path / "other.nii", np.diag([1.0, 1, 2, 1]))
+    (tmp_path / "names.tsv").write_text("participant_id\tsite\tgrey\n")
+    (tmp_path / "short.tsv").write_text("participant_id\tsite\tgrey\nsub-1\tA\n")
     assert toolbox.main(["evaluate", *arguments]) == code
     assert sentence in capsys.readouterr().err

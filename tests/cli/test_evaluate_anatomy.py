@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -46,9 +47,8 @@ def run(*arguments: object) -> int:
 
 @pytest.mark.parametrize("truth", ["truth", "labels"])
 def test_tissues_are_compared_with_the_truth_and_between_sessions(cohort, capsys, truth, tmp_path) -> None:
-    options = ["--truth", cohort / truth, "--brain", cohort / "truth", "--out", tmp_path]
-    assert run(cohort / "derivatives", *options) == 0
-    rows, retests, means, tests = tables(capsys.readouterr().out)
+    assert run(cohort / "derivatives", "--truth", cohort / truth, "--out", tmp_path) == 0
+    rows, retests, means, tests, retest_means, retest_tests = tables(capsys.readouterr().out)
     assert {row["contrast"] for row in rows} == {"T1w"}
     for row in rows:
         mask = tissues()[row["tissue"]]
@@ -65,16 +65,27 @@ def test_tissues_are_compared_with_the_truth_and_between_sessions(cohort, capsys
     assert {(row["tissue"], row["method"]) for row in means} == {
         (tissue, method) for tissue in VALUES for method in ("unharmonized", "harmonized")
     }
-    assert {row["people"] for row in tests} == {"2"}
+    assert {row["people"] for row in [*means, *tests, *retest_means, *retest_tests]} == {"2"}
+    assert {"dice", "retest_dice"} & set(means[0]) == {"dice"}
     assert (tmp_path / "anatomy.html").read_text().count("<img ") == 1 + 4
 
 
 def test_without_a_truth_only_sessions_are_compared(cohort, capsys) -> None:
     assert run(cohort / "derivatives", "--brain", cohort / "truth", "--contrast", "T1w", "T2w") == 0
-    rows, _, means, _ = tables(capsys.readouterr().out)
+    rows, _, means, _ = tables(capsys.readouterr().out)  # no means of comparisons with a truth
     assert {row["contrast"] for row in rows} == {"T1w", "T2w"}
     assert "dice" not in rows[0]
     assert "retest_dice" in means[0]
+
+
+def test_a_person_with_one_session_counts_in_the_comparison_with_the_truth_only(cohort, capsys, tmp_path) -> None:
+    data = tmp_path / "derivatives"
+    shutil.copytree(cohort / "derivatives", data)
+    shutil.rmtree(data / "sub-1/ses-B")
+    assert run(data, "--truth", cohort / "truth") == 0
+    _, _, means, _, retest_means, retest_tests = tables(capsys.readouterr().out)
+    assert {row["people"] for row in means} == {"2"}
+    assert {row["people"] for row in [*retest_means, *retest_tests]} == {"1"}
 
 
 def test_the_simulator_s_truth_is_brought_to_the_images_by_way_of_the_scanner(cohort, capsys, tmp_path) -> None:

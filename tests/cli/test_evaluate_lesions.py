@@ -65,6 +65,18 @@ def test_every_session_is_segmented_by_a_network_that_has_not_seen_its_person(da
     assert (dataset / "found" / "lesions.html").exists()
 
 
+def test_incomplete_sessions_are_told(dataset, capsys, monkeypatch):
+    monkeypatch.chdir(dataset)
+    (path,) = dataset.glob("out/sub-3/ses-B/anat/*desc-haca3_FLAIR.nii.gz")
+    whole = path.read_bytes()
+    path.unlink()
+    try:
+        assert toolbox.main(["evaluate", "lesions", "out", *QUICK.split()]) == 0
+    finally:
+        path.write_bytes(whole)
+    assert "Left out: sub-3_ses-B (1 with incomplete images)." in capsys.readouterr().err
+
+
 def test_the_site_of_the_training_can_be_chosen(dataset, capsys, monkeypatch):
     monkeypatch.chdir(dataset)
     lesions, _, _ = tables(capsys, "--train-site", "B", "--trained-on", "haca3")

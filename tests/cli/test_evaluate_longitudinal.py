@@ -1,5 +1,7 @@
 """``haca3 evaluate longitudinal``: of a table and of a dataset; what cannot be modelled is a sentence."""
 
+import shutil
+
 import numpy as np
 import pytest
 from derivatives import describe, write_table
@@ -7,7 +9,7 @@ from derivatives import tables as printed
 
 from haca3_bids.cli import toolbox
 from haca3_bids.cli.evaluate import volumes as volumes_module
-from haca3_bids.volumes.volume import Volume, save_volume
+from haca3_bids.volumes.volume import Volume, load_volume, save_volume
 
 
 def tables(capsys, *arguments):
@@ -65,6 +67,7 @@ def test_change_is_told_for_every_person_in_units_a_year(tmp_path, capsys):
         ({}, [], "measurements in volumes.tsv are not named"),
         ({}, ["--value", "white"], "has no column white"),
         ({}, ["--value", "grey", "--time", "years"], "has no column years"),
+        ({"age": "nan"}, ["--value", "grey"], "'nan' in column age is not a number"),
         ({"age": "n/a"}, ["--value", "grey"], "'n/a' in column age is not a number"),
         ({"grey": 7}, ["--value", "grey"], "Grey: all values are the same"),
         ({"age": 50}, ["--value", "grey"], "Grey: all ages are the same"),
@@ -139,6 +142,32 @@ def test_volumes_of_a_dataset_are_measured_before_and_after(dataset, tmp_path, c
     assert float(first["LatV"]) == pytest.approx(4 / 3 * np.pi * 4**3 / 1000, rel=0.15)
     again = tables(capsys, tmp_path / "found" / "longitudinal_volumes.tsv", "--value", "GM", "--method", "method")
     assert float(again[0][0]["icc"]) == pytest.approx(float(model[0]["icc"]), abs=1e-3)
+
+
+def test_an_image_with_other_voxels_is_named(dataset, tmp_path, capsys):
+    """Its shape is that of the others, but its volumes would be twice as large."""
+    copy = tmp_path / "copy"
+    shutil.copytree(dataset, copy)
+    (path,) = copy.glob("sub-2/ses-1/anat/*desc-haca3_T1w.nii.gz")
+    save_volume(Volume(load_volume(path).data, np.diag([1.0, 1, 2, 1])), path)
+    words = ["evaluate", "longitudinal", str(copy), "--people", str(people(tmp_path / "ages.tsv"))]
+    assert toolbox.main(words) == 65
+    assert f"{path.name} does not have the grid of the template" in capsys.readouterr().err
+
+
+def test_sessions_left_out_and_ages_that_are_not_those_of_the_sessions_are_told(dataset, tmp_path, capsys):
+    copy = tmp_path / "copy"
+    shutil.copytree(dataset, copy)
+    next(copy.glob("sub-2/ses-1/anat/*desc-haca3_T1w.nii.gz")).unlink()
+    ages = write_table(tmp_path / "ages.tsv", [{"participant_id": f"sub-{p}", "age": 50 + 5 * p} for p in range(4)])
+    words = ["evaluate", "longitudinal", str(copy), "--people", str(ages), "--draws", "9"]
+    assert toolbox.main(words) == 0
+    told = capsys.readouterr().err
+    assert "Left out: sub-2_ses-1 (1 with no desc-preproc or no desc-haca3 T1w image)." in told
+    assert "ages.tsv has one age for all sessions of 3 subjects." in told
+    people(ages)
+    assert toolbox.main(words) == 0
+    assert "one age" not in capsys.readouterr().err
 
 
 def test_anatomy_maps_are_measured_as_well(dataset, tmp_path, capsys):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from haca3_bids.cli import toolbox
 from haca3_bids.evaluation.histogram import matched
 from haca3_bids.evaluation.similarity import fitted
 from haca3_bids.intensity.background import head_mask
+from haca3_bids.preprocessing.transforms import write_itk
 from haca3_bids.volumes.volume import Volume, load_volume
 
 pytest.importorskip("intensity_normalization", reason="needs pip install intensity-normalization")
@@ -111,6 +114,61 @@ def test_any_folder_of_images_of_the_same_names_is_a_method(cohort, capsys, tmp_
     assert {row["baseline"] for row in tests if row["method"] == "Nyul"} == {"unharmonized"}
 
 
+def test_an_output_folder_with_other_targets_is_no_method(cohort, capsys, tmp_path) -> None:
+    """Its preprocessed images have the right names, but they are not its result."""
+    other = tmp_path / "other"
+    shutil.copytree(cohort / "derivatives", other)
+    for path in other.rglob("*desc-haca3_*"):
+        path.unlink()
+    options = ["--brain", cohort / "masks", "--after", "haca3", "--method", f"other={other}"]
+    assert run(cohort / "derivatives", *options) == 65
+    assert "other has no image with the name of one with desc-haca3 or desc-preproc" in capsys.readouterr().err
+
+
+def test_a_session_that_another_method_lacks_is_not_filled_with_its_preprocessed_image(
+    cohort, capsys, tmp_path
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(cohort / "derivatives", other)
+    name(other, 2, "A", "desc-haca3_T1w").unlink()
+    options = ("--after", "haca3", "--contrast", "T1w", "--method", f"other={other}")
+    _, means, _ = found(capsys, cohort, *options)
+    assert {row["method"]: row["people"] for row in means} == dict.fromkeys(ALL, "3") | {"other": "2"}
+
+
+def test_scans_are_compared_as_they_were_before_preprocessing(cohort, capsys, tmp_path) -> None:
+    """A raw T2w that lies two voxels away from its T1w, which lies one away from the template."""
+    data, raw = tmp_path / "derivatives", tmp_path / "raw"
+    shutil.copytree(cohort / "derivatives", data)
+    stem = "sub-{}_ses-{}_from-{}_to-{}_mode-image_xfm.txt"
+    for person, session in ((p, s) for p in range(3) for s in "AB"):
+        image = name(data, person, session, "desc-preproc_T2w")
+        scan = np.roll(100 + load_volume(image).data, 3, axis=0)
+        save(scan, raw / f"sub-{person}/ses-{session}/anat/sub-{person}_ses-{session}_T2w.nii.gz")
+        source = f"bids:raw:sub-{person}/ses-{session}/anat/sub-{person}_ses-{session}_T2w.nii.gz"
+        image.with_name(image.name.removesuffix(".nii.gz") + ".json").write_text(json.dumps({"Sources": [source]}))
+        for pair, shift in ((("T1w", "MNI152NLin2009cSym"), -1), (("T2w", "T1w"), -2)):  # mm, x to the left
+            write_itk(shifted(shift), image.with_name(stem.format(person, session, *pair)))
+    options = ["--after", "haca3", "--contrast", "T2w", "--brain", cohort / "masks"]
+    assert run(data, *options, "--raw", raw) == 0
+    rows, means, tests = tables(capsys.readouterr().out)
+    before, scanned = (
+        [float(row["correlation_brain"]) for row in rows if row["method"] == method]
+        for method in ("unharmonized", "as scanned")
+    )
+    assert scanned == pytest.approx(before, rel=1e-3)  # the constant that was added changes no correlation
+    assert means[-1]["people"] == "3"
+    assert {row["baseline"] for row in tests if row["method"] == "as scanned"} == {"unharmonized"}
+    assert run(data, *options, "--raw", cohort) == 65
+    assert "does not contain sub-0_ses-A_T2w.nii.gz" in capsys.readouterr().err
+
+
+def shifted(mm: float) -> np.ndarray:
+    matrix = np.eye(4)
+    matrix[0, 3] = mm
+    return matrix
+
+
 def test_all_contrasts_are_taken_and_the_page_shows_them(cohort, capsys, tmp_path) -> None:
     options = ("--target", "sub-0_ses-B", "--after", "haca3B", "--out", tmp_path)
     rows, *_ = found(capsys, cohort, *options)
@@ -161,6 +219,8 @@ def test_without_the_package_its_baselines_are_left_out_and_the_reader_is_told(c
         (["derivatives", "--after", "haca3", "--target", "sub-0"], 64, "is not sub-X_ses-Y"),
         (["derivatives", "--after", "haca3", "--method", "DIR"], 64, "is not NAME=DIR"),
         (["derivatives", "--after", "haca3", "--method", "x=none"], 65, "none is not a folder"),
+        (["derivatives", "--after", "haca3", "--method", "z-score=masks"], 64, "two methods called z-score"),
+        (["derivatives", "--after", "haca3", *2 * ["--method", "x=derivatives"]], 64, "two methods called x"),
         (["derivatives", "--after", "haca3", "--brain", "derivatives"], 65, "has no brain mask of sub-0_ses-B"),
         (["derivatives", "--after", "haca3", "--brain", "masks", "--exclude", "masks"], 65, "no lesion mask of sub-0"),
         (["derivatives", "--after", "haca3"], 65, "not on the same grid"),  # the template's brain
@@ -186,6 +246,14 @@ def test_images_that_cannot_be_compared_are_named(data, affine, sentence, cohort
     told = capsys.readouterr().err
     assert wrong.name in told
     assert sentence in told
+
+
+def test_people_with_one_session_are_named(cohort, capsys, tmp_path) -> None:
+    data = tmp_path / "derivatives"
+    shutil.copytree(cohort / "derivatives", data)
+    shutil.rmtree(data / "sub-1/ses-B")
+    assert run(data, "--brain", cohort / "masks", "--after", "haca3", "--contrast", "T1w") == 0
+    assert "Left out: sub-1 (1 with no pair of sessions with these images)." in capsys.readouterr().err
 
 
 def test_people_with_one_session_are_no_travellers(tmp_path, capsys) -> None:

@@ -49,6 +49,18 @@ def test_differences_are_paired_and_tested_as_by_scipy(rows: list[Row]) -> None:
         assert row["p_db"] == pytest.approx(stats.wilcoxon(one[:both], other[:both]).pvalue)
 
 
+def test_people_are_those_with_all_measures(rows: list[Row]) -> None:
+    """Otherwise the number of people would be that of another measure."""
+    split: list[Row] = [
+        dict(row) | ({"mm": 1.0} if row["participant_id"] in ("p0", "p1", "p2") else {}) for row in rows
+    ]
+    for row in (*mean_rows(split, ["db", "mm"]), *difference_rows(split, ["db", "mm"])):
+        assert row["people"] == 3
+    test = next(difference_rows(split, ["db", "mm"]))
+    one, other = (people(rows, "T1w", method)[:3] for method in ("simple", "scan"))
+    assert test["difference_db"] == pytest.approx((one - other).mean())
+
+
 def test_rows_can_be_kept_apart_by_several_columns_and_unknown_numbers_are_passed_over(rows: list[Row]) -> None:
     by = ("contrast", "tissue")
     split: list[Row] = [

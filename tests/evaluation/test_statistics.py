@@ -1,6 +1,7 @@
 """Overlap, reliability, travellers and change, against closed forms, brute force and published examples."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -32,6 +33,28 @@ def test_icc_is_that_of_shrout_and_fleiss():
     found = reliability(np.array(SHROUT_FLEISS, float))
     assert found.agreement == pytest.approx(0.29, abs=0.005)
     assert found.consistency == pytest.approx(0.71, abs=0.005)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_icc_is_that_of_statsmodels_mean_squares(seed):
+    """McGraw and Wong, Psychological Methods 1:30 (1996), from a two-way analysis of variance."""
+    anova = pytest.importorskip("statsmodels.api").stats.anova_lm
+    ols = pytest.importorskip("statsmodels.formula.api").ols
+    rng, n, k = np.random.default_rng(seed), 12, 3
+    values = rng.normal(100, 8, (n, 1)) + rng.normal(0, 3, (1, k)) + rng.normal(0, 4, (n, k))
+    who, where = np.meshgrid(range(n), range(k), indexing="ij")
+    frame = pd.DataFrame({"y": values.ravel(), "who": who.ravel(), "where": where.ravel()})
+    fitted = ols("y ~ C(who) + C(where)", frame).fit()
+    rows, columns, error = anova(fitted)["mean_sq"][["C(who)", "C(where)", "Residual"]]
+    found = reliability(values)
+    assert found.consistency == pytest.approx((rows - error) / (rows + (k - 1) * error), abs=1e-3)
+    agreement = (rows - error) / (rows + (k - 1) * error + k * (columns - error) / n)
+    assert found.agreement == pytest.approx(agreement, abs=1e-3)
+
+
+def test_equal_values_have_no_icc():
+    with pytest.raises(ValueError, match="all values are equal"):
+        reliability(np.full((3, 2), 7.0))
 
 
 def test_a_constant_difference_between_sites_hurts_agreement_and_not_consistency():
@@ -71,6 +94,20 @@ def test_a_gain_is_the_mean_of_paired_differences_and_its_p_that_of_wilcoxon():
 def test_a_person_with_several_images_counts_once():
     twice = [{"participant_id": "p0", "contrast": "T1w", "method": "m", "db": db} for db in (10.0, 20.0)]
     assert person_means(twice, ("T1w",), "m", "db") == {"p0": 15.0}
+
+
+def test_no_difference_between_methods_is_found_at_the_nominal_rate():
+    rng = np.random.default_rng(0)
+    found = np.array([paired_p(rng.normal(size=12)) for _ in range(200)])
+    assert 0.01 <= (found < 0.05).mean() <= 0.085  # two standard errors about the exact 0.0425
+    planted = np.array([paired_p(rng.normal(1.5, size=12)) for _ in range(50)])
+    assert (planted < 0.05).mean() > 0.9
+
+
+def test_rounding_errors_are_no_difference():
+    one = {f"sub-{n}": 0.9 + n / 100 for n in range(9)}
+    assert paired({who: value + 1e-9 for who, value in one.items()}, one).p == 1
+    assert paired({who: value + 1e-3 for who, value in one.items()}, one).p < 0.01
 
 
 def test_p_of_no_difference_is_one():

@@ -83,5 +83,12 @@ def main(args: argparse.Namespace) -> int:
 
 
 def shareable(words: Sequence[str]) -> str:
-    """The command line with paths replaced by their last component."""
-    return " ".join(["haca3", *(Path(word).name if os.sep in word else word for word in words)])
+    """The command line with paths replaced by their last component, also in NAME=PATH."""
+    return " ".join(["haca3", *map(_shareable, words)])
+
+
+def _shareable(word: str) -> str:
+    name, equals, value = word.partition("=")
+    if equals and os.sep not in name:
+        return f"{name}={Path(value).name if os.sep in value else value}"
+    return Path(word).name if os.sep in word else word

@@ -18,8 +18,9 @@ from haca3_bids.errors import BadInput
 from haca3_bids.records.findings import Column, Drawing, Findings, Table, Value
 
 if TYPE_CHECKING:
+    from haca3_bids.arrays import Mask
     from haca3_bids.bids.results import TemplateImage
-    from haca3_bids.evaluation.anatomy import Mask, Tissues
+    from haca3_bids.evaluation.anatomy import Tissues
     from haca3_bids.volumes.box import Box
     from haca3_bids.volumes.volume import Volume
 
@@ -29,6 +30,8 @@ HELP = (
 MEASURES = {
     "dice": "Dice with the truth",
     "size_of_error_percent": "Volume error, size (%)",
+}
+RETEST_MEASURES = {
     "retest_dice": "Dice between sessions",
     "retest_difference_percent": "Volume difference (%)",
 }
@@ -62,8 +65,10 @@ COLUMNS = {
         *_KEYS,
         *_RETEST,
     ),
-    "means": (*_KEYS, PEOPLE, _DICE, _SIZE, *_RETEST),
+    "means": (*_KEYS, PEOPLE, _DICE, _SIZE),
     "tests": (*_KEYS, BASELINE, PEOPLE, *tested(MEASURES)),
+    "retest_means": (*_KEYS, PEOPLE, *_RETEST),
+    "retest_tests": (*_KEYS, BASELINE, PEOPLE, *tested(RETEST_MEASURES)),
 }
 
 
@@ -75,8 +80,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="DIR",
         help="derivatives with the true tissues of each session: label-CSF, label-GM and label-WM probseg images or a "
-        "dseg image with the labels of BIDS, on the grid of the images; or the truth of haca3 simulate, which also "
-        "gives the brain",
+        "dseg image with the labels of BIDS, on the grid of the images; or the truth of haca3 simulate. They also "
+        "define the brain unless --brain is given",
     )
     add_brain(parser)
 
@@ -105,19 +110,26 @@ def run(args: argparse.Namespace) -> Findings:
     for selection in selections:
         for participant in sorted({key[0] for key in selection.scans}):
             _measure(selection, participant, args, seen)
-    everything = [*seen.rows, *seen.retests]
     tables = {
         "anatomy": Table(COLUMNS["anatomy"], seen.rows),
         "retest": Table(COLUMNS["retest"], seen.retests),
-        "means": Table(COLUMNS["means"], list(mean_rows(everything, MEASURES, BY)), "Means over subjects."),
-        "tests": Table(COLUMNS["tests"], list(difference_rows(everything, MEASURES, by=BY)), "Paired differences."),
     }
+    compared = seen.rows if args.truth else []
+    for prefix, rows, measures in (("", compared, MEASURES), ("retest_", seen.retests, RETEST_MEASURES)):
+        means, tests = mean_rows(rows, measures, BY), difference_rows(rows, measures, by=BY)
+        tables[f"{prefix}means"] = Table(COLUMNS[f"{prefix}means"], list(means), "Means over subjects.")
+        tables[f"{prefix}tests"] = Table(COLUMNS[f"{prefix}tests"], list(tests), "Paired differences.")
     return Findings(
         _sentence(args),
         {name: table for name, table in tables.items() if table.rows},
-        [*seen.pictures.values(), *dot_charts(everything, MEASURES, BY)] if args.out else (),
+        _drawings(seen) if args.out else (),
         _notes(args, seen),
     )
+
+
+def _drawings(seen: _Seen) -> list[Drawing]:
+    charts = (*dot_charts(seen.rows, MEASURES, BY), *dot_charts(seen.retests, RETEST_MEASURES, BY))
+    return [*seen.pictures.values(), *charts]
 
 
 def _sentence(args: argparse.Namespace) -> str:

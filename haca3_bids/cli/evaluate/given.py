@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from haca3_bids.bids.atomic import read_json
-from haca3_bids.bids.names import parse_entities
-from haca3_bids.bids.results import NIFTI, TemplateImage
+from haca3_bids.bids.names import IMAGE_EXTENSIONS, parse_entities
+from haca3_bids.bids.results import TemplateImage
 from haca3_bids.errors import BadInput
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ def add_brain(parser: argparse.ArgumentParser) -> None:
         "--brain",
         type=Path,
         metavar="DIR",
-        help="derivatives with a brain mask (desc-brain_mask) or tissue maps (label-*_probseg) of each session, on the "
-        "grid of the images, or the truth of haca3 simulate (default: the template's brain)",
+        help="derivatives with a brain mask (desc-brain_mask) or tissues (label-*_probseg or dseg) of each session, on "
+        "the grid of the images, or the truth of haca3 simulate (default: the template's brain)",
     )
 
 
@@ -49,6 +49,8 @@ def brain_in_words(folder: Path | None) -> str:
 
 def brain_of(image: TemplateImage, grid: Volume, folder: Path | None) -> NDArray[np.bool_]:
     """The brain mask of the session of an image; BadInput if there is none on its grid."""
+    import numpy as np
+
     if folder is None:
         brain = _template_brain(image.space)
         if not brain.has_grid_of(grid):
@@ -60,12 +62,14 @@ def brain_of(image: TemplateImage, grid: Volume, folder: Path | None) -> NDArray
     if masks:
         return _on_grid(masks[:1], image, grid, folder) > MOST
     maps = [path for labels in TISSUES.values() for path in _labelled(files, labels)]
-    if not maps:
-        raise BadInput(
-            f"{folder.name} has no brain mask of {image.session_name}.",
-            "It needs desc-brain_mask or label-*_probseg images in the space of the harmonized images.",
-        )
-    return _on_grid(maps, image, grid, folder) > MOST
+    if maps:
+        return _on_grid(maps, image, grid, folder) > MOST
+    if any(_is_dseg(path) for path in files):
+        return np.asarray(np.logical_or.reduce(list(tissues_of(image, grid, folder).values())), np.bool_)
+    raise BadInput(
+        f"{folder.name} has no brain mask of {image.session_name}.",
+        f"It needs desc-brain_mask, label-*_probseg or dseg images with space-{image.space} in their names.",
+    )
 
 
 def tissues_of(image: TemplateImage, grid: Volume, folder: Path) -> Mapping[str, NDArray[np.bool_]]:
@@ -78,11 +82,12 @@ def tissues_of(image: TemplateImage, grid: Volume, folder: Path) -> Mapping[str,
         shares = np.stack([_on_grid(paths, image, grid, folder) for paths in maps.values()])
         largest, brain = shares.argmax(axis=0), shares.sum(axis=0) > MOST
         return {tissue: brain & (largest == place) for place, tissue in enumerate(maps)}
-    labels = [path for path in files if path.name.partition(".")[0].endswith("_dseg")]
+    labels = [path for path in files if _is_dseg(path)]
     if len(labels) != 1:
         raise BadInput(
             f"{folder.name} has no tissue maps of {image.session_name}.",
-            "It needs label-CSF, label-GM and label-WM probseg images, or one dseg image with the labels of BIDS.",
+            "It needs label-CSF, label-GM and label-WM probseg images, or one dseg image with the labels of BIDS, with "
+            f"space-{image.space} in their names.",
         )
     numbers = np.rint(_on_grid(labels, image, grid, folder, order=0))
     return {tissue: numbers == BIDS_LABELS[tissue] for tissue in TISSUES}
@@ -100,7 +105,10 @@ def lesions_of(images: Sequence[TemplateImage], grid: Volume, folder: Path) -> N
     ]
     if not found:
         names = " or ".join(image.session_name for image in images)
-        raise BadInput(f"{folder.name} has no lesion mask of {names}.", f"Its name must end in {' or '.join(LESIONS)}.")
+        raise BadInput(
+            f"{folder.name} has no lesion mask of {names}.",
+            f"Its name must contain space-{images[0].space} and end in {' or '.join(LESIONS)}.",
+        )
     return np.asarray(np.logical_or.reduce(found), np.bool_)
 
 
@@ -108,7 +116,9 @@ def session_files(folder: Path, image: TemplateImage) -> list[Path]:
     """The images of a session in another dataset, in the same space or with a known pose."""
     if not folder.is_dir():
         raise BadInput(f"{folder.name} is not a folder.", "Give a folder of derivatives.")
-    found = [path for path in sorted(folder.glob(f"{image.participant}/**/*.nii*")) if path.name.endswith(NIFTI)]
+    found = [
+        path for path in sorted(folder.glob(f"{image.participant}/**/*.nii*")) if path.name.endswith(IMAGE_EXTENSIONS)
+    ]
     wanted = {"ses": image.session.removeprefix("ses-")}
     if _pose(folder, image) is None:
         wanted["space"] = image.space
@@ -131,6 +141,10 @@ def _template_brain(space: str) -> Volume:
     if space not in names:
         raise BadInput(f"There is no brain mask for space-{space}.", "Give masks with --brain.")
     return load_template(names[space]).brain
+
+
+def _is_dseg(path: Path) -> bool:
+    return path.name.partition(".")[0].endswith("_dseg")
 
 
 def _labelled(files: Sequence[Path], labels: Sequence[str]) -> list[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,27 +25,36 @@ def bad_input(about: str = "") -> Iterator[None]:
 
 
 def read_table(path: Path, columns: Sequence[str], hint: str = "") -> list[Line]:
-    """The rows of a tab-separated table; BadInput if one of the ``columns`` is missing."""
+    """The rows of a tab-separated table; BadInput if it has none, or lacks one of the ``columns``.
+
+    Cells that are missing at the end of a row are empty. ``hint`` says how to choose other columns.
+    """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = list(csv.DictReader(file, delimiter="\t"))
+            reader = csv.DictReader(file, delimiter="\t", restval="")
+            lines, known = list(reader), list(reader.fieldnames or ())
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{path.name} cannot be read.", "A text file with tabs between columns is needed.") from error
-    missing = [name for name in columns if not lines or name not in lines[0]]
+    missing = [name for name in columns if name not in known]
     if missing:
-        known = ", ".join(lines[0]) if lines else "none"
         raise BadInput(
-            f"{path.name} has no column {' or '.join(missing)}.", f"It has {known}{f'; {hint}' if hint else ''}."
+            f"{path.name} has no column {' or '.join(missing)}.",
+            f"It has {', '.join(known) or 'none'}{f'; {hint}' if hint else ''}.",
         )
+    if not lines:
+        raise BadInput(f"{path.name} has no rows.", "One row per session is needed, below the names of the columns.")
     return lines
 
 
 def number(text: str, name: str) -> float:
-    """The number in a cell of column ``name``; BadInput if it is not a number."""
+    """The finite number in a cell of column ``name``; BadInput if it is not one."""
     try:
-        return float(text)
-    except (TypeError, ValueError):
-        raise BadInput(f"'{text}' in column {name} is not a number.", "Remove such lines.") from None
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if not math.isfinite(found):
+        raise BadInput(f"'{text}' in column {name} is not a number.", "Remove such lines.")
+    return found
 
 
 def check_least(args: argparse.Namespace, **least: int) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from haca3_bids.cli.evaluate.given import brain_of, lesions_of
 from haca3_bids.cli.evaluate.inputs import bad_input
 from haca3_bids.cli.evaluate.people import read_people
-from haca3_bids.cli.evaluate.selection import add_two_descs, only_harmonized
+from haca3_bids.cli.evaluate.selection import add_two_descs, left_out, only_harmonized
 from haca3_bids.errors import BadInput
 from haca3_bids.settings import CONTRASTS
 
@@ -53,8 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_two_descs(parser)
 
 
-def visits(args: argparse.Namespace) -> list[Visit]:
-    """All sessions with complete images; BadInput if there are none, or a site is missing."""
+def visits(args: argparse.Namespace) -> tuple[list[Visit], list[str]]:
+    """All sessions with complete images, and a note on the others; BadInput if there are none, or a site is missing."""
     import numpy as np
 
     from haca3_bids.bids.results import images_of
@@ -81,7 +81,7 @@ def visits(args: argparse.Namespace) -> list[Visit]:
         )
     first = load_volume(next(iter(next(iter(whole.values()))[args.before].values())).path)
     voxel = float(np.prod(first.zooms_mm))
-    return [
+    complete = [
         Visit(
             *names,
             people.value(args.site, *names),
@@ -90,6 +90,8 @@ def visits(args: argparse.Namespace) -> list[Visit]:
         )
         for names, images in whole.items()
     ]
+    lacking = {"_".join(filter(None, names)) for names in found if names not in whole}
+    return complete, left_out(lacking, "incomplete images")
 
 
 def case(visit: Visit, desc: str, args: argparse.Namespace) -> Case:

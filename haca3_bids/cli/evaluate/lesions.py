@@ -85,7 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Findings:
     """Train a network for each fold of the subjects, and segment the held-out subjects."""
     _check(args)
-    visits = lesion_cases.visits(args)
+    visits, notes = lesion_cases.visits(args)
     site = args.train_site or min(visit.site for visit in visits)
     parts = _parts(visits, site, args)
     results = _segmented(visits, parts, site, args)
@@ -96,7 +96,7 @@ def run(args: argparse.Namespace) -> Findings:
     )
     tables = {"lesions": rows, "contrast": contrasts, "sessions": [result.row for result in results]}
     found = {name: Table(COLUMNS[name], own) for name, own in tables.items()}
-    return Findings(summary, found, [_drawing(rows, site)], _notes(args))
+    return Findings(summary, found, [_drawing(rows, site)], [*_notes(args), *notes])
 
 
 def _check(args: argparse.Namespace) -> None:

@@ -106,10 +106,10 @@ def run(args: argparse.Namespace) -> Findings:
 
 def _of_table(args: argparse.Namespace) -> tuple[list[Line], Sequence[str], str, str]:
     if not args.value:
-        known = ", ".join(read_table(args.input, ())[0]) if read_table(args.input, ()) else "none"
+        known = ", ".join(read_table(args.input, ())[0])
         raise BadInput(f"The measurements in {args.input.name} are not named.", f"Choose from {known} with --value.")
     columns = (args.person, *args.value, *([args.method] if args.method else []))
-    lines = read_table(args.input, columns, "choose with --person, --value, --method.")
+    lines = read_table(args.input, columns, "choose with --person, --value, --method")
     time = args.time or next((name for name in ("age", "years") if name in lines[0]), "age")
     if time not in lines[0]:
         raise BadInput(f"{args.input.name} has no column {time}.", f"It has {', '.join(lines[0])}; choose with --time.")

@@ -9,7 +9,7 @@ from itertools import combinations
 from pathlib import Path
 
 from haca3_bids.bids.results import TemplateImage
-from haca3_bids.cli.evaluate.selection import BEFORE, Selection, Sessions, in_words, select
+from haca3_bids.cli.evaluate.selection import BEFORE, Selection, Sessions, in_words, left_out, select
 from haca3_bids.errors import BadInput
 
 Three = tuple[TemplateImage, TemplateImage, TemplateImage]
@@ -35,18 +35,20 @@ class Choice:
     notes: Sequence[str]
 
 
-def choose(args: argparse.Namespace) -> Choice:
-    """The requested pairs; BadInput if there are none."""
-    pairs = []
-    for selection in select(args):
+def choose(args: argparse.Namespace, taken: Sequence[str] = ()) -> Choice:
+    """The requested pairs; BadInput if there are none. ``taken`` are the names of methods that are added later."""
+    pairs, people = [], set()
+    for selection in select(args, taken):
         scans = selection.scans
+        people |= {participant for participant, _ in scans}
         for scan, reference, guide in _targeted(scans, args.target) if args.target else _all_pairs(scans):
             methods = _methods(selection, scan, reference, bool(args.target))
             if set(methods) & set(selection.harmonized):
                 pairs.append(Pair(selection.contrast, scan, reference, guide, methods))
     if not pairs:
         raise _nobody(args)
-    return Choice(pairs, _sentence(args), _missing(pairs))
+    alone = people - {pair.scan.participant for pair in pairs} - {(args.target or "").partition("_")[0]}
+    return Choice(pairs, _sentence(args), [*left_out(alone, "no pair of sessions with these images"), *_missing(pairs)])
 
 
 def _all_pairs(scans: Sessions) -> Iterator[Three]:

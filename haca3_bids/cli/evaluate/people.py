@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from haca3_bids.bids.participants import NO_VALUE
 from haca3_bids.cli.evaluate.inputs import read_table
 from haca3_bids.errors import BadInput
 
-NO_VALUE = ("", "n/a", "nan")
 Names = tuple[str, str]  # ("sub-01", "ses-1"), or ("sub-01", "") for all sessions of a subject
 
 
@@ -20,6 +20,10 @@ class People:
 
     source: str  # name of the dataset or table
     rows: Mapping[Names, Mapping[str, str]]
+
+    def has_own(self, column: str, participant: str, session: str) -> bool:
+        """Whether a session has a value of its own, not only its subject."""
+        return self.rows.get((participant, session), {}).get(column, "").casefold() not in NO_VALUE
 
     def value(self, column: str, participant: str, session: str) -> str:
         """The value of a column for a session, else for its subject; BadInput if there is none."""

@@ -65,7 +65,7 @@ def _drawing(people: Mapping[str, Mapping[str, float]], sites: Sequence[str], va
 def _by_person(args: argparse.Namespace) -> dict[str, dict[str, float]]:
     """Values by person and site; BadInput if a person has two values of a site."""
     table: dict[str, dict[str, float]] = {}
-    hint = "choose with --person, --value, --site."
+    hint = "choose with --person, --value, --site"
     for line in read_table(args.table, (args.person, args.site, args.value), hint):
         person, site = line[args.person], line[args.site]
         values = table.setdefault(person, {})

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from haca3_bids.bids.results import TemplateImage, by_file_name, images_of
-from haca3_bids.errors import BadInput
+from haca3_bids.errors import BadInput, UsageError
 from haca3_bids.settings import CONTRASTS
 
 BEFORE, HARMONIZED = "unharmonized", "harmonized"
+SHOWN = 5  # names in a note
 Key = tuple[str, str]  # participant and session
 Sessions = Mapping[Key, TemplateImage]
 
@@ -37,7 +38,8 @@ def add_selection(parser: argparse.ArgumentParser, contrasts: Sequence[str] = ()
         default=[],
         type=_named_folder,
         metavar="NAME=DIR",
-        help="images of another method with the same file names as the harmonized or preprocessed images; repeatable",
+        help="images of another method with the file names of the harmonized images, or of the preprocessed ones if "
+        "there are none of these; repeatable",
     )
 
 
@@ -55,7 +57,7 @@ class Selection:
     contrast: str
     scans: Sessions  # unharmonized
     harmonized: Mapping[str, Sessions]  # by the name of the method
-    folders: Mapping[str, Mapping[str, Path]]  # by the name of the method and of the file
+    folders: Mapping[str, Sessions]  # by the name of the method
 
     @property
     def has_harmonized(self) -> bool:
@@ -65,21 +67,22 @@ class Selection:
     def files(self, scan: TemplateImage) -> dict[str, Path]:
         """The image of the session of a scan by every method that has one, the scan itself first."""
         key = scan.participant, scan.session
-        made = {name: own[key].path for name, own in self.harmonized.items() if key in own}
-        names = [path.name for path in (*made.values(), scan.path)]
-        others = {
-            method: next(files[name] for name in names if name in files)
-            for method, files in self.folders.items()
-            if any(name in files for name in names)
-        }
-        return {BEFORE: scan.path} | made | others
+        methods = {**self.harmonized, **self.folders}.items()
+        return {BEFORE: scan.path} | {name: own[key].path for name, own in methods if key in own}
 
 
-def select(args: argparse.Namespace) -> list[Selection]:
-    """The requested contrasts; BadInput if the dataset has no harmonized images, or several kinds and no choice."""
+def select(args: argparse.Namespace, taken: Sequence[str] = ()) -> list[Selection]:
+    """The requested contrasts; BadInput if the dataset has no harmonized images, or several kinds and no choice.
+
+    UsageError if two methods have the same name; those in ``taken`` are others.
+    """
     images = images_of(args.dataset)
     descs = args.after or [only_harmonized(images, args.dataset)]
-    folders = {name: by_file_name(folder) for name, folder in args.method}
+    names = [*taken, *(descs if len(descs) > 1 else ()), *(name for name, _ in args.method)]
+    twice = [name for place, name in enumerate(names) if name in names[:place]]
+    if twice:
+        raise UsageError(f"There are two methods called {twice[0]}.", "Choose other names in --method NAME=DIR.")
+    folders = {name: _of_folder(folder, images, [*descs, args.before]) for name, folder in args.method}
     present = {image.contrast for image in images}
     contrasts = args.contrast or [contrast for contrast in CONTRASTS if contrast in present]
     return [
@@ -87,10 +90,39 @@ def select(args: argparse.Namespace) -> list[Selection]:
             contrast,
             _sessions(images, args.before, contrast),
             {HARMONIZED if len(descs) == 1 else desc: _sessions(images, desc, contrast) for desc in descs},
-            folders,
+            {name: _sessions(own, None, contrast) for name, own in folders.items()},
         )
         for contrast in contrasts
     ]
+
+
+def _of_folder(folder: Path, images: Sequence[TemplateImage], descs: Sequence[str]) -> list[TemplateImage]:
+    """The images of another method, which are named as those with the first of ``descs`` that occurs in the folder.
+
+    BadInput if there are none; the preprocessed images of another output folder of haca3-bids are not its result.
+    """
+    files = by_file_name(folder)
+    for desc in descs:
+        found = [
+            replace(image, path=files[image.path.name])
+            for image in images
+            if image.desc == desc and image.path.name in files
+        ]
+        if found and (desc != descs[-1] or not any("_desc-haca3" in name for name in files)):
+            return found
+    raise BadInput(
+        f"{folder.name} has no image with the name of one with desc-{' or desc-'.join(descs)}.",
+        "Give the images of another method the names of the harmonized images, such as "
+        f"{next(image.path.name for image in images if image.desc in descs)}.",
+    )
+
+
+def left_out(names: Collection[str], lacking: str) -> list[str]:
+    """A note on subjects or sessions that are not evaluated because of what they lack; none if there are none."""
+    if not names:
+        return []
+    shown = ", ".join(sorted(names)[:SHOWN])
+    return [f"Left out: {shown}{', ...' if len(names) > SHOWN else ''} ({len(names)} with {lacking})."]
 
 
 def in_words(args: argparse.Namespace) -> str:
@@ -120,9 +152,10 @@ def only_harmonized(images: Iterable[TemplateImage], dataset: Path) -> str:
     return found[0]
 
 
-def _sessions(images: Sequence[TemplateImage], desc: str, contrast: str) -> Sessions:
+def _sessions(images: Sequence[TemplateImage], desc: str | None, contrast: str) -> Sessions:
+    """The images of a contrast by session, with any desc if it is None."""
     return {
         (image.participant, image.session): image
         for image in images
-        if (image.desc, image.contrast) == (desc, contrast)
+        if image.contrast == contrast and desc in (None, image.desc)
     }

@@ -12,6 +12,7 @@ from haca3_bids.errors import BadInput
 from haca3_bids.records.findings import Column, Drawing, Findings, Table
 
 if TYPE_CHECKING:
+    from haca3_bids.arrays import Mask
     from haca3_bids.volumes.volume import Volume
 
 HELP = "PSNR and SSIM of images and a reference on the same grid"
@@ -40,11 +41,11 @@ def run(args: argparse.Namespace) -> Findings:
     from haca3_bids.volumes.volume import load_volume
 
     truth = load_volume(args.truth)
-    mask = load_volume(args.mask, may_be_constant=True).data > 0.5 if args.mask else head_mask(truth.data)
+    mask = _mask(args.mask, truth, args.truth) if args.mask else head_mask(truth.data)
     rows, images = [], {}
     for path in args.images:
         image = images[path.name] = load_volume(path)
-        if not image.has_grid_of(truth) or mask.shape != truth.shape:
+        if not image.has_grid_of(truth):
             raise BadInput(f"{path.name} does not share the grid of {args.truth.name}.", "Resample one to the other.")
         with bad_input():
             found = compared(image.data, truth.data, mask)
@@ -57,6 +58,15 @@ def run(args: argparse.Namespace) -> Findings:
     tables = {"similarity": Table(COLUMNS["similarity"], rows)}
     drawings = [_drawing({args.truth.name: truth} | images)] if args.out else ()
     return Findings(summary, tables, drawings, [f"SSIM: {SSIM_SETTINGS}."])
+
+
+def _mask(path: Path, truth: Volume, truth_path: Path) -> Mask:
+    from haca3_bids.volumes.volume import load_volume
+
+    mask = load_volume(path, may_be_constant=True)
+    if not mask.has_grid_of(truth):
+        raise BadInput(f"{path.name} does not share the grid of {truth_path.name}.", "Resample one to the other.")
+    return mask.data > 0.5
 
 
 def _drawing(images: Mapping[str, Volume]) -> Drawing:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from haca3_bids.bids.participants import NO_VALUE
 from haca3_bids.cli.evaluate import site_images
 from haca3_bids.cli.evaluate.given import add_brain
 from haca3_bids.cli.evaluate.inputs import bad_input, check_least, number, read_table
-from haca3_bids.cli.evaluate.people import NO_VALUE, add_people
+from haca3_bids.cli.evaluate.people import add_people
 from haca3_bids.errors import BadInput
 from haca3_bids.records.findings import Column, Drawing, Findings, Table, Value
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from haca3_bids.cli.evaluate.as_scanned import AS_SCANNED, as_scanned
 from haca3_bids.cli.evaluate.comparison import BASELINE, CONTRAST, METHOD, PEOPLE, dot_charts, smallest_p, tested
 from haca3_bids.cli.evaluate.given import add_brain, brain_in_words, brain_of, lesions_of
 from haca3_bids.cli.evaluate.inputs import bad_input
@@ -69,6 +70,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="session whose contrast the images were harmonized to; they are compared with the scans of the same "
         "subject in sessions of that name (default: sessions of a subject are compared with each other)",
     )
+    parser.add_argument(
+        "--raw",
+        type=Path,
+        metavar="DIR",
+        help="dataset that was processed; adds the method 'as scanned': the scans before preprocessing, which are only "
+        "brought to the same grid",
+    )
     add_brain(parser)
     parser.add_argument(
         "--exclude",
@@ -99,7 +107,7 @@ def run(args: argparse.Namespace) -> Findings:
     from haca3_bids.evaluation.methods import difference_rows, mean_rows
     from haca3_bids.evaluation.normalization import METHODS
 
-    choice, seen = choose(args), _Seen()
+    choice, seen = choose(args, (MATCHED, *METHODS, AS_SCANNED)), _Seen()
     for number, pair in enumerate(choice.pairs, start=1):
         print(f"{number} of {len(choice.pairs)}: {pair.scan.session_name} {pair.contrast}", file=sys.stderr)
         _measure(pair, args, seen)
@@ -119,7 +127,7 @@ def run(args: argparse.Namespace) -> Findings:
         "means": Table(COLUMNS["means"], list(mean_rows(seen.rows, MEASURES)), "Means over subjects."),
         "tests": Table(
             COLUMNS["tests"],
-            list(difference_rows(seen.rows, MEASURES, (MATCHED, *METHODS))),
+            list(difference_rows(seen.rows, MEASURES, (MATCHED, *METHODS, AS_SCANNED))),
             "Paired differences over subjects: each method minus its baseline.",
         ),
     }
@@ -186,6 +194,8 @@ def _images(
             scan = image
             for baseline, made in _baselines(pair, scan, head, brain, args, seen):
                 yield baseline, made, reference
+    if args.raw:
+        yield AS_SCANNED, as_scanned(pair.scan, reference, args.raw), as_scanned(pair.reference, reference, args.raw)
 
 
 def _baselines(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from haca3_bids.cli.evaluate.given import brain_of
 from haca3_bids.cli.evaluate.inputs import Line, bad_input, number
-from haca3_bids.cli.evaluate.people import read_people
-from haca3_bids.cli.evaluate.selection import add_two_descs, only_harmonized
+from haca3_bids.cli.evaluate.people import People, read_people
+from haca3_bids.cli.evaluate.selection import add_two_descs, left_out, only_harmonized
 from haca3_bids.errors import BadInput
 from haca3_bids.records.findings import Column, Table, Value
 from haca3_bids.settings import CONTRASTS
@@ -71,6 +71,9 @@ def measured(args: argparse.Namespace) -> Measured:
             "--contrast, --before and --after must match the file names.",
         )
     ages = {names: number(people.value("age", *names), "age") for names in sessions}
+    lacking = {"_".join(filter(None, (who, when))) for who, when, desc in found if desc in descs} - {
+        "_".join(filter(None, names)) for names in sessions
+    }
     rows: list[dict[str, Value]] = []
     for who in dict.fromkeys(who for who, _ in sessions):
         own = [{desc: found[names[0], names[1], desc] for desc in descs} for names in sessions if names[0] == who]
@@ -84,7 +87,20 @@ def measured(args: argparse.Namespace) -> Measured:
         f"Tissues of {args.contrast} images by a mixture of three normal distributions and a Markov random field, "
         f"within {brain}; the same masks before and after harmonization."
     ]
-    return Measured(lines, Table(COLUMNS, rows), notes)
+    notes += left_out(lacking, f"no desc-{args.before} or no desc-{args.after} {args.contrast} image")
+    return Measured(lines, Table(COLUMNS, rows), [*notes, *_ages_of_subjects(people, sessions)])
+
+
+def _ages_of_subjects(people: People, sessions: Sequence[tuple[str, str]]) -> list[str]:
+    """A note if sessions of a subject have one age, because none is given for the sessions."""
+    several = {who for who, when in sessions if (who, when) != next(names for names in sessions if names[0] == who)}
+    alike = {who for who, when in sessions if who in several and not people.has_own("age", who, when)}
+    if not alike:
+        return []
+    return [
+        f"{people.source} has one age for all sessions of {len(alike)} subjects. If years passed between them, give "
+        "the age of each session (sessions.tsv, or rows with session_id)."
+    ]
 
 
 def _volumes(
@@ -95,13 +111,14 @@ def _volumes(
     from haca3_bids.volumes.volume import load_volume
 
     brain, ventricles = _regions(pairs[0][args.before])
+    template_grid = load_volume(pairs[0][args.before].path)
     out: list[Mapping[str, dict[str, float]]] = []
     for pair in pairs:
         own: dict[str, dict[str, float]] = {}
         for desc, image in pair.items():
             volume = load_volume(image.path)
             mask = brain if args.brain is None else brain_of(image, volume, args.brain)
-            if mask.shape != volume.shape:
+            if not volume.has_grid_of(template_grid):
                 raise BadInput(f"{image.path.name} does not have the grid of the template.", "Give images on its grid.")
             with bad_input(image.path.name):
                 tissues = segmented(volume.data, mask, args.contrast)
