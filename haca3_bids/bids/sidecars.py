@@ -143,7 +143,7 @@ def _source(own: SourceReport) -> dict[str, object]:
         "Attention": own.attention,
         "BrainCovered": own.brain_covered,
     }
-    more = {"Residual": own.residual, "LooksLike": own.looks_like}
+    more = {"Residual": own.residual, "LooksLike": own.looks_like, "ByProtocol": own.by_protocol}
     return said | {key: value for key, value in more.items() if value is not None}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -50,13 +50,6 @@ class Checkpoint:
     def variant(self) -> str:
         """The family: "mixture", "haca3" or "haca3plus"."""
         return self.model.config.variant
-
-    def with_protocols(self, tables: Mapping[str, Sequence[float]]) -> Checkpoint:
-        """The same with narrower priors, centred on the tables of known protocols (by contrast); HACA3 has none."""
-        known = {
-            contrast: self.priors[contrast].about(tables[contrast]) for contrast in tables if contrast in self.priors
-        }
-        return replace(self, priors={**self.priors, **known})
 
 
 @dataclass(frozen=True)

@@ -53,18 +53,19 @@ def export(heads: Sequence[Anatomy], out: Path) -> None:
 
 
 def _beginning(args: argparse.Namespace) -> Mixture:
-    """The initial model: random by the seed, or from a file."""
+    """The initial model: random by the seed, from a file, or with scans by default the built-in one."""
     from haca3_bids.checkpoints.formats import load_checkpoint
-    from haca3_bids.checkpoints.registry import resolve
+    from haca3_bids.checkpoints.registry import BUILTIN, resolve
     from haca3_bids.networks.mixture import Mixture
     from haca3_bids.training.mixture import untrained
 
-    if not args.start_from:
+    start_from = args.start_from or (BUILTIN if args.data else "")  # theta of scans needs trained weights
+    if not start_from:
         return untrained(args.seed)
-    model = load_checkpoint(resolve(args.start_from)).model
+    model = load_checkpoint(resolve(start_from)).model
     if not isinstance(model, Mixture):
         raise UsageError(
-            f"The mixture model cannot start from {args.start_from}: these weights are HACA3's.",
+            f"The mixture model cannot start from {start_from}: these weights are HACA3's.",
             "Give --start-from builtin or a file of the mixture model.",
         )
     return model.requires_grad_(True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from haca3_bids.bids.names import check_target_name
 from haca3_bids.errors import BadInput, UsageError
-from haca3_bids.physics.described import protocol_from_sidecar, protocol_from_words, table
+from haca3_bids.physics.described import LARGEST, protocol_from_sidecar, protocol_from_words, table
 from haca3_bids.physics.signal import Protocol
 from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.records.engine import Weights
@@ -67,8 +67,8 @@ def _from_tissues(name: str, contrast: str, text: str, typed: str, weights: Weig
             theta[TISSUES.index(tissue)] = float(value)
         except ValueError:
             raise UsageError(f"--target {typed}: '{part}' contains no number.", "White matter is 1.") from None
-    if not all(0 <= value < 20 for value in theta):
-        raise UsageError(f"--target {typed}: an intensity is not between 0 and 20.", "White matter is 1.")
+    if not all(0 <= value <= LARGEST for value in theta):
+        raise UsageError(f"--target {typed}: an intensity is not between 0 and {LARGEST:g}.", "White matter is 1.")
     return Target(name, contrast, tuple(theta), CLEAN, WHITE_MATTER_PEAK, f"intensities {text}")
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -12,7 +14,7 @@ import torch
 from haca3_bids.checkpoints.formats import Checkpoint
 from haca3_bids.errors import BadInput, UsageError
 from haca3_bids.harmonization.device import choose_device, choose_precision, out_of_memory
-from haca3_bids.harmonization.method import Made, Method, Session
+from haca3_bids.harmonization.method import Codes, Made, Method, Session
 from haca3_bids.harmonization.prepare import Prepared, Rim, fit_images, grid_in_words, prepare
 from haca3_bids.harmonization.slicewise import Slicewise
 from haca3_bids.harmonization.target import Target
@@ -25,6 +27,7 @@ from haca3_bids.volumes.canvas import Canvas
 from haca3_bids.volumes.volume import Volume
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class _Task:
     rim: Rim
     white_matter: Volume | None
     white: float | None
+    protocols: Mapping[str, Sequence[float]]
     extras: Collection[str]
 
 
@@ -91,18 +95,25 @@ def harmonize(
     _check(sources, targets, checkpoint, {**(coverage or {}), **masks})
     ordered = sources if settings.like_authors else {c: sources[c] for c in sorted(sources, key=_rank)}
     rim = Rim(coverage or {}, head_mask, content, brain)
-    device = choose_device(settings.device)
     canvas, prepared = _prepared(ordered, checkpoint, rim, settings)
-    known, rim = checkpoint.with_protocols(protocols or {}), replace(rim, coverage={})
+    rim = replace(rim, coverage={})
     del sources, ordered, coverage, masks  # an eighth of the memory, where the caller does not hold them
-    task = _Task(prepared, canvas, targets, known, fusion, settings, rim, white_matter, white, extras)
+    task = _Task(
+        prepared, canvas, targets, checkpoint, fusion, settings, rim, white_matter, white, protocols or {}, extras
+    )
+    return _on_device(partial(_run, task), settings)
+
+
+def _on_device(work: Callable[[torch.device], T], settings: HarmonizationSettings) -> T:
+    """The result of ``work`` on the chosen device, or on the CPU if a GPU chosen by "auto" has too little memory."""
+    device = choose_device(settings.device)
     try:
-        return _run(task, device)
+        return work(device)
     except torch.OutOfMemoryError as error:
         if settings.device != "auto":
             raise out_of_memory(device) from error
         logger.warning("GPU out of memory even for single slices: continuing on the CPU.")
-    return _run(task, torch.device("cpu"))
+    return work(torch.device("cpu"))
 
 
 def method_for(
@@ -111,12 +122,13 @@ def method_for(
     settings: HarmonizationSettings,
     device: torch.device,
     white: float | None = None,
+    protocols: Mapping[str, Sequence[float]] | None = None,
 ) -> Method:
     """The engine for the networks of a checkpoint."""
     settings = replace(settings, precision=choose_precision(settings.precision, device))
     if isinstance(checkpoint.model, Haca3):
         return Slicewise(checkpoint.model, fusion, settings, device)
-    return Voxelwise(checkpoint.model, checkpoint.priors, settings, device, white)
+    return Voxelwise(checkpoint.model, checkpoint.priors, settings, device, white, protocols)
 
 
 def encode_targets(
@@ -137,7 +149,11 @@ def encode_targets(
     """
     _check_grids(images, {**(coverage or {}), "head mask": head_mask})
     _, prepared = _prepared(images, checkpoint, Rim(coverage or {}, head_mask), settings)
-    codes = method_for(checkpoint, None, settings, choose_device(settings.device), white).session_codes(prepared)
+
+    def encoded(device: torch.device) -> dict[str, Codes]:
+        return method_for(checkpoint, None, settings, device, white).session_codes(prepared)
+
+    codes = _on_device(encoded, settings)
     return [Target(name, contrast, one.theta, one.eta, one.scale, origin) for contrast, one in codes.items()]
 
 
@@ -210,7 +226,7 @@ def _rank(contrast: str) -> tuple[int, str]:
 
 
 def _run(task: _Task, device: torch.device) -> list[Harmonized]:
-    method = method_for(task.checkpoint, task.fusion, task.settings, device, task.white)
+    method = method_for(task.checkpoint, task.fusion, task.settings, device, task.white, task.protocols)
     mask = method.mask(task.sources)
     if not mask.any():
         raise BadInput("No source shows a head: there is nothing to harmonize.", "Inspect the images.")

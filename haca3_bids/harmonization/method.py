@@ -54,6 +54,7 @@ class Codes:
     scale: float  # intensity of the image that is 1 to the networks
     residual: float | None = None  # robust deviation of the image from what theta explains, relative to white matter
     looks_like: str | None = None  # the contrast whose images have the most similar theta
+    by_protocol: bool | None = None  # whether the table of the image's protocol was the prior of theta
 
 
 @dataclass(frozen=True)

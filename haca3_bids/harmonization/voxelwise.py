@@ -10,7 +10,6 @@ import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +21,7 @@ from haca3_bids.harmonization.device import Batches, Indices, half_precision, in
 from haca3_bids.harmonization.method import Codes, Made, Method, Session, SourceReport, union
 from haca3_bids.harmonization.prepare import Prepared, nonempty
 from haca3_bids.harmonization.target import Target
+from haca3_bids.harmonization.voxels import View, numbered, placed, window
 from haca3_bids.networks.anatomy_encoder import Step
 from haca3_bids.networks.mixture import Anatomy, Mixture, Sources
 from haca3_bids.networks.table import Fit, Prior, fit_table, likeliest, measure
@@ -30,13 +30,9 @@ from haca3_bids.volumes.slices import ORIENTATIONS, cut
 
 logger = logging.getLogger(__name__)
 
-MEASURED = {"axial": 7, "coronal": 6}  # slices of each orientation from which theta is measured
 TOGETHER = 2  # repetitions of the measurement of theta, with the anatomy from all images of a session
-MIDDLE = 0.7  # fraction of the slices with a head: the outer ones contain little brain
-MULTIPLE = 16  # pixels: the encoder halves its input four times
 CHUNK = 40_000  # voxels decoded at a time
-
-Voxels = NDArray[np.intp]
+CONSISTENT = 1.2  # largest distance of theta from the table of a protocol; measured: below 0.9, wrong tables above 1.4
 
 
 @dataclass(frozen=True)
@@ -61,29 +57,43 @@ class Voxelwise(Method):
         settings: HarmonizationSettings,
         device: torch.device,
         white: float | None,
+        protocols: Mapping[str, Sequence[float]] | None = None,
     ) -> None:
         self.model = model.eval().to(device)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.priors, self.settings, self.device, self.white = priors, settings, device, white
+        tables = protocols or {}
+        self.narrow = {name: priors[name].about(tables[name]) for name in tables if name in priors}
 
     def mask(self, sources: Mapping[str, Prepared]) -> Mask:
         """Where any source has data."""
         return union(source.votes for source in sources.values())
 
     def codes(self, image: Prepared, contrast: str) -> Codes:
-        """Theta by maximum a posteriori regression (``networks.table``), eta as the mean over slices."""
+        """Theta by maximum a posteriori regression (``networks.table``), eta as the mean over slices.
+
+        The table of the image's protocol is a narrower prior, if the image agrees with it.
+        """
         with inference(self.settings.threads):
-            if contrast in self.priors:
-                return self._measured(image, contrast)
-            tried = [self._measured(image, one) for one in self.priors]
-            return min(tried, key=lambda codes: codes.residual or 0.0)
+            if contrast not in self.priors:
+                tried = [self._measured(image, prior) for prior in self.priors.values()]
+                return min(tried, key=lambda codes: codes.residual or 0.0)
+            found = self._measured(image, self.priors[contrast])
+            if contrast not in self.narrow:
+                return found
+            agrees = self.narrow[contrast].distance(torch.tensor(found.theta)) <= CONSISTENT
+            if agrees:
+                found = self._measured(image, self.narrow[contrast])
+            else:
+                logger.warning("The %s does not agree with the protocol in its sidecar, which is ignored.", contrast)
+            return replace(found, by_protocol=agrees)
 
     def session_codes(self, images: Mapping[str, Prepared]) -> dict[str, Codes]:
         """Theta of each image by itself, then of all images with the anatomy fused from them."""
         codes = super().session_codes(images)
         if len(images) > 1:
             with inference(self.settings.threads):
-                view = _View.through(union(image.votes for image in images.values()))
+                view = View.through(union(image.votes for image in images.values()))
                 for _ in range(TOGETHER):
                     codes = self._together(images, codes, view)
         return codes
@@ -92,7 +102,7 @@ class Voxelwise(Method):
         """One image for each target, one at a time."""
         codes = self.session_codes(session.sources)
         with inference(self.settings.threads), reused_memory():
-            numbers = _numbered(session.mask)
+            numbers = numbered(session.mask)
             sources = {
                 contrast: self._encoded(source, codes[contrast], session.mask, numbers)
                 for contrast, source in session.sources.items()
@@ -103,10 +113,9 @@ class Voxelwise(Method):
                 made = self._made(target, session, sources, codes, extras)
             yield made
 
-    def _measured(self, image: Prepared, contrast: str) -> Codes:
-        prior = self.priors[contrast]
+    def _measured(self, image: Prepared, prior: Prior) -> Codes:
         unit = image.scale / self.white if self.white else prior.upper
-        view = _View.through(image.votes)
+        view = View.through(image.votes)
         slices, inside = (torch.from_numpy(view.of(one)).to(self.device) for one in (image.values, image.votes))
         config, levels = self.model.config, []
 
@@ -122,9 +131,10 @@ class Voxelwise(Method):
 
     def _fit(self, prior: Prior) -> Callable[[Tensor, Tensor], Fit]:
         known, config = self.white is not None, self.model.config
-        return partial(fit_table, prior=prior, white=config.white, white_is_known=known, lesion=config.lesion)
+        fit = partial(fit_table, prior=prior, white=config.white, white_is_known=known, lesion=config.lesion)
+        return lambda fractions, values: fit(fractions.cpu(), values.cpu())  # small, and in double precision
 
-    def _together(self, images: Mapping[str, Prepared], codes: Mapping[str, Codes], view: _View) -> dict[str, Codes]:
+    def _together(self, images: Mapping[str, Prepared], codes: Mapping[str, Codes], view: View) -> dict[str, Codes]:
         """Theta of each image (and its scale, if white matter is not known) from fractions fused for its contrast."""
         sources, found = self._shown(images, codes, view), {}
         for number, (contrast, before) in enumerate(codes.items()):
@@ -132,7 +142,9 @@ class Voxelwise(Method):
             fractions = anatomy.beta[:, : len(self.model.config.tissues)].movedim(1, -1)
             covered = sources.covers[:, number]
             prior = self.priors.get(contrast) or self.priors[before.looks_like or contrast]
-            fit = self._fit(prior)(fractions[covered].cpu(), sources.images[:, number][covered].cpu())
+            if before.by_protocol:
+                prior = self.narrow[contrast]
+            fit = self._fit(prior)(fractions[covered], sources.images[:, number][covered])
             found[contrast] = replace(
                 before,
                 theta=tuple(fit.theta.tolist()),
@@ -142,7 +154,7 @@ class Voxelwise(Method):
             )
         return found
 
-    def _shown(self, images: Mapping[str, Prepared], codes: Mapping[str, Codes], view: _View) -> Sources:
+    def _shown(self, images: Mapping[str, Prepared], codes: Mapping[str, Codes], view: View) -> Sources:
         """Some slices of the images of a session, encoded with the current thetas."""
         slices, maps = [], []
         thetas = torch.tensor([codes[contrast].theta for contrast in images], device=self.device)
@@ -159,7 +171,7 @@ class Voxelwise(Method):
 
     def _encoder(self, theta: Tensor) -> Step:
         """A function from slices (batch, 1, h, w) of one theta (tissues,) to maps (batch, channels, h, w), fp32."""
-        folded = self.model.encoder.folded(theta[None])
+        folded = self.model.encoder.folded(theta[None].to(self.device))
 
         def encode(x: Tensor) -> Tensor:
             with half_precision(self.device, self.settings.precision):
@@ -175,7 +187,7 @@ class Voxelwise(Method):
         maps = torch.zeros(int(mask.sum()), self.model.config.channels, dtype=torch.float16)
         for orientation in ORIENTATIONS:
             pictures, places = cut(x, orientation), cut(numbers, orientation)
-            rows, columns = _window(cut(mask, orientation))
+            rows, columns = window(cut(mask, orientation))
             wanted = nonempty(cut(source.votes, orientation))
             logger.info("Encoding %d %s slices.", len(wanted), orientation)
 
@@ -209,21 +221,28 @@ class Voxelwise(Method):
             if "attention" in extras:
                 alphas.append(alpha)
             if "beta" in extras:
-                classes.append(anatomy.beta[0].argmax(dim=0).to(torch.uint8) + 1)
+                classes.append(anatomy.beta[0].argmax(dim=0).to(torch.uint8).cpu() + 1)
         shares = (attention / attention.sum().clamp_min(1e-12)).tolist()
         reports = {
             name: SourceReport(
-                one.theta, one.eta, share, one.scale, session.brain_covered(name), one.residual, one.looks_like
+                one.theta,
+                one.eta,
+                share,
+                one.scale,
+                session.brain_covered(name),
+                one.residual,
+                one.looks_like,
+                one.by_protocol,
             )
             for (name, one), share in zip(codes.items(), shares, strict=True)
         }
         maps = zip(sources, torch.cat(alphas, dim=1), strict=True) if alphas else ()
         return Made(
             target,
-            _placed(torch.cat(image), session.mask),
+            placed(torch.cat(image), session.mask),
             reports,
-            attention_maps={name: _placed(values, session.mask) for name, values in maps},
-            beta=_placed(torch.cat(classes), session.mask) if classes else None,
+            attention_maps={name: placed(values, session.mask) for name, values in maps},
+            beta=placed(torch.cat(classes), session.mask) if classes else None,
         )
 
     def _decoded(self, target: Target, sources: Mapping[str, _Encoded], part: slice) -> tuple[Tensor, Tensor, Anatomy]:
@@ -237,58 +256,3 @@ class Voxelwise(Method):
         own = torch.tensor([[name == target.contrast for name in sources]], device=self.device)
         made = model.harmonize(Sources(maps, images, thetas, covers), theta, own)
         return made.image[0].clamp(min=0).cpu(), made.alpha[0].cpu(), made.fused
-
-
-def _numbered(mask: Mask) -> NDArray[np.int32]:
-    """The index of each voxel among those of the mask, in storage order; -1 outside."""
-    numbers = np.full(mask.shape, -1, np.int32)
-    numbers[mask] = np.arange(mask.sum(), dtype=np.int32)
-    return numbers
-
-
-def _placed(values: Tensor, mask: Mask) -> NDArray[Any]:
-    """A canvas with the values in the voxels of the mask, zero elsewhere."""
-    array = values.numpy()
-    canvas: NDArray[Any] = np.zeros(mask.shape, array.dtype)
-    canvas[mask] = array
-    return canvas
-
-
-def _window(slices: Mask) -> tuple[Voxels, Voxels]:
-    """Rows and columns of the smallest window around all mask pixels of the slices (slices, h, w)."""
-    shown: Mask = np.logical_or.reduce(slices)
-    return _run(np.logical_or.reduce(shown, axis=1)), _run(np.logical_or.reduce(shown))
-
-
-def _run(occupied: NDArray[np.bool_]) -> Voxels:
-    """The shortest range of indices with all occupied ones whose length is a multiple of MULTIPLE."""
-    found = np.flatnonzero(occupied)
-    length = -(-int(found[-1] - found[0] + 1) // MULTIPLE) * MULTIPLE
-    start = max(0, min(int(found[0]), len(occupied) - length))
-    return np.arange(start, start + length)
-
-
-@dataclass(frozen=True)
-class _View:
-    """Some slices through the middle of a head, cropped to one window."""
-
-    slices: Mapping[str, Voxels]  # by orientation
-    rows: Voxels
-    columns: Voxels
-
-    @classmethod
-    def through(cls, head: Mask) -> _View:
-        """MEASURED slices of each orientation, evenly spaced in the MIDDLE of the head, in a window around it."""
-        slices = {}
-        for orientation, count in MEASURED.items():
-            found = nonempty(cut(head, orientation))
-            rim = int(len(found) * (1 - MIDDLE) / 2)
-            slices[orientation] = found[np.unique(np.linspace(rim, len(found) - 1 - rim, count).round().astype(int))]
-        shown = np.concatenate([cut(head, orientation)[chosen] for orientation, chosen in slices.items()])
-        return cls(slices, *_window(shown))
-
-    def of(self, volume: NDArray[Any]) -> NDArray[Any]:
-        """These slices of a volume on the same canvas, (slices, h, w)."""
-        shown = np.concatenate([cut(volume, orientation)[chosen] for orientation, chosen in self.slices.items()])
-        part: NDArray[Any] = shown[:, self.rows][:, :, self.columns]
-        return part

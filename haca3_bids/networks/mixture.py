@@ -157,8 +157,9 @@ class Mixture(nn.Module):
         w = (C^T S C + d^T V d + lambda)^-1 r. Beta still sums to one; fractions may be slightly negative.
         """
         batch, count = sources.thetas.shape[:2]
+        anatomy = Anatomy(anatomy.beta.float(), anatomy.delta.float())
         beta, delta, covers = anatomy.beta.flatten(2), anatomy.delta.flatten(2), sources.covers.flatten(2)
-        doubt = sources.maps[:, :, DOUBT].flatten(2).clamp(-LARGEST_DOUBT, LARGEST_DOUBT).exp() * USUAL_DOUBT
+        doubt = sources.maps[:, :, DOUBT].float().flatten(2).clamp(-LARGEST_DOUBT, LARGEST_DOUBT).exp() * USUAL_DOUBT
         with torch.autocast(beta.device.type, enabled=False):
             signals = self.signals(sources.thetas.flatten(0, 1)).unflatten(0, (batch, count))
             classes, variances = signals[:, :, 0], self.deviation_variance.exp()

@@ -6,6 +6,7 @@ Missing values are taken from a common protocol of the sequence.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
@@ -36,6 +37,10 @@ SPIN_ECHOES = {
 }  # by contrast; else COMMON
 FIELDS_T = (1.5, 3.0)  # field strengths with known tissue values
 SHORT_TR_MS = 200.0  # below this a T1w without inversion is a gradient echo
+SPIN_ECHO_WORDS = {"SE", "TSE", "FSE", "SPIN"}
+LONGEST_TE_MS = 200.0  # longer echo times of spin echoes are those of trains with variable flip angles
+LONGEST_S = {"EchoTime": 2.0, "RepetitionTime": 30.0, "InversionTime": 10.0}  # longer times are milliseconds
+LARGEST = 20.0  # intensity of a tissue, white matter = 1, that a table may have
 MS_A_SECOND = 1000.0
 
 
@@ -59,10 +64,13 @@ def protocol_from_words(contrast: str, sequence: str, text: str) -> Protocol:
 
 
 def protocol_from_sidecar(contrast: str, sidecar: Mapping[str, Any]) -> Protocol:
-    """The protocol in a BIDS sidecar; UsageError if the field strength or a time is missing.
+    """The protocol in a BIDS sidecar; UsageError if it does not determine the contrast of the image.
 
-    The sequence is determined by the contrast, the inversion time and the repetition time.
+    That is the case if the field strength or a time is missing, or the sequence is ambiguous.
     """
+    for key, longest in LONGEST_S.items():
+        if (_number(sidecar, key) or 0) > longest:
+            raise UsageError(f"{key} in the sidecar of the {contrast} is {sidecar[key]:g}.", "BIDS requires seconds.")
     numbers = {
         "field_t": _number(sidecar, "MagneticFieldStrength"),
         "tr_ms": _number(sidecar, "RepetitionTime", MS_A_SECOND),
@@ -78,15 +86,24 @@ def protocol_from_sidecar(contrast: str, sidecar: Mapping[str, Any]) -> Protocol
         raise UsageError(f"The sidecar of the {contrast} does not contain {', '.join(missing)}.")
     found = {key: value for key, value in numbers.items() if value is not None}
     found["field_t"] = min(FIELDS_T, key=lambda known: abs(known - found["field_t"]))
-    sequence = _sequence(contrast, found)
+    sequence = _sequence(contrast, found, _kinds(sidecar))
     if sequence in ("SE", "FLAIR"):
         found.pop("flip_deg", None)
     return _completed(contrast, sequence, found)
 
 
 def table(protocol: Protocol) -> tuple[float, ...]:
-    """Intensities of all tissues of the average person under a protocol, white matter = 1."""
-    return tuple(tissue_weights(protocol, np.zeros((3, len(TISSUES)), np.float32))[0].tolist())
+    """Intensities of all tissues of the average person under a protocol, white matter = 1.
+
+    UsageError if one of them is no intensity of an image, because white matter has no signal.
+    """
+    found = tissue_weights(protocol, np.zeros((3, len(TISSUES)), np.float32))[0]
+    if not (np.isfinite(found).all() and found.min() >= 0 and found.max() <= LARGEST):
+        raise UsageError(
+            f"The protocol {protocol.sequence} with {_said(protocol)} leaves white matter without signal.",
+            "Check TR, TI and TE (ms).",
+        )
+    return tuple(found.tolist())
 
 
 def _number(sidecar: Mapping[str, Any], key: str, factor: float = 1.0) -> float | None:
@@ -95,14 +112,32 @@ def _number(sidecar: Mapping[str, Any], key: str, factor: float = 1.0) -> float 
     return float(value) * factor if usable else None  # type: ignore[arg-type]
 
 
-def _sequence(contrast: str, numbers: Mapping[str, float]) -> str:
-    if contrast == "FLAIR":
-        return "FLAIR"
+def _kinds(sidecar: Mapping[str, Any]) -> set[str]:
+    """The words in which a sidecar describes its sequence, such as GR, SE, IR, MP and SPGR."""
+    keys = ("ScanningSequence", "SequenceVariant", "PulseSequenceType")
+    return {word.upper() for key in keys for word in re.findall(r"[A-Za-z]+", str(sidecar.get(key, "")))}
+
+
+def _sequence(contrast: str, numbers: Mapping[str, float], kinds: set[str]) -> str:
+    """The sequence; UsageError where times and ``kinds`` allow several."""
     if contrast != "T1w":
-        return "SE"
+        if numbers["te_ms"] > LONGEST_TE_MS:
+            raise UsageError(
+                f"The contrast of the {contrast} does not follow from its sidecar: an echo time of "
+                f"{numbers['te_ms']:g} ms is that of an echo train with variable flip angles.",
+                "Give an image of this protocol.",
+            )
+        return "FLAIR" if contrast == "FLAIR" else "SE"
     if "ti_ms" in numbers:
         return "MPRAGE"
-    return "SPGR" if numbers["tr_ms"] < SHORT_TR_MS else "SE"
+    if numbers["tr_ms"] < SHORT_TR_MS and kinds & {"GR", "SPGR"} and not kinds & {"MP", "IR"}:
+        return "SPGR"
+    if numbers["tr_ms"] >= SHORT_TR_MS and kinds & SPIN_ECHO_WORDS and "IR" not in kinds:
+        return "SE"
+    raise UsageError(
+        f"The contrast of the {contrast} does not follow from its sidecar, which has no InversionTime.",
+        "It needs the InversionTime, or a ScanningSequence and SequenceVariant without magnetization preparation.",
+    )
 
 
 def _completed(contrast: str, sequence: str, numbers: Mapping[str, float]) -> Protocol:

@@ -70,6 +70,7 @@ class SourceReport:
     brain_covered: float | None = None  # fraction of the brain in its field of view
     residual: float | None = None  # mixture model: robust standard deviation of what theta does not explain
     looks_like: str | None = None  # mixture model: the contrast whose images have the most similar theta
+    by_protocol: bool | None = None  # mixture model: whether theta was measured with the protocol in the sidecar
 
 
 @dataclass(frozen=True)

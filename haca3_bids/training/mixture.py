@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +18,7 @@ from haca3_bids.training.loop import Batch, Losses, Plan, fit
 from haca3_bids.training.machine import ALONE, Machine
 from haca3_bids.training.mixture_batches import MixtureBatch, MixtureData
 from haca3_bids.training.mixture_export import WORST, priors
-from haca3_bids.training.mixture_scans import ScanData, measured_by
+from haca3_bids.training.mixture_scans import ScanData, kept_thetas, measured_by
 from haca3_bids.training.mixture_validation import MixtureValidation
 from haca3_bids.training.scans import PlacedSession
 
@@ -27,6 +28,8 @@ ENTROPY = (0.2, 0.02)  # weight of the cross-entropy of beta, initially and from
 FADED = 6000  # steps
 SOFT = 1e-3  # epsilon of the Charbonnier loss sqrt(x^2 + epsilon^2)
 OUTSIDE = 0.1  # weight of pixels outside the head
+THETAS = "thetas.json"
+APART = 1_000_000  # batches between those of two processes; a multiple of the cycle of whole slices
 LESIONS = 4.0  # weight of lesions, which are small; that of other tissues is 1
 
 
@@ -110,23 +113,25 @@ def train_mixture(
 ) -> Mixture:
     """The model trained on simulated crops of ``heads``, validated on ``unseen`` ones; resumes from ``folder``.
 
-    With real ``sessions``, every second batch is drawn from their scans; theta is measured at the start of each call.
+    With real ``sessions``, every second batch is drawn from their scans. Their theta is measured once, with the initial
+    weights of ``model``, and kept in ``folder``.
     """
     simulated = MixtureData(heads, plan.seed, machine.device)
     data: list[MixtureData | ScanData] = [simulated]
     if sessions:
         measure = measured_by(model, priors(simulated.tables.to(torch.device("cpu"))), machine.device)
-        data.append(ScanData(sessions, measure, plan.seed, machine.device))
+        data.append(ScanData(sessions, kept_thetas(sessions, measure, folder / THETAS), plan.seed, machine.device))
     held_out = MixtureValidation(unseen) if unseen else None
 
     def batches(first: int) -> Iterator[Batch]:
         numbers = range(first * plan.accumulate, plan.steps * plan.accumulate)
-        kinds, world, rank = len(data), machine.world, machine.rank
-        return _prefetched(vars(data[n % kinds].batch(n // kinds * world + rank)) for n in numbers)
+        kinds, own = len(data), machine.rank * APART
+        return _prefetched(vars(data[n % kinds].batch(n // kinds + own)) for n in numbers)
 
     def validate(network: nn.Module, step: int) -> Mapping[str, float]:
         assert isinstance(network, Mixture)
         assert held_out is not None
+        network = copy.deepcopy(network).cpu()
         held_out.draw(network, folder / "figures" / f"step-{step:06d}.png")
         return held_out.scores(network)
 

@@ -6,13 +6,17 @@ known about the scanners. Batches have the form of simulated ones; tissue fracti
 
 from __future__ import annotations
 
+import copy
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from haca3_bids.bids.atomic import write_json
 from haca3_bids.errors import BadInput
 from haca3_bids.harmonization.prepare import Prepared
 from haca3_bids.harmonization.voxelwise import Voxelwise
@@ -24,7 +28,8 @@ from haca3_bids.training.mixture_batches import BATCH, MixtureBatch
 from haca3_bids.training.scans import PlacedSession
 from haca3_bids.volumes.slices import ORIENTATIONS, cut
 
-Measure = Callable[[PlacedSession], Mapping[str, tuple[float, ...]]]  # theta of each contrast of a session
+Thetas = Mapping[str, tuple[float, ...]]  # by contrast
+Measure = Callable[[PlacedSession], Thetas]  # theta of each contrast of a session
 INSIDE_STEP = 4  # voxels between the places where crops may be centred
 
 
@@ -38,20 +43,28 @@ class _Person:
 
 
 def measured_by(model: Mixture, priors: Mapping[str, Prior], device: torch.device) -> Measure:
-    """A function that measures theta as inference does, with the current weights of the model."""
+    """A function that measures theta as inference does, with the weights that the model has now."""
     settings = HarmonizationSettings(device=str(device))
-    method = Voxelwise(model, priors, settings, device, white=WHITE_MATTER_PEAK)
+    method = Voxelwise(copy.deepcopy(model), priors, settings, device, white=WHITE_MATTER_PEAK)
 
     def measure(session: PlacedSession) -> dict[str, tuple[float, ...]]:
-        mask = np.asarray(session.mask)
-        return {
-            contrast: method.codes(
-                Prepared(np.asarray(values, np.float32), mask, mask, session.scales[contrast]), contrast
-            ).theta
-            for contrast, values in session.values.items()
-        }
+        images = {}
+        for contrast, values in session.values.items():
+            votes = np.asarray(session.votes[contrast])
+            images[contrast] = Prepared(np.asarray(values, np.float32), votes, votes, session.scales[contrast])
+        return {contrast: codes.theta for contrast, codes in method.session_codes(images).items()}
 
     return measure
+
+
+def kept_thetas(sessions: Sequence[PlacedSession], measure: Measure, file: Path) -> Measure:
+    """The same measurements, made once and kept in ``file``, so that a resumed training continues exactly."""
+    known: dict[str, Thetas] = json.loads(file.read_text()) if file.exists() else {}
+    missing = [session for session in sessions if set(known.get(session.name, ())) != set(session.values)]
+    if missing:
+        known |= {session.name: measure(session) for session in missing}
+        write_json(file, known)
+    return lambda session: known[session.name]
 
 
 class ScanData:
@@ -110,8 +123,8 @@ class ScanData:
             return part[:, ::-1] if mirrored else part
 
         images = [picture(session.values[name], session.scales[name] / WHITE_MATTER_PEAK) for name in (*chosen, target)]
-        head = picture(session.mask)
-        covers = np.stack([head > 0] * sources)
+        head = picture(session.votes[target])  # elsewhere the target's intensities are unknown
+        covers = np.stack([(picture(session.votes[name]) > 0) & (head > 0) for name in chosen])
         thetas = np.array([person.thetas[name] for name in (*chosen, target)], np.float32)
         numbers = np.array([CONTRASTS.index(name) for name in (*chosen, target)])
         scale = np.array([session.scales[target] / WHITE_MATTER_PEAK], np.float32)

@@ -21,7 +21,7 @@ from haca3_bids.volumes.volume import load_volume
 
 LOG = logging.getLogger(__name__)
 SETTINGS = HarmonizationSettings(device="cpu")
-SCALES = "scales.json"
+SCALES, VOTES = "scales.json", "-votes"
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class PlacedSession:
     values: Mapping[str, NDArray[np.float16]]  # by contrast; divided by the 95th percentile, background 0
     mask: NDArray[np.bool_]  # the head: the union over images
     scales: Mapping[str, float]  # the 95th percentile of each image, in its own unit
+    votes: Mapping[str, NDArray[np.bool_]]  # by contrast: where the image shows the head
 
 
 def find_sessions(datasets: Sequence[Path], sites: Path | None = None, *, one_site: bool = False) -> list[Session]:
@@ -138,7 +139,7 @@ def _placed(session: Session, folder: Path) -> PlacedSession:
     mask, record = folder / "mask.npy", folder / "sources.json"
     if (
         not record.exists()
-        or not (folder / SCALES).exists()
+        or not all((folder / f"{contrast}{VOTES}.npy").exists() for contrast in session.images)
         or json.loads(record.read_text()) != _fingerprints(session)
     ):
         LOG.info("placing %s", session.name)
@@ -148,9 +149,12 @@ def _placed(session: Session, folder: Path) -> PlacedSession:
         np.save(mask, head)
         write_json(folder / SCALES, scales)
         write_json(record, _fingerprints(session))  # last, so that its presence marks a complete folder
-    values = {contrast: np.load(folder / f"{contrast}.npy", mmap_mode="r") for contrast in session.images}
+    values, votes = (
+        {contrast: np.load(folder / f"{contrast}{end}.npy", mmap_mode="r") for contrast in session.images}
+        for end in ("", VOTES)
+    )
     scales = json.loads((folder / SCALES).read_text())
-    return PlacedSession(session.name, session.site, values, np.load(mask, mmap_mode="r"), scales)
+    return PlacedSession(session.name, session.site, values, np.load(mask, mmap_mode="r"), scales, votes)
 
 
 def _fingerprints(session: Session) -> dict[str, list[str | int]]:
@@ -166,5 +170,6 @@ def _make(session: Session, folder: Path) -> tuple[NDArray[np.bool_], dict[str, 
     prepared = {name: prepare(name, volume, canvas, rim, SETTINGS, DARK) for name, volume in volumes.items()}
     for contrast, image in prepared.items():
         np.save(folder / f"{contrast}.npy", image.values.astype(np.float16))
+        np.save(folder / f"{contrast}{VOTES}.npy", image.votes)
     head: NDArray[np.bool_] = np.logical_or.reduce([image.votes for image in prepared.values()])
     return head, {contrast: image.scale for contrast, image in prepared.items()}

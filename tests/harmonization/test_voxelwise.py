@@ -72,6 +72,21 @@ def test_attention_maps_add_up_to_one_in_the_head_and_classes_are_numbered_from_
     assert usual[0].beta.data.max() <= len(TISSUES) + 3
 
 
+def test_the_table_of_a_protocol_is_used_only_if_the_image_agrees(pair, mixture, targets, settings, usual, caplog):
+    usual_theta = usual[0].sources["T2w"].theta
+    near = {"T2w": tuple(1.02 * value for value in usual_theta)}
+    (agreeing,) = harmonize(pair, targets[:1], mixture, None, settings, white=800.0, protocols=near)
+    reports = agreeing.sources
+    assert (reports["T2w"].by_protocol, reports["T1w"].by_protocol) == (True, None)
+    assert reports["T2w"].theta != usual_theta
+    far = {"T2w": (1475.0, *usual_theta[1:])}  # fluid in a T2w whose echo train has variable flip angles
+    (disagreeing,) = harmonize(pair, targets[:1], mixture, None, settings, white=800.0, protocols=far)
+    assert disagreeing.sources["T2w"].by_protocol is False
+    assert disagreeing.sources["T2w"].theta == usual_theta
+    assert np.array_equal(disagreeing.image.data, usual[0].image.data)
+    assert "The T2w does not agree with the protocol in its sidecar" in caplog.text
+
+
 def test_twice_the_intensities_give_the_same_image_where_white_matter_is_not_known(pair, mixture, targets, settings):
     twice = {name: volume.with_data(2 * volume.data) for name, volume in pair.items()}
     (one,), (other,) = (harmonize(sources, targets[:1], mixture, None, settings) for sources in (pair, twice))

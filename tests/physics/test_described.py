@@ -39,8 +39,13 @@ def test_a_sidecar_becomes_the_same_protocol_as_words():
     words = protocol_from_words("T1w", "MPRAGE", "field=3,tr=2300,ti=900,te=2.98,flip=9")
     found = protocol_from_sidecar("T1w", json.loads(json.dumps(sidecar)))
     assert table(found) == pytest.approx(table(words), rel=1e-6)
-    assert protocol_from_sidecar("T1w", sidecar | {"InversionTime": None, "RepetitionTime": 0.02}).sequence == "SPGR"
-    assert protocol_from_sidecar("T1w", sidecar | {"InversionTime": None, "RepetitionTime": 0.6}).sequence == "SE"
+    for kind, tr_s, sequence in (
+        ({"ScanningSequence": "GR", "SequenceVariant": "SP"}, 0.02, "SPGR"),
+        ({"ScanningSequence": ["SE"]}, 0.6, "SE"),
+        ({"PulseSequenceType": "SE"}, 0.6, "SE"),
+    ):
+        own = sidecar | kind | {"InversionTime": None, "RepetitionTime": tr_s}
+        assert protocol_from_sidecar("T1w", own).sequence == sequence
     assert protocol_from_sidecar("T2w", sidecar | {"EchoTime": 0.1, "RepetitionTime": 5}).sequence == "SE"
 
 
@@ -58,6 +63,35 @@ def test_a_sidecar_becomes_the_same_protocol_as_words():
 def test_an_impossible_description_is_named(contrast, sequence, text, sentence):
     with pytest.raises(UsageError, match=sentence):
         protocol_from_words(contrast, sequence, text)
+
+
+PHILIPS_TFE = {"MagneticFieldStrength": 3, "RepetitionTime": 0.0067, "EchoTime": 0.0031, "FlipAngle": 8}
+HCP_T2W = {"MagneticFieldStrength": 3, "RepetitionTime": 3.2, "EchoTime": 0.565, "FlipAngle": 120}
+FLAIR_3D = {"MagneticFieldStrength": 3, "RepetitionTime": 5, "EchoTime": 0.395, "InversionTime": 1.65}
+
+
+@pytest.mark.parametrize(
+    ("contrast", "sidecar", "sentence"),
+    [
+        ("T1w", PHILIPS_TFE, "has no InversionTime"),
+        ("T1w", PHILIPS_TFE | {"ScanningSequence": "GR", "SequenceVariant": "MP"}, "has no InversionTime"),
+        ("T1w", PHILIPS_TFE | {"RepetitionTime": 2.3}, "has no InversionTime"),
+        ("T1w", PHILIPS_TFE | {"RepetitionTime": 2.3, "ScanningSequence": "GR\\IR"}, "has no InversionTime"),
+        ("T2w", HCP_T2W, "variable flip angles"),
+        ("FLAIR", FLAIR_3D, "variable flip angles"),
+        ("T2w", HCP_T2W | {"EchoTime": 95, "RepetitionTime": 5000}, "EchoTime in the sidecar of the T2w is 95"),
+        ("T1w", PHILIPS_TFE | {"RepetitionTime": 2300, "InversionTime": 900}, "RepetitionTime .* is 2300"),
+    ],
+)
+def test_a_sidecar_that_does_not_determine_the_contrast_is_named(contrast, sidecar, sentence):
+    """The tables of these sidecars, taken literally, are far from the images of such scans."""
+    with pytest.raises(UsageError, match=sentence):
+        protocol_from_sidecar(contrast, sidecar)
+
+
+def test_a_protocol_without_signal_has_no_table():
+    with pytest.raises(UsageError, match="leaves white matter without signal"):
+        table(protocol_from_words("T2w", "SE", "tr=5000,te=800"))
 
 
 def test_a_sidecar_that_says_too_little_is_named():

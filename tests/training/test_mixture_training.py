@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from haca3_bids.training.crops import CROP, Heads
 from haca3_bids.training.loop import Plan
 from haca3_bids.training.mixture import BORDER, mixture_losses, train_mixture
 from haca3_bids.training.mixture_batches import BATCH, MixtureData, rendered
-from haca3_bids.training.mixture_scans import ScanData
+from haca3_bids.training.mixture_scans import ScanData, kept_thetas
 from haca3_bids.training.mixture_validation import MixtureValidation
 from haca3_bids.training.scans import PlacedSession
 from haca3_bids.training.tables import draw_tables
@@ -181,7 +182,7 @@ def session():
     values = {c: rng.uniform(0, 1, (224, 224, 224)).astype(np.float16) for c in ("T1w", "T2w", "FLAIR")}
     mask = np.zeros((224, 224, 224), bool)
     mask[60:160, 60:160, 60:160] = True
-    return PlacedSession("a/sub-01", "a", values, mask, dict.fromkeys(values, 1500.0))
+    return PlacedSession("a/sub-01", "a", values, mask, dict.fromkeys(values, 1500.0), dict.fromkeys(values, mask))
 
 
 def test_scans_teach_one_contrast_from_the_others(session):
@@ -196,6 +197,51 @@ def test_scans_teach_one_contrast_from_the_others(session):
     losses = mixture_losses(Mixture(TINY), batch, 0)
     assert torch.isfinite(losses["total"])
     assert losses["entropy"] == losses["artifacts"] == 0
+
+
+def test_what_a_scan_does_not_show_is_neither_source_nor_truth(session):
+    """The T2w ends in the middle of the head: beyond, it is not a source, and nothing is learned for it."""
+    half = np.array(session.mask)
+    half[:, :, 110:] = False
+    values = {name: np.where(half if name == "T2w" else session.mask, one, 0) for name, one in session.values.items()}
+    partial = replace(session, values=values, votes=session.votes | {"T2w": half})
+    theta = tuple(np.linspace(0.1, 1.3, len(TISSUES)))
+    found, t2w = ScanData([partial], lambda one: dict.fromkeys(one.values, theta), 0, CPU), CONTRASTS.index("T2w")
+    outside = 0
+    for step in range(12):
+        batch = found.batch(step)
+        assert not (batch.covers & (batch.images == 0)).any(), step
+        learned = batch.covers.any(dim=1)
+        for number, wanted in enumerate(batch.wanted[:, 0]):
+            if wanted == t2w:
+                assert not (learned[number] & (batch.truth[number, 0] == 0)).any()
+                outside += int((batch.images[number] > 0).any(dim=0).sum() - learned[number].sum())
+    assert outside > 1000
+
+
+def test_theta_of_scans_is_measured_once(session, tmp_path):
+    asked, file = [], tmp_path / "thetas.json"
+
+    def measure(one):
+        asked.append(one.name)
+        return dict.fromkeys(one.values, (0.1, 1 / 3))
+
+    first = kept_thetas([session], measure, file)(session)
+    again = kept_thetas([session], measure, file)(session)
+    assert asked == [session.name]
+    assert {name: tuple(theta) for name, theta in again.items()} == first
+
+
+def test_a_step_in_bfloat16(session):
+    theta = tuple(np.linspace(0.1, 1.3, len(TISSUES)))
+    batch = ScanData([session], lambda one: dict.fromkeys(one.values, theta), 0, CPU).batch(0)
+    model = Mixture(TINY)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        losses = mixture_losses(model, batch, 0)
+    losses["total"].backward()
+    assert torch.isfinite(losses["total"])
+    exact = mixture_losses(model, batch, 0)
+    assert losses["total"].item() == pytest.approx(exact["total"].item(), rel=0.05)
 
 
 def test_validation_knows_doing_nothing_and_what_can_be_known(ball):

@@ -38,7 +38,7 @@ def as_scanned(image: TemplateImage, grid: Volume, raw: Path) -> Volume:
 
 def _scan(image: TemplateImage, raw: Path) -> Path:
     sources = (read_json(image.path.with_name(image.path.name.partition(".")[0] + ".json")) or {}).get("Sources", [])
-    found = [raw / source.rpartition(":")[2] for source in sources]
+    found: list[Path] = [raw / str(source).rpartition(":")[2] for source in sources]
     if not found or not found[0].is_file():
         named = found[0].name if found else f"the scan of {image.path.name}"
         raise BadInput(f"{raw.name} does not contain {named}.", "With --raw, give the dataset that was processed.")
