@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import logging
 import os
 import shutil
 import stat
@@ -15,6 +17,8 @@ from haca3_bids.errors import CannotCreate, TemporaryFailure
 from haca3_bids.partial import partial_file
 from haca3_bids.records.files import to_readable_json
 
+LOGGER = logging.getLogger("haca3_bids")
+WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # errors of file systems that have no locks
 LOCK_PATIENCE_S = 60.0  # for the small files of the dataset, whose locks are held briefly
 LOCK_MODE = 0o644  # and group write permission if the folder has it
 SHORTEST_POLL_S, LONGEST_POLL_S = 0.05, 2.0  # between two attempts to acquire a lock
@@ -76,7 +80,10 @@ def _make(path: Path) -> None:
 
 @contextmanager
 def locked(output_dir: Path, what: str, patience_s: float = LOCK_PATIENCE_S) -> Iterator[None]:
-    """Hold the lock ``what`` of a derivatives dataset; TemporaryFailure if another process does not release it."""
+    """Hold the lock ``what`` of a derivatives dataset; TemporaryFailure if another process does not release it.
+
+    On a file system without locks, there is a warning, and nothing is locked.
+    """
     from filelock import FileLock, Timeout
 
     folder = make_folder(output_dir / "logs" / "locks")
@@ -93,6 +100,10 @@ def locked(output_dir: Path, what: str, patience_s: float = LOCK_PATIENCE_S) -> 
             f"The lock logs/locks/{path.name} of {output_dir.name} cannot be opened ({error.strerror}).",
             f"Its owner is {_owner(path)}, who can make the output writable for the group: chmod -R g+w.",
         ) from error
+    except OSError as error:
+        if error.errno not in WITHOUT_LOCKS:
+            raise
+        LOGGER.warning("%s is on a file system without locks: do not start two runs on it.", output_dir.name)
     try:
         yield
     finally:

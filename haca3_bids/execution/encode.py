@@ -111,6 +111,9 @@ def _encode(run: Run, requests: Sequence[TargetRequest]) -> Values:
         for one in found if run.settings.quality.show_targets and request.images else ():
             drawn = _scratch(run, request) / "draw" / f"{one.contrast}.jpg"
             write_copy(drawn, target_picture(run.settings.output_dir, one.key))
+    if not (run.settings.execution.keep_work or run.settings.execution.debug):
+        for part in parts:
+            shutil.rmtree(_scratch(run, part), ignore_errors=True)
     return values
 
 

@@ -56,7 +56,10 @@ def check_current_folder() -> None:
 
 
 def set_threads(threads: int, environ: MutableMapping[str, str] = os.environ) -> None:
-    """Limit the numerical libraries of this process and its children to ``threads`` threads."""
+    """Limit the numerical libraries of this process and its children to ``threads`` threads, also if already loaded."""
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(threads)
     for variable in ("OMP_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "OPENBLAS_NUM_THREADS"):
         environ[variable] = str(threads)
 

@@ -72,21 +72,19 @@ def run_graph(workflow: Any, settings: Settings, resources: Resources, logs: Pat
 
 def _plugin(settings: Settings, resources: Resources, logs: Path, progress: Progress) -> tuple[Any, dict[str, Any]]:
     """The plugin and its arguments: those of --nipype-plugin-file, else our MultiProc."""
-    from nipype.utils.gpu_count import gpu_count
-
     from haca3_bids.execution.plugin import SturdyMultiProcPlugin, cluster_plugin
 
     chosen: dict[str, Any] = {"plugin": "MultiProc"}
     if settings.execution.plugin_file is not None:
         chosen = read_plugin_file(settings.execution.plugin_file)
     if chosen["plugin"] != "MultiProc":
-        own = chosen.get("plugin_args") or {}
+        own = {"status_callback": _Callback(progress, None)} | (chosen.get("plugin_args") or {})
         return cluster_plugin(chosen["plugin"], own), own
     arguments: dict[str, Any] = {
         "n_procs": resources.nprocs,
         "memory_gb": resources.memory_gb,
         "raise_insufficient": False,
-        "n_gpu_procs": max(1, gpu_count()),
+        "n_gpu_procs": 1,  # all networks run on one device
     }
     table = ResourceTable(logs / "resources.tsv") if settings.execution.resource_monitor else None
     arguments["status_callback"] = _Callback(progress, table)

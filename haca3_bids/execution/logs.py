@@ -6,9 +6,11 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from logging.handlers import MemoryHandler
 from pathlib import Path
 
 SILENT = logging.CRITICAL + 1
+EARLY = 10_000  # messages before there is a log file
 NIPYPE_LOGGERS = ("nipype", "nipype.workflow", "nipype.interface", "nipype.utils")
 
 
@@ -34,13 +36,16 @@ def terminal_messages(verbosity: int) -> Iterator[None]:
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     handler.setLevel(logging.DEBUG if verbosity > 0 else logging.INFO)
     before = logger.level, logger.propagate
-    logger.addHandler(handler)
+    early = MemoryHandler(EARLY, flushLevel=SILENT, flushOnClose=False)  # until there is a log file
+    for one in (handler, early):
+        logger.addHandler(one)
     logger.setLevel(logging.DEBUG)
     logger.propagate = False
     try:
         yield
     finally:
-        logger.removeHandler(handler)
+        for one in (handler, early):
+            logger.removeHandler(one)
         logger.setLevel(before[0])
         logger.propagate = before[1]
 
@@ -51,7 +56,12 @@ def log_file(path: Path, verbosity: int) -> Iterator[None]:
     handlers: list[logging.Handler] = [LogFile(path, encoding="utf-8")]
     handlers[0].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     _prepare_nipype(verbosity)
-    logging.getLogger("haca3_bids").addHandler(handlers[0])
+    logger = logging.getLogger("haca3_bids")
+    for early in [one for one in logger.handlers if isinstance(one, MemoryHandler)]:
+        early.setTarget(handlers[0])
+        early.flush()
+        logger.removeHandler(early)
+    logger.addHandler(handlers[0])
     if verbosity > 1:
         handlers.append(logging.StreamHandler(sys.stdout))
         handlers[1].setFormatter(logging.Formatter("%(asctime)s %(name)s: %(message)s", "%H:%M:%S"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from collections.abc import Sequence
@@ -14,11 +15,12 @@ from haca3_bids.bids.discover import Session
 from haca3_bids.bids.given import find_given
 from haca3_bids.bids.record import Context, input_sha256, is_finished, record_path, stamps
 from haca3_bids.digest import short_digest
-from haca3_bids.errors import BadInput, Haca3Error
+from haca3_bids.errors import BadInput, Haca3Error, UsageError
 from haca3_bids.execution.earlier import judge_again
 from haca3_bids.execution.outcome import FAILED, FINISHED, Outcome
 from haca3_bids.execution.room import check_room
 from haca3_bids.execution.task import Run
+from haca3_bids.physics.described import protocol_from_sidecar, table
 from haca3_bids.records.target import Target
 from haca3_bids.settings import fingerprint
 
@@ -72,7 +74,17 @@ def _plan(run: Run, context: Context, targets: Sequence[Target]) -> SessionPlan:
         )
     for kind, path in given.items():
         LOGGER.info("%s: %s is taken from %s", session.name, kind, path)
-    return SessionPlan(context, targets, given, {visit.name: visit.images[visit.reference].path for visit in visits})
+    frame = {visit.name: visit.images[visit.reference].path for visit in visits}
+    return SessionPlan(context, targets, given, frame, known_protocols(session))
+
+
+def known_protocols(session: Session) -> dict[str, tuple[float, ...]]:
+    """The tissue intensities expected from the protocol of each scan, if its sidecar determines them."""
+    found = {}
+    for contrast, image in session.images.items():
+        with contextlib.suppress(UsageError):
+            found[contrast] = table(protocol_from_sidecar(contrast, image.metadata.values))
+    return found
 
 
 def session_fingerprint(run: Run, session: Session) -> str:
@@ -87,11 +99,11 @@ def session_fingerprint(run: Run, session: Session) -> str:
         fusion_sha256=weights.fusion_sha256 or weights.fusion,
         version=__version__,
     )
-    visits = run.visits.get(session.subject, ())
-    if not visits:
+    visits, protocols = run.visits.get(session.subject, ()), known_protocols(session)
+    if not (visits or protocols):
         return own
     files = {visit.name: input_sha256(output_dir, visit, visit.reference) for visit in visits}
-    return short_digest(json.dumps([own, files], sort_keys=True))
+    return short_digest(json.dumps([own, files, protocols], sort_keys=True))
 
 
 def _as_expected(error: Haca3Error | OSError) -> Haca3Error:

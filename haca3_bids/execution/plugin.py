@@ -80,10 +80,15 @@ class SturdyMultiProcPlugin(MultiProcPlugin):  # type: ignore[misc]
         """Steps that can start, those of earlier sessions first.
 
         Nipype's order is step by step: all sessions would be read, then all registered, and all networks would run at
-        the end, with nothing to do beside them. In this order, sessions are finished one after the other.
+        the end, with nothing to do beside them. In this order, sessions are finished one after the other. If a step
+        waits for several processors, later ones wait too: they would take each processor as soon as it is free.
         """
         ready = super()._sort_jobs(jobids, scheduler=scheduler)
-        return sorted(ready, key=lambda jobid: self.procs[jobid].fullname.split(".")[:2])
+        ordered = sorted(ready, key=lambda jobid: self.procs[jobid].fullname.split(".")[:2])
+        free = self._check_resources(self.pending_tasks)[1]
+        needed = [min(self.procs[jobid].n_procs, self.processors) for jobid in ordered]
+        waiting = next((place for place, count in enumerate(needed) if count > max(1, free)), len(ordered))
+        return ordered[:waiting]
 
     def _submit_job(self, node: Any, updatehash: bool = False) -> int:
         with self._guard:

@@ -59,7 +59,8 @@ class Progress:
             return
         session = node.fullname.split(".")[1].removesuffix("_wf")
         line = f"{session.replace('sub_', 'sub-', 1).replace('_ses_', '_ses-', 1)}: {words}"
-        LOGGER.log(logging.INFO if self.bar is None else logging.DEBUG, line)
+        shown = self.bar is not None and sys.stdout.isatty()
+        LOGGER.log(logging.DEBUG if shown else logging.INFO, line)
         if self.bar is not None:
             self.bar.set_postfix_str(line)
 
@@ -72,7 +73,8 @@ def progress_of(total: int, unit: str = "sessions") -> Iterator[Progress]:
         return
     from tqdm import tqdm
 
-    handlers = [one for one in LOGGER.handlers if isinstance(one, logging.StreamHandler) and one.stream is sys.stdout]
+    every = [*LOGGER.handlers, *logging.getLogger("nipype").handlers]
+    handlers = [one for one in every if isinstance(one, logging.StreamHandler) and one.stream is sys.stdout]
     with tqdm(total=total, unit=unit, desc="Progress", bar_format=LINE, leave=False, dynamic_ncols=True) as bar:
         for handler in handlers:
             handler.setStream(_Above(sys.stdout))

@@ -144,14 +144,21 @@ def mean_of(name: str, value: str, typed: str, settings: Settings) -> TargetRequ
         except (OSError, UnicodeDecodeError) as error:
             raise BadInput(f"--target {typed}: {Path(value).name} cannot be read ({error}).") from error
     else:
-        folders = [*settings.bids_dir.glob("sub-*"), *settings.bids_dir.glob("sub-*/ses-*")]
-        found = ["_".join(folder.relative_to(settings.bids_dir).parts) for folder in folders if folder.is_dir()]
-        words = sorted(fnmatch.filter(found, value))
+        words = sorted(fnmatch.filter(_session_names(settings.bids_dir), value))
     if not words:
         raise NothingSelected(f"--target {typed} matches no session of {settings.bids_dir.name}.")
     label = name or check_target_name(as_label(Path(value).name.removesuffix(".txt")))
-    members = [_subject(f"{label}{number + 1}", word, typed, settings) for number, word in enumerate(words)]
+    members = [_subject(f"{label}Member{number + 1}", word, typed, settings) for number, word in enumerate(words)]
     return TargetRequest(label, typed, members=tuple(members))
+
+
+def _session_names(bids_dir: Path) -> list[str]:
+    """``sub-01_ses-1``, or ``sub-01`` for a subject without session folders."""
+    found = []
+    for subject in sorted(folder for folder in bids_dir.glob("sub-*") if folder.is_dir()):
+        sessions = sorted(folder.name for folder in subject.glob("ses-*") if folder.is_dir())
+        found += [f"{subject.name}_{session}" for session in sessions] or [subject.name]
+    return found
 
 
 def mean_target(request: TargetRequest, found: Sequence[Sequence[Target]]) -> list[Target]:

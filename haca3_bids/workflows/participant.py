@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,11 +11,9 @@ from nipype.pipeline import engine as pe
 from haca3_bids.bids.discover import Session
 from haca3_bids.bids.names import node_name
 from haca3_bids.bids.record import Context
-from haca3_bids.errors import UsageError
 from haca3_bids.interfaces.derivatives import WriteSession
 from haca3_bids.interfaces.figures import DrawPreprocessing, DrawResults
 from haca3_bids.interfaces.quality import Judge
-from haca3_bids.physics.described import protocol_from_sidecar, table
 from haca3_bids.records.files import to_json
 from haca3_bids.records.target import Target
 from haca3_bids.settings import Settings
@@ -41,6 +38,7 @@ class SessionPlan:
     targets: Sequence[Target]
     given: Mapping[str, Path]
     visits: Mapping[str, Path] = field(default_factory=dict)  # reference of every session that shares the frame
+    protocols: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # expected tissue intensities, by contrast
 
     @property
     def session(self) -> Session:
@@ -83,7 +81,7 @@ def init_session_wf(plan: SessionPlan, settings: Settings, needs: EngineNeeds) -
     preprocess = init_preprocess_wf(images, settings.preprocessing, given=plan.given, visit=visit)
     harmonize = init_harmonize_wf(settings, needs, reference=images[session.reference])
     harmonize.inputs.inputnode.targets = to_json(plan.targets)
-    harmonize.inputs.inputnode.protocols = to_json(known_protocols(session))
+    harmonize.inputs.inputnode.protocols = to_json(plan.protocols)
     raw, template = {contrast: str(path) for contrast, path in images.items()}, settings.preprocessing.template
     before = DrawPreprocessing(raw=raw, reference=session.reference, template=template)
     before = pe.Node(before, name="draw_preprocessing", mem_gb=1.5)
@@ -107,15 +105,6 @@ def init_session_wf(plan: SessionPlan, settings: Settings, needs: EngineNeeds) -
         ]
     )
     return workflow
-
-
-def known_protocols(session: Session) -> dict[str, tuple[float, ...]]:
-    """The tissue intensities expected from the protocol of each scan, if its sidecars contain the protocol."""
-    found = {}
-    for contrast, image in session.images.items():
-        with contextlib.suppress(UsageError):
-            found[contrast] = table(protocol_from_sidecar(contrast, image.metadata.values))
-    return found
 
 
 def methods(settings: Settings) -> list[str]:

@@ -132,6 +132,33 @@ def test_a_session_is_finished_before_the_next_begins(workflow: pe.Workflow, tmp
     assert order.read_text().split() == ["first"] * 3 + ["second"] * 3
 
 
+def test_a_step_that_needs_several_processors_is_not_overtaken_forever(tmp_path: Path) -> None:
+    """Three sessions with short steps and networks on both processors: each ends before the one after the next begins.
+
+    Otherwise the steps of later sessions take each processor as soon as it is free.
+    """
+    workflow = pe.Workflow(name="both", base_dir=str(tmp_path))
+    for session in "abcd":
+        inner, before = pe.Workflow(name=f"sub_{session}_wf"), None
+        for step in ("first", "second", "third", "networks"):
+            node = pe.Node(Function(["path"], ["path"], append), name=step, n_procs=2 if step == "networks" else 1)
+            node.inputs.path = f"{session}-{step}"
+            if before is not None:
+                inner.connect([(before, node, [(("path", _next, session, step), "path")])])
+            before = node
+        workflow.add_nodes([inner])
+    arguments = {"n_procs": 2, "memory_gb": 1.0}
+    workflow.run(plugin=SturdyMultiProcPlugin(plugin_args=arguments), plugin_args=arguments)
+    order = next(tmp_path.rglob("order.txt")).read_text().split()
+    assert len(order) == 16
+    assert order.index("a-networks") < order.index("c-second")
+    assert order.index("b-networks") < order.index("d-third")
+
+
+def _next(path: str, session: str, step: str) -> str:
+    return f"{session}-{step}"
+
+
 def test_multiproc_of_a_plugin_file_is_the_sturdy_one_with_the_arguments_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "plugin.yml").write_text("plugin: MultiProc\nplugin_args: {n_procs: 3}\n")
     execution = ExecutionSettings(plugin_file=tmp_path / "plugin.yml")

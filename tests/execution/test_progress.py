@@ -26,7 +26,8 @@ def workflow():
 REGISTER = SimpleNamespace(name="register", fullname="run.sub_01_ses_1_wf.preprocess_wf.register")
 
 
-def test_every_step_moves_the_bar_by_its_part_of_a_session(workflow, caplog):
+def test_every_step_moves_the_bar_by_its_part_of_a_session(workflow, caplog, monkeypatch):
+    monkeypatch.setattr("sys.stdout", Terminal())
     bar = tqdm(total=4, file=Terminal())
     progress = Progress(4, bar=bar)
     progress.done(1)
@@ -58,3 +59,15 @@ def test_on_a_terminal_messages_appear_above_the_line(monkeypatch):
         progress.done(1)
         progress.bar.refresh()
     assert "1.0 of 3 sessions" in terminal.getvalue()
+
+
+def test_steps_are_lines_where_messages_do_not_go_to_the_terminal(workflow, caplog, monkeypatch):
+    """The line moves on the terminal, and a redirected log has the steps as well."""
+    monkeypatch.setattr("sys.stdout", io.StringIO())
+    bar = tqdm(total=4, file=Terminal())
+    progress = Progress(4, bar=bar)
+    progress.begin(workflow, 2)
+    with caplog.at_level(logging.INFO, "haca3_bids"):
+        progress(REGISTER, "start")
+    assert caplog.messages == ["sub-01_ses-1: registering to the template"]
+    bar.close()

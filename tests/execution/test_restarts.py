@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -46,6 +47,18 @@ def test_a_finished_input_of_the_same_size_and_time_is_not_hashed_again(
     assert app(*options, bids=bids) == 0
     assert "0 done, 2 skipped" in capsys.readouterr().out
     assert hashed == []
+
+
+def test_a_sidecar_whose_protocol_changed_is_processed_again(
+    app: App, dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is the prior of theta, and so changes voxels; another comment changes none."""
+    sidecar = dataset / "sub-02/anat/sub-02_T1w.json"
+    protocol = {"MagneticFieldStrength": 3, "RepetitionTime": 2.3, "EchoTime": 0.003, "InversionTime": 0.9}
+    for content, done in ((protocol, 1), (protocol | {"Comment": "x"}, 0), (protocol | {"InversionTime": 1.0}, 1)):
+        sidecar.write_text(json.dumps(content))
+        assert app("--participant-label", "02") == 0
+        assert f"{done} done, {1 - done} skipped" in capsys.readouterr().out
 
 
 def test_an_input_of_another_time_is_hashed_once_and_then_known(app: App, dataset: Path, hashed: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from haca3_bids.bids.atomic import make_folder
+from haca3_bids.bids.atomic import locked, make_folder
 from haca3_bids.errors import CannotCreate
 from haca3_bids.execution.scratch import output_key, scratch_folder, scratch_path
 from haca3_bids.private import private_folder
@@ -107,3 +108,15 @@ def test_the_scratch_of_a_session_is_emptied_though_another_run_uses_the_folder(
         assert app(*words, "--clean-workdir") == 0
     assert not ours.exists()
     assert theirs.exists()
+
+
+def test_without_locks_there_is_a_warning_instead_of_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def acquire(self: object, **how: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("filelock.FileLock.acquire", acquire)
+    with locked(tmp_path / "out", "sub-01"):
+        pass
+    assert "is on a file system without locks" in caplog.text

@@ -133,6 +133,21 @@ def test_several_sessions_are_averaged(app: App, dataset: Path, out: Path) -> No
     assert theta("all", "T2w") == pytest.approx(theta("sub01", "T2w"))  # only one of them has a T2w
 
 
+def test_a_pattern_names_each_session_once(tmp_path: Path) -> None:
+    bids = make_dataset(tmp_path / "raw", {"sub-01_ses-1": ("T1w",), "sub-01_ses-2": ("T1w",), "sub-02": ("T1w",)})
+    (request,) = parse_targets(Settings(bids, bids / "out", targets=("all=sub-*",)), WEIGHTS)
+    files = [next(iter(part.images.values())).name for part in request.parts]
+    assert files == ["sub-01_ses-1_T1w.nii.gz", "sub-01_ses-2_T1w.nii.gz", "sub-02_T1w.nii.gz"]
+
+
+def test_a_member_of_a_mean_does_not_collide_with_another_target(app: App, dataset: Path, out: Path) -> None:
+    assert app("--participant-label", "02", "--target", "a=sub-*", "a1=sub-01") == 0
+    assert {path.name.partition("desc-")[2] for path in out.rglob("*desc-haca3*T1w.nii.gz")} == {
+        "haca3a_T1w.nii.gz", "haca3a1_T1w.nii.gz",
+    }  # fmt: skip
+    assert not list(out.parent.rglob("targets_wf/target_*"))  # scratch files are removed
+
+
 def test_sessions_are_named_by_a_pattern_or_a_file(tmp_path: Path) -> None:
     sessions = {"sub-01_ses-1": ("T1w",), "sub-01_ses-2": ("T2w",), "sub-02_ses-2": ("T1w",)}
     bids = make_dataset(tmp_path / "two", sessions)

@@ -11,12 +11,13 @@ from haca3_bids.bids.discover import Session, SourceImage
 from haca3_bids.bids.metadata import Metadata
 from haca3_bids.bids.record import Context
 from haca3_bids.execution.crash import STEPS
+from haca3_bids.execution.plan import known_protocols
 from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.records.target import Target
 from haca3_bids.reports.methods import REFERENCES, methods_markdown
 from haca3_bids.settings import OutputSettings, PreprocessingSettings, Settings
 from haca3_bids.workflows.harmonize import EngineNeeds
-from haca3_bids.workflows.participant import SessionPlan, init_participant_wf, known_protocols, methods, workflow_name
+from haca3_bids.workflows.participant import SessionPlan, init_participant_wf, methods, workflow_name
 
 NEEDS = EngineNeeds("x", threads=2, use_gpu=False)
 TARGET = Target("", "T1w", (0, 0), (0, 0), 1.0, "x")
