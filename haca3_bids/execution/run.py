@@ -19,6 +19,7 @@ from haca3_bids.bids.describe import check_dataset, describe_dataset
 from haca3_bids.bids.given import check_derivatives
 from haca3_bids.bids.validate import check_description, validate_bids
 from haca3_bids.errors import UsageError
+from haca3_bids.execution.described_targets import MIXTURE
 from haca3_bids.execution.encode import with_targets
 from haca3_bids.execution.environment import set_threads
 from haca3_bids.execution.graph import configure_nipype, read_plugin_file
@@ -122,6 +123,8 @@ def check_means(settings: Settings) -> tuple[Weights, list[TargetRequest]]:
         find_eclare()
     weights = find_weights(settings.harmonization)
     LOGGER.info("Weights %s (%s, %s), device %s.", weights.name, weights.variant, weights.sha256[:12], weights.device)
+    if weights.variant == MIXTURE and settings.harmonization.beta == "sample":
+        raise UsageError(f"--beta sample is not possible with {weights.name}.", "Only HACA3 weights draw anatomy.")
     if eclare and weights.device == "cpu":
         LOGGER.warning("ECLARE without a GPU takes half a day for each scan in thick slices; builtin takes minutes.")
     requests = parse_targets(settings, weights)

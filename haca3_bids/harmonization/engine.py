@@ -128,6 +128,8 @@ def method_for(
     settings = replace(settings, precision=choose_precision(settings.precision, device))
     if isinstance(checkpoint.model, Haca3):
         return Slicewise(checkpoint.model, fusion, settings, device)
+    if settings.beta == "sample":
+        raise UsageError(f"--beta sample is not possible with {checkpoint.name}.", "Only HACA3 weights draw anatomy.")
     return Voxelwise(checkpoint.model, checkpoint.priors, settings, device, white, protocols)
 
 

@@ -83,7 +83,7 @@ class Voxelwise(Method):
                 return found
             agrees = self.narrow[contrast].distance(torch.tensor(found.theta)) <= CONSISTENT
             if agrees:
-                found = self._measured(image, self.narrow[contrast])
+                found = self._measured(image, self.narrow[contrast], torch.tensor(found.theta))
             else:
                 logger.warning("The %s does not agree with the protocol in its sidecar, which is ignored.", contrast)
             return replace(found, by_protocol=agrees)
@@ -113,7 +113,7 @@ class Voxelwise(Method):
                 made = self._made(target, session, sources, codes, extras)
             yield made
 
-    def _measured(self, image: Prepared, prior: Prior) -> Codes:
+    def _measured(self, image: Prepared, prior: Prior, start: Tensor | None = None) -> Codes:
         unit = image.scale / self.white if self.white else prior.upper
         view = View.through(image.votes)
         slices, inside = (torch.from_numpy(view.of(one)).to(self.device) for one in (image.values, image.votes))
@@ -125,13 +125,15 @@ class Voxelwise(Method):
             within = maps[:, : config.classes].movedim(1, -1)[inside]
             return within.softmax(dim=1)[:, : len(config.tissues)]
 
-        fit = measure(slices[:, None] * unit, encode, self._fit(prior), prior.theta, inside)
+        fit = measure(slices[:, None] * unit, encode, self._fit(prior, start), prior.theta, inside)
         scale = image.scale / unit * fit.white
         return Codes(tuple(fit.theta.tolist()), (levels[-1],), scale, fit.residual, likeliest(fit, self.priors))
 
-    def _fit(self, prior: Prior) -> Callable[[Tensor, Tensor], Fit]:
+    def _fit(self, prior: Prior, start: Tensor | None = None) -> Callable[[Tensor, Tensor], Fit]:
         known, config = self.white is not None, self.model.config
-        fit = partial(fit_table, prior=prior, white=config.white, white_is_known=known, lesion=config.lesion)
+        fit = partial(
+            fit_table, prior=prior, white=config.white, white_is_known=known, lesion=config.lesion, start=start
+        )
         return lambda fractions, values: fit(fractions.cpu(), values.cpu())  # small, and in double precision
 
     def _together(self, images: Mapping[str, Prepared], codes: Mapping[str, Codes], view: View) -> dict[str, Codes]:
@@ -141,10 +143,10 @@ class Voxelwise(Method):
             anatomy = self.model.fuse(sources.maps, self.model.attend(sources, sources.thetas[:, number]))
             fractions = anatomy.beta[:, : len(self.model.config.tissues)].movedim(1, -1)
             covered = sources.covers[:, number]
-            prior = self.priors.get(contrast) or self.priors[before.looks_like or contrast]
+            prior, start = self.priors.get(contrast) or self.priors[before.looks_like or contrast], None
             if before.by_protocol:
-                prior = self.narrow[contrast]
-            fit = self._fit(prior)(fractions[covered], sources.images[:, number][covered])
+                prior, start = self.narrow[contrast], torch.tensor(before.theta)
+            fit = self._fit(prior, start)(fractions[covered], sources.images[:, number][covered])
             found[contrast] = replace(
                 before,
                 theta=tuple(fit.theta.tolist()),

@@ -46,8 +46,12 @@ class Prior:
         return cls(logs.mean(dim=0), covariance, upper)
 
     def about(self, theta: Sequence[float]) -> Prior:
-        """The narrower prior of images whose protocol is known, centred on the table ``theta`` of that protocol."""
-        logs = (torch.tensor(theta, dtype=torch.float64).clamp(min=0) + DARKEST).log()
+        """The narrower prior of images whose protocol is known, centred on the table ``theta`` of that protocol.
+
+        A tissue that is measured otherwise is measured even if the protocol nulls it, such as fluid in a FLAIR.
+        """
+        least = torch.where(self.theta > NOISE_FLOOR, 1.01 * NOISE_FLOOR, 0.0)
+        logs = (torch.tensor(theta, dtype=torch.float64).clamp(min=least) + DARKEST).log()
         return replace(self, mean=logs, covariance=PROTOCOL_KNOWN * self.covariance + SURPLUS * torch.eye(len(logs)))
 
     def to_json(self) -> dict[str, object]:
@@ -81,19 +85,26 @@ class Fit:
 
 
 def fit_table(
-    beta: Tensor, x: Tensor, prior: Prior, white: int, *, white_is_known: bool, lesion: int | None = None
+    beta: Tensor,
+    x: Tensor,
+    prior: Prior,
+    white: int,
+    *,
+    white_is_known: bool,
+    lesion: int | None = None,
+    start: Tensor | None = None,
 ) -> Fit:
     """The maximum a posteriori table of voxels x (voxels,) with tissue fractions beta (voxels, tissues).
 
     ``white`` and ``lesion`` are indices in the table. White matter stays at 1 if ``white_is_known``, lesions within a
-    standard deviation of the prior.
+    standard deviation of the prior. The iteration begins at the table ``start``, by default that of the prior.
     """
     measured = prior.theta > NOISE_FLOOR
     if lesion is not None:
         measured[lesion] = False
     beta, x = _pure(beta, x, measured)
     mean, precision = prior.mean, torch.linalg.inv(prior.covariance)
-    logs = mean.clone()
+    logs = mean.clone() if start is None else (start.double() + DARKEST).log()
     weights, deviation = torch.ones_like(x), float("inf")
     for _ in range(STEPS):
         theta = logs.exp() - DARKEST

@@ -45,6 +45,11 @@ def measure_result(
     tells_of_source = (
         target in alike[:1] or not alike
     )  # report on a source once, even with several targets of its contrast
+    made = {one.target.contrast for one in result.images}
+    told = {target.contrast: own} if own and tells_of_source else {}
+    if result.images and target == result.images[0].target:  # and on sources without an image of their contrast
+        told |= {name: report for name, report in image.sources.items() if name not in made}
+    doubts = [name_doubt(name, report.looks_like, report.theta) for name, report in told.items()]
     finite = np.nan_to_num(harmonized[brain], nan=0.0, posinf=0.0, neginf=0.0)
     eta_distance = math.dist(own.eta, reference.eta) if own and reference else None
     return ImageQuality(
@@ -57,9 +62,9 @@ def measure_result(
         theta_distance_after=theta_distance(image.theta_after, target.theta),
         eta_distance=eta_distance,
         eta_clean_percentile=percentile(eta_distance, reference.clean_eta) if reference else None,
-        artifact_level=own.eta[0] if own and tells_of_source and len(own.eta) == 1 else None,
+        artifact_level=max((report.eta[0] for report in told.values() if len(report.eta) == 1), default=None),
         residual=own.residual if own else None,
-        name_doubt=name_doubt(target.contrast, own.looks_like, own.theta) if own and tells_of_source else None,
+        name_doubt=max((doubt for doubt in doubts if doubt is not None), default=None),
     )
 
 

@@ -39,6 +39,15 @@ def test_voxels_that_are_something_else_do_not_move_it(prior):
     torch.testing.assert_close(fit.theta, TRUE, rtol=0.04, atol=0.02)
 
 
+def test_a_tissue_that_the_protocol_nulls_is_measured_nevertheless(prior):
+    """Fluid in a FLAIR whose inversion time is not quite that of its sidecar."""
+    beta = fractions()
+    x = beta @ TRUE + 0.02 * torch.randn(len(beta), generator=torch.Generator().manual_seed(2))
+    nulled = prior.about([0.01, 0.75, 1.0, 1.9])
+    fit = fit_table(beta, x, nulled, WHITE, white_is_known=True, start=TRUE)
+    assert float(fit.theta[0]) == pytest.approx(0.25, abs=0.03)
+
+
 def test_of_a_tissue_that_is_absent_the_prior_speaks(prior):
     beta = fractions()
     beta[:, 3] = 0

@@ -49,6 +49,20 @@ def test_the_artifact_level_is_that_of_the_mixture_model_alone() -> None:
     assert measure_result(IMAGE, RESULT, SOURCE, None, BRAIN).artifact_level is None
 
 
+def test_sources_without_an_image_of_their_contrast_are_judged_with_the_first_image() -> None:
+    sources = {"T1w": SourceReport(T1W, (0.2,), looks_like="T1w"), "FLAIR": SourceReport(T2W, (1.7,), looks_like="T2w")}
+    images = [HarmonizedImage(replace(TARGET, name=name, theta=T1W, eta=(0.0,)), sources) for name in ("", "b")]
+    result = EngineResult(images=tuple(images))
+    first, second = (measure_result(image, result, SOURCE, None, BRAIN) for image in images)
+    assert (first.artifact_level, second.artifact_level) == (1.7, None)
+    assert first.name_doubt > 0
+    assert second.name_doubt is None
+    both = EngineResult(
+        images=(images[0], HarmonizedImage(replace(TARGET, contrast="FLAIR", theta=T2W, eta=(0.0,)), sources))
+    )
+    assert [measure_result(one, both, SOURCE, None, BRAIN).artifact_level for one in both.images] == [0.2, 1.7]
+
+
 def test_voxels_that_are_no_numbers_are_counted_and_black_ones_are_a_share() -> None:
     image = SOURCE.copy()
     image[20, 20, 18:22] = np.nan
