@@ -6,26 +6,30 @@ removed: one trained on harmonized images may still identify the site.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize
 from scipy.stats import beta
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import StratifiedGroupKFold
-from sklearn.neural_network import MLPClassifier
 
 Table = NDArray[np.float64]
 Labels = NDArray[np.int_]
+# Given training images, labellings, test images and a seed: predicted classes (labellings, test images) and whether
+# each training failed to converge.
+Classifier = Callable[[Table, Labels, Table, int], tuple[Labels, NDArray[np.bool_]]]
 
 FOLDS = 5
 COMPONENTS = 10  # largest number of principal components
 SHRINKAGE = 0.1  # shrinkage of the covariance of the linear classifier towards a multiple of the identity
-HIDDEN, DECAY = (16,), 1e-2  # layer widths and L2 penalty of the network
-ITERATIONS, TOLERANCE = 300, 1e-3  # of L-BFGS: largest number, and gradient at convergence
-LEAST = 1e-9  # relative spread of a feature or component below which it is constant
+HIDDEN, DECAY = 16, 1.0  # units and L2 penalty of the network
+ITERATIONS, TOLERANCE = 1000, 5e-4  # of L-BFGS: largest number, and gradient at convergence
+LEAST, FLAT = 1e-9, 1e-6  # relative spread of a feature, and of a component, below which it is constant
+KNOWN = 10_000  # folds that are kept in memory, since all tables of a data set need the same
 COVERAGE = 0.95
 
 
@@ -53,6 +57,9 @@ class Guessed:
     chance: float
     p: float  # one-sided, permutation
     by_seed: tuple[float, ...]
+    permuted: tuple[float, ...]  # accuracies for permuted sites, each the mean over the same seeds
+    trainings: int  # seeds times folds
+    unconverged: int  # trainings that reached ITERATIONS, or failed otherwise
 
 
 def design(sites: Sequence[str], subjects: Sequence[str]) -> Design:
@@ -75,38 +82,57 @@ def linear_probe(
     Both tables have the same images in the same order (and are the same unless the classifier is frozen). No subject is
     in both the training and the test part of a fold; seeds determine the folds.
     """
-    orders = _permuted(about, permutations)
-    scores = np.stack([_linear_scores(trained_on, tried_on, about, orders, seed) for seed in seeds])
-    return _guessed(scores[:, 0], scores[:, 1:].mean(axis=0), about)
+    orders = permuted(about, permutations)
+    return _guessed(*_tried(trained_on, tried_on, about, orders, seeds, partial(_linear, about.count)), about)
 
 
 def network_probe(features: Table, about: Design, seeds: Sequence[int] = (0, 1, 2), permutations: int = 99) -> Guessed:
-    """Accuracy of a network with one hidden layer, trained with L-BFGS; seeds determine weights and folds.
+    """Accuracy of a network with one hidden layer, trained with L-BFGS; seeds determine initial weights and folds."""
+    orders = permuted(about, permutations)
+    return _guessed(*_tried(features, features, about, orders, seeds, partial(_network, about.count)), about)
 
-    Each permutation has a single seed, which makes p conservative.
+
+def _tried(
+    trained_on: Table, tried_on: Table, about: Design, orders: Labels, seeds: Sequence[int], classifier: Classifier
+) -> tuple[Table, Labels]:
+    """Balanced accuracy, and number of trainings that did not converge, (seeds, orders) for labels (orders, images).
+
+    All labels are treated alike, so that they are exchangeable under the null hypothesis.
     """
-    own = [_network_score(features, about, about.sites, seed) for seed in seeds]
-    orders = _permuted(about, permutations)[1:]
-    null = [_network_score(features, about, order, 1000 + number) for number, order in enumerate(orders)]
-    return _guessed(np.array(own), np.array(null), about)
+    scores, failures = np.empty((len(seeds), len(orders))), np.zeros((len(seeds), len(orders)), np.int_)
+    for number, seed in enumerate(seeds):
+        guesses = np.empty_like(orders)
+        for alike, train, test in folds_of(orders, about, seed):
+            rows, tried = reduced(trained_on[train], tried_on[test])
+            guesses[np.ix_(alike, test)], failed = classifier(rows, orders[np.ix_(alike, train)], tried, seed)
+            failures[number, alike] += failed
+        scores[number] = [_balanced(guess, order) for guess, order in zip(guesses, orders, strict=True)]
+    return scores, failures
 
 
-def _guessed(own: Table, null: Table, about: Design) -> Guessed:
+def _guessed(scores: Table, failures: Labels, about: Design) -> Guessed:
+    """Estimates from ``_tried``; the first labels are the true ones."""
+    own, null = scores[:, 0], scores[:, 1:].mean(axis=0)
     accuracy, people = float(own.mean()), len(np.unique(about.subjects))
     right, tail = accuracy * people, (1 - COVERAGE) / 2
     low = float(beta.ppf(tail, right, people - right + 1)) if right > 0 else 0.0
     high = float(beta.ppf(1 - tail, right + 1, people - right)) if right < people else 1.0
     p = (1 + int((null >= accuracy - 1e-9).sum())) / (1 + len(null)) if len(null) else float("nan")
-    return Guessed(accuracy, low, high, 1 / about.count, p, tuple(float(one) for one in own))
+    return Guessed(
+        accuracy,
+        low,
+        high,
+        1 / about.count,
+        p,
+        by_seed=tuple(own.tolist()),
+        permuted=tuple(null.tolist()),
+        trainings=len(own) * about.folds,
+        unconverged=int(failures[:, 0].sum()),
+    )
 
 
-def _linear_scores(trained_on: Table, tried_on: Table, about: Design, orders: Labels, seed: int) -> Table:
-    """Balanced accuracy (orders,) for each permutation of the labels (orders, images)."""
-    guesses = np.empty_like(orders)
-    for train, test in _folds(about, seed):
-        rows, tried = reduced(trained_on[train], tried_on[test])
-        guesses[:, test] = discriminated(rows, orders[:, train], tried, about.count)
-    return np.array([_balanced(guess, order) for guess, order in zip(guesses, orders, strict=True)])
+def _linear(classes: int, rows: Table, labels: Labels, tried: Table, _: int) -> tuple[Labels, NDArray[np.bool_]]:
+    return discriminated(rows, labels, tried, classes), np.zeros(len(labels), np.bool_)
 
 
 def discriminated(rows: Table, labels: Labels, tried: Table, classes: int) -> Labels:
@@ -119,7 +145,7 @@ def discriminated(rows: Table, labels: Labels, tried: Table, classes: int) -> La
     means = np.einsum("pnc,nf->pcf", belongs, rows) / counts[:, :, None]
     between = np.einsum("pc,pcf,pcg->pfg", counts, means, means)
     within = (rows.T @ rows - between) / len(rows)
-    size = np.trace(within, axis1=1, axis2=2)[:, None, None] / rows.shape[1]
+    size = np.trace(within, axis1=1, axis2=2)[:, None, None] / max(rows.shape[1], 1)
     within = (1 - SHRINKAGE) * within + (SHRINKAGE * size + 1e-9) * np.eye(rows.shape[1])
     directions = np.linalg.solve(within, np.swapaxes(means, 1, 2))  # labellings, features, classes
     offsets = np.einsum("pcf,pfc->pc", means, directions) / 2
@@ -127,17 +153,55 @@ def discriminated(rows: Table, labels: Labels, tried: Table, classes: int) -> La
     return np.asarray(scores.argmax(axis=2))
 
 
-def _network_score(features: Table, about: Design, labels: Labels, seed: int) -> float:
-    guesses = np.empty_like(labels)
-    for train, test in _folds(about, seed):
-        network = MLPClassifier(
-            HIDDEN, solver="lbfgs", alpha=DECAY, max_iter=ITERATIONS, tol=TOLERANCE, random_state=seed
-        )
-        rows, tried = reduced(features[train], features[test])
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            guesses[test] = network.fit(rows, labels[train]).predict(tried)
-    return _balanced(guesses, labels)
+def _network(classes: int, rows: Table, labels: Labels, tried: Table, seed: int) -> tuple[Labels, NDArray[np.bool_]]:
+    guesses, failed = np.empty((len(labels), len(tried)), np.int_), np.zeros(len(labels), np.bool_)
+    start, options = _initial(rows.shape[1], classes, seed), {"maxiter": ITERATIONS, "gtol": TOLERANCE}
+    for number, own in enumerate(labels):
+        found = minimize(network_loss, start, (rows, np.eye(classes)[own]), "L-BFGS-B", jac=True, options=options)
+        _, scores = network_scores(found.x, tried, classes)
+        guesses[number], failed[number] = scores.argmax(axis=1), not found.success
+    return guesses, failed
+
+
+def _initial(features: int, classes: int, seed: int) -> Table:
+    """Random weights of both layers (Glorot and Bengio, 2010)."""
+    rng, sizes = np.random.default_rng(seed), (features, HIDDEN, classes)
+    layers = [rng.uniform(-1, 1, (one + 1) * other) * np.sqrt(6 / (one + other)) for one, other in pairwise(sizes)]
+    return np.concatenate(layers)
+
+
+def network_scores(weights: Table, rows: Table, classes: int) -> tuple[Table, Table]:
+    """Hidden units (rows, HIDDEN) and scores (rows, classes) of a network with one hidden layer.
+
+    ``weights`` are those of the hidden layer, its biases, those of the output layer and its biases.
+    """
+    first, second = _layers(weights, rows.shape[1], classes)
+    hidden = np.tanh(rows @ first[:-1] + first[-1])
+    return hidden, hidden @ second[:-1] + second[-1]
+
+
+def network_loss(weights: Table, rows: Table, truth: Table) -> tuple[float, Table]:
+    """Mean cross-entropy with L2 penalty (as in scikit-learn), and its gradient; ``truth`` is 1 for the true class."""
+    shape = rows.shape[1], truth.shape[1]
+    hidden, scores = network_scores(weights, rows, shape[1])
+    scores -= scores.max(axis=1, keepdims=True)
+    powers = np.exp(scores)
+    totals = powers.sum(axis=1, keepdims=True)
+    gradient = np.zeros_like(weights)
+    (first, second), (first_slope, second_slope) = _layers(weights, *shape), _layers(gradient, *shape)
+    wrong = powers / totals - truth
+    back = wrong @ second[:-1].T * (1 - hidden**2)
+    first_slope[:-1], first_slope[-1] = rows.T @ back + DECAY * first[:-1], back.sum(axis=0)
+    second_slope[:-1], second_slope[-1] = hidden.T @ wrong + DECAY * second[:-1], wrong.sum(axis=0)
+    loss = np.log(totals).sum() - (scores * truth).sum()
+    penalty = DECAY / 2 * (np.square(first[:-1]).sum() + np.square(second[:-1]).sum())
+    return float(loss + penalty) / len(rows), gradient / len(rows)
+
+
+def _layers(weights: Table, features: int, classes: int) -> tuple[Table, Table]:
+    """Both layers as views, (features + 1, HIDDEN) and (HIDDEN + 1, classes), with the biases in their last row."""
+    end = (features + 1) * HIDDEN
+    return weights[:end].reshape(-1, HIDDEN), weights[end:].reshape(-1, classes)
 
 
 def reduced(rows: Table, tried: Table) -> tuple[Table, Table]:
@@ -148,24 +212,49 @@ def reduced(rows: Table, tried: Table) -> tuple[Table, Table]:
     mean, spread = rows.mean(axis=0), rows.std(axis=0)
     varies = spread > LEAST * np.maximum(np.abs(mean), 1)
     unit, other = ((table[:, varies] - mean[varies]) / spread[varies] for table in (rows, tried))
-    _, sizes, axes = np.linalg.svd(unit, full_matrices=False)
-    kept = axes[:COMPONENTS][sizes[:COMPONENTS] > LEAST * sizes.max(initial=0)]
-    scale = np.sqrt(len(rows)) / sizes[: len(kept)]
-    return unit @ kept.T * scale, other @ kept.T * scale
+    sizes, axes = _components(unit)
+    scale = np.sqrt(len(rows)) / sizes
+    return unit @ axes.T * scale, other @ axes.T * scale
 
 
-def _folds(about: Design, seed: int) -> Iterator[tuple[Labels, Labels]]:
+def _components(unit: Table) -> tuple[Table, Table]:
+    """The largest singular values (components,) of a table and its right singular vectors (components, features)."""
+    tall = len(unit) >= unit.shape[1]
+    squares, vectors = np.linalg.eigh(unit.T @ unit if tall else unit @ unit.T)  # the smaller of the two is faster
+    sizes = np.sqrt(np.maximum(squares[::-1][:COMPONENTS], 0))
+    kept = sizes > FLAT * sizes.max(initial=0)
+    sizes, vectors = sizes[kept], vectors[:, ::-1][:, :COMPONENTS][:, kept]
+    return sizes, vectors.T if tall else vectors.T @ unit / sizes[:, None]
+
+
+def folds_of(orders: Labels, about: Design, seed: int) -> Iterator[tuple[Labels, Labels, Labels]]:
+    """Folds stratified by the labels (orders, images): numbers of orders with the same folds, training and test images.
+
+    Folds depend only on the number of images of each label per subject, so that they are the same for all orders if
+    every subject was scanned at every site.
+    """
+    counts = np.eye(about.subjects.max() + 1)[about.subjects].T @ np.eye(about.count)[orders]  # orders, subjects, sites
+    _, kinds = np.unique(counts.reshape(len(orders), -1), axis=0, return_inverse=True)
+    for kind in range(kinds.max() + 1):
+        alike = np.flatnonzero(kinds == kind)
+        for train, test in _folds(orders[alike[0]].tobytes(), about.subjects.tobytes(), about.folds, seed):
+            yield alike, train, test
+
+
+@lru_cache(KNOWN)
+def _folds(labels: bytes, subjects: bytes, folds: int, seed: int) -> Sequence[tuple[Labels, Labels]]:
     split: Callable[..., Iterator[tuple[Labels, Labels]]] = StratifiedGroupKFold(
-        about.folds, shuffle=True, random_state=seed
+        folds, shuffle=True, random_state=seed
     ).split
-    return split(about.sites[:, None], about.sites, about.subjects)
+    sites, people = (np.frombuffer(codes, np.int_) for codes in (labels, subjects))
+    return list(split(sites[:, None], sites, people))
 
 
 def _balanced(guess: Labels, truth: Labels) -> float:
     return float(np.mean([(guess[truth == site] == site).mean() for site in np.unique(truth)]))
 
 
-def _permuted(about: Design, permutations: int) -> Labels:
+def permuted(about: Design, permutations: int) -> Labels:
     """Permutations of the labels (1 + permutations, images) under the null hypothesis; the first is the given one.
 
     Sites are permuted within subjects, and between subjects with the same number of images.

@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 TOGETHER = 2  # repetitions of the measurement of theta, with the anatomy from all images of a session
 CHUNK = 40_000  # voxels decoded at a time
-CONSISTENT = 1.2  # largest distance of theta from the table of a protocol; measured: below 0.9, wrong tables above 1.4
+CONSISTENT = 1.2  # largest distance of theta from the table of a protocol: 28 of 32 simulated scans are nearer
 
 
 @dataclass(frozen=True)

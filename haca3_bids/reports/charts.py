@@ -10,12 +10,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from haca3_bids.reports.planes import cut, white_end
 from haca3_bids.volumes.volume import Volume
 
 PAPER = "#ffffff"
 COLOURS = ("#0b7285", "#d9480f", "#7048a8", "#5c940d", "#1971c2", "#a61e4d", "#495057", "#e67700", "#2b8a3e")
+STYLES = ("-", "--", ":")  # when there are more lines than colours
+LEAST_SHARE = 0.01  # of the highest bin: lower ones are not shown at the ends of histograms
 SLICE_INCH, NAME_INCH = 2.0, 0.3
 LEAST_COLUMNS = 3  # of slices: pages show figures over their whole width
 PANEL_INCH = (3.6, 2.9)
@@ -60,6 +63,32 @@ def lines(axes: Axes, across: Sequence[float | str], curves: Points, xlabel: str
         axes.plot(across, shown, marker="o", markersize=4, label=name, color=COLOURS[index % len(COLOURS)])
     axes.set_xlabel(xlabel, fontsize=9)
     axes.legend(frameon=False, fontsize=8)
+
+
+def histograms(
+    data: Mapping[tuple[str, str], Mapping[str, NDArray[np.float64]]],
+    edges: NDArray[np.float64],
+    xlabel: str,
+    label: str,
+    legend: str = "",
+) -> bytes:
+    """An SVG with a panel for each (contrast, method), and in it the outline of a histogram for each name.
+
+    The panels of a contrast have the same limits, which leave out bins with hardly any counts.
+    """
+    figure, axes = panels([", ".join(names) for names in data], label)
+    for panel, ((contrast, _), curves) in zip(axes, data.items(), strict=True):
+        highest = np.max([shown for (one, _), own in data.items() if one == contrast for shown in own.values()], axis=0)
+        for index, (name, shares) in enumerate(curves.items()):
+            style = {"color": COLOURS[index % len(COLOURS)], "linestyle": STYLES[index // len(COLOURS) % len(STYLES)]}
+            panel.stairs(shares, edges, label=name, linewidth=1.5, baseline=None, **style)
+        (filled,) = np.nonzero(highest > LEAST_SHARE * highest.max())
+        if len(filled):
+            panel.set_xlim(edges[filled[0]], edges[filled[-1] + 1])
+            panel.set_ylim(0, 1.05 * highest.max())
+        panel.set_xlabel(xlabel, fontsize=9)
+        panel.legend(frameon=False, fontsize=8, title=legend, title_fontsize=8)
+    return svg(figure)
 
 
 def slices(

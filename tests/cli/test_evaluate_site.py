@@ -1,17 +1,23 @@
 """``haca3 evaluate site``: of a table and of a dataset; what cannot be told apart is a sentence."""
 
+import base64
+import re
+import shutil
+
 import numpy as np
 import pytest
 from derivatives import describe, write_table
-from derivatives import tables as printed
+from derivatives import tables as read
 
 from haca3_bids.cli import toolbox
+from haca3_bids.cli.evaluate import site
+from haca3_bids.evaluation import site_probe
 from haca3_bids.volumes.volume import Volume, save_volume
 
 
 def tables(capsys, *arguments):
     assert toolbox.main(["evaluate", "site", *map(str, arguments)]) == 0
-    return printed(capsys.readouterr().out)
+    return read(capsys.readouterr().out)
 
 
 @pytest.fixture
@@ -54,7 +60,13 @@ def test_probes_of_every_method_are_told(rows, tmp_path, capsys):
         ({"site": "A"}, [], "Two sites are needed, found 1"),
         ({"participant_id": "sub-1"}, [], "Two subjects of each site"),
         ({"site": "n/a"}, [], "has no site in features.tsv"),
-        ({"one": "bright"}, [], "'bright' in column one is not a number"),
+        ({"site": ""}, [], "sub-0 has no site in features.tsv"),
+        ({"participant_id": "n/a"}, [], "Row 1 has no participant_id in features.tsv"),
+        ({"step": ""}, [], "sub-0 has no step in features.tsv"),
+        ({"one": "bright"}, [], "'bright' in column one"),
+        ({"one": "nan"}, [], "'nan' in column one"),
+        ({"one": "n/a"}, [], "'n/a' in column one"),
+        ({"one": "-inf"}, [], "'-inf' in column one"),
         ({}, ["--value", "two"], "All features of features.tsv are constant"),
         ({}, ["--site", "scanner"], "has no column scanner"),
     ],
@@ -63,6 +75,38 @@ def test_what_cannot_be_told_apart_is_a_sentence(changed, arguments, sentence, r
     path = write_table(tmp_path / "features.tsv", [row | changed for row in rows])
     assert toolbox.main(["evaluate", "site", str(path), "--method", "step", *arguments]) == 65
     assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("kept", "added", "sentence"),
+    [
+        (23, "sub-11\tB\tafter\n", "'' in column one"),
+        (24, "sub-30\n", "sub-30 has no site in features.tsv"),
+        (0, "", "features.tsv has no rows"),
+    ],
+)
+def test_a_short_row_or_no_row_is_a_sentence(kept, added, sentence, rows, tmp_path, capsys):
+    path = write_table(tmp_path / "features.tsv", rows)
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[: kept + 1]) + added)
+    assert toolbox.main(["evaluate", "site", str(path), "--method", "step"]) == 65
+    assert sentence in capsys.readouterr().err
+
+
+def test_trainings_that_do_not_converge_are_noted(rows, tmp_path, capsys, monkeypatch):
+    path = write_table(tmp_path / "features.tsv", rows)
+    arguments = ["evaluate", "site", str(path), "--method", "step", "--seeds", "1", "--permutations", "1"]
+    assert toolbox.main(arguments) == 0
+    assert "did not converge" not in capsys.readouterr().err
+    monkeypatch.setattr(site_probe, "ITERATIONS", 1)
+    assert toolbox.main(arguments) == 0
+    assert (
+        "10 of 10 trainings of the network did not converge within 1 iterations." in capsys.readouterr().err
+    )  # five folds of two methods
+
+
+def test_the_description_of_the_network_tells_its_iterations():
+    assert f"at most {site_probe.ITERATIONS} iterations" in site.PROBES["network"]
 
 
 def test_a_number_that_is_too_small_is_a_sentence(rows, tmp_path, capsys):
@@ -116,6 +160,36 @@ def test_images_of_a_dataset_are_told_before_and_not_after(dataset, tmp_path, ca
     assert float(before["csf_overlap"]) < 0.2 < 0.5 < float(after["csf_overlap"])
     assert float(before["silhouette"]) > float(after["silhouette"])
     assert {row["csf_overlap"] for row in distances if row["region"] == "head"} == {"n/a"}
+
+
+def test_histograms_of_fluid_are_drawn_before_and_after(dataset, tmp_path):
+    arguments = ["evaluate", "site", dataset, "--people", tmp_path, "--brain", tmp_path / "masks", "--seeds", 1]
+    assert toolbox.main([*map(str, arguments), "--permutations", "1", "--out", str(tmp_path / "found")]) == 0
+    page = (tmp_path / "found" / "site.html").read_text()
+    figures = [base64.b64decode(one).decode() for one in re.findall(r"data:image/svg\+xml;base64,([^\"]+)", page)]
+    fluid = [one for one in figures if "share of the fluid" in one]
+    assert len(fluid) == 1
+    assert [fluid[0].count(f"<!-- {text} -->") for text in ("T1w, preproc", "T1w, haca3", "A", "B")] == [1, 1, 2, 2]
+
+
+def test_sessions_with_one_image_are_named(dataset, tmp_path, capsys):
+    stem = "space-MNI152NLin2009cSym_res-1"
+    (dataset / "sub-0" / "anat" / f"sub-0_{stem}_desc-haca3_T1w.nii.gz").unlink()
+    for person, name in ((11, "desc-haca3_T1w"), *((number, "desc-preproc_T1w") for number in range(12, 17))):
+        folder = dataset / f"sub-{person}" / "anat"
+        folder.mkdir(parents=True)
+        file = dataset / "sub-1" / "anat" / f"sub-1_{stem}_{name}.nii.gz"
+        shutil.copy(file, folder / file.name.replace("sub-1_", f"sub-{person}_"))
+    shutil.copy(file, dataset / "sub-1" / "anat" / f"sub-1_{stem}_desc-preproc_T2w.nii.gz")
+    arguments = ("--people", tmp_path, "--brain", tmp_path / "masks", "--permutations", 0, "--seeds", 1)
+    assert toolbox.main(["evaluate", "site", *map(str, (dataset, *arguments))]) == 0
+    found = capsys.readouterr()
+    assert (
+        "T1w: 7 sessions that lack the desc-preproc or the desc-haca3 image are left out: sub-0, sub-11, sub-12, "
+        "sub-13, sub-14 and 2 more.\n"
+    ) in found.err
+    assert "T2w: 1 session that lacks the desc-preproc or the desc-haca3 image is left out: sub-1.\n" in found.err
+    assert {row["images"] for row in read(found.out)[0]} == {"5"}
 
 
 @pytest.mark.parametrize(

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 from haca3_bids.bids.participants import NO_VALUE
 from haca3_bids.cli.evaluate import site_images
 from haca3_bids.cli.evaluate.given import add_brain
-from haca3_bids.cli.evaluate.inputs import bad_input, check_least, number, read_table
+from haca3_bids.cli.evaluate.inputs import Line, bad_input, check_least, number, read_table
 from haca3_bids.cli.evaluate.people import add_people
 from haca3_bids.errors import BadInput
 from haca3_bids.records.findings import Column, Drawing, Findings, Table, Value
 
 if TYPE_CHECKING:
     from haca3_bids.cli.evaluate.site_images import Group
-    from haca3_bids.evaluation.site_probe import Design, Guessed
+    from haca3_bids.evaluation.site_probe import Guessed
 
 HELP = "whether classifiers can identify the site of an image, before and after harmonization"
 WHICH = (
@@ -37,7 +37,8 @@ WHICH = (
 PROBES = {
     "linear": "linear discriminants, trained on images of the same method",
     "frozen": "linear discriminants, trained on images of the first method",
-    "network": "a network with one hidden layer, trained (up to 300 iterations) on images of the same method",
+    "network": "a network with one hidden layer, trained to convergence (at most 1000 iterations) on images of the "
+    "same method",
 }
 COLUMNS = {
     "site": (
@@ -63,6 +64,7 @@ COLUMNS = {
         Column("csf_overlap", "Part that the histograms of fluid of two sites share, mean over pairs; 1: equal"),
     ),
 }
+MANY = 20  # subjects up to which intervals are called wide
 FIXED = ("session_id", "age", "years")  # columns of a table that are no features
 
 
@@ -90,8 +92,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Findings:
     """Tables with a row per contrast, region, features, method and probe, and with distances between sites."""
     check_least(args, seeds=1, permutations=0)
-    groups = site_images.groups(args) if args.input.is_dir() else [_of_table(args)]
-    rows = [row for group in groups for row in _probes(group, args)]
+    groups, notes = site_images.groups(args) if args.input.is_dir() else ([_of_table(args)], [])
+    trials = [trial for group in groups for trial in _trials(group, args)]
+    rows = [_row(trial) for trial in trials]
     sites = sorted({site for group in groups for site in group.sites})
     summary = (
         f"Classifiers predict the site ({', '.join(sites)}) of images of {args.input.resolve().name}. An accuracy "
@@ -102,46 +105,46 @@ def run(args: argparse.Namespace) -> Findings:
     distances = [row for group in groups for row in _distances(group)]
     if distances:
         tables["distance"] = Table(COLUMNS["distance"], distances)
-    return Findings(summary, tables, [_drawing(rows)], _notes(groups, args))
+    drawings = [_accuracies(rows), *([_fluid(groups)] if any(group.fluid for group in groups) else [])]
+    return Findings(summary, tables, drawings, [*_few(groups), *_unconverged(trials), *notes])
 
 
 @dataclass(frozen=True)
 class _Trial:
     """The result of one probe of one method."""
 
+    group: Group
+    features: str
     method: str
     probe: str
     found: Guessed
 
 
-def _probes(group: Group, args: argparse.Namespace) -> Iterator[dict[str, Value]]:
-    from haca3_bids.evaluation.site_probe import design
+def _trials(group: Group, args: argparse.Namespace) -> Iterator[_Trial]:
+    import numpy as np
+
+    from haca3_bids.evaluation.site_probe import design, linear_probe, network_probe
 
     with bad_input(group.about.get("contrast", "")):
         about = design(group.sites, group.subjects)
     for features, methods in group.features.items():
-        for trial in _trials(methods, about, args):
-            found = trial.found
-            row: dict[str, Value] = {**group.about, **({"features": features} if features else {})}
-            row |= {"method": trial.method} if trial.method else {}
-            row |= {"probe": trial.probe, "images": len(group.sites), "subjects": len(set(group.subjects))}
-            row |= {"accuracy": found.accuracy, "accuracy_low": found.low, "accuracy_high": found.high}
-            row |= {"lowest": min(found.by_seed), "highest": max(found.by_seed)}
-            yield row | {"chance": found.chance, "p": found.p}
+        tables = {name: np.asarray(table, np.float64) for name, table in methods.items()}
+        first, test = next(iter(tables)), (about, range(args.seeds), args.permutations)
+        for name, table in tables.items():
+            if name != first:
+                yield _Trial(group, features, name, "frozen", linear_probe(tables[first], table, *test))
+            yield _Trial(group, features, name, "linear", linear_probe(table, table, *test))
+            yield _Trial(group, features, name, "network", network_probe(table, *test))
 
 
-def _trials(methods: Mapping[str, object], about: Design, args: argparse.Namespace) -> Iterator[_Trial]:
-    import numpy as np
-
-    from haca3_bids.evaluation.site_probe import linear_probe, network_probe
-
-    tables = {name: np.asarray(table, np.float64) for name, table in methods.items()}
-    first, seeds = next(iter(tables)), range(args.seeds)
-    for name, table in tables.items():
-        if name != first:
-            yield _Trial(name, "frozen", linear_probe(tables[first], table, about, seeds, args.permutations))
-        yield _Trial(name, "linear", linear_probe(table, table, about, seeds, args.permutations))
-        yield _Trial(name, "network", network_probe(table, about, seeds, args.permutations))
+def _row(trial: _Trial) -> dict[str, Value]:
+    group, found = trial.group, trial.found
+    row: dict[str, Value] = {**group.about, **({"features": trial.features} if trial.features else {})}
+    row |= {"method": trial.method} if trial.method else {}
+    row |= {"probe": trial.probe, "images": len(group.sites), "subjects": len(set(group.subjects))}
+    row |= {"accuracy": found.accuracy, "accuracy_low": found.low, "accuracy_high": found.high}
+    row |= {"lowest": min(found.by_seed), "highest": max(found.by_seed)}
+    return row | {"chance": found.chance, "p": found.p}
 
 
 def _distances(group: Group) -> Iterator[dict[str, Value]]:
@@ -166,9 +169,7 @@ def _of_table(args: argparse.Namespace) -> Group:
     names = args.value or [name for name in lines[0] if name not in (*known, *FIXED)]
     if not names:
         raise BadInput(f"{args.input.name} has no column with features.", "Name them with --value.")
-    missing = [line[args.person] for line in lines if line[args.site].casefold() in NO_VALUE]
-    if missing:
-        raise BadInput(f"{missing[0]} has no {args.site} in {args.input.name}.", "Remove such lines.")
+    _check_complete(lines, known, args)
     methods = list(dict.fromkeys(line[args.method] if args.method else "" for line in lines))
     own = {name: [line for line in lines if not args.method or line[args.method] == name] for name in methods}
     who = {name: [(line[args.person], line[args.site]) for line in rows] for name, rows in own.items()}
@@ -179,22 +180,57 @@ def _of_table(args: argparse.Namespace) -> Group:
     tables = {
         name: np.array([[number(line[key], key) for key in names] for line in rows]) for name, rows in own.items()
     }
-    constant = [
-        key for key, column in zip(names, np.concatenate(list(tables.values())).T, strict=True) if not np.ptp(column)
-    ]
-    if len(constant) == len(names):
+    if not np.ptp(np.concatenate(list(tables.values())), axis=0).any():
         raise BadInput(f"All features of {args.input.name} are constant.", "Give others with --value.")
     people, sites = zip(*who[methods[0]], strict=True)
     return Group({}, list(sites), list(people), {"": tables})
 
 
-def _notes(groups: Sequence[Group], args: argparse.Namespace) -> list[str]:
+def _check_complete(lines: Sequence[Line], known: Sequence[str], args: argparse.Namespace) -> None:
+    for place, line in enumerate(lines, 1):
+        for key in known:
+            if line[key].casefold() in NO_VALUE:
+                row = f"Row {place}" if key == args.person else line[args.person]
+                raise BadInput(f"{row} has no {key} in {args.input.name}.", "Remove such lines.")
+
+
+def _few(groups: Sequence[Group]) -> list[str]:
     people = {who for group in groups for who in group.subjects}
-    notes = [] if len(people) > 20 else [f"There are only {len(people)} subjects: intervals are wide."]
-    return [*notes, *(site_images.notes(args) if args.input.is_dir() else [])]
+    return [] if len(people) > MANY else [f"There are only {len(people)} subjects: intervals are wide."]
 
 
-def _drawing(rows: Sequence[Mapping[str, Value]]) -> Drawing:
+def _unconverged(trials: Sequence[_Trial]) -> list[str]:
+    from haca3_bids.evaluation.site_probe import ITERATIONS
+
+    found = [trial.found for trial in trials if trial.probe == "network"]
+    failed, trainings = sum(one.unconverged for one in found), sum(one.trainings for one in found)
+    said = f"{failed} of {trainings} trainings of the network did not converge within {ITERATIONS} iterations."
+    return [said] if failed else []
+
+
+def _fluid(groups: Sequence[Group]) -> Drawing:
+    """The mean histograms of fluid of every site, by contrast and method."""
+    import numpy as np
+
+    from haca3_bids.evaluation.site_features import BINS
+    from haca3_bids.reports.charts import histograms
+
+    data = {
+        (group.about["contrast"], method): {
+            site: rows[np.asarray(group.sites) == site].mean(axis=0) for site in sorted(set(group.sites))
+        }
+        for group in groups
+        for method, rows in group.fluid.items()
+    }
+    labels = "intensity (1: 95th percentile of the brain)", "share of the fluid"
+    return Drawing(
+        "Histograms of fluid",
+        histograms(data, BINS, *labels, legend="site"),
+        caption="Mean over the images of each site. Ideally, the lines of all sites coincide after harmonization.",
+    )
+
+
+def _accuracies(rows: Sequence[Mapping[str, Value]]) -> Drawing:
     from haca3_bids.reports.intervals import intervals
 
     data: dict[str, dict[str, tuple[float, float, float]]] = {}

@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from haca3_bids.bids.results import TemplateImage
 
     Rows = NDArray[np.float64]
+    Pair = tuple[TemplateImage, TemplateImage]  # before and after harmonization
     Seen = dict[tuple[str, str], Rows]  # (region, what) -> numbers of one image
 
 REGIONS = ("head", "brain")
 FEATURES = ("intensity", "image")
+NAMED = 5  # sessions in a note
 
 
 @dataclass(frozen=True)
@@ -45,58 +47,71 @@ def add_arguments(parser: argparse._ActionsContainer) -> None:
     add_two_descs(parser)
 
 
-def groups(args: argparse.Namespace) -> list[Group]:
-    """A group for each contrast and region; BadInput if sessions or sites are missing."""
-    import numpy as np
-
+def groups(args: argparse.Namespace) -> tuple[list[Group], list[str]]:
+    """A group for each contrast and region, and notes; BadInput if no session has both images, or a site is missing."""
     from haca3_bids.bids.results import images_of
 
     people, images = read_people(args.people, args.site), images_of(args.input)
     args.after = args.after or only_harmonized(images, args.input)
     found: list[Group] = []
+    notes = [
+        f"Head: Otsu's threshold in the images before harmonization. Brain: {brain_in_words(args.brain)}. Fluid: a "
+        "mixture of three normal distributions in the brain before harmonization. Intensities are relative to the "
+        "95th percentile of the region."
+    ]
     for contrast in args.contrast or [one for one in CONTRASTS if any(one == image.contrast for image in images)]:
-        pairs = _pairs([image for image in images if image.contrast == contrast], (args.before, args.after))
-        if not pairs:
-            continue
-        sites = [people.value(args.site, one.participant, one.session) for one, _ in pairs]
-        seen = [_seen(pair, args) for pair in pairs]
-        if len({one[0]["head", "image"].size for one in seen}) > 1:
-            raise BadInput(f"The {contrast} images are not on one grid.", "Compare images in one template space.")
-        subjects = [one.participant for one, _ in pairs]
-        for region in REGIONS:
-            tables = {
-                what: {
-                    desc: np.stack([one[number][region, what] for one in seen])
-                    for number, desc in enumerate((args.before, args.after))
-                }
-                for what in (*FEATURES, "quantiles", *(["fluid"] if region == "brain" else []))
-            }
-            features = {what: tables[what] for what in FEATURES}
-            about = {"contrast": contrast, "region": region}
-            found.append(Group(about, sites, subjects, features, tables["quantiles"], tables.get("fluid", {})))
+        pairs, left_out = _pairs([image for image in images if image.contrast == contrast], (args.before, args.after))
+        if left_out:
+            notes.append(_in_words(left_out, contrast, args))
+        if pairs:
+            sites = [people.value(args.site, one.participant, one.session) for one, _ in pairs]
+            found += _groups(contrast, pairs, sites, args)
     if not found:
         raise BadInput(
             f"{args.input.resolve().name} has no session with desc-{args.before} and desc-{args.after} images.",
             "--contrast, --before and --after must match the file names.",
         )
+    return found, notes
+
+
+def _groups(contrast: str, pairs: Sequence[Pair], sites: Sequence[str], args: argparse.Namespace) -> list[Group]:
+    import numpy as np
+
+    seen = [_seen(pair, args) for pair in pairs]
+    if len({one[0]["head", "image"].size for one in seen}) > 1:
+        raise BadInput(f"The {contrast} images are not on one grid.", "Compare images in one template space.")
+    found, subjects = [], [one.participant for one, _ in pairs]
+    for region in REGIONS:
+        tables = {
+            what: {
+                desc: np.stack([one[number][region, what] for one in seen])
+                for number, desc in enumerate((args.before, args.after))
+            }
+            for what in (*FEATURES, "quantiles", *(["fluid"] if region == "brain" else []))
+        }
+        features = {what: tables[what] for what in FEATURES}
+        about = {"contrast": contrast, "region": region}
+        found.append(Group(about, sites, subjects, features, tables["quantiles"], tables.get("fluid", {})))
     return found
 
 
-def notes(args: argparse.Namespace) -> list[str]:
-    """Notes on the regions."""
-    return [
-        f"Head: Otsu's threshold in the images before harmonization. Brain: {brain_in_words(args.brain)}. Fluid: a "
-        "mixture of three normal distributions in the brain before harmonization. Intensities are relative to the "
-        "95th percentile of the region."
-    ]
-
-
-def _pairs(images: Sequence[TemplateImage], descs: tuple[str, str]) -> list[tuple[TemplateImage, TemplateImage]]:
+def _pairs(images: Sequence[TemplateImage], descs: tuple[str, str]) -> tuple[list[Pair], list[str]]:
+    """The images of the sessions that have both, and the names of the sessions that have only one."""
     before, after = ({(one.participant, one.session): one for one in images if one.desc == desc} for desc in descs)
-    return [(before[names], after[names]) for names in before if names in after]
+    pairs = [(before[names], after[names]) for names in before if names in after]
+    return pairs, sorted(
+        image.session_name for key, image in (before | after).items() if (key in before) != (key in after)
+    )
 
 
-def _seen(pair: tuple[TemplateImage, TemplateImage], args: argparse.Namespace) -> tuple[Seen, Seen]:
+def _in_words(left_out: Sequence[str], contrast: str, args: argparse.Namespace) -> str:
+    what = "1 session that lacks" if len(left_out) == 1 else f"{len(left_out)} sessions that lack"
+    names = ", ".join(left_out[:NAMED]) + (f" and {len(left_out) - NAMED} more" if len(left_out) > NAMED else "")
+    verb = "is" if len(left_out) == 1 else "are"
+    return f"{contrast}: {what} the desc-{args.before} or the desc-{args.after} image {verb} left out: {names}."
+
+
+def _seen(pair: Pair, args: argparse.Namespace) -> tuple[Seen, Seen]:
     """Features of the images before and after harmonization, in the same regions."""
     from haca3_bids.evaluation.segmentation import CSF, segmented
     from haca3_bids.evaluation.site_features import coarse_copy, histogram, intensity_features, quantiles
