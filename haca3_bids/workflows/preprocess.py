@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from nipype.interfaces import utility
 from nipype.pipeline import engine as pe
 
+from haca3_bids.errors import BadInput
 from haca3_bids.interfaces import preprocess as steps
 from haca3_bids.interfaces.longitudinal import PlaceInFrame
 from haca3_bids.interfaces.quality import Measure
@@ -16,6 +18,7 @@ from haca3_bids.interfaces.read import Read
 from haca3_bids.interfaces.super_resolution import SuperResolve
 from haca3_bids.preprocessing.template import BUILTIN, DEFAULT
 from haca3_bids.settings import CONTRASTS, REFERENCE_ORDER, PreprocessingSettings
+from haca3_bids.volumes.header import open_image
 
 OUTPUTS = (
     "contrasts", "preproc", "coverage", "white_matter", "head_mask", "brain_mask",
@@ -50,7 +53,8 @@ THIN_SLICES = {
         "correction used the original scan."
     ),
 }
-MEMORY_GB = {  # measured on a scan of 40 million voxels, rounded up
+MEASURED_VOXELS = 40e6
+MEMORY_GB = {  # measured on a scan of MEASURED_VOXELS, rounded up
     "read": 0.8,
     "register": 1.0,
     "frame": 1.2,
@@ -108,9 +112,20 @@ def init_preprocess_wf(
         _merge(workflow, name, [chain[step] for chain in chains.values()], field, output)
     collect = pe.Node(steps.Collect(reference=reference), name="collect", mem_gb=0.1)
     every = [*session.values(), *(node for chain in chains.values() for node in chain.values())]
+    larger = max(1.0, max(_voxels(path) for path in images.values()) / MEASURED_VOXELS)
+    for node in every:
+        node._mem_gb = node.mem_gb * larger
     _merge(workflow, "facts", every, "facts", collect)
     workflow.connect(collect, "record", output, "record")
     return workflow
+
+
+def _voxels(path: Path) -> int:
+    """The number of voxels of an image; 0 if it cannot be read, which the first step reports."""
+    try:
+        return int(math.prod(open_image(Path(path)).shape))
+    except (BadInput, OSError):
+        return 0
 
 
 def _register(workflow: pe.Workflow, settings: PreprocessingSettings, given: Mapping[str, Path], visit: str) -> pe.Node:

@@ -6,7 +6,7 @@ import pytest
 from haca3_bids.preprocessing.bias import correct_bias, log_field, without_field
 from haca3_bids.settings import PreprocessingSettings
 
-SETTINGS = PreprocessingSettings(template="phantom")
+SETTINGS = PreprocessingSettings()
 
 
 def spread(image, mask) -> float:
@@ -17,7 +17,7 @@ def spread(image, mask) -> float:
 def test_n4_takes_most_of_the_field_away(phantom, biased, contrast) -> None:
     scan = biased(phantom.scan(contrast, noise=0.01), 0.3)
     white, brain = phantom.mask(5), phantom.mask(3, 4, 5)
-    corrected = correct_bias(scan, PreprocessingSettings(template="phantom"), brain)
+    corrected = correct_bias(scan, PreprocessingSettings(), brain)
     clean = spread(phantom.scan(contrast, noise=0.01), white)
     assert spread(corrected, white) - clean < 0.35 * (spread(scan, white) - clean)
 

@@ -8,7 +8,7 @@ from haca3_bids.preprocessing.transforms import apply, inverse, mean_rigid, rota
 from haca3_bids.settings import PreprocessingSettings
 from haca3_bids.volumes.volume import Volume
 
-FAST = PreprocessingSettings(template="phantom", sloppy=True)
+FAST = PreprocessingSettings(sloppy=True)
 CENTRE = np.array([0.0, -18.0, 5.0])
 POINTS = CENTRE + np.random.default_rng(0).uniform(-60, 60, (200, 3))
 PLACES = {

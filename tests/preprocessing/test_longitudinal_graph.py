@@ -15,7 +15,7 @@ from haca3_bids.volumes.volume import Volume, load_volume, save_volume
 from haca3_bids.workflows.longitudinal import init_frame_wf
 from haca3_bids.workflows.preprocess import init_preprocess_wf
 
-SETTINGS = PreprocessingSettings(template="phantom", sloppy=True, longitudinal=True)
+SETTINGS = PreprocessingSettings(sloppy=True, longitudinal=True)
 CENTRE = (0.0, -18.0, 5.0)
 PLACES = {
     "sub-01_ses-1": similarity_matrix((0.0, 0.05, 0.0), (3.0, 0.0, -4.0), 0.0, CENTRE),

@@ -15,7 +15,7 @@ from haca3_bids.settings import PreprocessingSettings
 from haca3_bids.volumes.volume import Volume, load_volume, save_volume
 from haca3_bids.workflows.preprocess import METHODS, OUTPUTS, init_preprocess_wf
 
-SETTINGS = PreprocessingSettings(template="phantom", sloppy=True)
+SETTINGS = PreprocessingSettings(sloppy=True)
 CENTRE = (0.0, -18.0, 5.0)
 HEAD_AT = similarity_matrix((0.2, -0.1, 0.15), (6.0, -8.0, 4.0), 0.0, CENTRE)  # template mm to T1w mm
 T2W_AT = similarity_matrix((0.03, 0.02, 0.0), (3.0, 1.0, -2.0), 0.0, CENTRE)  # T1w mm to T2w mm
@@ -169,6 +169,18 @@ def test_every_step_declares_processors_and_memory(scans) -> None:
     assert all(node.n_procs == 1 for node in nodes.values())
     assert all(0 < node.mem_gb < 3 for name, node in nodes.items() if name != "outputnode")
     assert set(nodes["outputnode"].inputs.get()) == set(OUTPUTS)
+
+
+def test_a_scan_with_more_voxels_declares_more_memory(scans, monkeypatch) -> None:
+    def declared() -> dict[str, float]:
+        workflow = init_preprocess_wf(scans, SETTINGS)
+        return {name: workflow.get_node(name).mem_gb for name in workflow.list_node_names() if "n4" in name}
+
+    usual = declared()
+    largest = np.prod(load_volume(scans["T1w"]).shape)
+    monkeypatch.setattr("haca3_bids.workflows.preprocess.MEASURED_VOXELS", largest / 3)
+    assert usual
+    assert declared() == {name: pytest.approx(3 * value) for name, value in usual.items()}
 
 
 def test_the_reference_follows_the_documented_order(scans) -> None:

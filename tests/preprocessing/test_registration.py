@@ -25,7 +25,7 @@ from haca3_bids.preprocessing.transforms import displacement_mm, inverse, rotati
 from haca3_bids.settings import PreprocessingSettings
 from haca3_bids.volumes.volume import Volume
 
-FAST = PreprocessingSettings(template="phantom", sloppy=True)
+FAST = PreprocessingSettings(sloppy=True)
 CENTRE = (0.0, -18.0, 5.0)
 POSITIONS = {
     "chin on the chest": ((-45.0, 0.0, 0.0), (10.0, -20.0, 15.0)),
@@ -144,7 +144,7 @@ def test_a_scan_without_skull_meets_a_template_without(phantom, contrast) -> Non
 
 @pytest.mark.parametrize("contrast", ["T1w", pytest.param("PDw", marks=pytest.mark.slow)])
 def test_bias_that_is_left_in_the_brain_is_taken_out_before_the_last_millimetre(phantom, biased, contrast) -> None:
-    settings = PreprocessingSettings(template="phantom")
+    settings = PreprocessingSettings()
     scan, white, brain = phantom.scan(contrast, noise=0.0), phantom.mask(5), phantom.mask(3, 4, 5)
     sloped = biased(scan, 0.15)
     even, known = (_even(sloped, phantom.template(), np.eye(4), settings, given) for given in (None, brain))

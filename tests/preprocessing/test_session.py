@@ -14,7 +14,7 @@ from haca3_bids.preprocessing.transforms import similarity_matrix
 from haca3_bids.records.preprocessing import Preprocessing, Registration, ScanFacts, gathered
 from haca3_bids.settings import PreprocessingSettings
 
-FAST = PreprocessingSettings(template="phantom", sloppy=True)
+FAST = PreprocessingSettings(sloppy=True)
 UPSIDE_DOWN = similarity_matrix((3.14, 0.0, 0.0), (0.0, 0.0, 0.0), 0.0, (0.0, -18.0, 5.0))
 BESIDE = similarity_matrix((0, 0, 0), (250.0, 0.0, 0.0))
 
