@@ -12,15 +12,18 @@ from typing import Any, Self
 
 from tqdm import tqdm
 
+SAID_EVERY_S = 60.0  # seconds between two lines of progress where there is no terminal
+
 
 class Record:
     """Writes ``losses.jsonl``, ``validation.jsonl`` and ``tensorboard/`` in the folder of a run.
 
-    TensorBoard files require the extra ``train``; a progress bar is shown on a terminal.
+    TensorBoard files require the extra ``train``. Progress is a bar on a terminal, else a line per minute.
     """
 
     def __init__(self, folder: Path, first: int, steps: int, leads: bool = True) -> None:
         self.folder, self.leads, self.start = folder, leads, time.monotonic()
+        self.first, self.steps, self.said = first, steps, self.start
         if leads:
             folder.mkdir(parents=True, exist_ok=True)
             for name in ("losses", "validation"):
@@ -44,6 +47,14 @@ class Record:
         if self.bar is not None:
             self.bar.set_postfix(loss=f"{losses['total']:.3f}")
             self.bar.update()
+        elif self.leads and (step == self.steps or time.monotonic() - self.said >= SAID_EVERY_S):
+            self.said = time.monotonic()
+            seconds = (self.said - self.start) / (step - self.first)
+            left = f"{seconds * (self.steps - step) / 3600:.1f} h left"
+            line = (
+                f"{self.folder.name}: step {step} of {self.steps}, loss {losses['total']:.3f}, {seconds:.1f} s a step"
+            )
+            sys.stderr.write(f"{line}, {left}\n")
 
     def validation(self, step: int, scores: Mapping[str, float]) -> None:
         """Log the scores of a validation."""

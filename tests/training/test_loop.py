@@ -220,3 +220,12 @@ def test_a_checkpoint_of_other_networks_is_not_resumed(tmp_path):
     torch.save({"networks": {"other": torch.zeros(1)}}, tmp_path / "last.pt")
     with pytest.raises(BadInput, match=r"another folder \(--out\)"):
         trained(tmp_path, 5)
+
+
+def test_without_a_terminal_progress_is_a_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("haca3_bids.training.record.SAID_EVERY_S", 0.0)
+    trained(tmp_path / "run", 20)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 20
+    assert lines[4].startswith("run: step 5 of 20, loss ")
+    assert lines[-1].endswith("0.0 h left")
