@@ -30,11 +30,12 @@ from haca3_bids.evaluation.site_probe import (
 SEEDS, LEVEL = 200, 0.05
 
 
-def table(seed, effect, people=24, features=8, travelling=False):
+def table(seed, effect, people=24, features=8, travelling=False, images=2):
     """Features of people at two sites: what is typical of the person, of the site, and noise."""
     rng = np.random.default_rng(seed)
-    subjects = np.repeat(np.arange(people), 2)
-    sites = np.tile([0, 1], people) if travelling else (subjects >= people // 2).astype(int)
+    subjects = np.repeat(np.arange(people), images)
+    at_b = rng.permutation(people) < people // 2  # if they do not travel
+    sites = np.tile([0, 1], people * images // 2) if travelling else at_b[subjects].astype(int)
     own = rng.normal(0, 1, (people, features))[subjects]
     shift = np.where(np.arange(features) < 2, effect, 0)
     return own + rng.normal(0, 0.5, own.shape) + sites[:, None] * shift, design(sites, subjects)
