@@ -130,7 +130,7 @@ def test_false_positives_of_the_linear_probe_occur_at_the_nominal_rate(travellin
     """In people who travelled, and in people of whom each was scanned at one site only."""
     found = []
     for seed in range(SEEDS):
-        rows, about = table(seed, 0.0, people=8, travelling=travelling)
+        rows, about = table(seed, 0.0, people=12, travelling=travelling, images=4)
         found.append(linear_probe(rows, rows, about, permutations=19))
     low, high = stats.binom(SEEDS, LEVEL).interval(0.99)
     assert low <= sum(one.p <= LEVEL for one in found) <= high
@@ -143,7 +143,7 @@ def test_false_positives_of_the_network_occur_at_the_nominal_rate(travelling):
     cohorts, level = SEEDS // 5, 0.2  # five trainings of a hundred in each; a high level because there are few
     values = []
     for seed in range(cohorts):
-        rows, about = table(seed, 0.0, people=8, travelling=travelling)
+        rows, about = table(seed, 0.0, people=12, travelling=travelling, images=4)
         values.append(network_probe(rows, about, seeds=(0, 1), permutations=19).p)
     low, high = stats.binom(cohorts, level).interval(0.99)
     assert low <= sum(p <= level for p in values) <= high
