@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -225,17 +225,9 @@ class Voxelwise(Method):
             if "beta" in extras:
                 classes.append(anatomy.beta[0].argmax(dim=0).to(torch.uint8).cpu() + 1)
         shares = (attention / attention.sum().clamp_min(1e-12)).tolist()
+        covered = {name: session.brain_covered(name) for name in codes}
         reports = {
-            name: SourceReport(
-                one.theta,
-                one.eta,
-                share,
-                one.scale,
-                session.brain_covered(name),
-                one.residual,
-                one.looks_like,
-                one.by_protocol,
-            )
+            name: SourceReport(**asdict(one), attention=share, brain_covered=covered[name])
             for (name, one), share in zip(codes.items(), shares, strict=True)
         }
         maps = zip(sources, torch.cat(alphas, dim=1), strict=True) if alphas else ()

@@ -105,16 +105,10 @@ def fit_table(
     beta, x = _pure(beta, x, measured)
     mean, precision = prior.mean, torch.linalg.inv(prior.covariance)
     logs = mean.clone() if start is None else (start.double() + DARKEST).log()
-    weights, deviation = torch.ones_like(x), float("inf")
+    deviation = float("inf")
     for _ in range(STEPS):
-        theta = logs.exp() - DARKEST
-        error = x - beta @ theta
-        deviation = max(LEAST_DEVIATION, 1.4826 * float(error.abs().median()) if len(error) else LEAST_DEVIATION)
-        weights = (1 - (error / (2 * ROBUST * deviation)).square()).clamp(min=0).square()
-        scaled = weights / (deviation**2 * CORRELATED)
-        jacobian = beta * logs.exp()
-        hessian = jacobian.T @ (jacobian * scaled[:, None]) + precision
-        gradient = jacobian.T @ (error * scaled) - precision @ (logs - mean)
+        deviation, hessian, gradient = _normal_equations(beta, x, logs)
+        hessian, gradient = hessian + precision, gradient - precision @ (logs - mean)
         if white_is_known:
             gradient[white], hessian[white], hessian[:, white] = 0.0, 0.0, 0.0
             hessian[white, white] = 1.0
@@ -128,6 +122,16 @@ def fit_table(
     theta = (logs.exp() - DARKEST).clamp(min=0)
     unit = 1.0 if white_is_known else max(float(theta[white]), 1e-3)
     return Fit((theta / unit).float(), unit, deviation)
+
+
+def _normal_equations(beta: Tensor, x: Tensor, logs: Tensor) -> tuple[float, Tensor, Tensor]:
+    """Robust deviation of the residuals at ``logs``, and Hessian and gradient of their weighted squares."""
+    error = x - beta @ (logs.exp() - DARKEST)
+    deviation = max(LEAST_DEVIATION, 1.4826 * float(error.abs().median()) if len(error) else LEAST_DEVIATION)
+    weights = (1 - (error / (2 * ROBUST * deviation)).square()).clamp(min=0).square()
+    scaled = weights / (deviation**2 * CORRELATED)
+    jacobian = beta * logs.exp()
+    return deviation, jacobian.T @ (jacobian * scaled[:, None]), jacobian.T @ (error * scaled)
 
 
 def _pure(beta: Tensor, x: Tensor, measured: Tensor) -> tuple[Tensor, Tensor]:

@@ -80,8 +80,8 @@ def histograms(
     for panel, ((contrast, _), curves) in zip(axes, data.items(), strict=True):
         highest = np.max([shown for (one, _), own in data.items() if one == contrast for shown in own.values()], axis=0)
         for index, (name, shares) in enumerate(curves.items()):
-            style = {"color": COLOURS[index % len(COLOURS)], "linestyle": STYLES[index // len(COLOURS) % len(STYLES)]}
-            panel.stairs(shares, edges, label=name, linewidth=1.5, baseline=None, **style)
+            colour, style = COLOURS[index % len(COLOURS)], STYLES[index // len(COLOURS) % len(STYLES)]
+            panel.stairs(shares, edges, label=name, linewidth=1.5, baseline=None, color=colour, linestyle=style)
         (filled,) = np.nonzero(highest > LEAST_SHARE * highest.max())
         if len(filled):
             panel.set_xlim(edges[filled[0]], edges[filled[-1] + 1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -94,9 +94,8 @@ def init_preprocess_wf(
     given = {key: Path(path).absolute() for key, path in (given or {}).items()}
     reference = next(contrast for contrast in REFERENCE_ORDER if contrast in images)
     workflow = pe.Workflow(name="preprocess_wf")
-    output = pe.Node(utility.IdentityInterface(fields=list(OUTPUTS)), name="outputnode")
     chains = {c: _chain(c, Path(images[c]).absolute(), settings, given) for c in CONTRASTS if c in images}
-    output.inputs.contrasts = list(chains)
+    output = pe.Node(utility.IdentityInterface(fields=list(OUTPUTS), contrasts=list(chains)), name="outputnode")
     session = {
         "register": _register(workflow, settings, given, visit),
         "regions": step_node(steps.Regions, "regions", settings),
@@ -112,12 +111,17 @@ def init_preprocess_wf(
         _merge(workflow, name, [chain[step] for chain in chains.values()], field, output)
     collect = pe.Node(steps.Collect(reference=reference), name="collect", mem_gb=0.1)
     every = [*session.values(), *(node for chain in chains.values() for node in chain.values())]
-    larger = max(1.0, max(_voxels(path) for path in images.values()) / MEASURED_VOXELS)
-    for node in every:
-        node._mem_gb = node.mem_gb * larger
+    _declare_more_memory(every, images)
     _merge(workflow, "facts", every, "facts", collect)
     workflow.connect(collect, "record", output, "record")
     return workflow
+
+
+def _declare_more_memory(nodes: Iterable[pe.Node], images: Mapping[str, Path]) -> None:
+    """In proportion to the largest scan, if it has more than MEASURED_VOXELS."""
+    larger = max(1.0, max(_voxels(path) for path in images.values()) / MEASURED_VOXELS)
+    for node in nodes:
+        node._mem_gb = node.mem_gb * larger
 
 
 def _voxels(path: Path) -> int:
