@@ -12,7 +12,13 @@ from derivatives import SHAPE, describe, name, save
 from haca3_bids.cli import toolbox
 from haca3_bids.cli.train_baseline import _scans, _sites
 
-SPGR = {"MagneticFieldStrength": 3, "RepetitionTime": 0.02, "EchoTime": 0.005, "FlipAngle": 20}
+SPGR = {
+    "MagneticFieldStrength": 3,
+    "ScanningSequence": "GR",
+    "RepetitionTime": 0.02,
+    "EchoTime": 0.005,
+    "FlipAngle": 20,
+}
 SPIN_ECHO = {"MagneticFieldStrength": 1.5, "RepetitionTime": 5, "EchoTime": 0.1}
 
 
