@@ -125,7 +125,7 @@ def test_all_orders_of_travelling_subjects_share_their_folds():
     assert groups == [31] * about.folds
 
 
-@pytest.mark.parametrize("travelling", [True, False])
+@pytest.mark.parametrize("travelling", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_false_positives_of_the_linear_probe_occur_at_the_nominal_rate(travelling):
     """In people who travelled, and in people of whom each was scanned at one site only."""
     found = []
