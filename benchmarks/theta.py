@@ -77,8 +77,10 @@ def session(person: Someone, place: int, site: Site, targets: Sequence[Target], 
             seen = {BEFORE: scan, AFTER: images[number].image}
             row |= {name: intensities(image.data, person.anatomy) for name, image in seen.items()}
         theta = sources[contrast].theta
-        error = table_errors(theta, site[contrast], person) if len(theta) == len(TISSUES) else {}
-        yield row | {"theta": list(theta), "error": error}
+        is_table = len(theta) == len(TISSUES)
+        error = table_errors(theta, site[contrast], person) if is_table else {}
+        exact = tissue_weights(site[contrast], person.deviations)[0].tolist() if is_table else None
+        yield row | {"theta": list(theta), "exact": exact, "error": error}
 
 
 def common_targets(on: Stage) -> list[Target]:
@@ -89,14 +91,15 @@ def common_targets(on: Stage) -> list[Target]:
 
 def clusters(rows: Rows, logarithms: bool) -> None:
     """Print the silhouette of sites within every contrast, and of contrasts."""
-    points = np.array([row["theta"] for row in rows])
-    points = np.log(points + DARKEST) if logarithms else points
+    points, exact = (np.array([row[key] or row["theta"] for row in rows]) for key in ("theta", "exact"))
+    points, exact = (np.log(np.maximum(one, 0) + DARKEST) if logarithms else one for one in (points, exact))
     contrasts, sites = (np.array([row[key] for row in rows]) for key in ("contrast", "site"))
     print(f"\n{len({row['person'] for row in rows})} people at {len(np.unique(sites))} sites\n")
-    print("| contrast | silhouette of sites |\n|---|---|")
+    print("| silhouette of sites | measured | exact tables |\n|---|---|---|")
     for contrast in CONTRASTS:
         mine = contrasts == contrast
-        print(f"| {contrast} | {silhouette_score(points[mine], sites[mine]):.2f} |")
+        measured, best = (silhouette_score(one[mine], sites[mine]) for one in (points, exact))
+        print(f"| {contrast} | {measured:.2f} | {best:.2f} |")
     print(f"\nWanted: above {WANTED} in each. Silhouette of contrasts: {silhouette_score(points, contrasts):.2f}")
 
 
