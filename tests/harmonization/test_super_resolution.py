@@ -28,6 +28,7 @@ def psnr(image: np.ndarray, truth: np.ndarray) -> float:
     return float(10 * np.log10(truth.max() ** 2 / np.mean((image - truth) ** 2)))
 
 
+@pytest.mark.slow
 def test_thin_slices_are_a_decibel_nearer_to_the_truth_than_a_spline(sharp, thick) -> None:
     spline = np.tensordot(thick.data, spline_rows(thick.shape[2], FACTOR).T, axes=1)
     found = super_resolved(thick, axis=2, steps=80)

@@ -41,7 +41,10 @@ def batch(heads):
     return {name: torch.stack([data[index][name] for index in range(2)]) for name in data[0]}
 
 
-@pytest.mark.parametrize("method", METHODS)
+LONG = ("cyclegan", "calamiti")
+
+
+@pytest.mark.parametrize("method", [pytest.param(one, marks=[pytest.mark.slow] * (one in LONG)) for one in METHODS])
 def test_a_baseline_trains_and_is_applied(method, heads, batch, tmp_path, monkeypatch):
     monkeypatch.setattr(BASELINES[method], "batch_size", 1)
     network = train_baseline(method, heads, sites(method), tmp_path, setting(2))
