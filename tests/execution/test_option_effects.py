@@ -1,8 +1,4 @@
-"""Each option reaches the part that it governs, or changes what the App writes: if it is ignored, its test fails.
-
-To save time, preprocessing and engine are stand-ins that note what they were given. That their options change images is
-tested with the real ones, in ``tests/preprocessing``, ``tests/interfaces`` and ``tests/harmonization``.
-"""
+"""Each option reaches what it governs, or its test fails; the real parts are tested in their own folders."""
 
 from __future__ import annotations
 
