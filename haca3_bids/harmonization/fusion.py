@@ -18,6 +18,7 @@ SLAB = 12  # planes at a time: over the whole volume each of the 16-channel maps
 REACH = 4  # voxels: of the four convolutions together
 EPSILON = nn.InstanceNorm3d(1).eps
 SLOPE = nn.LeakyReLU().negative_slope
+STORED = torch.channels_last_3d  # on a CPU, convolutions of few channels are 1.2 to 2 times faster
 
 
 def median(stacks: Sequence[Array]) -> Array:
@@ -43,7 +44,7 @@ def fuse_in_slabs(net: FusionNet, stacks: Sequence[Array], device: torch.device,
     slabs = [(low, min(low + slab, shape[2])) for low in range(0, shape[2], slab)]
     for low, high in slabs:
         first.add(_convolved(net.conv1[0], _input(volume, low - 1, high + 1, device)).trimmed(low, high))
-    maps = torch.empty(1, 16, *shape, device=device)
+    maps = torch.empty(1, 16, *shape, device=device, memory_format=STORED)
     for low, high in slabs:
         part = first.normalized(_convolved(net.conv1[0], _input(volume, low - 2, high + 2, device)))
         part = _convolved(net.conv1[3], part).trimmed(low, high)
@@ -52,7 +53,7 @@ def fuse_in_slabs(net: FusionNet, stacks: Sequence[Array], device: torch.device,
     fused = np.empty(shape, np.float32)
     for low, high in slabs:
         x = _input(volume, low - 2, high + 2, device)
-        part = second.normalized(x.with_data(maps[..., x.low : x.high].clone()))
+        part = second.normalized(x.with_data(maps[..., x.low : x.high].clone(memory_format=STORED)))
         part = _convolved(net.conv2[0], x.joined(part))
         part = _convolved(net.conv2[2], part.with_data(functional.leaky_relu_(part.data, SLOPE)))
         fused[..., low:high] = functional.relu_(part.trimmed(low, high).data)[0, 0].cpu().numpy()
@@ -84,7 +85,7 @@ def _shown(axis: int, stacks: Sequence[Array]) -> _Shown:
 
 @dataclass(frozen=True)
 class _Part:
-    """Planes ``low`` to ``high`` of a volume of ``depth`` planes: data (1, channels, x, y, high - low).
+    """Planes ``low`` to ``high`` of a volume of ``depth`` planes: data (1, channels, x, y, high - low), ``_stored``.
 
     z is the last axis, not the first as in the network: PyTorch's convolution of thin slabs is then much faster.
     """
@@ -127,8 +128,9 @@ class _Statistics:
 
     def _sum(self, data: Tensor, part: _Part) -> Tensor:
         x, y, z = self.weights
-        rows = (data[0] @ z[part.low : part.high]) @ y
-        return rows.double() @ x.double()
+        plane = (y[:, None] * z[part.low : part.high]).flatten()
+        rows = plane @ data[0].movedim(0, -1).flatten(1, 2)  # (x, channels)
+        return x.double() @ rows.double()
 
     def normalized(self, part: _Part) -> _Part:
         """The slab normalized in place, and activated."""
@@ -140,7 +142,11 @@ class _Statistics:
 def _input(volume: Array, low: int, high: int, device: torch.device) -> _Part:
     depth = volume.shape[-1]
     low, high = max(0, low), min(depth, high)
-    return _Part(torch.from_numpy(np.ascontiguousarray(volume[..., low:high]))[None].to(device), low, depth)
+    return _Part(_stored(torch.from_numpy(volume[..., low:high])[None].to(device)), low, depth)
+
+
+def _stored(data: Tensor) -> Tensor:
+    return data.contiguous(memory_format=STORED)
 
 
 def _convolved(conv: nn.Module, part: _Part) -> _Part:
@@ -148,5 +154,6 @@ def _convolved(conv: nn.Module, part: _Part) -> _Part:
     assert isinstance(conv, nn.Conv3d)
     top, bottom = part.low == 0, part.high == part.depth
     data = functional.pad(part.data, (int(top), int(bottom))) if top or bottom else part.data
-    data = functional.conv3d(data, conv.weight.transpose(2, 4), conv.bias, padding=(1, 1, 0))  # weights: z, y, x
+    weight = _stored(conv.weight.transpose(2, 4))  # which are z, y, x
+    data = functional.conv3d(data, weight, conv.bias, padding=(1, 1, 0))
     return _Part(data, part.low if top else part.low + 1, part.depth)

@@ -9,7 +9,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from haca3_bids.networks.blocks import Upsample
 from haca3_bids.networks.unet import UNet
+from haca3_bids.networks.upsampled import convolved_bilinear, shuffled_kernels
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -33,6 +35,30 @@ class ChannelsLastNorm(nn.Module):
         return image
 
 
+class LeanUpsample(nn.Module):
+    """``Upsample`` with its convolution computed before the upsampling, which takes 4/9 of the multiplications."""
+
+    kernels: Tensor
+
+    def __init__(self, upsample: Upsample) -> None:
+        super().__init__()
+        self.conv = upsample.conv
+        kernels = shuffled_kernels(self._first.weight).contiguous(memory_format=torch.channels_last)
+        self.register_buffer("kernels", kernels, persistent=False)
+
+    @property
+    def _first(self) -> nn.Conv2d:
+        first = self.conv[0]
+        assert isinstance(first, nn.Conv2d)
+        return first
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = convolved_bilinear(x, self._first.weight, self._first.bias, self.kernels)
+        for layer in list(self.conv)[1:]:
+            x = layer(x)
+        return x
+
+
 def made_lean(network: Network, device: torch.device, precision: str = "fp32") -> Network:
     """A copy of the network on the device, with activations in place and faster instance norms.
 
@@ -46,8 +72,15 @@ def made_lean(network: Network, device: torch.device, precision: str = "fp32") -
         if isinstance(module, UNet) and device.type == "cpu" and precision == "fp32":
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in PyTorch's types
             _replace_norms(module, lambda norm: ChannelsLastNorm(norm.eps))
+            _replace_upsamples(module)
     _replace_norms(network, lambda norm: nn.GroupNorm(norm.num_features, norm.num_features, norm.eps, affine=False))
     return network.to(device)
+
+
+def _replace_upsamples(network: UNet) -> None:
+    for level, one in enumerate(network.up_samples):
+        assert isinstance(one, Upsample)
+        network.up_samples[level] = LeanUpsample(one)
 
 
 def _replace_norms(network: nn.Module, replacement: Callable[[nn.InstanceNorm2d], nn.Module]) -> None:
