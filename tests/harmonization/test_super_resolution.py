@@ -24,6 +24,11 @@ def thick(sharp) -> Volume:
     return Volume(data.astype(np.float32), np.diag([1.0, 1.0, FACTOR, 1.0]))
 
 
+@pytest.fixture(scope="module")
+def small(thick) -> Volume:
+    return Volume(thick.data[:40, :40], thick.affine)
+
+
 def psnr(image: np.ndarray, truth: np.ndarray) -> float:
     return float(10 * np.log10(truth.max() ** 2 / np.mean((image - truth) ** 2)))
 
@@ -44,14 +49,14 @@ def test_the_acquired_slices_stay_and_the_image_stays_where_it_is(thick) -> None
     np.testing.assert_allclose(found.zooms_mm, [1, 1, 1])
 
 
-def test_slices_across_any_axis_are_made_thin(thick) -> None:
-    turned = Volume(np.moveaxis(thick.data, 2, 0), thick.affine[:, [2, 0, 1, 3]])
-    one, other = super_resolved(thick, 2, steps=2), super_resolved(turned, 0, steps=2)
+def test_slices_across_any_axis_are_made_thin(small) -> None:
+    turned = Volume(np.moveaxis(small.data, 2, 0), small.affine[:, [2, 0, 1, 3]])
+    one, other = super_resolved(small, 2, steps=2), super_resolved(turned, 0, steps=2)
     np.testing.assert_allclose(np.moveaxis(other.data, 0, 2), one.data, rtol=1e-5)
 
 
-def test_the_same_scan_and_seed_give_the_same_bits(thick) -> None:
-    one, same, other = (super_resolved(thick, 2, seed=seed, steps=3).data for seed in (0, 0, 1))
+def test_the_same_scan_and_seed_give_the_same_bits(small) -> None:
+    one, same, other = (super_resolved(small, 2, seed=seed, steps=3).data for seed in (0, 0, 1))
     np.testing.assert_array_equal(one, same)
     assert (one != other).any()
 

@@ -128,7 +128,7 @@ def test_scans_and_simulated_heads_take_turns(heads, placed):
     assert ["paired" in batch for batch in batches] == [False, True, False, True]
 
 
-@pytest.mark.parametrize("progress", [0.1, pytest.param(0.5, marks=pytest.mark.slow), 0.95])
+@pytest.mark.parametrize("progress", [*(pytest.param(value, marks=pytest.mark.slow) for value in (0.1, 0.5)), 0.95])
 def test_scans_of_people_train_everything(placed, progress):
     torch.manual_seed(0)
     data = RealSlices(placed, seed=1)
