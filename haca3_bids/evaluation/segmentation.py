@@ -31,7 +31,10 @@ STARTS = (15, 50, 85)  # percentiles, the initial means
 
 
 def segmented(image: Array, brain: Mask, contrast: str) -> NDArray[np.uint8]:
-    """A label map of CSF, GREY and WHITE inside ``brain``, 0 outside; ``contrast`` is one of ORDERS."""
+    """A label map of CSF, GREY and WHITE inside ``brain``, 0 outside; ``contrast`` is one of ORDERS.
+
+    ValueError if the image is constant there.
+    """
     box = bounding_box(brain, margin=1)
     out = np.zeros(image.shape, np.uint8)
     out[box] = _segmented(image[box], brain[box], contrast)
@@ -40,7 +43,9 @@ def segmented(image: Array, brain: Mask, contrast: str) -> NDArray[np.uint8]:
 
 def _segmented(image: Array, brain: Mask, contrast: str) -> NDArray[np.uint8]:
     values = image[brain].astype(np.float64)
-    low, high = np.percentile(values, [0.1, 99.9])
+    low, high = np.percentile(values, [0.1, 99.9]) if values.size else (0.0, 0.0)
+    if not high > low:
+        raise ValueError("the image is constant inside the brain: it has no tissues")
     unit = (np.clip(image, low, high) - low) / max(high - low, 1e-12)
     means, variances, weights = mixture(unit[brain])
     cost = np.stack([

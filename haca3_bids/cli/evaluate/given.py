@@ -48,7 +48,14 @@ def brain_in_words(folder: Path | None) -> str:
 
 
 def brain_of(image: TemplateImage, grid: Volume, folder: Path | None) -> NDArray[np.bool_]:
-    """The brain mask of the session of an image; BadInput if there is none on its grid."""
+    """The brain mask of the session of an image; BadInput if there is none on its grid, or it is empty."""
+    brain = _brain_of(image, grid, folder)
+    if not brain.any():
+        raise BadInput(f"The brain mask of {image.session_name} is empty.", "Give other masks with --brain.")
+    return brain
+
+
+def _brain_of(image: TemplateImage, grid: Volume, folder: Path | None) -> NDArray[np.bool_]:
     import numpy as np
 
     if folder is None:

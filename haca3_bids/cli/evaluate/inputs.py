@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,6 +33,8 @@ def read_table(path: Path, columns: Sequence[str], hint: str = "") -> list[Line]
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, delimiter="\t", restval="")
             lines, known = list(reader), list(reader.fieldnames or ())
+        for line in lines:
+            line.pop(None, None)  # cells beyond the last column
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{path.name} cannot be read.", "A text file with tabs between columns is needed.") from error
     missing = [name for name in columns if name not in known]
@@ -53,8 +55,15 @@ def number(text: str, name: str) -> float:
     except ValueError:
         found = math.nan
     if not math.isfinite(found):
-        raise BadInput(f"'{text}' in column {name} is not a number.", "Remove such lines.")
+        raise BadInput(f"'{text}' in column {name} is not a number.", "Correct it, or choose other columns.")
     return found
+
+
+def check_unused(args: argparse.Namespace, options: Mapping[str, object], needed: str) -> None:
+    """Raise UsageError if one of the ``options`` (with their defaults) is given that only ``needed`` input has."""
+    for name, default in options.items():
+        if getattr(args, name) != default:
+            raise UsageError(f"--{name.replace('_', '-')} has no effect here.", f"It applies to {needed} only.")
 
 
 def check_least(args: argparse.Namespace, **least: int) -> None:

@@ -111,6 +111,7 @@ def contrasts(visit: Visit, desc: str, args: argparse.Namespace) -> dict[str, fl
     from haca3_bids.evaluation.lesions import lesion_contrast, surroundings
 
     volumes, brain, lesions = _loaded(visit, desc, args)
+    lesions &= brain
     if not lesions.any():
         return {}
     around = surroundings(lesions, brain)

@@ -56,8 +56,8 @@ COLUMNS = {
         *WHERE,
         Column("fold", "Number of the fold in which the subject was left out of the training"),
         Column("dice", "Dice coefficient of the lesions found and the given ones"),
-        Column("given_ml", "Volume of the given lesions", "ml"),
-        Column("found_ml", "Volume of the lesions that the network found", "ml"),
+        Column("given_ml", "Volume of the given lesions", "mL"),
+        Column("found_ml", "Volume of the lesions that the network found", "mL"),
     ),
 }
 
@@ -71,11 +71,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_people(parser, "site")
     add_brain(parser)
     training = parser.add_argument_group("training")
-    training.add_argument("--train-site", metavar="SITE", help="site of the training (default: the first by name)")
+    training.add_argument("--train-site", metavar="SITE", help="training site (default: the first by name)")
     training.add_argument("--folds", type=int, default=5, metavar="K", help="folds of the subjects (default: 5)")
     training.add_argument("--steps", type=int, default=300, metavar="N", help="optimiser steps per fold (default: 300)")
     training.add_argument(
-        "--patch", type=int, default=48, metavar="N", help="edge in voxels, a multiple of 16 (default: 48)"
+        "--patch",
+        type=int,
+        default=48,
+        metavar="N",
+        help="edge length of the training patches in voxels, a multiple of 16 (default: 48)",
     )
     training.add_argument("--seed", type=int, default=0, metavar="N", help="random seed (default: 0)")
     training.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
@@ -88,8 +92,9 @@ def run(args: argparse.Namespace) -> Findings:
     visits, notes = lesion_cases.visits(args)
     site = args.train_site or min(visit.site for visit in visits)
     parts = _parts(visits, site, args)
+    contrasts = _contrast_rows(visits, args)  # before the training: it reads every image and mask
     results = _segmented(visits, parts, site, args)
-    rows, contrasts = _dice_rows(results, site, args), _contrast_rows(visits, args)
+    rows = _dice_rows(results, site, args)
     summary = (
         f"A 3D U-Net is trained on desc-{args.trained_on} {' and '.join(visits[0].images[args.trained_on])} images of "
         f"site {site} and applied to unseen subjects, in {len(set(parts.values()))} folds."

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from haca3_bids.cli.evaluate import volumes
 from haca3_bids.cli.evaluate.given import add_brain
-from haca3_bids.cli.evaluate.inputs import Line, bad_input, check_least, number, read_table
+from haca3_bids.cli.evaluate.inputs import Line, bad_input, check_least, check_unused, number, read_table
 from haca3_bids.cli.evaluate.people import add_people
 from haca3_bids.errors import BadInput
 from haca3_bids.records.findings import Column, Drawing, Findings, Table, Value
@@ -50,6 +50,20 @@ COLUMNS = {
     "volumes": volumes.COLUMNS,
 }
 Course = tuple[list[str], list[float], list[float]]  # subjects, ages and values of all sessions
+OF_TABLES: dict[str, object] = {
+    "value": [],
+    "person": "participant_id",
+    "time": None,
+    "method": None,
+}  # options and their defaults
+OF_DATASETS: dict[str, object] = {
+    "contrast": "T1w",
+    "before": "preproc",
+    "after": None,
+    "anatomy_maps": False,
+    "people": None,
+    "brain": None,
+}
 FEW = 10  # number of subjects below which bootstrap intervals are too narrow
 MODEL = "value = a0 + a1 age + b_subject + e"
 
@@ -72,14 +86,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_people(dataset, "age")
     add_brain(parser)
     parser.add_argument(
-        "--draws", type=int, default=1000, metavar="N", help="bootstrap and permutations (default: 1000)"
+        "--draws", type=int, default=1000, metavar="N", help="bootstrap samples and permutations (default: 1000)"
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="random seed of these (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="random seed (default: 0)")
 
 
 def run(args: argparse.Namespace) -> Findings:
     """Tables with a row per measurement and method, per subject, and for a dataset the volumes."""
     check_least(args, draws=1, seed=0)
+    options = (OF_TABLES, "a table") if args.input.is_dir() else (OF_DATASETS, "an output folder of haca3-bids")
+    check_unused(args, *options)
     measured = volumes.measured(args) if args.input.is_dir() else None
     if measured is None:
         lines, values, time, method = _of_table(args)
@@ -113,6 +129,8 @@ def _of_table(args: argparse.Namespace) -> tuple[list[Line], Sequence[str], str,
     time = args.time or next((name for name in ("age", "years") if name in lines[0]), "age")
     if time not in lines[0]:
         raise BadInput(f"{args.input.name} has no column {time}.", f"It has {', '.join(lines[0])}; choose with --time.")
+    if not args.method and len({line.get("method") for line in lines}) > 1:
+        raise BadInput(f"{args.input.name} has several methods.", "Compare them with --method method.")
     return lines, args.value, time, args.method or ""
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
+from haca3_bids.bids.atomic import read_json
 from haca3_bids.bids.results import TemplateImage
-from haca3_bids.cli.evaluate.selection import BEFORE, Selection, Sessions, in_words, left_out, select
+from haca3_bids.cli.evaluate.selection import BEFORE, HARMONIZED, Selection, Sessions, in_words, left_out, select
 from haca3_bids.errors import BadInput
 
 Three = tuple[TemplateImage, TemplateImage, TemplateImage]
@@ -48,7 +49,8 @@ def choose(args: argparse.Namespace, taken: Sequence[str] = ()) -> Choice:
     if not pairs:
         raise _nobody(args)
     alone = people - {pair.scan.participant for pair in pairs} - {(args.target or "").partition("_")[0]}
-    return Choice(pairs, _sentence(args), [*left_out(alone, "no pair of sessions with these images"), *_missing(pairs)])
+    notes = [*_elsewhere(pairs, args), *left_out(alone, "no pair of sessions with these images"), *_missing(pairs)]
+    return Choice(pairs, _sentence(args), notes)
 
 
 def _all_pairs(scans: Sessions) -> Iterator[Three]:
@@ -104,6 +106,19 @@ def _sentence(args: argparse.Namespace) -> str:
         "Each subject's sessions are compared with each other, in pairs: both unharmonized, or both harmonized by the "
         "same method; histogram matching and normalizations bring the first to the intensities of the second."
     )
+
+
+def _elsewhere(pairs: Sequence[Pair], args: argparse.Namespace) -> list[str]:
+    """A note if harmonized images have another target, according to their sidecars."""
+    files = [image for pair in pairs for name, (image, _) in pair.methods.items() if name == HARMONIZED]
+    origins = {
+        str(
+            (read_json(file.with_name(f"{file.name.partition('.')[0]}.json")) or {}).get("Target", {}).get("Origin", "")
+        )
+        for file in files
+    }
+    others = sorted(origin for origin in origins if origin and args.target and args.target not in origin)
+    return [f"The target of harmonized images was not {args.target}, but: {others[0]}."] if others else []
 
 
 def _missing(pairs: Sequence[Pair]) -> list[str]:

@@ -60,16 +60,16 @@ def read_people(path: Path | None, needed: str) -> People:
     rows: dict[Names, Mapping[str, str]] = {}
     for file in (path / "participants.tsv", *sorted(path.glob("sub-*/sub-*_sessions.tsv"))):
         if file.exists():
-            rows |= _rows(file, file.parent.name)
+            rows |= _rows(file, file.parent.name if file.parent != path else "")
     if not rows:
         raise BadInput(f"{path.name} has no participants.tsv.", "Give a BIDS dataset or a table with --people.")
     return People(path.name, rows)
 
 
 def _rows(file: Path, participant: str = "") -> dict[Names, Mapping[str, str]]:
-    own = file.name.endswith("_sessions.tsv")
-    lines = read_table(file, ("session_id",) if own else ("participant_id",))
-    return {(_named("sub", participant if own else line["participant_id"]), _session(line)): line for line in lines}
+    """The rows of a table, or of the sessions.tsv of a ``participant``."""
+    lines = read_table(file, ("session_id",) if participant else ("participant_id",))
+    return {(_named("sub", participant or line["participant_id"]), _session(line)): line for line in lines}
 
 
 def _session(line: Mapping[str, str]) -> str:

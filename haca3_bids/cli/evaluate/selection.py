@@ -28,9 +28,17 @@ def add_selection(parser: argparse.ArgumentParser, contrasts: Sequence[str] = ()
         default=list(contrasts),
         help=f"contrasts to compare (default: {usual})",
     )
-    parser.add_argument("--before", default="preproc", metavar="DESC", help="desc of images before (default: preproc)")
     parser.add_argument(
-        "--after", nargs="+", metavar="DESC", help="desc of harmonized images (default: haca3..., if there is only one)"
+        "--before",
+        default="preproc",
+        metavar="DESC",
+        help="desc entity of the images before harmonization (default: preproc)",
+    )
+    parser.add_argument(
+        "--after",
+        nargs="+",
+        metavar="DESC",
+        help="desc entities of the harmonized images (default: haca3..., if there is only one)",
     )
     parser.add_argument(
         "--method",
@@ -45,8 +53,10 @@ def add_selection(parser: argparse.ArgumentParser, contrasts: Sequence[str] = ()
 
 def _named_folder(text: str) -> tuple[str, Path]:
     name, equals, folder = text.partition("=")
-    if not equals or not name or not folder or name in (BEFORE, HARMONIZED):
+    if not equals or not name or not folder:
         raise argparse.ArgumentTypeError(f"{text} is not NAME=DIR")
+    if name in (BEFORE, HARMONIZED):
+        raise argparse.ArgumentTypeError(f"the name {name} is reserved; choose another one")
     return name, Path(folder)
 
 
@@ -78,12 +88,17 @@ def select(args: argparse.Namespace, taken: Sequence[str] = ()) -> list[Selectio
     """
     images = images_of(args.dataset)
     descs = args.after or [only_harmonized(images, args.dataset)]
+    if args.before in descs:
+        raise UsageError(f"--before and --after are both {args.before}.", "Name the harmonized images with --after.")
     names = [*taken, *(descs if len(descs) > 1 else ()), *(name for name, _ in args.method)]
     twice = [name for place, name in enumerate(names) if name in names[:place]]
     if twice:
         raise UsageError(f"There are two methods called {twice[0]}.", "Choose other names in --method NAME=DIR.")
     folders = {name: _of_folder(folder, images, [*descs, args.before]) for name, folder in args.method}
     present = {image.contrast for image in images}
+    absent = [contrast for contrast in args.contrast if contrast not in present]
+    if absent and set(absent) != set(args.contrast):
+        raise BadInput(f"{args.dataset.resolve().name} has no {' or '.join(absent)} images.", "Choose with --contrast.")
     contrasts = args.contrast or [contrast for contrast in CONTRASTS if contrast in present]
     return [
         Selection(
@@ -132,9 +147,16 @@ def in_words(args: argparse.Namespace) -> str:
 
 def add_two_descs(parser: argparse._ActionsContainer) -> None:
     """Add options for the desc of images before and after harmonization."""
-    parser.add_argument("--before", default="preproc", metavar="DESC", help="desc of images before (default: preproc)")
     parser.add_argument(
-        "--after", metavar="DESC", help="desc of images after (default: haca3..., if there is only one)"
+        "--before",
+        default="preproc",
+        metavar="DESC",
+        help="desc entity of the images before harmonization (default: preproc)",
+    )
+    parser.add_argument(
+        "--after",
+        metavar="DESC",
+        help="desc entity of the images after harmonization (default: haca3..., if there is only one)",
     )
 
 
@@ -153,9 +175,14 @@ def only_harmonized(images: Iterable[TemplateImage], dataset: Path) -> str:
 
 
 def _sessions(images: Sequence[TemplateImage], desc: str | None, contrast: str) -> Sessions:
-    """The images of a contrast by session, with any desc if it is None."""
-    return {
-        (image.participant, image.session): image
-        for image in images
-        if image.contrast == contrast and desc in (None, image.desc)
-    }
+    """The images of a contrast by session, with any desc if it is None; BadInput if a session has several."""
+    found: dict[Key, TemplateImage] = {}
+    for image in images:
+        if image.contrast == contrast and desc in (None, image.desc):
+            other = found.setdefault((image.participant, image.session), image)
+            if other is not image:
+                raise BadInput(
+                    f"{other.path.name} and {image.path.name} are images of one session.",
+                    "Keep the images of one space and resolution in the dataset.",
+                )
+    return found

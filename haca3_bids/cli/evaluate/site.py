@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from haca3_bids.bids.participants import NO_VALUE
 from haca3_bids.cli.evaluate import site_images
 from haca3_bids.cli.evaluate.given import add_brain
-from haca3_bids.cli.evaluate.inputs import Line, bad_input, check_least, number, read_table
+from haca3_bids.cli.evaluate.inputs import Line, bad_input, check_least, check_unused, number, read_table
 from haca3_bids.cli.evaluate.people import add_people
 from haca3_bids.errors import BadInput
 from haca3_bids.records.findings import Column, Drawing, Findings, Table, Value
@@ -64,6 +64,7 @@ COLUMNS = {
         Column("csf_overlap", "Part that the histograms of fluid of two sites share, mean over pairs; 1: equal"),
     ),
 }
+FOLDER = "an output folder of haca3-bids"
 MANY = 20  # subjects up to which intervals are called wide
 FIXED = ("session_id", "age", "years")  # columns of a table that are no features
 
@@ -86,12 +87,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     table.add_argument("--method", metavar="COLUMN", help="column with the method; the first one is the baseline")
     test = parser.add_argument_group("test")
     test.add_argument("--seeds", type=int, default=3, metavar="N", help="repetitions of each probe (default: 3)")
-    test.add_argument("--permutations", type=int, default=99, metavar="N", help="of the test (default: 99)")
+    test.add_argument("--permutations", type=int, default=99, metavar="N", help="permutations per test (default: 99)")
 
 
 def run(args: argparse.Namespace) -> Findings:
     """Tables with a row per contrast, region, features, method and probe, and with distances between sites."""
     check_least(args, seeds=1, permutations=0)
+    if args.input.is_dir():
+        check_unused(args, {"value": [], "person": "participant_id", "method": None}, "a table")
+    else:
+        check_unused(
+            args, {"contrast": None, "before": "preproc", "after": None, "people": None, "brain": None}, FOLDER
+        )
     groups, notes = site_images.groups(args) if args.input.is_dir() else ([_of_table(args)], [])
     trials = [trial for group in groups for trial in _trials(group, args)]
     rows = [_row(trial) for trial in trials]
@@ -175,7 +182,8 @@ def _of_table(args: argparse.Namespace) -> Group:
     who = {name: [(line[args.person], line[args.site]) for line in rows] for name, rows in own.items()}
     if any(names_of != who[methods[0]] for names_of in who.values()):
         raise BadInput(
-            f"The methods in {args.input.name} do not have the same subjects and sites.", "Give them in the same order."
+            f"The methods in {args.input.name} do not have the same subjects and sites.",
+            "Each method needs the same images in the same order.",
         )
     tables = {
         name: np.array([[number(line[key], key) for key in names] for line in rows]) for name, rows in own.items()

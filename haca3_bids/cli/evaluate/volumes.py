@@ -29,9 +29,9 @@ COLUMNS = (
     Column("session_id", "Session"),
     Column("method", "desc entity of the image that was segmented; beta: anatomy map of the mixture model"),
     Column("age", "Age at the session", "year"),
-    Column("GM", "Grey matter, deep nuclei included", "ml"),
-    Column("WM", "White matter", "ml"),
-    Column("LatV", "Fluid in and around the ventricles of the template: lateral and third ventricles", "ml"),
+    Column("GM", "Grey matter, deep nuclei included", "mL"),
+    Column("WM", "White matter", "mL"),
+    Column("LatV", "Fluid in and around the ventricles of the template: lateral and third ventricles", "mL"),
 )
 
 
