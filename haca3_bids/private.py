@@ -25,11 +25,13 @@ def private_folder(path: Path) -> Path:
         made = _make(path)
         found = path.lstat()
         if not stat.S_ISDIR(found.st_mode):
-            raise CannotCreate(f"{path} is not a folder, or a link to one.", "Remove it, or name another folder.")
+            raise CannotCreate(
+                f"{path} is a file or a symbolic link; a folder is required.", "Remove it, or name another folder."
+            )
         if found.st_uid != _own_id_in(path.parent):
             raise CannotCreate(
                 f"The folder {path} belongs to somebody else (user id {found.st_uid}).",
-                "Files of others are not trusted: give --work-dir, or TMPDIR, a folder of your own.",
+                "Set --work-dir or TMPDIR to a folder of your own.",
             )
         if not made and found.st_mode & OTHERS:
             _close(path)

@@ -1,4 +1,4 @@
-"""Harmonize, evaluate and simulate brain MR images, and train the networks, without a BIDS dataset."""
+"""Harmonize single images, evaluate harmonization, train the networks, and simulate datasets."""
 
 from __future__ import annotations
 

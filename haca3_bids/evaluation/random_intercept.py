@@ -51,7 +51,7 @@ def moments(subjects: Sequence[str], ages: Sequence[float], values: Sequence[flo
     names, index = np.unique(np.asarray(subjects), return_inverse=True)
     age, value = np.asarray(ages, np.float64), np.asarray(values, np.float64)
     if not (np.isfinite(age).all() and np.isfinite(value).all()):
-        raise ValueError("an age or a value is missing or is no finite number")
+        raise ValueError("an age or a value is missing or is not a finite number")
     visits = np.bincount(index, minlength=len(names))
     if len(names) < 3 or visits.max(initial=0) < 2:
         raise ValueError(

@@ -49,7 +49,7 @@ def summary(outcomes: Sequence[Outcome], output_dir: Path, seconds: float) -> st
     ]
     for one in outcomes:
         if one.status == FINISHED:
-            lines.append(f"  skipped  {one.name}: finished by an earlier run (--reprocess does it again)")
+            lines.append(f"  skipped  {one.name}: finished by an earlier run (use --reprocess to repeat it)")
         elif one.status == SKIPPED:
             lines.append(f"  skipped  {one.name}: {one.reason}")
         elif one.status == FAILED:

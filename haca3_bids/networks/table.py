@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -57,12 +56,6 @@ class Prior:
     def to_json(self) -> dict[str, object]:
         """The fields as JSON values."""
         return {"mean": self.mean.tolist(), "covariance": self.covariance.tolist(), "upper": self.upper}
-
-    @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> Prior:
-        """The inverse of ``to_json``."""
-        mean, covariance = (torch.tensor(fields[name], dtype=torch.float64) for name in ("mean", "covariance"))
-        return cls(mean, covariance, float(fields["upper"]))
 
     @property
     def theta(self) -> Tensor:

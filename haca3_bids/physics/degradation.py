@@ -17,13 +17,12 @@ class Ladder:
 
     field: str
     amounts: tuple[float, ...]
-    unit: str
 
 
 LADDERS: Mapping[str, Ladder] = {
-    "noise": Ladder("noise", (0.05, 0.10, 0.16, 0.25), "standard deviation relative to white matter"),
-    "motion": Ladder("motion_voxels", (2.5, 5.0, 7.5, 10.0), "largest displacement in voxels"),
-    "ghosts": Ladder("ghost", (0.25, 0.5, 0.75, 1.0), "modulation of the k-space lines"),
+    "noise": Ladder("noise", (0.05, 0.10, 0.16, 0.25)),
+    "motion": Ladder("motion_voxels", (2.5, 5.0, 7.5, 10.0)),
+    "ghosts": Ladder("ghost", (0.25, 0.5, 0.75, 1.0)),
 }
 
 

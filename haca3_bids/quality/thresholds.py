@@ -85,7 +85,7 @@ THRESHOLDS: Mapping[str, Threshold] = {
                   "median of grey matter relative to the white-matter peak"),
         Threshold("fluid_to_white", "scan", ABOVE, None, None, "fluid is unusual",
                   "median of the ventricles relative to the white-matter peak"),
-        Threshold("name_margin", "scan", BELOW, -0.5, -1.0, "the image does not look like its name",
+        Threshold("name_margin", "scan", BELOW, -0.5, -1.0, "the image does not match the contrast in its name",
                   "distance to the nearest other contrast minus the distance to the contrast of the name"),
         Threshold("ssim", "image", BELOW, 0.50, None, "structure may have changed",
                   "mean structural similarity to the session's own image of that contrast, inside the brain"),

@@ -74,7 +74,7 @@ def _reasons(quality: Quality, table: Mapping[str, Threshold]) -> Iterator[Reaso
 def _sentence(threshold: Threshold, own: Numbers, where: str, value: float, limit: float) -> str:
     named = f"{where}: " if where else ""
     likely = own.get("likely_contrast")
-    words = threshold.words + (f", but like a {likely}" if threshold.measure == "name_margin" and likely else "")
+    words = threshold.words + (f"; it looks like {likely}" if threshold.measure == "name_margin" and likely else "")
     side = "above" if threshold.above else "below"
     sentence = f"{named}{words} ({threshold.measure.replace('_', ' ')} {value:.3g}, {side} {limit:.3g})."
     return sentence[0].upper() + sentence[1:]

@@ -63,4 +63,4 @@ def from_answer(text: str | bytes, kind: type[T]) -> T:
 def _plain(value: Any) -> object:
     if isinstance(value, np.generic):
         return value.item()
-    raise TypeError(f"{type(value).__name__} is no part of a record")
+    raise TypeError(f"{type(value).__name__} cannot be stored in a record")

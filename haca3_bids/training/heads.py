@@ -43,7 +43,7 @@ def head_from_labels(path: Path, builtin: Anatomy, name: str) -> Anatomy:
     labels = load_volume(path)
     if not labels.data.any() or unknown_share(labels.data) > MOST_UNKNOWN:
         raise BadInput(
-            f"{path.name} is not a label map of a head: most of its values do not stand for a tissue.",
+            f"{path.name} is not a label map of a head: most of its values are not codes of tissues.",
             "Label maps with codes of BrainWeb, FreeSurfer or SynthSeg are needed.",
         )
     if is_brainweb(labels.data):

@@ -61,7 +61,7 @@ def find_sessions(datasets: Sequence[Path], sites: Path | None = None, *, one_si
         )
     if not one_site and len({session.site for session in found}) == 1:
         raise BadInput(
-            f"All {len(found)} sessions are of one site ({found[0].site}); there is nothing to harmonize between.",
+            f"All {len(found)} sessions are of one site ({found[0].site}); harmonization needs two sites.",
             "Give datasets of two or more sites, or name them with --sites FILE.tsv.",
         )
     return found

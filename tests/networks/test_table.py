@@ -100,10 +100,3 @@ def test_an_image_is_likeliest_of_the_contrast_whose_tables_are_nearest(prior):
     other = Prior.of_tables(torch.tensor([3.0, 1.5, 1.0, 1.2]) * (1 + 0.1 * torch.rand(100, 4)), upper=2.0)
     fit = fit_table(fractions(), fractions() @ TRUE, prior, WHITE, white_is_known=True)
     assert likeliest(fit, {"T2w": other, "T1w": prior}) == "T1w"
-
-
-def test_a_prior_survives_json(prior):
-    again = Prior.from_json(prior.to_json())
-    torch.testing.assert_close(again.mean, prior.mean)
-    torch.testing.assert_close(again.covariance, prior.covariance)
-    assert again.upper == prior.upper

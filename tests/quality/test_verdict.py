@@ -45,7 +45,7 @@ def test_a_value_beyond_a_limit_is_marked_and_one_on_it_is_not(threshold: Any) -
 
 def test_a_swapped_name_says_what_the_image_looks_like() -> None:
     (reason,) = judge(record(name_margin=-1.0, likely_contrast="T2w"), {}).reasons
-    assert "like a T2w" in reason.sentence
+    assert "it looks like T2w" in reason.sentence
 
 
 def test_the_reference_is_not_judged_by_its_registration_to_itself() -> None:

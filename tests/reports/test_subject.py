@@ -154,7 +154,9 @@ def test_a_subject_is_not_taken_for_one_whose_label_begins_alike(dataset: Datase
     other = output_dir / "sub-011/anat"
     other.mkdir(parents=True)
     (other / "sub-011_desc-haca3_qc.json").write_text("not read")
-    write_subject_page(output_dir, "01")
+    page = write_subject_page(output_dir, "01").read_text()
+    assert "sub-011" not in page
+    assert "cannot be read" not in page
 
 
 def test_the_verdict_and_its_reasons_stand_on_top(dataset: Dataset) -> None:
