@@ -57,7 +57,7 @@ class _File:
     """The contents of a weight file of either format."""
 
     state: State
-    header: Mapping[str, Any]  # "config", "references", "card" of our own files; empty for the authors'
+    header: Mapping[str, Any]  # "config", "references", "priors", "card" of our own files; empty for the authors'
 
 
 def load_checkpoint(path: str | os.PathLike[str], variant: str | None = None) -> Checkpoint:

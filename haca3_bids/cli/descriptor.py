@@ -102,7 +102,7 @@ def _positional_inputs() -> list[dict[str, Any]]:
         {
             "id": "OutputLocation",
             "name": "New output folder",
-            "description": "The folder to make and write the derivatives dataset to",
+            "description": "Folder to create for the derivatives dataset",
             "type": "String",
             **output,
         },
@@ -134,7 +134,7 @@ def _option_inputs(option: Option) -> list[dict[str, Any]]:
     file = {
         "id": f"{described['id']}File",
         "name": f"{described['name']} (file)",
-        "description": f"A file as --{option.name}",
+        "description": f"A file for --{option.name}",
         "type": "File",
         "value-key": _key(f"{option.name}-file"),
     }

@@ -54,9 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="field of view of a source; repeat for each contrast (default: estimated from the image)",
     )
     images.add_argument(
-        "--white-matter", type=Path, metavar="MASK", help="white matter, whose intensity peak is scaled to 1000"
+        "--white-matter", type=Path, metavar="MASK", help="mask of white matter; its peak is scaled to 1000"
     )
-    images.add_argument("--head-mask", type=Path, metavar="MASK", help="head; the output is zero outside it")
+    images.add_argument("--head-mask", type=Path, metavar="MASK", help="mask of the head; the output is zero outside")
     images.add_argument(
         "--force",
         choices=("orientation",),

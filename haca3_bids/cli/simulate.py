@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs=2,
         metavar=("YOUNGEST", "OLDEST"),
         default=(30.0, 80.0),
-        help="range of ages at the first session (default: 30 80); label maps are taken as those of 30-year-olds",
+        help="range of ages at the first session (default: 30 80); label maps are assumed to show 30-year-olds",
     )
     parser.add_argument("--lesions", action="store_true", help="add lesions as in multiple sclerosis to every subject")
     parser.add_argument(

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from haca3_bids.checkpoints import registry
 
+KIND = "networks of the file: haca3 for harmonization, fusion for the fusion network (default: haca3)"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """One command per action."""
@@ -15,17 +17,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listing = commands.add_parser("list", help="list the weights known by name")
     listing.set_defaults(what=_list)
     fetching = commands.add_parser("fetch", help="download the authors' weights and check their SHA-256")
-    fetching.add_argument("name", choices=list(registry.RELEASED))
+    fetching.add_argument("name", choices=list(registry.RELEASED), help="which weights")
     fetching.set_defaults(what=_fetch)
     showing = commands.add_parser("show", help="print the metadata of a weights file as JSON")
-    showing.add_argument("weights", metavar="NAME|FILE")
-    showing.add_argument("--kind", choices=registry.KINDS, default="haca3")
+    showing.add_argument("weights", metavar="NAME|FILE", help="a known name or a file")
+    showing.add_argument("--kind", choices=registry.KINDS, default="haca3", help=KIND)
     showing.set_defaults(what=_show)
     converting = commands.add_parser("convert", help="convert the authors' weights to safetensors")
-    converting.add_argument("weights", metavar="NAME|FILE")
-    converting.add_argument("out", type=Path, metavar="OUT.safetensors")
-    converting.add_argument("--kind", choices=registry.KINDS, default="haca3")
-    converting.add_argument("--variant", choices=("haca3", "haca3plus"))
+    converting.add_argument("weights", metavar="NAME|FILE", help="a known name or a file")
+    converting.add_argument("out", type=Path, metavar="OUT.safetensors", help="file to write")
+    converting.add_argument("--kind", choices=registry.KINDS, default="haca3", help=KIND)
+    converting.add_argument("--variant", choices=("haca3", "haca3plus"), help="if it does not follow from the file")
     converting.add_argument("--half", action="store_true", help="store 16-bit numbers, which halves the size")
     converting.set_defaults(what=_convert)
 

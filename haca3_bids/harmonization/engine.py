@@ -141,7 +141,6 @@ def encode_targets(
     name: str = "",
     origin: str = "an image",
     coverage: Mapping[str, Volume] | None = None,
-    head_mask: Volume | None = None,
     white: float | None = None,
 ) -> list[Target]:
     """Targets from the images of one session (contrast -> image): theta, eta and intensity scale of each.
@@ -149,8 +148,8 @@ def encode_targets(
     Like preprocessed images, they must be upright, with voxels of about 1 mm, on one grid (BadInput otherwise), which
     may differ from the grid of the sources. The mixture model measures them together.
     """
-    _check_grids(images, {**(coverage or {}), "head mask": head_mask})
-    _, prepared = _prepared(images, checkpoint, Rim(coverage or {}, head_mask), settings)
+    _check_grids(images, coverage or {})
+    _, prepared = _prepared(images, checkpoint, Rim(coverage or {}, None), settings)
 
     def encoded(device: torch.device) -> dict[str, Codes]:
         return method_for(checkpoint, None, settings, device, white).session_codes(prepared)
@@ -167,22 +166,10 @@ def encode_target(
     *,
     name: str = "",
     origin: str = "an image",
-    coverage: Volume | None = None,
-    head_mask: Volume | None = None,
     white: float | None = None,
 ) -> Target:
     """The target from a single image; see ``encode_targets``."""
-    covered = {contrast: coverage} if coverage is not None else {}
-    (target,) = encode_targets(
-        {contrast: volume},
-        checkpoint,
-        settings,
-        name=name,
-        origin=origin,
-        coverage=covered,
-        head_mask=head_mask,
-        white=white,
-    )
+    (target,) = encode_targets({contrast: volume}, checkpoint, settings, name=name, origin=origin, white=white)
     return target
 
 

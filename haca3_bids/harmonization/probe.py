@@ -15,7 +15,7 @@ from haca3_bids.errors import Haca3Error
 from haca3_bids.harmonization.device import choose_device
 from haca3_bids.records.engine import ProbeJob, Weights
 from haca3_bids.records.files import Refusal, from_json, to_json
-from haca3_bids.records.target import Target
+from haca3_bids.records.target import Target, builtin_origin
 
 
 def probe(job: ProbeJob) -> Weights:
@@ -27,7 +27,7 @@ def probe(job: ProbeJob) -> Weights:
         load_fusion(job.fusion)
     name = checkpoint.name
     references = {
-        contrast: Target("", contrast, one.theta, one.eta, one.scale, f"built-in reference of {name}")
+        contrast: Target("", contrast, one.theta, one.eta, one.scale, builtin_origin(name))
         for contrast, one in checkpoint.references.items()
     }
     return Weights(name, job.weights, checkpoint.sha256, checkpoint.variant, job.fusion, fusion_sha, references, found)

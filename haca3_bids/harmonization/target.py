@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from haca3_bids.checkpoints.formats import Checkpoint
 from haca3_bids.errors import UsageError
-from haca3_bids.records.target import CLEAN_ETA
+from haca3_bids.records.target import CLEAN_ETA, builtin_origin
 from haca3_bids.records.target import Target as Target
 from haca3_bids.settings import WHITE_MATTER_PEAK
 
@@ -20,7 +20,7 @@ def target_from_reference(contrast: str, checkpoint: Checkpoint) -> Target:
             f"The weights {checkpoint.name} have no built-in reference for {contrast} (they have {known}).",
             "Give an image, a subject or numbers as target, for example T2w:THETA0,THETA1.",
         )
-    origin = f"built-in reference of the weights {checkpoint.name}: {reference.description}"
+    origin = f"{builtin_origin(checkpoint.name)}: {reference.description}"
     return Target("", reference.contrast, reference.theta, reference.eta, reference.scale, origin)
 
 

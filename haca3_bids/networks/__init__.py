@@ -1,1 +1,1 @@
-"""The networks of HACA3 and of the mixture model."""
+"""The networks of HACA3, of the mixture model and of super-resolution."""

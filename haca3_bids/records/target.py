@@ -18,6 +18,11 @@ def target_key(name: str, contrast: str) -> str:
     return f"haca3{name}_{contrast}"
 
 
+def builtin_origin(weights: str) -> str:
+    """The origin of the built-in references of weights with this name."""
+    return f"built-in reference of {weights}"
+
+
 @dataclass(frozen=True)
 class Target:
     """A target of harmonization; UsageError if its name or numbers are invalid."""

@@ -7,20 +7,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from haca3_bids.bids.describe import target_picture
+from haca3_bids.checkpoints.registry import BUILTIN, BUILTIN_DIR
 from haca3_bids.option import labels
 from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.quality.contrast import is_table
 from haca3_bids.quality.thresholds import Threshold, with_changes
 from haca3_bids.records.engine import EngineResult, HarmonizedImage, WeightsUsed
 from haca3_bids.records.session import Figure, Quality, SessionRecord
-from haca3_bids.records.target import Target
+from haca3_bids.records.target import Target, builtin_origin
 from haca3_bids.reports.pixels import SLICES, data_uri, picture_size
 from haca3_bids.reports.theta import PLAIN_AXES, TISSUE_WORDS, Point, axes_of, position, theta_plane
 from haca3_bids.settings import HarmonizationSettings
 
 MIME = {".svg": "image/svg+xml", ".png": "image/png", ".jpg": "image/jpeg"}
-BUILTIN_ORIGIN = "built-in reference of builtin"
-BUILTIN_PICTURES = Path(__file__).parents[1] / "checkpoints" / "builtin"  # of simulated heads, so they may be shown
 KINDS = ("registration", "coregistration", "outline", "bias", "histogram")
 
 
@@ -184,8 +183,8 @@ def _target_pictures(output_dir: Path, images: Iterable[HarmonizedImage], asked_
     """Slices of the targets that may be shown, by key: built-in ones, and others if ``asked_for``."""
     found = {}
     for target in (image.target for image in images):
-        builtin = target.origin == BUILTIN_ORIGIN
-        shown = BUILTIN_PICTURES / f"{target.contrast}.jpg" if builtin else target_picture(output_dir, target.key)
+        builtin = target.origin == builtin_origin(BUILTIN)
+        shown = BUILTIN_DIR / f"{target.contrast}.jpg" if builtin else target_picture(output_dir, target.key)
         if (builtin or asked_for) and shown.is_file():
             found[target.key] = shown
     return found

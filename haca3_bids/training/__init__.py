@@ -1,1 +1,1 @@
-"""Training of HACA3, its artifact encoder and its fusion network."""
+"""Training of HACA3 with its artifact encoder and fusion network, of the mixture model, baselines and segmenters."""

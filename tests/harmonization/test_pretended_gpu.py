@@ -39,7 +39,9 @@ def paper(tiny):
     return dataclasses.replace(tiny, model=Haca3().eval().requires_grad_(False))
 
 
-@pytest.mark.parametrize("kind", ["mixture", "tiny", "tiny_plus", pytest.param("paper", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "kind", ["mixture", "tiny", *(pytest.param(one, marks=pytest.mark.slow) for one in ("tiny_plus", "paper"))]
+)
 def test_images_are_those_of_the_cpu(kind, request, pair, settings, fusion_net):
     weights, net = _own(request.getfixturevalue(kind)), None if kind == "mixture" else copy.deepcopy(fusion_net)
     settings = dataclasses.replace(settings, threads=1)

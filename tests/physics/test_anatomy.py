@@ -72,6 +72,7 @@ def test_half_millimetre_labels_become_partial_volume_where_they_were():
     np.testing.assert_allclose(centre, truth, atol=1.0)  # to the voxel
 
 
+@pytest.mark.slow
 def test_a_tilted_brain_is_brought_upright():
     x, y, z = np.indices(SHAPE) - np.array(SHAPE).reshape(3, 1, 1, 1) / 2
     template = (x / 60) ** 2 + (y / 80) ** 2 + ((z - 5 * (y > 0)) / 55) ** 2 < 1

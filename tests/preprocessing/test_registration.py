@@ -99,7 +99,8 @@ def test_a_head_of_another_shape_is_not_turned_to_make_up_for_it(phantom, contra
     assert shift_mm < 2
 
 
-@pytest.mark.parametrize("contrast", ["T1w", pytest.param("T2w", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("contrast", ["T1w", "T2w"])
 def test_a_childs_head_is_not_taken_for_a_large_brain(phantom, contrast) -> None:
     moved = moved_by(((30.0, -10.0, 15.0), (5.0, 10.0, -5.0)))
     child = similarity_matrix((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), np.log(0.8), CENTRE)

@@ -244,6 +244,7 @@ def test_two_steps_from_given_weights_give_weights_again_and_no_fusion_network(d
     assert not (tmp_path / "run" / "weights" / "fusion.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_data_alone_begin_with_the_artifact_encoder_that_was_trained_before(datasets, tmp_path, monkeypatch):
     monkeypatch.chdir(datasets)
     torch.manual_seed(1)

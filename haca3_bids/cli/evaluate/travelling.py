@@ -75,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="DIR",
         help="dataset that was processed; adds the method 'as scanned': the scans before preprocessing, which are only "
-        "brought to the same grid",
+        "resampled to the same grid",
     )
     add_brain(parser)
     parser.add_argument(
