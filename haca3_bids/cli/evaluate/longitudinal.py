@@ -50,12 +50,7 @@ COLUMNS = {
     "volumes": volumes.COLUMNS,
 }
 Course = tuple[list[str], list[float], list[float]]  # subjects, ages and values of all sessions
-OF_TABLES: dict[str, object] = {
-    "value": [],
-    "person": "participant_id",
-    "time": None,
-    "method": None,
-}  # options and their defaults
+OF_TABLES: dict[str, object] = {"value": [], "person": "participant_id", "time": None, "method": None}  # with defaults
 OF_DATASETS: dict[str, object] = {
     "contrast": "T1w",
     "before": "preproc",

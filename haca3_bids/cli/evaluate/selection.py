@@ -28,12 +28,7 @@ def add_selection(parser: argparse.ArgumentParser, contrasts: Sequence[str] = ()
         default=list(contrasts),
         help=f"contrasts to compare (default: {usual})",
     )
-    parser.add_argument(
-        "--before",
-        default="preproc",
-        metavar="DESC",
-        help="desc entity of the images before harmonization (default: preproc)",
-    )
+    _add_before(parser)
     parser.add_argument(
         "--after",
         nargs="+",
@@ -48,6 +43,15 @@ def add_selection(parser: argparse.ArgumentParser, contrasts: Sequence[str] = ()
         metavar="NAME=DIR",
         help="images of another method with the file names of the harmonized images, or of the preprocessed ones if "
         "there are none of these; repeatable",
+    )
+
+
+def _add_before(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--before",
+        default="preproc",
+        metavar="DESC",
+        help="desc entity of the images before harmonization (default: preproc)",
     )
 
 
@@ -147,12 +151,7 @@ def in_words(args: argparse.Namespace) -> str:
 
 def add_two_descs(parser: argparse._ActionsContainer) -> None:
     """Add options for the desc of images before and after harmonization."""
-    parser.add_argument(
-        "--before",
-        default="preproc",
-        metavar="DESC",
-        help="desc entity of the images before harmonization (default: preproc)",
-    )
+    _add_before(parser)
     parser.add_argument(
         "--after",
         metavar="DESC",
