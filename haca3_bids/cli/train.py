@@ -20,6 +20,16 @@ if TYPE_CHECKING:
     from haca3_bids.training.scans import PlacedSession
 
 HELP = "Train the networks on simulated images, on preprocessed scans, or on both; interrupted runs resume."
+ONLY_OF = {  # the options that some trainings accept and others do not
+    "data": ("mixture", "haca3"),
+    "sites": ("mixture", "haca3"),
+    "start_from": ("mixture", "haca3"),
+    "vgg16": ("haca3",),
+    "striped": ("fusion",),
+    "source": ("baseline",),
+    "target": ("baseline",),
+    "apply": ("baseline",),
+}
 VALIDATION_SHARE = 9  # every ninth head (by name; at least one), and every ninth person of a site, is for validation
 STEPS = {
     "mixture": train_mixture.STEPS,
@@ -118,12 +128,20 @@ def _check(args: argparse.Namespace) -> None:
             raise UsageError(f"--{name} {given} is invalid.", f"It must be {lowest} or more.")
     if not args.minutes >= 0:
         raise UsageError(f"--minutes {args.minutes:g} is invalid.", "Give 0 or more; 0 trains for one step.")
+    for name, stages in ONLY_OF.items():
+        if getattr(args, name) and args.what not in stages:
+            raise UsageError(
+                f"haca3 train {args.what} does not accept --{name.replace('_', '-')}.",
+                f"Only haca3 train {' and '.join(stages)} accept{'s' * (len(stages) == 1)} it.",
+            )
+    if args.sites and not args.data:
+        raise UsageError("--sites has no effect without --data.", "Omit --sites, or give --data DERIVATIVES.")
     if not (args.simulate or args.data or args.what == "export"):
         raise UsageError("There is nothing to train on.", "Give --simulate LABELS, --data DERIVATIVES, or both.")
-    if args.data and not args.simulate and args.what not in ("haca3", "export"):
+    if args.data and not args.simulate and args.what != "haca3":
         raise UsageError(
             f"haca3 train {args.what} needs simulated heads.",
-            f"haca3 train {args.what} --simulate LABELS" + (" --data DERIVATIVES" if args.what == "mixture" else ""),
+            f"haca3 train {args.what} --simulate LABELS --data DERIVATIVES",
         )
     train_baseline.check(args)
     if args.what == "haca3":

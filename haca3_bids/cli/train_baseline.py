@@ -41,22 +41,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def check(args: argparse.Namespace) -> None:
-    """UsageError if a baseline lacks its method or its sites, or if something else has them."""
-    given = [args.method, args.source, args.target]
-    if args.what != "baseline" and any((*given, args.apply)):
-        raise UsageError(
-            f"haca3 train {args.what} does not accept METHOD, --source, --target or --apply.",
-            "Only haca3 train baseline accepts them.",
-        )
-    if args.what == "baseline" and not all(given):
+    """UsageError if a baseline lacks its method or its sites, or if something else has a method."""
+    if args.what != "baseline":
+        if args.method:
+            raise UsageError(
+                f"haca3 train {args.what} does not accept a method ({args.method}).",
+                "Only haca3 train baseline accepts one.",
+            )
+        return
+    if not (args.method and args.source and args.target):
         raise UsageError(
             "A baseline needs a method and two sites.",
             "haca3 train baseline METHOD --source SESSION --target SESSION --simulate LABELS --out RUN; "
             f"METHOD is one of {', '.join(METHODS)}.",
         )
-    if args.what == "baseline":
-        _sites(args)  # rejects what is missing before heads are made
-        _scans(args)
+    _sites(args)  # rejects what is missing before heads are made
+    _scans(args)
 
 
 def train(args: argparse.Namespace, heads: list[Anatomy], kept: list[Anatomy], setting: Setting) -> None:

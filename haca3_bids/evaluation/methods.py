@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-Cell = float | int | str | None
-Row = Mapping[str, Cell]
-Group = tuple[Cell, ...]  # the values of the columns ``by``
+from haca3_bids.records.findings import Value
+
+Row = Mapping[str, Value]
+Group = tuple[Value, ...]  # the values of the columns ``by``
 BY = ("contrast",)
 ROUNDING = 1e-6  # relative; smaller differences are rounding errors of images in single precision
 
@@ -68,14 +69,14 @@ def person_means(
     return {person: sum(own) / len(own) for person, own in values.items()}
 
 
-def mean_rows(rows: Sequence[Row], measures: Collection[str], by: Sequence[str] = BY) -> Iterator[dict[str, Cell]]:
+def mean_rows(rows: Sequence[Row], measures: Collection[str], by: Sequence[str] = BY) -> Iterator[dict[str, Value]]:
     """A row for each group and method: the mean of every measure, over the people with all measures that occur."""
     for group, methods in methods_of(rows, by).items():
         for method in methods:
             found = {measure: person_means(rows, group, method, measure, by) for measure in measures}
             known = {measure: values for measure, values in found.items() if values}
             people = _common(known.values())
-            row: dict[str, Cell] = dict(zip(by, group, strict=True)) | {"method": method, "people": len(people)}
+            row: dict[str, Value] = dict(zip(by, group, strict=True)) | {"method": method, "people": len(people)}
             if people:
                 row |= {name: sum(values[one] for one in people) / len(people) for name, values in known.items()}
             yield row
@@ -89,7 +90,7 @@ def _common(tables: Iterable[Mapping[str, float]]) -> list[str]:
 
 def difference_rows(
     rows: Sequence[Row], measures: Collection[str], simple: Collection[str] = (), by: Sequence[str] = BY
-) -> Iterator[dict[str, Cell]]:
+) -> Iterator[dict[str, Value]]:
     """A row for each method and each earlier one of its group (for ``simple`` methods, the first only).
 
     The people are those with all measures that occur, for both methods.
@@ -104,14 +105,14 @@ def difference_rows(
                 }
                 known = {measure: pair for measure, pair in found.items() if all(pair)}
                 people = _common(one for pair in known.values() for one in pair)
-                row: dict[str, Cell] = dict(zip(by, group, strict=True))
+                row: dict[str, Value] = dict(zip(by, group, strict=True))
                 row |= {"method": method, "baseline": baseline, "people": len(people)}
                 yield row | _differences(known, people)
 
 
-def _differences(pairs: Mapping[str, Sequence[Mapping[str, float]]], people: Sequence[str]) -> dict[str, Cell]:
+def _differences(pairs: Mapping[str, Sequence[Mapping[str, float]]], people: Sequence[str]) -> dict[str, Value]:
     """The columns of the paired tests of every measure."""
-    row: dict[str, Cell] = {}
+    row: dict[str, Value] = {}
     for measure, (one, baseline) in pairs.items() if people else ():
         found = paired({person: one[person] for person in people}, baseline)
         row |= {f"difference_{measure}": found.mean - found.mean_baseline, f"p_{measure}": found.p}

@@ -69,8 +69,8 @@ def test_change_is_told_for_every_person_in_units_a_year(tmp_path, capsys):
         ({}, ["--value", "grey", "--time", "years"], "has no column years"),
         ({"age": "nan"}, ["--value", "grey"], "'nan' in column age is not a number"),
         ({"age": "n/a"}, ["--value", "grey"], "'n/a' in column age is not a number"),
-        ({"grey": 7}, ["--value", "grey"], "Grey: all values are the same"),
-        ({"age": 50}, ["--value", "grey"], "Grey: all ages are the same"),
+        ({"grey": 7}, ["--value", "grey"], "grey: all values are the same"),
+        ({"age": 50}, ["--value", "grey"], "grey: all ages are the same"),
         ({"participant_id": "sub-1"}, ["--value", "grey"], "found 1 subjects"),
     ],
 )

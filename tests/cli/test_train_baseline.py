@@ -75,7 +75,12 @@ def test_what_is_missing_is_said(data, capsys, monkeypatch, change, sentence) ->
     [
         ("baseline", "needs a method and two sites"),
         ("baseline cut", "two sites"),
-        ("haca3 cut", "does not accept METHOD"),
+        ("haca3 cut", "does not accept a method (cut)"),
+        ("haca3 --apply out", "haca3 train haca3 does not accept --apply"),
+        ("baseline cut --start-from builtin", "Only haca3 train mixture and haca3 accept it"),
+        ("baseline cut --striped", "Only haca3 train fusion accepts it"),
+        ("artifact --data out", "haca3 train artifact does not accept --data"),
+        ("mixture --sites sites.tsv", "--sites has no effect without --data"),
     ],
 )
 def test_a_baseline_has_a_method_and_two_sites_and_nothing_else_has(tmp_path, capsys, given, sentence) -> None:

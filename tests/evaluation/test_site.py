@@ -140,13 +140,12 @@ def test_false_positives_of_the_linear_probe_occur_at_the_nominal_rate(travellin
 @pytest.mark.slow
 @pytest.mark.parametrize("travelling", [True, False])
 def test_false_positives_of_the_network_occur_at_the_nominal_rate(travelling):
-    cohorts, level = SEEDS // 5, 0.2  # five trainings of a hundred in each; a high level because there are few
     values = []
-    for seed in range(cohorts):
+    for seed in range(SEEDS):
         rows, about = table(seed, 0.0, people=12, travelling=travelling, images=4)
         values.append(network_probe(rows, about, seeds=(0, 1), permutations=19).p)
-    low, high = stats.binom(cohorts, level).interval(0.99)
-    assert low <= sum(p <= level for p in values) <= high
+    low, high = stats.binom(SEEDS, LEVEL).interval(0.99)
+    assert low <= sum(p <= LEVEL for p in values) <= high
 
 
 def test_a_frozen_probe_is_fooled_by_a_shift_that_a_retrained_one_sees_through():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -123,7 +123,7 @@ def run(args: argparse.Namespace) -> Findings:
         _sentence(args),
         {name: table for name, table in tables.items() if table.rows},
         _drawings(seen) if args.out else (),
-        _notes(args, seen),
+        _notes(args, seen, [*tables["tests"].rows, *tables["retest_tests"].rows]),
     )
 
 
@@ -140,10 +140,11 @@ def _sentence(args: argparse.Namespace) -> str:
     )
 
 
-def _notes(args: argparse.Namespace, seen: _Seen) -> list[str]:
+def _notes(args: argparse.Namespace, seen: _Seen, tests: Sequence[Mapping[str, Value]]) -> list[str]:
     brain = brain_in_words(args.brain or args.truth)
     notes = [f"The brain is {brain}. Smoothing can make volumes more similar without making them more correct."]
-    notes.append(smallest_p(len({row["participant_id"] for row in seen.rows})))
+    if people := [int(row["people"] or 0) for row in tests]:
+        notes.append(smallest_p(max(people)))
     if seen.retests:
         notes.append(
             "Dice coefficients between sessions contain the error of registration: use haca3-bids --longitudinal. "
@@ -164,7 +165,7 @@ def _measure(selection: Selection, participant: str, args: argparse.Namespace, s
                 found.setdefault(method, {})[key] = tissues
     for method, sessions in found.items():
         for (_, one), (_, other) in combinations(sessions, 2):
-            with bad_input():
+            with bad_input(f"{participant} {one} and {other}"):
                 rows = retest(sessions[participant, one], sessions[participant, other])
             about = {"participant_id": participant, "session_id": one, "other_session_id": other}
             seen.retests += [
@@ -192,7 +193,7 @@ def _session(
         if not image.has_grid_of(grid):
             sentence = f"{path.name} does not share the grid of {scan.path.name}."
             raise BadInput(sentence, "Compare images in template space.")
-        with bad_input():
+        with bad_input(path.name):
             tissues = tissues_in(image.data[box], brain[box], selection.contrast)
         compared = against_truth(tissues, truth, voxel_ml) if truth else {name: {} for name in TISSUES}
         for name, mask in tissues.items():

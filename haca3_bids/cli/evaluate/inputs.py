@@ -20,8 +20,8 @@ def bad_input(about: str = "") -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        sentence = f"{about}: {error}" if about else str(error)
-        raise BadInput(f"{sentence[:1].upper()}{sentence[1:]}.") from error
+        sentence = f"{about}: {error}" if about else f"{error}"[:1].upper() + f"{error}"[1:]
+        raise BadInput(f"{sentence}.") from error
 
 
 def read_table(path: Path, columns: Sequence[str], hint: str = "") -> list[Line]:

@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> Findings:
         image = images[path.name] = load_volume(path)
         if not image.has_grid_of(truth):
             raise BadInput(f"{path.name} does not share the grid of {args.truth.name}.", "Resample one to the other.")
-        with bad_input():
+        with bad_input(path.name):
             found = compared(image.data, truth.data, mask)
         rows.append({"image": path.name, "psnr_db": found.psnr_db, "ssim": found.ssim})
     where = f"the mask {args.mask.name}" if args.mask else "the head of the reference"

@@ -163,7 +163,7 @@ def _measure(pair: Pair, args: argparse.Namespace, seen: _Seen) -> None:
     for method, image, truth in _images(pair, reference, head, brain, args, seen):
         row = about | {"method": method}
         for place, mask in zip(PLACES, (brain, head), strict=True):
-            with bad_input():
+            with bad_input(f"{pair.scan.path.name} and {pair.reference.path.name}"):
                 found = fitted(image.data, truth.data, mask & kept, head)
             row |= {f"psnr_{place}_db": found.psnr_db, f"ssim_{place}": found.ssim}
         row |= {"correlation_brain": correlation(image.data, truth.data, brain & kept)}

@@ -139,6 +139,11 @@ def _anatomy(image: TemplateImage, args: argparse.Namespace) -> NDArray[np.uint8
 
     target = args.after.removeprefix("haca3")
     name = image.path.name.replace(f"_desc-{args.after}_{args.contrast}.", f"_desc-betaTo{args.contrast}{target}_dseg.")
+    if not image.path.with_name(name).exists():
+        raise BadInput(
+            f"The anatomy map {name} does not exist.",
+            "Omit --anatomy-maps, or run haca3-bids again with --extra-outputs beta.",
+        )
     labels = np.rint(load_volume(image.path.with_name(name), may_be_constant=True).data).astype(np.int64)
     if labels.max() <= LEVELS_OF_HACA3:
         raise BadInput(f"{name} contains the levels of HACA3, which are not tissues.", "Omit --anatomy-maps.")
