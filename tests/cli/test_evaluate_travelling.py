@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from derivatives import AFFINE, SHAPE, ball, describe, name, save, tables
 
+from haca3_bids.bids.atomic import make_folder, write_json
 from haca3_bids.cli import toolbox
+from haca3_bids.cli.evaluate.pairs import _reimplemented
 from haca3_bids.evaluation.histogram import matched
 from haca3_bids.evaluation.similarity import fitted
 from haca3_bids.intensity.background import head_mask
@@ -112,6 +115,14 @@ def test_any_folder_of_images_of_the_same_names_is_a_method(cohort, capsys, tmp_
     assert (means[-1]["people"], means[-1]["ssim_head"]) == ("2", "1")
     assert {row["baseline"] for row in tests if row["method"] == "other"} == {row["method"] for row in means[:-1]}
     assert {row["baseline"] for row in tests if row["method"] == "Nyul"} == {"unharmonized"}
+
+
+def test_trained_baselines_are_called_re_implementations(tmp_path) -> None:
+    write_json(make_folder(tmp_path / "cut") / "baseline.json", {"method": "cut"})
+    given = [("CUT", tmp_path / "cut"), ("again", tmp_path / "cut/images"), ("other", tmp_path)]
+    notes = _reimplemented(Namespace(method=given))
+    assert [note.partition(" ")[0] for note in notes] == ["CUT", "again"]
+    assert "not the program of the method's authors" in notes[0]
 
 
 def test_an_output_folder_with_other_targets_is_no_method(cohort, capsys, tmp_path) -> None:

@@ -12,6 +12,7 @@ from haca3_bids.bids.atomic import read_json
 from haca3_bids.bids.results import TemplateImage
 from haca3_bids.cli.evaluate.selection import BEFORE, HARMONIZED, Selection, Sessions, in_words, left_out, select
 from haca3_bids.errors import BadInput
+from haca3_bids.training.baselines import CONFIG
 
 Three = tuple[TemplateImage, TemplateImage, TemplateImage]
 
@@ -49,7 +50,8 @@ def choose(args: argparse.Namespace, taken: Sequence[str] = ()) -> Choice:
     if not pairs:
         raise _nobody(args)
     alone = people - {pair.scan.participant for pair in pairs} - {(args.target or "").partition("_")[0]}
-    notes = [*_elsewhere(pairs, args), *left_out(alone, "no pair of sessions with these images"), *_missing(pairs)]
+    left = left_out(alone, "no pair of sessions with these images")
+    notes = [*_elsewhere(pairs, args), *left, *_missing(pairs), *_reimplemented(args)]
     return Choice(pairs, _sentence(args), notes)
 
 
@@ -126,3 +128,12 @@ def _missing(pairs: Sequence[Pair]) -> list[str]:
     names = dict.fromkeys(name for pair in pairs for name in pair.methods)
     lacking = {name: sum(name not in pair.methods for pair in pairs) for name in names}
     return [f"{name} has no images of {count} of the {len(pairs)} pairs." for name, count in lacking.items() if count]
+
+
+def _reimplemented(args: argparse.Namespace) -> list[str]:
+    """A note on the methods that ``haca3 train baseline`` trained."""
+    names = [name for name, folder in args.method for place in (folder, folder.parent) if (place / CONFIG).exists()]
+    return [
+        f"{name} is a small re-implementation (haca3 train baseline), not the program of the method's authors."
+        for name in names
+    ]

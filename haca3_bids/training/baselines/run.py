@@ -20,6 +20,7 @@ from haca3_bids.harmonization.fusion import median
 from haca3_bids.harmonization.prepare import Rim, fit_images, nonempty, prepare
 from haca3_bids.physics.anatomy import Anatomy
 from haca3_bids.settings import HarmonizationSettings
+from haca3_bids.training.baselines import CONFIG
 from haca3_bids.training.baselines.adeli import Adeli
 from haca3_bids.training.baselines.baseline import Baseline
 from haca3_bids.training.baselines.calamiti import Calamiti
@@ -40,7 +41,6 @@ BASELINES: dict[str, type[Baseline]] = {
     "calamiti": Calamiti,
     "deepharmony": DeepHarmony,
 }
-CONFIG = "baseline.json"
 
 
 def train_baseline(method: str, heads: Sequence[Anatomy], sites: Sites, folder: Path, setting: Setting) -> Baseline:
