@@ -6,23 +6,25 @@ from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+from scipy import fft, ndimage
 
-from haca3_bids.preprocessing.transforms import Matrix, inverse
+from haca3_bids.preprocessing.transforms import Matrix, inverse, rigid_part
 from haca3_bids.volumes.box import Box, bounding_box
 from haca3_bids.volumes.volume import Volume
 
 FWHM_TO_SIGMA = 1.0 / np.sqrt(8.0 * np.log(2.0))
+SMALLEST_SIGMA = 0.1  # voxels: less is no smoothing
+TRUNCATE = 3.0  # standard deviations at which a filter ends
 
 
 def resample(moving: Volume, grid: Volume, pull: Matrix, *, order: int = 3) -> Volume:
     """``moving`` on the grid of ``grid`` by one B-spline interpolation; 0 outside the field of view.
 
     ``pull`` maps millimetres of ``grid`` to millimetres of ``moving``. Values are clipped to the range of the input. To
-    avoid aliasing, the image is first smoothed along axes that are coarser in the new grid.
+    avoid aliasing, the image is first smoothed in the directions in which the new grid is coarser.
     """
-    data = _without_finer_detail(moving, grid)
     to_voxels = inverse(moving.affine) @ pull @ grid.affine
+    data = _without_finer_detail(moving, grid, pull)
     out = ndimage.affine_transform(
         data,
         to_voxels[:3, :3],
@@ -100,11 +102,33 @@ def _image_of(box: Box, matrix: Matrix, shape: tuple[int, ...]) -> Box:
     return tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
 
 
-def _without_finer_detail(moving: Volume, grid: Volume) -> NDArray[np.float32]:
-    """The voxels of ``moving``, smoothed along each axis to the voxel size of ``grid``."""
-    ratio = float(grid.zooms_mm.max()) / moving.zooms_mm
-    sigma = np.sqrt(np.maximum(ratio**2 - 1.0, 0.0)) * FWHM_TO_SIGMA
-    if (sigma < 0.1).all():
+def _without_finer_detail(moving: Volume, grid: Volume, pull: Matrix) -> NDArray[np.float32]:
+    """The voxels of ``moving``, smoothed in each direction to the size that a voxel of ``grid`` has in it.
+
+    Widths are matrices like covariances, in voxels of ``moving``: the identity for its own voxels, and E E' for voxels
+    of ``grid``, whose edges are the columns of E. Averages over thick slices thus keep the detail in their plane.
+    Scales of ``pull`` have no influence.
+    """
+    edges = (inverse(moving.affine) @ rigid_part(pull, np.zeros(3)) @ grid.affine)[:3, :3]
+    size, axes = np.linalg.eigh(edges @ edges.T - np.eye(3))
+    covariance = (axes * np.maximum(size, 0.0)) @ axes.T * FWHM_TO_SIGMA**2
+    if (np.abs(covariance - np.diag(np.diag(covariance))) >= SMALLEST_SIGMA**2).any():
+        return _smoothed(moving.data, covariance)
+    sigma = np.sqrt(np.diag(covariance))
+    if (sigma < SMALLEST_SIGMA).all():
         return moving.data
-    smoothed: NDArray[np.float32] = ndimage.gaussian_filter(moving.data, sigma, mode="nearest", truncate=3.0)
+    smoothed: NDArray[np.float32] = ndimage.gaussian_filter(moving.data, sigma, mode="nearest", truncate=TRUNCATE)
     return smoothed
+
+
+def _smoothed(data: NDArray[np.float32], covariance: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Gaussian smoothing in directions between the axes, in Fourier space; ``covariance`` is in voxels."""
+    rims = np.ceil(TRUNCATE * np.sqrt(np.diag(covariance))).astype(int)
+    shape = [fft.next_fast_len(n + 2 * int(rim), real=True) for n, rim in zip(data.shape, rims, strict=True)]
+    ends = [(rim, full - n - rim) for n, rim, full in zip(data.shape, rims, shape, strict=True)]
+    spectrum = fft.rfftn(np.pad(np.asarray(data, np.float32), ends, mode="edge"))
+    waves = np.meshgrid(*map(fft.fftfreq, shape[:2]), fft.rfftfreq(shape[2]), indexing="ij", sparse=True)
+    exponent = sum(covariance[i, j] * waves[i] * waves[j] for i in range(3) for j in range(3))
+    spectrum *= np.exp(-2.0 * np.pi**2 * exponent).astype(np.float32)
+    inner = tuple(slice(rim, rim + n) for n, rim in zip(data.shape, rims, strict=True))
+    return np.ascontiguousarray(fft.irfftn(spectrum, shape)[inner])

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from haca3_bids.preprocessing.resampling import (
+    FWHM_TO_SIGMA,
     field_of_view,
     isotropic_grid,
     resample,
@@ -63,6 +65,41 @@ def test_detail_finer_than_the_new_grid_does_not_alias() -> None:
     out = resample(stripes, GRID, np.eye(4)).data[3:-3, 3:-3, 3:-3]
     assert out.std() < 5
     assert out.mean() == pytest.approx(50, abs=10)
+
+
+TILTS = {"aligned": (0, 0, 0), "tilted": (0.35, 0.2, 0), "turned": (0, np.pi / 2, 0)}
+
+
+@pytest.mark.parametrize("rotation", TILTS.values(), ids=TILTS)
+def test_thick_slices_average_across_and_keep_the_detail_in_their_plane(rotation) -> None:
+    """Stripes of 4 mm in an image with voxels of 1 mm, along or across slices of 5 mm at any angle."""
+    pull = similarity_matrix(rotation, (0, 0, 0), 0.0, (40, 40, 40))
+    slices = Volume(np.zeros((80, 80, 16), np.float32), np.diag([1.0, 1.0, 5.0, 1.0]))
+    image = Volume(np.zeros((80, 80, 80), np.float32), np.eye(4))
+    there = np.indices(image.shape).reshape(3, -1) - np.full((3, 1), 40.0)
+    inner = field_of_view(image, slices, pull)
+    inner &= np.pad(np.ones((50, 50, 8), np.bool_), [(15, 15), (15, 15), (4, 4)])
+
+    def contrast(axis: int) -> float:
+        """Of stripes that repeat along an axis of the slices, relative to the stripes themselves."""
+        stripes = np.sin(2 * np.pi * (pull[:3, axis] @ there) / 4.0).reshape(image.shape)
+        return float(resample(image.with_data(stripes), slices, pull).data[inner].std() * np.sqrt(2))
+
+    assert contrast(0) > 0.9
+    assert contrast(1) > 0.9
+    assert contrast(2) < 0.1
+
+
+def test_cubic_voxels_are_smoothed_along_the_axes_of_the_image_at_any_angle() -> None:
+    slab = Volume(np.random.default_rng(0).normal(size=(40, 40, 20)), np.diag([1.0, 1.0, 4.0, 1.0]))
+    sigma = np.sqrt([3.0, 3.0, 0.0]) * FWHM_TO_SIGMA  # to the 2 mm of GRID
+    smooth = ndimage.gaussian_filter(slab.data, sigma, mode="nearest", truncate=3.0)
+    to_voxels = inverse(slab.affine) @ OBLIQUE @ GRID.affine
+    expected = ndimage.affine_transform(smooth, to_voxels[:3, :3], to_voxels[:3, 3], output_shape=GRID.shape, order=1)
+    inner = field_of_view(
+        Volume(np.zeros((38, 38, 18)), slab.affine @ similarity_matrix((0, 0, 0), (1, 1, 1))), GRID, OBLIQUE
+    )
+    np.testing.assert_allclose(resample(slab, GRID, OBLIQUE, order=1).data[inner], expected[inner], atol=1e-5)
 
 
 def test_blocks_keep_mean_and_place() -> None:
