@@ -14,7 +14,7 @@ from haca3_bids.preprocessing import session
 from haca3_bids.preprocessing.prior import brain_on_template_grid, tissue_regions, white_matter_core
 from haca3_bids.preprocessing.registration import TemplateAlignment
 from haca3_bids.preprocessing.template import load_template
-from haca3_bids.preprocessing.transforms import inverse, read_itk, write_itk
+from haca3_bids.preprocessing.transforms import inverse, read_itk, read_rigid, write_itk
 from haca3_bids.quality.scan import air_above
 from haca3_bids.records.files import from_json, to_readable_json
 from haca3_bids.records.preprocessing import Preprocessing, ScanFacts, gathered
@@ -32,7 +32,7 @@ class VolumeOutputSpec(StepOutputSpec):
 
 class _RegisterInputSpec(StepInputSpec):
     reference = File(exists=True, mandatory=True, desc="coarse copy of the session's reference")
-    to_template = File(exists=True, desc="ITK file that is known already")
+    to_template = File(exists=True, desc="rigid, ITK file that is known already")
     brain_mask = File(exists=True, desc="brain in the reference's space that is known already")
     head_mask = File(exists=True, desc="head, likewise")
 
@@ -53,7 +53,7 @@ class Register(Step):
     name_in_record = "register"
 
     def _work(self, folder: Path) -> Preprocessing:
-        given = read_itk(self.inputs.to_template) if isdefined(self.inputs.to_template) else None
+        given = read_rigid(self.inputs.to_template) if isdefined(self.inputs.to_template) else None
         reference = load_volume(self.inputs.reference)
         known = session.KnownMasks(_known(self.inputs.head_mask), _known(self.inputs.brain_mask))
         found, facts = session.registered(reference, load_template(self.inputs.template), self._settings, given, known)

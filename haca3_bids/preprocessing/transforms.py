@@ -21,6 +21,7 @@ from haca3_bids.errors import BadInput
 from haca3_bids.preprocessing.ants_bridge import RAS_TO_LPS
 
 Matrix = NDArray[np.float64]
+RIGID_TOLERANCE = 0.01  # largest deviation of a rigid transform's scale factors from 1
 
 
 def similarity_matrix(
@@ -109,6 +110,21 @@ def read_itk(path: str | os.PathLike[str]) -> Matrix:
     lps[:3, :3] = linear
     lps[:3, 3] = translation + centre - linear @ centre
     return np.asarray(RAS_TO_LPS @ lps @ RAS_TO_LPS, np.float64)
+
+
+def read_rigid(path: str | os.PathLike[str]) -> Matrix:
+    """The matrix in an ITK file of one rigid transform; BadInput for one that scales, shears or mirrors, or others."""
+    matrix = read_itk(path)
+    found, hint = "", f"Give its rigid part, or remove {Path(path).name} so that the transform is estimated."
+    if not np.isfinite(matrix).all():
+        found = "has numbers that are not finite"
+    elif np.linalg.det(matrix[:3, :3]) <= 0:
+        found = "mirrors left and right"
+    elif np.abs(scales(matrix) - 1).max() > RIGID_TOLERANCE:
+        found = f"scales or shears, with factors of {scales(matrix).min():.2f} to {scales(matrix).max():.2f}"
+    if found:
+        raise BadInput(f"{Path(path).name} {found}; only a rigid transform can be used.", hint)
+    return matrix
 
 
 def _fields_of_text(content: bytes) -> tuple[str, NDArray[np.float64], NDArray[np.float64]]:

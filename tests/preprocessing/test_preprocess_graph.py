@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from haca3_bids.errors import BadInput
 from haca3_bids.interfaces.native import ToNative
-from haca3_bids.interfaces.preprocess import Scale
+from haca3_bids.interfaces.preprocess import Register, Scale
 from haca3_bids.preprocessing.transforms import inverse, read_itk, similarity_matrix, write_itk
 from haca3_bids.settings import PreprocessingSettings
 from haca3_bids.volumes.volume import Volume, load_volume, save_volume
@@ -127,6 +128,14 @@ def test_what_is_known_already_is_used_and_twice_the_same_gives_the_same_bits(ph
     np.testing.assert_array_equal(one["to_template"], HEAD_AT)
     assert one["record"]["registration"]["given"]
     np.testing.assert_array_equal(one["preproc"][0].data, two["preproc"][0].data)
+
+
+def test_a_known_transform_that_is_not_rigid_is_refused_by_its_name(phantom, scans, tmp_path) -> None:
+    write_itk(HEAD_AT @ np.diag([1.15, 1.15, 1.15, 1.0]), tmp_path / "known.txt")
+    save_volume(load_volume(scans["T1w"]), tmp_path / "scan.nii.gz")
+    node = Register(reference=str(tmp_path / "scan.nii.gz"), to_template=str(tmp_path / "known.txt"))
+    with pytest.raises(BadInput, match=r"known\.txt scales or shears"):
+        node.run()
 
 
 def test_of_a_defaced_session_no_other_contrast_shows_the_face(phantom, tmp_path, monkeypatch) -> None:

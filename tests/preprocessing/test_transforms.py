@@ -13,6 +13,7 @@ from haca3_bids.preprocessing.transforms import (
     displacement_mm,
     inverse,
     read_itk,
+    read_rigid,
     rigid_part,
     rotation_deg,
     scales,
@@ -108,6 +109,28 @@ def test_any_other_file_is_refused_with_its_name(tmp_path: Path, content: str) -
     path.write_text(content)
     with pytest.raises(BadInput, match=r"warp\.txt is not an ITK file"):
         read_itk(path)
+
+
+@pytest.mark.parametrize(
+    ("linear", "words"),
+    [
+        (np.diag([1.15, 1.15, 1.15]), "scales or shears, with factors of 1.15 to 1.15"),
+        (np.diag([1.0, 1.0, 0.97]), "scales or shears, with factors of 0.97 to 1.00"),
+        (np.eye(3) + 0.05 * np.eye(3, k=1), "scales or shears"),
+        (np.diag([-1.0, 1.0, 1.0]), "mirrors left and right"),
+        (np.diag([np.nan, 1.0, 1.0]), "not finite"),
+    ],
+    ids=["larger", "flatter", "sheared", "mirrored", "not a number"],
+)
+def test_only_a_rigid_transform_is_taken_as_one(tmp_path: Path, linear: np.ndarray, words: str) -> None:
+    rigid, affine = similarity_matrix((0.3, -0.2, 0.7), (11.0, -4.0, 60.0)), np.eye(4)
+    affine[:3, :3] = linear
+    write_itk(rigid, tmp_path / "rigid.txt")
+    write_itk(rigid @ affine, tmp_path / "affine.txt")
+    np.testing.assert_array_equal(read_rigid(tmp_path / "rigid.txt"), rigid)
+    with pytest.raises(BadInput, match=rf"affine\.txt .*{words}.*only a rigid") as caught:
+        read_rigid(tmp_path / "affine.txt")
+    assert "affine.txt" in caught.value.hint
 
 
 def test_the_rigid_part_keeps_the_centre_and_the_size() -> None:
