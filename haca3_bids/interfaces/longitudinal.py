@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from nipype.interfaces.base import File, traits
 
-from haca3_bids.interfaces.preprocess import RegisterOutputSpec
+from haca3_bids.interfaces.preprocess import KnownMasksInputSpec, RegisterOutputSpec, known_masks
 from haca3_bids.interfaces.step import Step, StepInputSpec, StepOutputSpec
 from haca3_bids.preprocessing import session
 from haca3_bids.preprocessing.longitudinal import common_frame
@@ -53,8 +53,7 @@ class FindFrame(Step):
         return Preprocessing()
 
 
-class _PlaceInFrameInputSpec(StepInputSpec):
-    reference = File(exists=True, mandatory=True, desc="coarse copy of the visit's reference")
+class _PlaceInFrameInputSpec(KnownMasksInputSpec):
     frame = File(exists=True, mandatory=True, desc="JSON of FindFrame")
     visit = traits.Str(mandatory=True, desc="name of the visit")
 
@@ -71,6 +70,7 @@ class PlaceInFrame(Step):
         own = content[self.inputs.visit]
         alignment = TemplateAlignment(np.array(own.rigid), np.array(own.affine))
         reference, template = load_volume(self.inputs.reference), load_template(self.inputs.template)
+        known_masks(self.inputs, reference, template)  # other steps use them
         facts = session.judged(alignment, reference, template, self._settings)
         write_itk(alignment.rigid, self._out("to_template", folder / "to_template.txt"))
         write_itk(inverse(alignment.rigid), self._out("from_template", folder / "from_template.txt"))

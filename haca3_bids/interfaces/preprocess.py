@@ -11,9 +11,10 @@ from nipype.interfaces.base import BaseInterfaceInputSpec, File, SimpleInterface
 
 from haca3_bids.interfaces.step import Step, StepInputSpec, StepOutputSpec
 from haca3_bids.preprocessing import session
+from haca3_bids.preprocessing.known import check_mask
 from haca3_bids.preprocessing.prior import brain_on_template_grid, tissue_regions, white_matter_core
 from haca3_bids.preprocessing.registration import TemplateAlignment
-from haca3_bids.preprocessing.template import load_template
+from haca3_bids.preprocessing.template import Template, load_template
 from haca3_bids.preprocessing.transforms import inverse, read_itk, read_rigid, write_itk
 from haca3_bids.quality.scan import air_above
 from haca3_bids.records.files import from_json, to_readable_json
@@ -30,11 +31,16 @@ class VolumeOutputSpec(StepOutputSpec):
     out_file = File(exists=True, desc="the image")
 
 
-class _RegisterInputSpec(StepInputSpec):
+class KnownMasksInputSpec(StepInputSpec):
+    """Inputs of a step that registers a reference."""
+
     reference = File(exists=True, mandatory=True, desc="coarse copy of the session's reference")
-    to_template = File(exists=True, desc="rigid, ITK file that is known already")
     brain_mask = File(exists=True, desc="brain in the reference's space that is known already")
     head_mask = File(exists=True, desc="head, likewise")
+
+
+class _RegisterInputSpec(KnownMasksInputSpec):
+    to_template = File(exists=True, desc="rigid, ITK file that is known already")
 
 
 class RegisterOutputSpec(StepOutputSpec):
@@ -54,9 +60,9 @@ class Register(Step):
 
     def _work(self, folder: Path) -> Preprocessing:
         given = read_rigid(self.inputs.to_template) if isdefined(self.inputs.to_template) else None
-        reference = load_volume(self.inputs.reference)
-        known = session.KnownMasks(_known(self.inputs.head_mask), _known(self.inputs.brain_mask))
-        found, facts = session.registered(reference, load_template(self.inputs.template), self._settings, given, known)
+        reference, template = load_volume(self.inputs.reference), load_template(self.inputs.template)
+        known = known_masks(self.inputs, reference, template)
+        found, facts = session.registered(reference, template, self._settings, given, known)
         write_itk(found.rigid, self._out("to_template", folder / "to_template.txt"))
         write_itk(inverse(found.rigid), self._out("from_template", folder / "from_template.txt"))
         write_itk(found.affine, self._out("affine", folder / "affine.txt"))
@@ -256,6 +262,15 @@ class Collect(SimpleInterface):  # type: ignore[misc]
         path.write_text(to_readable_json(replace(gathered(pieces), reference=self.inputs.reference)))
         self._results["record"] = str(path)
         return runtime
+
+
+def known_masks(inputs: Any, reference: Volume, template: Template) -> session.KnownMasks:
+    """The masks of ``KnownMasksInputSpec``; BadInput if one does not belong to the reference."""
+    found = {"head": _known(inputs.head_mask), "brain": _known(inputs.brain_mask)}
+    for kind, mask in found.items():
+        if mask is not None:
+            check_mask(mask, kind, reference, template, Path(getattr(inputs, f"{kind}_mask")).name)
+    return session.KnownMasks(**found)
 
 
 def _known(path: Any) -> Volume | None:

@@ -139,8 +139,8 @@ def _register(workflow: pe.Workflow, settings: PreprocessingSettings, given: Map
         register.inputs.visit = visit
         frame = pe.Node(utility.IdentityInterface(fields=["frame"]), name="inputnode")
         workflow.connect(frame, "frame", register, "frame")
-    else:
-        for key, path in given.items():
+    for key, path in given.items():
+        if not visit or key != "to_template":
             setattr(register.inputs, key, str(path))
     return register
 
