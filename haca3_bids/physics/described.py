@@ -32,11 +32,15 @@ COMMON = {  # missing values
     "FLAIR": REFERENCE_PROTOCOLS["FLAIR"],
 }
 SPIN_ECHOES = {
-    "T1w": Protocol("T1w", "SE", 3.0, 550, 12),
-    "PDw": REFERENCE_PROTOCOLS["PDw"],
-}  # by contrast; else COMMON
+    ("T1w", "SE"): Protocol("T1w", "SE", 3.0, 550, 12),
+    ("T1w", "FLAIR"): Protocol("T1w", "FLAIR", 3.0, 2000, 20, ti_ms=800, train_ms=80),
+    ("PDw", "SE"): REFERENCE_PROTOCOLS["PDw"],
+}  # by contrast and sequence; else COMMON
 FIELDS_T = (1.5, 3.0)  # field strengths with known tissue values
+FIELD_TOLERANCE = 0.15  # relative deviation of a sidecar's field strength from these
+LARGEST_FLIP_DEG = 45.0  # of an MPRAGE; larger angles excite a spin echo
 SHORT_TR_MS = 200.0  # below this a T1w without inversion is a gradient echo
+GRADIENT_ECHO_WORDS = {"GR", "SPGR"}
 SPIN_ECHO_WORDS = {"SE", "TSE", "FSE", "SPIN"}
 LONGEST_TE_MS = 200.0  # longer echo times of spin echoes are those of trains with variable flip angles
 LONGEST_S = {"EchoTime": 2.0, "RepetitionTime": 30.0, "InversionTime": 10.0}  # longer times are milliseconds
@@ -85,7 +89,7 @@ def protocol_from_sidecar(contrast: str, sidecar: Mapping[str, Any]) -> Protocol
     if missing:
         raise UsageError(f"The sidecar of the {contrast} does not contain {', '.join(missing)}.")
     found = {key: value for key, value in numbers.items() if value is not None}
-    found["field_t"] = min(FIELDS_T, key=lambda known: abs(known - found["field_t"]))
+    found["field_t"] = _known_field(contrast, found["field_t"])
     sequence = _sequence(contrast, found, _kinds(sidecar))
     if sequence in ("SE", "FLAIR"):
         found.pop("flip_deg", None)
@@ -104,6 +108,18 @@ def table(protocol: Protocol) -> tuple[float, ...]:
             "Check TR, TI and TE (ms).",
         )
     return tuple(found.tolist())
+
+
+def _known_field(contrast: str, field_t: float) -> float:
+    """The field strength with tissue values that a sidecar states; scanners of 3 T have 2.89 T, for example."""
+    nearest = min(FIELDS_T, key=lambda known: abs(known - field_t))
+    if abs(field_t - nearest) > FIELD_TOLERANCE * nearest:
+        raise UsageError(
+            f"MagneticFieldStrength in the sidecar of the {contrast} is {field_t:g}; there are tissue values for 1.5 "
+            "and 3 T only.",
+            "Give an image of this protocol. If the number is wrong, correct it; BIDS requires tesla.",
+        )
+    return nearest
 
 
 def _number(sidecar: Mapping[str, Any], key: str, factor: float = 1.0) -> float | None:
@@ -127,10 +143,10 @@ def _sequence(contrast: str, numbers: Mapping[str, float], kinds: set[str]) -> s
                 f"{numbers['te_ms']:g} ms is that of an echo train with variable flip angles.",
                 "Give an image of this protocol.",
             )
-        return "FLAIR" if contrast == "FLAIR" else "SE"
+        return "FLAIR" if contrast == "FLAIR" or ("ti_ms" in numbers and "IR" in kinds) else "SE"
     if "ti_ms" in numbers:
-        return "MPRAGE"
-    if numbers["tr_ms"] < SHORT_TR_MS and kinds & {"GR", "SPGR"} and not kinds & {"MP", "IR"}:
+        return _inverted(contrast, numbers, kinds)
+    if numbers["tr_ms"] < SHORT_TR_MS and kinds & GRADIENT_ECHO_WORDS and not kinds & {"MP", "IR"}:
         return "SPGR"
     if numbers["tr_ms"] >= SHORT_TR_MS and kinds & SPIN_ECHO_WORDS and "IR" not in kinds:
         return "SE"
@@ -140,9 +156,22 @@ def _sequence(contrast: str, numbers: Mapping[str, float], kinds: set[str]) -> s
     )
 
 
+def _inverted(contrast: str, numbers: Mapping[str, float], kinds: set[str]) -> str:
+    """The sequence of a T1w with an inversion: gradient echoes (MPRAGE) or spin echoes, whose equation is FLAIR's."""
+    gradient, spin = kinds & GRADIENT_ECHO_WORDS, kinds & SPIN_ECHO_WORDS
+    if spin and not gradient:
+        return "FLAIR"
+    if spin or numbers.get("flip_deg", 0.0) > LARGEST_FLIP_DEG:
+        raise UsageError(
+            f"The contrast of the {contrast} does not follow from its sidecar, which does not say whether gradient "
+            "echoes or spin echoes follow the inversion.",
+            "It needs a ScanningSequence of GR or SE, and a FlipAngle that agrees with it.",
+        )
+    return "MPRAGE"
+
+
 def _completed(contrast: str, sequence: str, numbers: Mapping[str, float]) -> Protocol:
-    spin_echo = SPIN_ECHOES.get(contrast) if sequence == "SE" else None
-    common = spin_echo or replace(COMMON[sequence], contrast=contrast)
+    common = SPIN_ECHOES.get((contrast, sequence)) or replace(COMMON[sequence], contrast=contrast)
     given = {one.name: numbers[one.name] for one in fields(Protocol) if one.name in numbers}
     protocol = replace(common, **given)  # type: ignore[arg-type]
     if protocol.field_t not in FIELDS_T:

@@ -65,6 +65,44 @@ def test_an_impossible_description_is_named(contrast, sequence, text, sentence):
         protocol_from_words(contrast, sequence, text)
 
 
+T1_FLAIR = {
+    "MagneticFieldStrength": 3, "RepetitionTime": 2.0, "EchoTime": 0.02, "InversionTime": 0.8, "FlipAngle": 90,
+    "ScanningSequence": ["SE", "IR"], "SequenceVariant": ["SK", "SP", "MP"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "words", [{}, {"ScanningSequence": "SE\\IR"}, {"ScanningSequence": None, "PulseSequenceType": "IR TSE"}]
+)
+def test_spin_echoes_after_an_inversion_are_no_mprage(words):
+    found = protocol_from_sidecar("T1w", T1_FLAIR | words)
+    assert (found.sequence, found.flip_deg) == ("FLAIR", 0)
+    assert found == protocol_from_words("T1w", "FLAIR", "field=3,tr=2000,te=20,ti=800")
+    assert of("csf", found) < 0.15 < of("grey", found) < 0.6
+
+
+def test_gradient_echoes_after_an_inversion_are_an_mprage():
+    for words in (["GR", "IR"], "GR\\IR", None):
+        sidecar = T1_FLAIR | {"ScanningSequence": words, "FlipAngle": 9, "RepetitionTime": 2.3, "EchoTime": 0.003}
+        assert protocol_from_sidecar("T1w", sidecar).sequence == "MPRAGE"
+
+
+def test_an_inversion_that_removes_fat_from_a_t2w_is_not_forgotten():
+    stir = T1_FLAIR | {"RepetitionTime": 5, "EchoTime": 0.08, "InversionTime": 0.2}
+    assert of("fat", protocol_from_sidecar("T2w", stir)) < of("fat", protocol_from_words("T2w", "SE", "te=80")) / 2
+
+
+@pytest.mark.parametrize(("stated", "known"), [(1.494, 1.5), (1.4, 1.5), (2.89, 3.0), (3, 3.0), (3.4, 3.0)])
+def test_a_field_strength_near_a_known_one_is_taken_for_it(stated, known):
+    assert protocol_from_sidecar("T1w", T1_FLAIR | {"MagneticFieldStrength": stated}).field_t == known
+
+
+@pytest.mark.parametrize("stated", [0.064, 1.0, 2.35, 4, 7, 15000, 30000])
+def test_other_field_strengths_have_no_tissue_values(stated):
+    with pytest.raises(UsageError, match=f"sidecar of the T1w is {stated:g}; there are tissue values for 1.5 and 3 T"):
+        protocol_from_sidecar("T1w", T1_FLAIR | {"MagneticFieldStrength": stated})
+
+
 PHILIPS_TFE = {"MagneticFieldStrength": 3, "RepetitionTime": 0.0067, "EchoTime": 0.0031, "FlipAngle": 8}
 HCP_T2W = {"MagneticFieldStrength": 3, "RepetitionTime": 3.2, "EchoTime": 0.565, "FlipAngle": 120}
 FLAIR_3D = {"MagneticFieldStrength": 3, "RepetitionTime": 5, "EchoTime": 0.395, "InversionTime": 1.65}
@@ -77,6 +115,12 @@ FLAIR_3D = {"MagneticFieldStrength": 3, "RepetitionTime": 5, "EchoTime": 0.395, 
         ("T1w", PHILIPS_TFE | {"ScanningSequence": "GR", "SequenceVariant": "MP"}, "has no InversionTime"),
         ("T1w", PHILIPS_TFE | {"RepetitionTime": 2.3}, "has no InversionTime"),
         ("T1w", PHILIPS_TFE | {"RepetitionTime": 2.3, "ScanningSequence": "GR\\IR"}, "has no InversionTime"),
+        ("T1w", T1_FLAIR | {"ScanningSequence": None}, "echoes or spin echoes follow the inversion"),
+        (
+            "T1w",
+            T1_FLAIR | {"ScanningSequence": ["SE", "GR", "IR"]},
+            "echoes or spin echoes follow the inversion",
+        ),
         ("T2w", HCP_T2W, "variable flip angles"),
         ("FLAIR", FLAIR_3D, "variable flip angles"),
         ("T2w", HCP_T2W | {"EchoTime": 95, "RepetitionTime": 5000}, "EchoTime in the sidecar of the T2w is 95"),
