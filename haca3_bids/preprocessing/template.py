@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import gzip
+import logging
 import os
 import tempfile
 import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from haca3_bids.errors import Unavailable
+from haca3_bids.errors import TemporaryFailure, Unavailable
 from haca3_bids.preprocessing.head import dilated
 from haca3_bids.private import private_folder
 from haca3_bids.settings import TEMPLATE_SPACES
 from haca3_bids.volumes.builtin import load_icbm2009a
 from haca3_bids.volumes.volume import Volume, load_volume
 
+LOGGER = logging.getLogger("haca3_bids")
 DEFAULT = "MNI152NLin2009cSym"
 BUILTIN = "builtin"
 BRAIN_THRESHOLD = 0.1  # of the built-in, skull-stripped template's maximum: above is brain
@@ -27,6 +34,8 @@ FILES: dict[str, dict[str, str | None]] = {  # TemplateFlow's description of eac
     "white": {"label": "WM", "suffix": "probseg"},
 }
 SMALLEST_FILE = 1000  # bytes: TemplateFlow leaves empty files if a download fails
+BLOCK = 2**20  # bytes read at a time
+LOCK, PATIENCE_S = ".haca3.lock", 900.0  # in the template's folder, while one process downloads
 LONGEST_CAUSE = 120  # characters of another library's message
 HINT = "Connect once to download it, set TEMPLATEFLOW_HOME to a filled cache, or use --template builtin."
 
@@ -67,13 +76,72 @@ def load_template(name: str) -> Template:
 def check_template(name: str) -> dict[str, Path]:
     """The files of a template, downloaded if necessary; none for the built-in one. Raises Unavailable.
 
-    It only checks sizes, so that it can be called before the first subject.
+    Each file is read to its end, which takes a fifth of a second, so that this can be called before the first subject.
     """
     if name not in TEMPLATE_SPACES:
         raise Unavailable(f"There is no template {name!r}.", f"Choose one of {', '.join(TEMPLATE_SPACES)}.")
     if name == BUILTIN:
         return {}
-    return {part: _fetched(name, part, query) for part, query in FILES.items()}
+    lacking = _lacking(name)
+    with _download_lock(lacking[0].parent) if lacking else nullcontext():
+        files = {part: _fetched(name, part, query) for part, query in FILES.items()}
+    for path in files.values():
+        if not is_complete(path):
+            raise Unavailable(
+                f"The file {path} of the template {name} is not complete: its download was interrupted.",
+                f"Empty it (: > {path}), so that it is downloaded again, or use --template builtin.",
+            )
+    return files
+
+
+def is_complete(path: Path) -> bool:
+    """Whether a compressed file can be read to its end, where its checksum is."""
+    try:
+        stamp = path.stat()
+    except OSError:
+        return False
+    return stamp.st_size > 0 and _is_readable(path, (stamp.st_size, stamp.st_mtime_ns))
+
+
+@lru_cache(maxsize=len(FILES))
+def _is_readable(path: Path, _state: tuple[int, int]) -> bool:
+    """The same, found out once for each state of the file (size, time of its last change)."""
+    try:
+        with gzip.open(path) as file:
+            while file.read(BLOCK):
+                pass
+    except (OSError, EOFError, zlib.error):
+        return False
+    return True
+
+
+def _lacking(name: str) -> list[Path]:
+    """The listed files of a template that are to be downloaded, or are being downloaded by another process."""
+    with suppress(Exception):  # as in _fetched, which says what is wrong
+        client = _client()
+        listed = [Path(path) for query in FILES.values() for path in client.ls(name, resolution=1, **query)]
+        return [path for path in listed if not is_complete(path)]
+    return []
+
+
+@contextmanager
+def _download_lock(folder: Path) -> Iterator[None]:
+    """Let one process download into a folder of the cache while the others wait, if the folder can be locked."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / LOCK, mode=0o666)
+    try:
+        lock.acquire(timeout=PATIENCE_S)
+    except Timeout:
+        raise TemporaryFailure(
+            f"Another process is downloading the template into {folder}.", "Wait until it has finished, then try again."
+        ) from None
+    except (OSError, NotImplementedError):  # a folder that cannot be written to, a file system without locks
+        LOGGER.debug("%s cannot be locked", folder)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _fetched(name: str, part: str, query: dict[str, str | None]) -> Path:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import gzip
 import os
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -80,16 +83,68 @@ def test_without_cache_and_network_one_sentence_names_the_way_out(tmp_path, monk
     assert caught.value.exit_code == 69
 
 
-def test_files_in_the_cache_are_found_and_told_apart(tmp_path, monkeypatch) -> None:
-    class Client:
-        @staticmethod
-        def get(name: str, resolution: int, raise_empty: bool, **query: str | None) -> Path:
-            path = tmp_path / f"tpl-{name}_{'_'.join(sorted(map(str, query.values())))}.nii.gz"
-            path.write_bytes(np.random.default_rng(0).bytes(2000))
-            return path
+class Cache:
+    """TemplateFlow with a folder of files; ``get`` downloads those that are empty."""
 
-    monkeypatch.setattr("haca3_bids.preprocessing.template._client", lambda: Client)
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.downloads = folder, 0
+        self.content = gzip.compress(np.random.default_rng(0).bytes(5000))
+
+    def ls(self, name: str, resolution: int, **query: str | None) -> list[Path]:
+        path = self.folder / f"tpl-{name}_{'_'.join(sorted(map(str, query.values())))}.nii.gz"
+        path.touch()
+        return [path]
+
+    def get(self, name: str, resolution: int, raise_empty: bool, **query: str | None) -> Path:
+        (path,) = self.ls(name, resolution, **query)
+        if not path.stat().st_size:
+            self.downloads += 1
+            with path.open("wb") as file:
+                for start in range(0, len(self.content), 2000):
+                    file.write(self.content[start : start + 2000])
+                    file.flush()
+                    time.sleep(0.1)
+        return path
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch) -> Cache:
+    found = Cache(tmp_path)
+    monkeypatch.setattr("haca3_bids.preprocessing.template._client", lambda: found)
+    return found
+
+
+def test_files_in_the_cache_are_found_and_told_apart(cache) -> None:
     assert len(set(check_template(DEFAULT).values())) == len(FILES)
+    assert cache.downloads == len(FILES)
+    check_template(DEFAULT)
+    assert cache.downloads == len(FILES)
+
+
+def test_a_filled_cache_is_left_as_it_is(cache) -> None:
+    for query in FILES.values():
+        cache.ls(DEFAULT, 1, **query)[0].write_bytes(cache.content)
+    before = set(cache.folder.iterdir())
+    check_template(DEFAULT)
+    assert set(cache.folder.iterdir()) == before
+
+
+@pytest.mark.parametrize("kept", [1500, -1], ids=["half", "all but its checksum's last byte"])
+def test_a_file_whose_download_was_interrupted_is_named(cache, kept) -> None:
+    damaged = check_template(DEFAULT)["white"]
+    damaged.write_bytes(cache.content[:kept])
+    with pytest.raises(Unavailable, match=r"WM_probseg\.nii\.gz of the template .* is not complete") as caught:
+        check_template(DEFAULT)
+    assert f"(: > {damaged})" in caught.value.hint
+    damaged.write_bytes(b"")
+    assert check_template(DEFAULT)["white"] == damaged
+
+
+def test_one_process_downloads_while_the_others_wait(cache) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: check_template(DEFAULT), range(4)))
+    assert all(one == found[0] for one in found)
+    assert cache.downloads == len(FILES)
 
 
 @pytest.mark.slow
