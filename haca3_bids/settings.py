@@ -86,7 +86,7 @@ class PreprocessingSettings(Checked):
         "not define left and right",
     )
     seed: int = setting(
-        0, "random seed; --seed overrides it for the networks", "--random-seed", also="harmonization.seed"
+        0, "random seed; --seed overrides it for the networks", "--random-seed", also="harmonization.seed", least=0
     )
     threads: int = setting(1, shapes=())
     device: str = setting("cpu", shapes=())  # of ECLARE
@@ -156,7 +156,7 @@ class HarmonizationSettings(Checked):
     samples: int = setting(
         1, "images to draw with --beta sample; the output is their mean", metavar="K", least=1, shapes=("images",)
     )
-    seed: int = setting(0, "random seed of --beta sample", label="Seed")
+    seed: int = setting(0, "random seed of --beta sample", label="Seed", least=0)
     threads: int = setting(0, shapes=())  # 0: as PyTorch chooses
 
 

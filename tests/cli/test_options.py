@@ -181,11 +181,18 @@ def test_samples_without_sampling_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"precision": "fp8"}, {"beta": "mean"}, {"samples": 0}, {"batch_size": 0}, {"background": ""}]
+    "change",
+    [{"precision": "fp8"}, {"beta": "mean"}, {"samples": 0}, {"batch_size": 0}, {"background": ""}, {"seed": -1}],
 )
 def test_values_that_are_not_allowed_are_refused_wherever_settings_are_made(change: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=r"--[a-z-]+ .* is invalid"):
         HarmonizationSettings(**change)
+
+
+def test_a_negative_seed_is_refused_because_ants_would_take_the_clock_for_it() -> None:
+    for flag in ("--random-seed", "--seed"):
+        with pytest.raises(UsageError, match=rf"{flag} -1 is invalid\. Give 0 or more"):
+            settings(flag, "-1")
 
 
 def test_settings_that_are_reported_have_a_label_of_their_own() -> None:
