@@ -37,7 +37,7 @@ def done(phantom, tmp_path_factory):
         whole.connect(frame, "outputnode.frame", inner, "inputnode.frame")
     whole.config["execution"] = {"crashdump_dir": str(folder), "poll_sleep_duration": "0.1"}
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("preprocess", "longitudinal", "quality"):
+        for module in ("preprocess", "longitudinal"):
             patch.setattr(f"haca3_bids.interfaces.{module}.load_template", lambda name: phantom.template())
         return {node.fullname.partition(".")[2]: node.result.outputs for node in whole.run().nodes()}
 
@@ -52,7 +52,7 @@ def test_two_visits_lie_upon_each_other_with_the_same_masks(phantom, done) -> No
     brain = phantom.mask(3, 4, 5)
     assert np.corrcoef(one.data[brain], other.data[brain])[0, 1] > 0.95
     for mask in ("brain_mask", "white_matter"):
-        same = [load_volume(getattr(done[f"visit{number}.masks"], mask)).data for number in (1, 2)]
+        same = [load_volume(getattr(done[f"visit{number}.regions"], mask)).data for number in (1, 2)]
         np.testing.assert_array_equal(*same)
 
 
