@@ -133,9 +133,10 @@ def _reports(stream: Stream, draw: Draw) -> dict[str, SourceReport]:
     coronal = stream.codes[ORIENTATIONS.index("coronal")]
     reports = {}
     for number, (name, source) in enumerate(stream.session.sources.items()):
-        seen = coronal[stream.middle, number]
-        seen = seen[np.isfinite(seen).all(axis=1)]
-        theta0, theta1, eta0, eta1 = (seen if len(seen) else np.full((1, 4), np.nan)).mean(axis=0).tolist()
+        own = coronal[:, number]
+        seen = np.flatnonzero(np.isfinite(own).all(axis=1))  # the slices in which the source has data
+        middle = np.intersect1d(seen, stream.middle)
+        theta0, theta1, eta0, eta1 = own[middle if middle.size else representative(seen)].mean(axis=0).tolist()
         share, seen_of_brain = float(attention[number]), stream.session.brain_covered(name)
         reports[name] = SourceReport((theta0, theta1), (eta0, eta1), share, source.scale, seen_of_brain)
     return reports
