@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from haca3_bids import __version__
 from haca3_bids.cli import harmonize, weights
-from haca3_bids.errors import Haca3Error, UsageError
+from haca3_bids.cli.command import Parser, exit_code_of
 from haca3_bids.execution.environment import check_current_folder
 
 LATE = {  # commands whose parsers need slow imports: built only when they are called
@@ -26,31 +26,22 @@ EARLY = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; an expected failure is two lines on standard error and its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    try:
-        parser = _parser(given[0] if given else "")
-        check_current_folder()
-        options = parser.parse_args(given)
-        options.words = given  # reports show the command
-        run: Callable[[argparse.Namespace], int] = options.run
-        return run(options)
-    except Haca3Error as error:
-        print(f"haca3: {error.sentence}", file=sys.stderr)
-        if error.hint:
-            print(error.hint, file=sys.stderr)
-        return error.exit_code
+    return exit_code_of("haca3", lambda: _run(given))
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser that raises UsageError (64)."""
-
-    def error(self, message: str) -> None:  # type: ignore[override]
-        raise UsageError(f"{message[:1].upper()}{message[1:]}.", f"See `{self.prog} --help`.")
+def _run(given: list[str]) -> int:
+    parser = _parser(given[0] if given else "")
+    check_current_folder()
+    options = parser.parse_args(given)
+    options.words = given  # reports show the command
+    run: Callable[[argparse.Namespace], int] = options.run
+    return run(options)
 
 
 def _parser(command: str) -> argparse.ArgumentParser:
-    parser = _Parser(prog="haca3", description=__doc__)
+    parser = Parser(prog="haca3", description=__doc__)
     parser.add_argument("--version", action="version", version=f"haca3 {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
     for name, (module, line) in EARLY.items():
         one = commands.add_parser(name, help=line, description=module.__doc__)
         module.add_arguments(one)

@@ -1,0 +1,76 @@
+"""What both commands share: wrong usage and expected failures are a sentence, a hint and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import select
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from haca3_bids.errors import BadInput, Haca3Error, InputOutputFailure, UsageError
+from haca3_bids.execution.interrupt import Terminated
+
+CLOSED_PIPE = 141  # as in a shell: 128 and the number of SIGPIPE
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that raises UsageError (64)."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message[:1].upper()}{message[1:]}.", f"See {self.prog} --help.")
+
+
+def exit_code_of(program: str, run: Callable[[], int], interrupted: str = "") -> int:
+    """The exit code of ``run``, which may end early; ``interrupted`` says what an interruption leaves behind."""
+    try:
+        code = run()
+        sys.stdout.flush()
+    except Haca3Error as error:
+        return _say(program, error)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError) and _nobody_reads():
+            return CLOSED_PIPE
+        expected = from_system(error)
+        if expected is None:
+            raise
+        return _say(program, expected)
+    except KeyboardInterrupt as interrupt:
+        sys.stderr.write(f"\n{program}: {f'interrupted. {interrupted}'.strip()}\n")
+        return interrupt.exit_code if isinstance(interrupt, Terminated) else 130
+    return code
+
+
+def from_system(error: OSError) -> Haca3Error | None:
+    """The expected error behind an error of the system; None for a bug."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE):
+        name = Path(str(error.filename)).name if error.filename else "a file"
+        return InputOutputFailure(f"Reading or writing {name} failed: {error.strerror}.", "Is the disk full?")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        sentence = f"No permission to read or write {error.filename or 'a file'} ({error.strerror})."
+        return BadInput(sentence, "Check its owner and permissions, and those of its parent folders.")
+    return None
+
+
+def _nobody_reads() -> bool:
+    """Whether standard output is a pipe that was closed, as by ``| head``; what is still buffered is then discarded."""
+    try:
+        output = sys.stdout.fileno()
+    except OSError:  # it is captured
+        return False
+    poll = select.poll()
+    poll.register(output, 0)
+    if not any(event & select.POLLERR for _, event in poll.poll(0)):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), output)
+    return True
+
+
+def _say(program: str, error: Haca3Error) -> int:
+    sys.stderr.write(f"{program}: {error.sentence}\n")
+    if error.hint:
+        sys.stderr.write(f"{' ' * len(program)}  {error.hint}\n")
+    return error.exit_code
