@@ -96,18 +96,14 @@ def matches_filter(entities: Mapping[str, str], wanted: Mapping[str, object]) ->
     """Whether entities match a filter: None means absent, '*' any value, a list any of its values."""
     for key, value in wanted.items():
         found = entities.get(key)
-        if value is None:
-            if found is not None:
-                return False
-        elif value == "*":
-            continue
-        else:
-            allowed = value if isinstance(value, list) else [value]
-            if found is None or not any(_same(found, one) for one in allowed):
-                return False
+        allowed = value if isinstance(value, list) else [value]
+        if "*" not in allowed and not any(_same(found, one) for one in allowed):
+            return False
     return True
 
 
-def _same(found: str, wanted: object) -> bool:
+def _same(found: str | None, wanted: object) -> bool:
+    if found is None or wanted is None:
+        return found is wanted
     text = str(wanted)
     return found == text or (found.isdigit() and text.isdigit() and int(found) == int(text))

@@ -51,6 +51,8 @@ def test_a_filter_knows_null_any_lists_and_numbers() -> None:
     found = {"acq": "a", "run": "01"}
     assert matches_filter(found, {"acq": "a", "run": 1, "rec": None})
     assert matches_filter(found, {"acq": ["b", "a"], "ce": "*"})
+    assert matches_filter(found, {"ce": [None, "gadolinium"], "acq": [None, "a"]})
+    assert not matches_filter(found, {"acq": [None, "b"]})
     assert not matches_filter(found, {"acq": None})
     assert not matches_filter(found, {"rec": "norm"})
     assert not matches_filter(found, {"acq": "b"})

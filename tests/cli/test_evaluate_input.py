@@ -92,7 +92,9 @@ def test_a_session_with_two_images_of_a_contrast_is_refused(root, capsys, monkey
     for resolution in ("1", "2"):
         for desc in DESCS:
             save(ball(8), Path(str(name(out, 0, "A", f"desc-{desc}_T1w")).replace("res-1", f"res-{resolution}")))
-    assert "are images of one session" in said(capsys, 65, "travelling", out)
+    people = ("--people", root / "all_sessions.tsv")
+    for words in (("travelling",), ("site", *people), ("longitudinal", *people), ("attention",)):
+        assert "are images of one session" in said(capsys, 65, words[0], out, *words[1:])
 
 
 def test_wilcoxon_of_tied_differences_is_that_of_scipy() -> None:

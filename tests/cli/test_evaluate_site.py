@@ -185,10 +185,9 @@ def test_sessions_with_one_image_are_named(dataset, tmp_path, capsys):
     assert toolbox.main(["evaluate", "site", *map(str, (dataset, *arguments))]) == 0
     found = capsys.readouterr()
     assert (
-        "T1w: 7 sessions that lack the desc-preproc or the desc-haca3 image are left out: sub-0, sub-11, sub-12, "
-        "sub-13, sub-14 and 2 more.\n"
+        "Left out: sub-0, sub-11, sub-12, sub-13, sub-14, ... (7 with no desc-preproc or no desc-haca3 T1w image).\n"
     ) in found.err
-    assert "T2w: 1 session that lacks the desc-preproc or the desc-haca3 image is left out: sub-1.\n" in found.err
+    assert "Left out: sub-1 (1 with no desc-preproc or no desc-haca3 T2w image).\n" in found.err
     assert {row["images"] for row in read(found.out)[0]} == {"5"}
 
 

@@ -18,10 +18,8 @@ from haca3_bids.errors import BadInput
 from haca3_bids.records.findings import Column, Drawing, Findings, Table, Value
 
 if TYPE_CHECKING:
-    from haca3_bids.arrays import Mask
     from haca3_bids.bids.results import TemplateImage
     from haca3_bids.evaluation.anatomy import Tissues
-    from haca3_bids.volumes.box import Box
     from haca3_bids.volumes.volume import Volume
 
 HELP = (
@@ -179,14 +177,12 @@ def _session(
 ) -> Iterator[tuple[str, Tissues]]:
     """The tissues of a session by method; adds the rows of the session."""
     from haca3_bids.evaluation.anatomy import against_truth, tissues_in
-    from haca3_bids.volumes.box import bounding_box
     from haca3_bids.volumes.volume import load_volume
 
     grid = load_volume(scan.path)
-    brain = brain_of(scan, grid, args.brain or args.truth)
-    box, voxel_ml = bounding_box(brain, margin=1), float(grid.zooms_mm.prod()) / 1000
-    truth = {name: mask[box] for name, mask in tissues_of(scan, grid, args.truth).items()} if args.truth else None
-    shown = {"truth": _numbered(truth, grid, box)} if truth else {}
+    brain, voxel_ml = brain_of(scan, grid, args.brain or args.truth), float(grid.zooms_mm.prod()) / 1000
+    truth = tissues_of(scan, grid, args.truth) if args.truth else None
+    shown = {"truth": _numbered(truth, grid)} if truth else {}
     about: dict[str, Value] = {"participant_id": scan.participant, "session_id": scan.session}
     for method, path in selection.files(scan).items():
         image = load_volume(path)
@@ -194,33 +190,22 @@ def _session(
             sentence = f"{path.name} does not share the grid of {scan.path.name}."
             raise BadInput(sentence, "Compare images in template space.")
         with bad_input(path.name):
-            tissues = tissues_in(image.data[box], brain[box], selection.contrast)
+            tissues = tissues_in(image.data, brain, selection.contrast)
         compared = against_truth(tissues, truth, voxel_ml) if truth else {name: {} for name in TISSUES}
         for name, mask in tissues.items():
             key = {"contrast": selection.contrast, "tissue": name, "method": method}
             seen.rows.append({**about, **key, "volume_ml": float(mask.sum()) * voxel_ml, **compared[name]})
-        shown[method] = _numbered(tissues, grid, box)
-        yield method, {name: _whole(mask, grid.shape, box) for name, mask in tissues.items()}
+        shown[method] = _numbered(tissues, grid)
+        yield method, tissues
     if args.out and selection.contrast not in seen.pictures and set(shown) & set(selection.harmonized):
         seen.pictures[selection.contrast] = _picture(scan, shown)
 
 
-def _whole(part: Mask, shape: tuple[int, ...], box: Box) -> Mask:
-    """The mask on the whole grid."""
-    import numpy as np
-
-    mask = np.zeros(shape, bool)
-    mask[box] = part
-    return mask
-
-
-def _numbered(tissues: Tissues, grid: Volume, box: Box) -> Volume:
+def _numbered(tissues: Tissues, grid: Volume) -> Volume:
     """A label image in which CSF is 1, GM 2 and WM 3."""
     import numpy as np
 
-    numbers = np.zeros(grid.shape, np.uint8)
-    numbers[box] = np.select(list(tissues.values()), list(range(1, len(tissues) + 1)))
-    return grid.with_data(numbers)
+    return grid.with_data(np.select(list(tissues.values()), list(range(1, len(tissues) + 1))))
 
 
 def _picture(scan: TemplateImage, images: Mapping[str, Volume]) -> Drawing:

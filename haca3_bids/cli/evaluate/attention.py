@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from haca3_bids.cli.evaluate.given import add_brain, brain_in_words, brain_of
+from haca3_bids.cli.evaluate.selection import sessions_of
 from haca3_bids.cli.options import add_options, typed
 from haca3_bids.errors import BadInput
 from haca3_bids.option import options_of
@@ -154,9 +155,10 @@ def _sessions(args: argparse.Namespace) -> list[dict[str, TemplateImage]]:
     from haca3_bids.bids.results import images_of
 
     found: dict[str, dict[str, TemplateImage]] = {}
-    for image in images_of(args.dataset):
-        if image.desc == args.before:
-            found.setdefault(image.session_name, {})[image.contrast] = image
+    images = images_of(args.dataset)
+    for contrast in CONTRASTS:
+        for image in sessions_of(images, args.before, contrast).values():
+            found.setdefault(image.session_name, {})[contrast] = image
     name = args.dataset.resolve().name
     wanted = args.session or [session for session, own in found.items() if len(own) > 1][:1]
     if not wanted:

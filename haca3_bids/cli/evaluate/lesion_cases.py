@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from haca3_bids.cli.evaluate.given import brain_of, lesions_of
 from haca3_bids.cli.evaluate.inputs import bad_input
 from haca3_bids.cli.evaluate.people import read_people
-from haca3_bids.cli.evaluate.selection import add_two_descs, left_out, only_harmonized
+from haca3_bids.cli.evaluate.selection import add_two_descs, complete_sessions, left_out, only_harmonized
 from haca3_bids.errors import BadInput
 from haca3_bids.settings import CONTRASTS
 
@@ -63,16 +63,7 @@ def visits(args: argparse.Namespace) -> tuple[list[Visit], list[str]]:
     people, everything = read_people(args.people, args.site), images_of(args.dataset)
     args.after = args.after or only_harmonized(everything, args.dataset)
     descs = {args.trained_on, args.before, args.after}
-    found: dict[tuple[str, str], dict[str, dict[str, TemplateImage]]] = {}
-    for image in everything:
-        if image.desc in descs and image.contrast in args.contrast:
-            own = found.setdefault((image.participant, image.session), {}).setdefault(image.desc, {})
-            own[image.contrast] = image
-    whole = {
-        names: images
-        for names, images in found.items()
-        if set(images) == descs and all(len(own) == len(set(args.contrast)) for own in images.values())
-    }
+    whole, lacking = complete_sessions(everything, descs, sorted(set(args.contrast)))
     if not whole:
         wanted = f"{' and '.join(args.contrast)} images with desc-{', desc-'.join(sorted(descs))}"
         raise BadInput(
@@ -81,16 +72,7 @@ def visits(args: argparse.Namespace) -> tuple[list[Visit], list[str]]:
         )
     first = load_volume(next(iter(next(iter(whole.values()))[args.before].values())).path)
     voxel = float(np.prod(first.zooms_mm))
-    complete = [
-        Visit(
-            *names,
-            people.value(args.site, *names),
-            {desc: dict(sorted(own.items())) for desc, own in images.items()},
-            voxel,
-        )
-        for names, images in whole.items()
-    ]
-    lacking = {"_".join(filter(None, names)) for names in found if names not in whole}
+    complete = [Visit(*names, people.value(args.site, *names), images, voxel) for names, images in whole.items()]
     return complete, left_out(lacking, "incomplete images")
 
 

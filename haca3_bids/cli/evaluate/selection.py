@@ -107,9 +107,9 @@ def select(args: argparse.Namespace, taken: Sequence[str] = ()) -> list[Selectio
     return [
         Selection(
             contrast,
-            _sessions(images, args.before, contrast),
-            {HARMONIZED if len(descs) == 1 else desc: _sessions(images, desc, contrast) for desc in descs},
-            {name: _sessions(own, None, contrast) for name, own in folders.items()},
+            sessions_of(images, args.before, contrast),
+            {HARMONIZED if len(descs) == 1 else desc: sessions_of(images, desc, contrast) for desc in descs},
+            {name: sessions_of(own, None, contrast) for name, own in folders.items()},
         )
         for contrast in contrasts
     ]
@@ -173,7 +173,24 @@ def only_harmonized(images: Iterable[TemplateImage], dataset: Path) -> str:
     return found[0]
 
 
-def _sessions(images: Sequence[TemplateImage], desc: str | None, contrast: str) -> Sessions:
+def complete_sessions(
+    images: Sequence[TemplateImage], descs: Collection[str], contrasts: Collection[str]
+) -> tuple[dict[Key, dict[str, dict[str, TemplateImage]]], set[str]]:
+    """The images by desc and contrast of the sessions that have all of them, and the names of the others.
+
+    BadInput if a session has several images of one kind.
+    """
+    found = {(desc, contrast): sessions_of(images, desc, contrast) for desc in descs for contrast in contrasts}
+    keys = dict.fromkeys(key for own in found.values() for key in own)
+    whole = {
+        key: {desc: {contrast: found[desc, contrast][key] for contrast in contrasts} for desc in descs}
+        for key in keys
+        if all(key in own for own in found.values())
+    }
+    return whole, {"_".join(filter(None, key)) for key in keys if key not in whole}
+
+
+def sessions_of(images: Sequence[TemplateImage], desc: str | None, contrast: str) -> Sessions:
     """The images of a contrast by session, with any desc if it is None; BadInput if a session has several."""
     found: dict[Key, TemplateImage] = {}
     for image in images:

@@ -172,7 +172,7 @@ def _of_table(args: argparse.Namespace) -> Group:
     from haca3_bids.cli.evaluate.site_images import Group
 
     known = [args.person, args.site, *([args.method] if args.method else [])]
-    lines = read_table(args.input, (*known, *args.value), "choose with --person, --site, --method, --value.")
+    lines = read_table(args.input, (*known, *args.value), "choose with --person, --site, --method, --value")
     names = args.value or [name for name in lines[0] if name not in (*known, *FIXED)]
     if not names:
         raise BadInput(f"{args.input.name} has no column with features.", "Name them with --value.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from haca3_bids.cli.evaluate.given import brain_in_words, brain_of
 from haca3_bids.cli.evaluate.inputs import bad_input
 from haca3_bids.cli.evaluate.people import read_people
-from haca3_bids.cli.evaluate.selection import add_two_descs, only_harmonized
+from haca3_bids.cli.evaluate.selection import add_two_descs, complete_sessions, left_out, only_harmonized
 from haca3_bids.errors import BadInput
 from haca3_bids.settings import CONTRASTS
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 REGIONS = ("head", "brain")
 FEATURES = ("intensity", "image")
-NAMED = 5  # sessions in a note
 
 
 @dataclass(frozen=True)
@@ -60,11 +59,11 @@ def groups(args: argparse.Namespace) -> tuple[list[Group], list[str]]:
         "95th percentile of the region."
     ]
     for contrast in args.contrast or [one for one in CONTRASTS if any(one == image.contrast for image in images)]:
-        pairs, left_out = _pairs([image for image in images if image.contrast == contrast], (args.before, args.after))
-        if left_out:
-            notes.append(_in_words(left_out, contrast, args))
-        if pairs:
-            sites = [people.value(args.site, one.participant, one.session) for one, _ in pairs]
+        whole, lacking = complete_sessions(images, (args.before, args.after), [contrast])
+        notes += left_out(lacking, f"no desc-{args.before} or no desc-{args.after} {contrast} image")
+        if whole:
+            pairs = [(own[args.before][contrast], own[args.after][contrast]) for own in whole.values()]
+            sites = [people.value(args.site, *names) for names in whole]
             found += _groups(contrast, pairs, sites, args)
     if not found:
         raise BadInput(
@@ -93,22 +92,6 @@ def _groups(contrast: str, pairs: Sequence[Pair], sites: Sequence[str], args: ar
         about = {"contrast": contrast, "region": region}
         found.append(Group(about, sites, subjects, features, tables["quantiles"], tables.get("fluid", {})))
     return found
-
-
-def _pairs(images: Sequence[TemplateImage], descs: tuple[str, str]) -> tuple[list[Pair], list[str]]:
-    """The images of the sessions that have both, and the names of the sessions that have only one."""
-    before, after = ({(one.participant, one.session): one for one in images if one.desc == desc} for desc in descs)
-    pairs = [(before[names], after[names]) for names in before if names in after]
-    return pairs, sorted(
-        image.session_name for key, image in (before | after).items() if (key in before) != (key in after)
-    )
-
-
-def _in_words(left_out: Sequence[str], contrast: str, args: argparse.Namespace) -> str:
-    what = "1 session that lacks" if len(left_out) == 1 else f"{len(left_out)} sessions that lack"
-    names = ", ".join(left_out[:NAMED]) + (f" and {len(left_out) - NAMED} more" if len(left_out) > NAMED else "")
-    verb = "is" if len(left_out) == 1 else "are"
-    return f"{contrast}: {what} the desc-{args.before} or the desc-{args.after} image {verb} left out: {names}."
 
 
 def _seen(pair: Pair, args: argparse.Namespace) -> tuple[Seen, Seen]:

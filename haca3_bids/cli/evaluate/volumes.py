@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from haca3_bids.cli.evaluate.given import brain_of
 from haca3_bids.cli.evaluate.inputs import Line, bad_input, number
 from haca3_bids.cli.evaluate.people import People, read_people
-from haca3_bids.cli.evaluate.selection import add_two_descs, left_out, only_harmonized
+from haca3_bids.cli.evaluate.selection import add_two_descs, complete_sessions, left_out, only_harmonized
 from haca3_bids.errors import BadInput
 from haca3_bids.records.findings import Column, Table, Value
 from haca3_bids.settings import CONTRASTS
@@ -61,9 +61,7 @@ def measured(args: argparse.Namespace) -> Measured:
 
     people, images = read_people(args.people, "age"), images_of(args.input)
     args.after = args.after or only_harmonized(images, args.input)
-    found = {(one.participant, one.session, one.desc): one for one in images if one.contrast == args.contrast}
-    descs = (args.before, args.after)
-    sessions = [(who, when) for who, when, desc in found if desc == args.after and (who, when, args.before) in found]
+    sessions, lacking = complete_sessions(images, (args.before, args.after), [args.contrast])
     if not sessions:
         wanted = f"desc-{args.before} and desc-{args.after} {args.contrast} images"
         raise BadInput(
@@ -71,12 +69,13 @@ def measured(args: argparse.Namespace) -> Measured:
             "--contrast, --before and --after must match the file names.",
         )
     ages = {names: number(people.value("age", *names), "age") for names in sessions}
-    lacking = {"_".join(filter(None, (who, when))) for who, when, desc in found if desc in descs} - {
-        "_".join(filter(None, names)) for names in sessions
-    }
     rows: list[dict[str, Value]] = []
     for who in dict.fromkeys(who for who, _ in sessions):
-        own = [{desc: found[names[0], names[1], desc] for desc in descs} for names in sessions if names[0] == who]
+        own = [
+            {desc: one[args.contrast] for desc, one in files.items()}
+            for names, files in sessions.items()
+            if names[0] == who
+        ]
         for pair, volumes in zip(own, _volumes(own, args), strict=True):
             session = pair[args.after].session
             about: dict[str, Value] = {"participant_id": who, "session_id": session, "age": ages[who, session]}
@@ -88,7 +87,7 @@ def measured(args: argparse.Namespace) -> Measured:
         f"within {brain}; the same masks before and after harmonization."
     ]
     notes += left_out(lacking, f"no desc-{args.before} or no desc-{args.after} {args.contrast} image")
-    return Measured(lines, Table(COLUMNS, rows), [*notes, *_ages_of_subjects(people, sessions)])
+    return Measured(lines, Table(COLUMNS, rows), [*notes, *_ages_of_subjects(people, list(sessions))])
 
 
 def _ages_of_subjects(people: People, sessions: Sequence[tuple[str, str]]) -> list[str]:
