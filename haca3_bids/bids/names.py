@@ -32,6 +32,11 @@ def node_name(name: str) -> str:
     return name.replace("-", "_").replace("+", "_plus_")
 
 
+def session_of_node(node: str) -> str:
+    """The name that ``node_name`` was given: ``sub-a+b_ses-1`` for ``sub_a_plus_b_ses_1``."""
+    return node.replace("_plus_", "+").replace("sub_", "sub-", 1).replace("_ses_", "_ses-", 1)
+
+
 def as_label(text: str) -> str:
     """A label made from any text: its letters and digits."""
     return re.sub(r"[^A-Za-z0-9]", "", text)

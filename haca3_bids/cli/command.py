@@ -24,6 +24,13 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{message[:1].upper()}{message[1:]}.", f"See {self.prog} --help.")
 
 
+def check_least(args: argparse.Namespace, **least: int) -> None:
+    """Raise UsageError if an option that was given is smaller than its minimum."""
+    for name, lowest in least.items():
+        if (given := getattr(args, name)) is not None and given < lowest:
+            raise UsageError(f"--{name} {given} is invalid.", f"It must be {lowest} or more.")
+
+
 def exit_code_of(program: str, run: Callable[[], int], interrupted: str = "") -> int:
     """The exit code of ``run``, which may end early; ``interrupted`` says what an interruption leaves behind."""
     try:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from haca3_bids.bids.names import IMAGE_EXTENSIONS
+from haca3_bids.cli.command import check_least
 from haca3_bids.cli.configure import check_samples
 from haca3_bids.cli.options import add_options, typed
 from haca3_bids.errors import CannotCreate, UsageError
@@ -122,6 +123,7 @@ def _check(options: argparse.Namespace) -> None:
             raise UsageError(f"{option} is given twice for one contrast.", "Give one image per contrast.")
     if options.eta and not options.theta:
         raise UsageError("--eta requires --theta.", "Images and built-in references come with their own eta.")
+    check_least(options, threads=0)
     out: Path = options.out
     if not out.name.endswith(IMAGE_EXTENSIONS):
         raise UsageError(f"--out {out.name} is not the name of a NIfTI file.", "It must end in .nii or .nii.gz.")
@@ -129,6 +131,16 @@ def _check(options: argparse.Namespace) -> None:
         raise CannotCreate(f"The folder {out.parent} of --out does not exist.", "Create it first.")
     if any(out.exists() and path.exists() and out.samefile(path) for _, path in options.source):
         raise UsageError(f"--out {out.name} is one of the sources.", "Choose another name.")
+    for _, path in options.source:
+        if path.resolve().parent == out.resolve().parent and _stem(path) == _stem(out):
+            raise UsageError(
+                f"The sidecar of --out {out.name} would replace that of {path.name}.", "Choose another name."
+            )
+
+
+def _stem(path: Path) -> str:
+    """The name of an image without its extension."""
+    return next((path.name.removesuffix(end) for end in IMAGE_EXTENSIONS if path.name.endswith(end)), path.name)
 
 
 def _harmonized(
@@ -168,8 +180,8 @@ def _write(image: Harmonized, sidecar: Mapping[str, object], out: Path) -> None:
     from haca3_bids.bids.atomic import write_json
     from haca3_bids.volumes.volume import save_volume
 
-    suffix = next(suffix for suffix in IMAGE_EXTENSIONS if out.name.endswith(suffix))
-    stem = out.name.removesuffix(suffix)
+    stem = _stem(out)
+    suffix = out.name.removeprefix(stem)
     try:
         maps = {f"attention{contrast}": weights for contrast, weights in image.attention_maps.items()}
         for part, extra in ({"std": image.std, "beta": image.beta} | maps).items():

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from haca3_bids.cli.command import check_least
 from haca3_bids.errors import CannotCreate, UsageError
 from haca3_bids.settings import CONTRASTS
 
@@ -91,16 +92,13 @@ def _checked(args: argparse.Namespace) -> Course:
     from haca3_bids.physics.cohort import Course
     from haca3_bids.physics.people import OLDEST
 
-    if args.sites < 1 or args.subjects < 1 or args.sessions < 1:
-        raise UsageError("At least one site, one subject and one session are needed.")
+    check_least(args, sites=1, subjects=1, sessions=1, seed=0)
     youngest, oldest = args.ages
     if not AGE_OF_MAPS <= youngest <= oldest <= OLDEST:
         raise UsageError(
             f"--ages {youngest:g} {oldest:g} is invalid.",
             f"Two ages between {AGE_OF_MAPS:g} and {OLDEST:g} are needed, the younger one first.",
         )
-    if args.seed < 0:
-        raise UsageError(f"--seed {args.seed} is invalid.", "Give 0 or more.")
     if not 0 < args.years < float("inf"):
         raise UsageError(f"--years {args.years:g} is not above zero.", "Give the time between two sessions in years.")
     if args.out.exists() and not args.out.is_dir():

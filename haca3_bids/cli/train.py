@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from haca3_bids.checkpoints.registry import BUILTIN
 from haca3_bids.cli import train_baseline, train_mixture
+from haca3_bids.cli.command import check_least
 from haca3_bids.errors import UsageError
 
 if TYPE_CHECKING:
@@ -122,10 +123,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
-    least = {"steps": 1, "accumulate": 1, "seed": 0, "threads": 0, "workers": 0}
-    for name, lowest in least.items():
-        if (given := getattr(args, name)) is not None and given < lowest:
-            raise UsageError(f"--{name} {given} is invalid.", f"It must be {lowest} or more.")
+    check_least(args, steps=1, accumulate=1, seed=0, threads=0, workers=0)
     if not args.minutes >= 0:
         raise UsageError(f"--minutes {args.minutes:g} is invalid.", "Give 0 or more; 0 trains for one step.")
     for name, stages in ONLY_OF.items():

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
+from haca3_bids.bids.names import session_of_node
 from haca3_bids.execution.crash import step_in_words
 
 LOGGER = logging.getLogger("haca3_bids")
@@ -58,7 +59,7 @@ class Progress:
                 self.bar.update(self._share)
             return
         session = node.fullname.split(".")[1].removesuffix("_wf")
-        line = f"{session.replace('sub_', 'sub-', 1).replace('_ses_', '_ses-', 1)}: {words}"
+        line = f"{session_of_node(session)}: {words}"
         shown = self.bar is not None and sys.stdout.isatty()
         LOGGER.log(logging.DEBUG if shown else logging.INFO, line)
         if self.bar is not None:

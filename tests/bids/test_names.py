@@ -11,9 +11,12 @@ from haca3_bids.bids.names import (
     check_target_name,
     file_name,
     matches_filter,
+    node_name,
     parse_entities,
     record_name,
     session_folder,
+    session_name,
+    session_of_node,
     transform_name,
 )
 from haca3_bids.errors import UsageError
@@ -45,6 +48,13 @@ def test_labels_hold_letters_and_digits_only() -> None:
         with pytest.raises(UsageError):
             check_target_name(name)
     assert check_target_name("site2") == "site2"
+
+
+@given(st.text(string.ascii_letters + string.digits + "+", min_size=1, max_size=8), labels | st.none())
+def test_a_session_is_called_by_its_name_and_not_by_that_of_its_node(subject: str, session: str | None) -> None:
+    name = session_name(subject, session)
+    assert session_of_node(node_name(name)) == name
+    assert node_name(name).isidentifier()
 
 
 def test_a_filter_knows_null_any_lists_and_numbers() -> None:

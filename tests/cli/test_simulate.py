@@ -110,8 +110,8 @@ def test_label_maps_are_the_heads_and_strangers_are_made_of_them(tmp_path, monke
 @pytest.mark.parametrize(
     ("options", "code", "sentence"),
     [
-        (["--sites", 0], 64, "At least one site"),
-        (["--sessions", 0], 64, "one session"),
+        (["--sites", 0], 64, "--sites 0 is invalid"),
+        (["--sessions", 0], 64, "--sessions 0 is invalid"),
         (["--ages", 20, 40], 64, "--ages 20 40 is invalid"),
         (["--ages", 60, 40], 64, "the younger one first"),
         (["--years", 0], 64, "not above zero"),

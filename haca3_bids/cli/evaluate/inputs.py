@@ -64,10 +64,3 @@ def check_unused(args: argparse.Namespace, options: Mapping[str, object], needed
     for name, default in options.items():
         if getattr(args, name) != default:
             raise UsageError(f"--{name.replace('_', '-')} has no effect here.", f"It applies to {needed} only.")
-
-
-def check_least(args: argparse.Namespace, **least: int) -> None:
-    """Raise UsageError if an option is smaller than its minimum."""
-    for name, lowest in least.items():
-        if getattr(args, name) < lowest:
-            raise UsageError(f"--{name} {getattr(args, name)} is invalid.", f"It must be {lowest} or more.")

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from haca3_bids.cli.command import check_least
 from haca3_bids.cli.evaluate import lesion_cases
 from haca3_bids.cli.evaluate.given import add_brain
-from haca3_bids.cli.evaluate.inputs import check_least
 from haca3_bids.cli.evaluate.people import add_people
 from haca3_bids.errors import BadInput, UsageError
 from haca3_bids.records.findings import Column, Drawing, Findings, Table, Value

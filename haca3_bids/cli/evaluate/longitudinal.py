@@ -6,9 +6,10 @@ import argparse
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from haca3_bids.cli.command import check_least
 from haca3_bids.cli.evaluate import volumes
 from haca3_bids.cli.evaluate.given import add_brain
-from haca3_bids.cli.evaluate.inputs import Line, bad_input, check_least, check_unused, number, read_table
+from haca3_bids.cli.evaluate.inputs import Line, bad_input, check_unused, number, read_table
 from haca3_bids.cli.evaluate.people import add_people
 from haca3_bids.errors import BadInput
 from haca3_bids.records.findings import Column, Drawing, Findings, Table, Value

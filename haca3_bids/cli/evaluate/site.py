@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from haca3_bids.bids.participants import NO_VALUE
+from haca3_bids.cli.command import check_least
 from haca3_bids.cli.evaluate import site_images
 from haca3_bids.cli.evaluate.given import add_brain
-from haca3_bids.cli.evaluate.inputs import Line, bad_input, check_least, check_unused, number, read_table
+from haca3_bids.cli.evaluate.inputs import Line, bad_input, check_unused, number, read_table
 from haca3_bids.cli.evaluate.people import add_people
 from haca3_bids.errors import BadInput
 from haca3_bids.records.findings import Column, Drawing, Findings, Table, Value
