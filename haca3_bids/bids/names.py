@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from haca3_bids.errors import UsageError
 
 IMAGE_EXTENSIONS = (".nii", ".nii.gz")
 ENTITY_ORDER = ("sub", "ses", "acq", "rec", "run", "space", "res", "desc")
+SHOWN = 3  # names in a message
 LABEL_RULE = "Labels have letters, digits and '+' only."
 
 
@@ -30,6 +31,12 @@ def node_name(name: str) -> str:
     Labels contain neither hyphens nor underscores.
     """
     return name.replace("-", "_").replace("+", "_plus_")
+
+
+def some_of(names: Sequence[str]) -> str:
+    """The first names of a list, for a message: ``sub-01, sub-02, sub-03 and 5 more``."""
+    more = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def session_of_node(node: str) -> str:

@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from haca3_bids.bids.lenient import read_text
-from haca3_bids.bids.names import is_label
+from haca3_bids.bids.names import is_label, some_of
 
 DELIMITERS = {"\t": "tabs", ",": "commas", ";": "semicolons"}
 NO_VALUE = ("", "n/a", "nan")
-SHOWN = 3  # names in a warning
 
 
 @dataclass(frozen=True)
@@ -45,10 +44,10 @@ def read_participants(path: Path, known: Collection[str] = ()) -> Participants:
         warnings.append(f"{path.name} has {DELIMITERS[delimiter]} between its columns; BIDS requires tabs.")
     rows, problems = _rows(header, body)
     rows, more = _with_zeros(rows, known)
-    warnings += [f"{path.name}: {kind}: {_some(names)}." for kind, names in (problems | more).items() if names]
+    warnings += [f"{path.name}: {kind}: {some_of(names)}." for kind, names in (problems | more).items() if names]
     missing = sorted(set(known) - set(rows))
     if missing:
-        warnings.append(f"{path.name} has no row for {_some(missing)}.")
+        warnings.append(f"{path.name} has no row for {some_of(missing)}.")
     return Participants(rows, tuple(warnings))
 
 
@@ -110,8 +109,3 @@ def _with_zeros(
 def _number(participant: str) -> int | None:
     label = participant.removeprefix("sub-")
     return int(label) if label.isascii() and label.isdigit() else None
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")

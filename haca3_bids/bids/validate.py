@@ -43,7 +43,7 @@ def validate_bids(bids_dir: Path, folders: Collection[str]) -> None:
     """Raise InvalidBids if the validator finds errors in files that will be read.
 
     These are files of the dataset itself, at the top level of each subject, and in ``folders`` such as
-    ``sub-01/ses-1/anat``; errors elsewhere are logged.
+    ``sub-01/ses-1/anat``. Errors elsewhere, and in sidecars and tables, are logged.
     """
     issues = run_validator(bids_dir)
     if issues is None:
@@ -51,12 +51,12 @@ def validate_bids(bids_dir: Path, folders: Collection[str]) -> None:
         return
     errors = [issue for issue in issues if issue.get("severity") == "error" and not _about_scan(issue)]
     concern = [issue for issue in errors if _concerns(_location(issue), folders)]
-    ours = [issue for issue in concern if not _about_sidecar(issue)]
+    mild = [issue for issue in concern if _about_sidecar(issue) or _location(issue).endswith(".tsv")]
+    ours = [issue for issue in concern if issue not in mild]
     if len(errors) > len(concern):
         LOGGER.warning("The BIDS validator found %d errors in files that are not read.", len(errors) - len(concern))
-    if len(concern) > len(ours):
-        words = _shown([issue for issue in concern if _about_sidecar(issue)])
-        LOGGER.warning("Some sidecars contain errors; only their valid parts are used:\n  %s", words)
+    if mild:
+        LOGGER.warning("Some sidecars or tables contain errors; only their valid parts are used:\n  %s", _shown(mild))
     if ours:
         shown = _shown(ours)
         raise InvalidBids(

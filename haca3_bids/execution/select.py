@@ -45,6 +45,9 @@ def select_sessions(settings: Settings) -> Selection:
             outcomes.append(Outcome(name, FAILED, "searching for images", input_error(error, name, settings.bids_dir)))
     if not found and not outcomes:
         raise _nothing(settings.selection)
+    absent = [label for label in settings.selection.sessions if label not in {one.session for one in found}]
+    if absent:
+        LOGGER.warning("No subject has a session %s.", ", ".join(absent))
     to_check = [session for session in found if session.images or session.problem]
     if not to_check and not outcomes:
         raise _no_image(settings, found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,7 +14,7 @@ import numpy as np
 
 from haca3_bids import __version__
 from haca3_bids.bids.discover import Session, check_session, discover_subject
-from haca3_bids.bids.names import IMAGE_EXTENSIONS, as_label, check_target_name, parse_entities
+from haca3_bids.bids.names import IMAGE_EXTENSIONS, as_label, check_target_name, parse_entities, some_of
 from haca3_bids.digest import file_sha256, short_digest
 from haca3_bids.errors import BadInput, NothingSelected, UsageError
 from haca3_bids.execution.described_targets import from_numbers, from_protocol
@@ -23,6 +24,7 @@ from haca3_bids.records.engine import Weights
 from haca3_bids.records.target import Target, target_key
 from haca3_bids.settings import CONTRASTS, SelectionSettings, Settings
 
+LOGGER = logging.getLogger("haca3_bids")
 NUMBERS_NAME = "custom"
 DESCRIBED = (  # T1w=MPRAGE:field=3,tr=2300 or siteB=T1w=sidecar.json
     rf"(?:(?P<name>\w+)=)?(?P<contrast>{'|'.join(CONTRASTS)})="
@@ -111,6 +113,20 @@ def _split_name(typed: str) -> tuple[str, str]:
 
 
 def _subject(name: str, value: str, typed: str, settings: Settings) -> TargetRequest:
+    sessions = _sessions(value, typed, settings)
+    if len(sessions) != 1:
+        found = ", ".join(one.name for one in sessions) or "none"
+        raise UsageError(
+            f"--target {typed} requires a single session of {value} with images; found: {found}.",
+            "Choose one: --target sub-X_ses-Y.",
+        )
+    check_session(sessions[0], settings.preprocessing.force)
+    images = {contrast: image.path for contrast, image in sessions[0].images.items()}
+    return TargetRequest(name or check_target_name(as_label(value)), typed, images=images)
+
+
+def _sessions(value: str, typed: str, settings: Settings) -> list[Session]:
+    """The sessions with images of a subject, or of one of its sessions; NothingSelected if there is no such subject."""
     subject, _, session = value.removeprefix("sub-").partition("_ses-")
     selection = SelectionSettings(
         sessions=(session,) if session else (),
@@ -119,16 +135,7 @@ def _subject(name: str, value: str, typed: str, settings: Settings) -> TargetReq
     )
     if not (settings.bids_dir / f"sub-{subject}").is_dir():
         raise NothingSelected(f"{settings.bids_dir.name} has no participant {subject}, named by --target {typed}.")
-    sessions = [one for one in discover_subject(settings.bids_dir, subject, selection) if one.images or one.problem]
-    if len(sessions) != 1:
-        found = ", ".join(one.name for one in sessions) or "none"
-        raise UsageError(
-            f"--target {typed} requires a single session with images; found: {found}.",
-            "Choose one: --target sub-X_ses-Y.",
-        )
-    check_session(sessions[0], settings.preprocessing.force)
-    images = {contrast: image.path for contrast, image in sessions[0].images.items()}
-    return TargetRequest(name or check_target_name(as_label(value)), typed, images=images)
+    return [one for one in discover_subject(settings.bids_dir, subject, selection) if one.images or one.problem]
 
 
 def names_sessions(value: str) -> bool:
@@ -144,12 +151,20 @@ def mean_of(name: str, value: str, typed: str, settings: Settings) -> TargetRequ
         except (OSError, UnicodeDecodeError) as error:
             raise BadInput(f"--target {typed}: {Path(value).name} cannot be read ({error}).") from error
     else:
-        words = sorted(fnmatch.filter(_session_names(settings.bids_dir), value))
+        words = _with_images(sorted(fnmatch.filter(_session_names(settings.bids_dir), value)), typed, settings)
     if not words:
         raise NothingSelected(f"--target {typed} matches no session of {settings.bids_dir.name}.")
     label = name or check_target_name(as_label(Path(value).name.removesuffix(".txt")))
     members = [_subject(f"{label}Member{number + 1}", word, typed, settings) for number, word in enumerate(words)]
     return TargetRequest(label, typed, members=tuple(members))
+
+
+def _with_images(words: Sequence[str], typed: str, settings: Settings) -> list[str]:
+    """The names that match a pattern, without the sessions that have no image."""
+    empty = [word for word in words if not _sessions(word, typed, settings)]
+    if empty:
+        LOGGER.warning("--target %s: sessions without an image are left out (%s).", typed, some_of(empty))
+    return [word for word in words if word not in empty]
 
 
 def _session_names(bids_dir: Path) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from haca3_bids import __version__
 from haca3_bids.bids.discover import Session
+from haca3_bids.bids.names import some_of
 from haca3_bids.bids.record import Context
 from haca3_bids.execution.resources import Resources
 from haca3_bids.execution.targets import TargetRequest
@@ -19,6 +21,8 @@ from haca3_bids.settings import TEMPLATE_SPACES, Settings
 
 if TYPE_CHECKING:
     from haca3_bids.workflows.harmonize import EngineNeeds
+
+LOGGER = logging.getLogger("haca3_bids")
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,9 @@ def shared_frames(sessions: Sequence[Session], settings: Settings) -> dict[str, 
     visits: dict[str, list[Session]] = {}
     for session in sorted(sessions, key=lambda one: one.name) if settings.preprocessing.longitudinal else ():
         visits.setdefault(session.subject, []).append(session)
+    alone = [own[0].name for own in visits.values() if len(own) == 1]
+    if alone:
+        LOGGER.warning("--longitudinal has no effect on subjects with a single session: %s.", some_of(alone))
     return {subject: own for subject, own in visits.items() if len(own) > 1}
 
 

@@ -36,3 +36,16 @@ def test_a_broken_scan_is_not_a_matter_of_bids(raw: Path, scan: Make) -> None:
     scan("sub-01/anat/sub-01_T1w.nii.gz").write_bytes(b"")
     (raw / "sub-01/anat/sub-01_T2w.nii.gz").symlink_to("/nowhere")
     validate_bids(raw, ["sub-01/anat"])
+
+
+def test_a_table_that_does_not_fit_the_scans_is_a_warning(
+    raw: Path, scan: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    (raw / "README").write_text("A dataset for the tests of the check that comes before everything else here.\n")
+    scan("sub-01/anat/sub-01_T1w.nii.gz")
+    (raw / "sub-01/sub-01_scans.tsv").write_text("filename\nanat/sub-01_T1w.nii.gz\nfunc/sub-01_task-x_bold.nii.gz\n")
+    (raw / "participants.tsv").write_text("participant_id\tage\n01\t30\n")
+    with caplog.at_level("WARNING", "haca3_bids"):
+        validate_bids(raw, ["sub-01/anat"])
+    assert "sub-01_scans.tsv" in caplog.text
+    assert "participants.tsv" in caplog.text

@@ -36,8 +36,13 @@ def test_without_the_option_every_session_stands_alone(app: App, visits: Path, r
     assert "frame midway between them" not in " ".join(record("sub-01_ses-1")["methods"])
 
 
-def test_one_visit_more_and_all_of_them_are_done_again(app: App, visits: Path, record: Record) -> None:
-    assert app("--longitudinal", "--session-label", "1", bids=visits) == 0
+def test_one_visit_more_and_all_of_them_are_done_again(
+    app: App, visits: Path, record: Record, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app("--longitudinal", "--session-label", "1", "9", bids=visits) == 0
+    told = capsys.readouterr()
+    assert "no effect on subjects with a single session: sub-01_ses-1, sub-02_ses-1." in told.out + told.err
+    assert "No subject has a session 9." in told.out + told.err
     before = record("sub-01_ses-1")["completion"]["fingerprint"]
     assert app("--longitudinal", bids=visits) == 0
     assert record("sub-01_ses-1")["completion"]["fingerprint"] != before

@@ -8,7 +8,7 @@ import pytest
 from fake_parts import fake_weights, head, make_dataset
 
 from haca3_bids.errors import BadInput, Haca3Error, NothingSelected, UsageError
-from haca3_bids.execution.targets import parse_targets
+from haca3_bids.execution.targets import mean_of, parse_targets
 from haca3_bids.settings import HarmonizationSettings, Settings
 from haca3_bids.volumes.volume import save_volume
 
@@ -70,6 +70,17 @@ def test_a_subject_with_two_sessions_must_be_named_with_one(tmp_path: Path) -> N
     with pytest.raises(UsageError, match="requires a single session"):
         parsed(bids, "sub-01")
     assert parsed(bids, "sub-01_ses-2") == [("sub01ses2", ["T2w"])]
+
+
+def test_a_pattern_leaves_out_subjects_without_an_image(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    bids = make_dataset(tmp_path / "some", {"sub-01": ("T1w",), "sub-02": ("bold",), "sub-03": ("T1w",)})
+    with caplog.at_level("WARNING", "haca3_bids"):
+        request = mean_of("", "sub-*", "sub-*", Settings(bids, bids / "out"))
+    assert [member.typed for member in request.members] == ["sub-*"] * 2
+    assert "sessions without an image are left out (sub-02)" in caplog.text
+    (tmp_path / "list.txt").write_text("sub-01 sub-02")
+    with pytest.raises(UsageError, match="single session of sub-02 with images; found: none"):
+        mean_of("", str(tmp_path / "list.txt"), "list.txt", Settings(bids, bids / "out"))
 
 
 def test_an_image_is_preprocessed_and_encoded_before_it_is_a_target(app: App, dataset: Path, out: Path) -> None:
