@@ -31,6 +31,7 @@ UNWANTED_ENTITIES = {
 }
 KNOWN_ENTITIES = ("sub", "ses", "acq", "rec", "run", "echo", "part")  # of a plain weighted image
 NOT_MAGNITUDE = re.compile(r"phase.*|.*phase|pha?|imag|imaginary|real|complex", re.IGNORECASE)  # labels of rec-, acq-
+NOT_REQUESTED, FILTERED = "is not among --modalities", "left out by --bids-filter-file"
 FILTER_KEYS = {
     "acquisition": "acq",
     "reconstruction": "rec",
@@ -57,10 +58,10 @@ def why_unusable(name: str, selection: SelectionSettings, filters: Filters) -> s
     if entities.get("part", "mag") != "mag":
         return f"the {entities['part']} part of a complex image (part-{entities['part']})"
     if suffix not in selection.modalities:
-        return f"{suffix} is not among --modalities"
+        return f"{suffix} {NOT_REQUESTED}"
     known = {key: value for key, value in wanted.items() if key not in ("suffix", "datatype", "extension")}
     if not matches_filter(entities, known):
-        return "left out by --bids-filter-file"
+        return FILTERED
     return ""
 
 

@@ -12,13 +12,13 @@ from pathlib import Path
 from haca3_bids.bids.discover import Session, check_session, discover_subject, list_subjects, read_filters
 from haca3_bids.bids.listing import unreadable
 from haca3_bids.bids.names import is_label
+from haca3_bids.bids.usable import FILTERED, NOT_REQUESTED
 from haca3_bids.errors import BadInput, Haca3Error, InputOutputFailure, NothingSelected, NoUsableImage
 from haca3_bids.execution.outcome import FAILED, SKIPPED, Outcome
 from haca3_bids.records.target import Target
 from haca3_bids.settings import CONTRASTS, SelectionSettings, Settings
 
 LOGGER = logging.getLogger("haca3_bids")
-BY_SELECTION = ("left out by --bids-filter-file", "is not among --modalities")
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def _nothing(selection: SelectionSettings) -> NothingSelected:
 
 def _no_image(settings: Settings, sessions: Sequence[Session]) -> Haca3Error:
     reasons = [one.reason for session in sessions for one in session.left_out]
-    if any(words in reason for reason in reasons for words in BY_SELECTION):
+    if any(words in reason for reason in reasons for words in (NOT_REQUESTED, FILTERED)):
         return NothingSelected(
             "The filters exclude all images of all sessions.", "See --bids-filter-file and --modalities; try --dry-run."
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,5 +116,7 @@ def _from_sidecars(record_path: Path) -> dict[str, str]:
     content = read_object(sidecar)[0] if sidecar else {}
     found = {name: str(content[key]) for name, key in SIDECAR_GROUPS.items() if content.get(key) is not None}
     if "field" in found:
+        with contextlib.suppress(ValueError):
+            found["field"] = f"{float(found['field']):g}"  # 3 and 3.0 are one scanner
         found["field"] += " T"
     return found | ({"scanner": " ".join(found.values())} if found else {})
