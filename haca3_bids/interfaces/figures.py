@@ -163,8 +163,8 @@ class DrawTarget(SimpleInterface):  # type: ignore[misc]
 
 def _slices(folder: Path, target: Target, role: str, volume: Volume, painter: str, top: float) -> Figure:
     """Draw slices of one volume and return the figure's entry."""
-    words = f"{target.contrast} to {target.name or 'the built-in reference'}: {role}"
-    figure = _entry("slices", target.contrast, target, folder, words, role)
+    title = f"{target.contrast} to {target.name or 'the built-in reference'}"
+    figure = _entry("slices", target.contrast, target, folder, title, role)
     save_jpeg(slice_rows(volume, painter, top), Path(figure.file))
     return figure
 

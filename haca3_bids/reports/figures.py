@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from haca3_bids.partial import partial_file
 from haca3_bids.reports.charts import PAPER, svg
+from haca3_bids.reports.pixels import save
 from haca3_bids.reports.planes import Picture, cut, white_end, white_of_brain
 from haca3_bids.volumes.volume import Volume
 
@@ -46,7 +46,7 @@ def draw_registration(image: Volume, template_brain: Volume, path: str | os.Path
         )
         for plane, positions in REGISTRATION_CUTS_MM.items()
     ]
-    _save(_mosaic(rows), path)
+    save(svg(_mosaic(rows)), Path(path))
 
 
 def draw_histogram(image: Volume, mask: Volume, peak: float, path: str | os.PathLike[str]) -> None:
@@ -62,7 +62,7 @@ def draw_histogram(image: Volume, mask: Volume, peak: float, path: str | os.Path
     axes.set(xlim=(0, top), yticks=[], xlabel="intensity")
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8)
-    _save(figure, path)
+    save(svg(figure), Path(path))
 
 
 def _mosaic(rows: Sequence[Row]) -> Figure:
@@ -106,11 +106,3 @@ def _density(axes: Axes, values: NDArray[np.float32], bins: NDArray[np.float64],
     """A filled histogram scaled to a height of one, so that masks of different sizes can be compared."""
     counts, _ = np.histogram(values, bins)
     axes.stairs(counts / max(counts.max(), 1), bins, fill=True, color=colour, alpha=0.55, label=label)
-
-
-def _save(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Write the figure atomically, as a reproducible file."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with partial_file(path) as partial:
-        partial.write_bytes(svg(figure))

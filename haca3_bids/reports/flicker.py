@@ -11,8 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from haca3_bids.reports.pixels import data_uri, jpeg, three_planes
-from haca3_bids.reports.planes import white_end
+from haca3_bids.reports.pixels import data_uri, jpeg, save, three_planes
 from haca3_bids.volumes.volume import Volume
 
 POINTS_MM = ((-6.0, -18.0, 12.0), (-34.0, 4.0, 36.0))  # sagittal, coronal and axial position of each row
@@ -29,14 +28,11 @@ text {{ font: 600 13px system-ui, "DejaVu Sans", sans-serif; fill: #ffe066; }}
 """
 
 
-def draw_flicker(
-    first: Volume, second: Volume, names: Sequence[str], path: Path, whites: Sequence[float] | None = None
-) -> None:
+def draw_flicker(first: Volume, second: Volume, names: Sequence[str], path: Path, whites: Sequence[float]) -> None:
     """Write an SVG in which two volumes in the same space alternate, with two rows of three planes each.
 
     ``whites`` are the intensities shown as white.
     """
-    whites = whites or [white_end(first), white_end(second)]
     pictures = [_rows(volume, white) for volume, white in zip((first, second), whites, strict=True)]
     height, width = pictures[0][0], pictures[0][1]
     size = f'width="{width}" height="{height}"'
@@ -48,12 +44,11 @@ def draw_flicker(
         f'<text class="{kind}" x="{x}" y="18" text-anchor="{anchor}">{escape(name)}</text>'
         for kind, x, anchor, name in zip(("first-name", "second"), (8, width - 8), ("start", "end"), names, strict=True)
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(
+    drawing = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" {size}>\n'
-        f"<style>{STYLE}</style>\n{images}\n{labels}\n</svg>\n",
-        encoding="utf-8",
+        f"<style>{STYLE}</style>\n{images}\n{labels}\n</svg>\n"
     )
+    save(drawing.encode(), path)
 
 
 def _rows(volume: Volume, white: float) -> tuple[int, int, str]:

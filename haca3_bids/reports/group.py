@@ -2,42 +2,21 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import haca3_bids
-from haca3_bids.quality.thresholds import GRADES
+from haca3_bids.quality.thresholds import GRADES, THRESHOLDS
 from haca3_bids.records.files import to_json
 from haca3_bids.reports.cohort import NOT_KNOWN, Member, chosen_column, group_columns
 from haca3_bids.reports.outliers import OUTLIER, medoids, robust_distances
-from haca3_bids.reports.pixels import SLICES, data_uri, middle_slice
+from haca3_bids.reports.pixels import data_uri, jpeg, middle_slice
 from haca3_bids.reports.rendering import render
 from haca3_bids.reports.theta import PLAIN_AXES, axes_of, position
 
 WORST = 10  # images that are shown
 SHOWN = ("brain_seen", "noise", "ghosts", "ssim", "theta_distance_after")  # worst value of a session, as columns
-LARGER_IS_WORSE = {"brain_seen": False, "noise": True, "ghosts": True, "ssim": False, "theta_distance_after": True}
-
-
-@dataclass(frozen=True)
-class Suggestion:
-    """The most central session of a group, and the number of sessions it was chosen from."""
-
-    group: str
-    name: str
-    among: int
-
-
-@dataclass(frozen=True)
-class WorstImage:
-    """A session to be inspected, the reasons, and a slice of it."""
-
-    member: Member
-    why: Sequence[str]
-    picture: str
 
 
 def group_page(members: Sequence[Member], output_dir: Path, wanted_column: str = "", notes: Sequence[str] = ()) -> str:
@@ -61,7 +40,7 @@ def group_page(members: Sequence[Member], output_dir: Path, wanted_column: str =
         column=column,
         axes=axes,
         tables=axes != PLAIN_AXES,
-        suggestions=suggested_targets(members, column),
+        suggestions=medoids(members, column),
         worst=worst_images(members, distances, output_dir),
         outlier=OUTLIER,
         outliers=sum(distance is not None and distance > OUTLIER for distance, _ in distances),
@@ -73,15 +52,15 @@ def page_data(
 ) -> dict[str, object]:
     """The data for the script of the page, in compact form: one list per session."""
     rows = []
+    others = [name for name in columns if name != "session"]
     for member, (distance, measure) in zip(members, distances, strict=True):
         worst = [_worst(member, name) for name in SHOWN]
         why = member.record.quality.reasons[0].sentence if member.record.quality.reasons else ""
         if len(member.record.quality.reasons) > 1:
             why += f" (and {len(member.record.quality.reasons) - 1} more)"
-        groups = [member.groups.get(name, NOT_KNOWN) for name in columns if name != "session"]
+        groups = [member.groups.get(name, NOT_KNOWN) for name in others]
         away = None if distance is None else round(distance, 1)
         rows.append([member.participant, member.session, member.record.verdict, why, away, measure, *worst, *groups])
-    others = [name for name in columns if name != "session"]
     return {
         "columns": ["participant", "session", "verdict", "reason", "distance", "farthest", *SHOWN, *others],
         "numbers": ["distance", *SHOWN],
@@ -119,23 +98,18 @@ def _worst(member: Member, measure: str) -> float | None:
     values = [value for value in known if isinstance(value, int | float)]
     if not values:
         return None
-    return float(f"{max(values) if LARGER_IS_WORSE[measure] else min(values):.4g}")
-
-
-def suggested_targets(members: Sequence[Member], column: str) -> list[Suggestion]:
-    """The most central session of each group, with its name as accepted by --target."""
-    return [Suggestion(group, member.name, among) for group, (member, among) in medoids(members, column).items()]
+    return float(f"{max(values) if THRESHOLDS[measure].above else min(values):.4g}")
 
 
 def worst_images(
     members: Sequence[Member], distances: Sequence[tuple[float | None, str]], output_dir: Path
-) -> list[WorstImage]:
-    """The sessions with the worst verdicts, then the farthest from the others, each with a picture."""
+) -> list[tuple[Member, list[str], str]]:
+    """The sessions with the worst verdicts, then the farthest from the others, each with its reasons and a picture."""
     order = sorted(
         range(len(members)),
         key=lambda index: (-GRADES.index(members[index].record.verdict), -(distances[index][0] or 0.0), index),
     )
-    shown: list[WorstImage] = []
+    shown: list[tuple[Member, list[str], str]] = []
     for index in order:
         member, (distance, measure) = members[index], distances[index]
         if len(shown) == WORST or (member.record.verdict == "pass" and (distance or 0) <= OUTLIER):
@@ -144,7 +118,7 @@ def worst_images(
             why = [reason.sentence for reason in member.record.quality.reasons[:3]]
             if distance is not None and distance > OUTLIER:
                 why.append(f"{measure.replace('_', ' ')}: {distance:.1f} robust standard deviations from the median.")
-            shown.append(WorstImage(member, why, picture))
+            shown.append((member, why, picture))
     return shown
 
 
@@ -156,7 +130,5 @@ def _picture(member: Member, output_dir: Path) -> str:
     for one in slices:
         path = output_dir / one.file
         if path.is_file():
-            file = io.BytesIO()
-            middle_slice(path, SLICES).save(file, "JPEG", quality=80)
-            return data_uri(file.getvalue(), "image/jpeg")
+            return data_uri(jpeg(middle_slice(path)), "image/jpeg")
     return ""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from haca3_bids.partial import partial_file
+from haca3_bids.bids.atomic import write_text
 
 CITATION = re.compile(r"\[@([a-z0-9]+)\]")
 PREAMBLE = "You may copy this text into manuscripts unchanged (CC0)."
@@ -165,8 +165,7 @@ def write_methods(folder: Path, sentences: Sequence[str]) -> None:
         ("html", page + methods_html(sentences) + "</html>\n"),
         ("bib", methods_bibtex(sentences)),
     ):
-        with partial_file(folder / f"CITATION.{kind}") as partial:
-            partial.write_text(text, encoding="utf-8")
+        write_text(folder / f"CITATION.{kind}", text)
 
 
 def _numbers(sentences: Sequence[str]) -> dict[str, int]:

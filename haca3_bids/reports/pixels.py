@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from haca3_bids.partial import partial_file
 from haca3_bids.reports.planes import PLANES, UPRIGHT, cut
 from haca3_bids.volumes.volume import Volume, reorient
 
@@ -79,8 +80,14 @@ def jpeg(pixels: Pixels) -> bytes:
 
 def save_jpeg(pixels: Pixels, path: Path) -> None:
     """Write the pixels as a JPEG file."""
+    save(jpeg(pixels), path)
+
+
+def save(content: bytes, path: Path) -> None:
+    """Write the content of a figure atomically; its folder is created if necessary."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(jpeg(pixels))
+    with partial_file(path) as partial:
+        partial.write_bytes(content)
 
 
 def picture_size(path: Path) -> tuple[int, int]:
@@ -90,11 +97,11 @@ def picture_size(path: Path) -> tuple[int, int]:
     return width, height
 
 
-def middle_slice(path: Path, count: int) -> Image.Image:
-    """The middle row of an image file with ``count`` rows of slices."""
+def middle_slice(path: Path) -> Pixels:
+    """The middle row of a file with the rows of ``slice_rows``."""
     with Image.open(path) as picture:
-        row = picture.height // count
-        return picture.crop((0, row * (count // 2), picture.width, row * (count // 2 + 1)))
+        row = picture.height // SLICES
+        return np.asarray(picture.crop((0, row * (SLICES // 2), picture.width, row * (SLICES // 2 + 1))))
 
 
 def data_uri(content: bytes, mime: str) -> str:

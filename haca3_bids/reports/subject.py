@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import haca3_bids
-from haca3_bids.bids.atomic import read_json
-from haca3_bids.partial import partial_file
-from haca3_bids.records.session import SessionRecord
+from haca3_bids.bids.atomic import read_json, write_text
 from haca3_bids.reports.cohort import RECORDS, session_record
 from haca3_bids.reports.methods import methods_bibtex, methods_html, methods_markdown
 from haca3_bids.reports.pixels import SLICES, data_uri
@@ -22,9 +19,9 @@ def write_subject_page(output_dir: Path, subject: str, *, show_targets: bool = F
     Slices of other people's images that are targets are included only with ``show_targets``.
     """
     label = subject if subject.startswith("sub-") else f"sub-{subject}"
-    records = read_records(output_dir, label)
+    records = [session_record(path) for path in sorted((output_dir / label).rglob(RECORDS))]
     page = output_dir / f"{label}.html"
-    sentences = _sentences(records)
+    sentences = list(dict.fromkeys(sentence for record in records for sentence in record.methods))
     text = render(
         "subject.html.j2",
         script="subject.js",
@@ -37,19 +34,8 @@ def write_subject_page(output_dir: Path, subject: str, *, show_targets: bool = F
         methods=methods_html(sentences) if sentences else "",
         downloads=_downloads(sentences) if sentences else {},
     )
-    with partial_file(page) as partial:
-        partial.write_text(text, encoding="utf-8")
+    write_text(page, text)
     return page
-
-
-def read_records(output_dir: Path, subject: str) -> list[SessionRecord]:
-    """The records of the sessions of a subject, sorted by path."""
-    return [session_record(path) for path in sorted((output_dir / subject).rglob(RECORDS))]
-
-
-def _sentences(records: Iterable[SessionRecord]) -> list[str]:
-    """The distinct methods sentences of all sessions."""
-    return list(dict.fromkeys(sentence for record in records for sentence in record.methods))
 
 
 def _downloads(sentences: list[str]) -> dict[str, str]:

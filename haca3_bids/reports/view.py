@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from haca3_bids.bids.describe import target_picture
@@ -33,14 +33,6 @@ class Pane:
 
 
 @dataclass(frozen=True)
-class Viewer:
-    """The slices of one harmonized image, controlled by one slider."""
-
-    title: str
-    panes: Sequence[Pane]
-
-
-@dataclass(frozen=True)
 class TissueTable:
     """Tissue intensities (theta of the mixture model) of sources, targets and harmonized images."""
 
@@ -49,52 +41,25 @@ class TissueTable:
     rows: Sequence[tuple[str, Sequence[float]]]  # tissue in words, and its intensity in each column
 
 
-@dataclass(frozen=True)
-class NumberRow:
-    """A quality number with its limits and its grade."""
-
-    where: str
-    threshold: Threshold
-    value: float
-    grade: str
-
-
-@dataclass(frozen=True)
-class SessionView:
-    """The data of one session for the template."""
-
-    name: str
-    anchor: str
-    record: SessionRecord
-    facts: Sequence[tuple[str, str]]
-    software: Sequence[tuple[str, str]]
-    costs: Sequence[tuple[str, float | None, float | None]]
-    numbers: Sequence[NumberRow]
-    theta: str
-    axes: tuple[str, str]
-    tissues: TissueTable | None
-    viewers: Sequence[Viewer]
-    figures: Mapping[str, Sequence[Mapping[str, str]]] = field(default_factory=dict)
-
-
-def view_session(output_dir: Path, record: SessionRecord, show_targets: bool = False) -> SessionView:
-    """The view of the record of a session; figures in the dataset are embedded."""
+def view_session(output_dir: Path, record: SessionRecord, show_targets: bool = False) -> dict[str, object]:
+    """The data of a session for ``session.html.j2``; figures in the dataset are embedded."""
     session, result = record.session, record.harmonization
+    seconds, memory = record.seconds, record.memory_mb
     axes = next((axes_of(theta) for theta in _thetas(result)), PLAIN_AXES)
-    return SessionView(
-        name=f"ses-{session}" if session else "Session",
-        anchor=f"ses-{session or 'only'}",
-        record=record,
-        facts=_facts(record),
-        software=_software(record),
-        costs=_costs(record),
-        numbers=list(_numbers(record.quality)),
-        theta=theta_plane(_points(result), axes),
-        axes=axes,
-        tissues=_tissues(result),
-        viewers=_viewers(output_dir, record.figures, _target_pictures(output_dir, result.images, show_targets)),
-        figures=_by_kind(output_dir, record.figures),
-    )
+    return {
+        "name": f"ses-{session}" if session else "Session",
+        "anchor": f"ses-{session or 'only'}",
+        "record": record,
+        "facts": _facts(record),
+        "software": _software(record),
+        "costs": [(step, seconds.get(step), memory.get(step)) for step in dict.fromkeys([*seconds, *memory])],
+        "numbers": list(_numbers(record.quality)),
+        "theta": theta_plane(_points(result), axes),
+        "axes": axes,
+        "tissues": _tissues(result),
+        "viewers": _viewers(output_dir, record.figures, _target_pictures(output_dir, result.images, show_targets)),
+        "figures": _by_kind(output_dir, record.figures),
+    }
 
 
 def _facts(record: SessionRecord) -> list[tuple[str, str]]:
@@ -124,20 +89,14 @@ def _software(record: SessionRecord) -> list[tuple[str, str]]:
     return [(name, str(value)) for name, value in facts.items() if value not in (None, "")]
 
 
-def _costs(record: SessionRecord) -> list[tuple[str, float | None, float | None]]:
-    """Seconds and megabytes of each step."""
-    seconds, memory = record.seconds, record.memory_mb
-    return [(step, seconds.get(step), memory.get(step)) for step in dict.fromkeys([*seconds, *memory])]
-
-
-def _numbers(quality: Quality) -> Iterable[NumberRow]:
-    """A row for each known quality number."""
+def _numbers(quality: Quality) -> Iterable[tuple[str, Threshold, float, str]]:
+    """Where it was measured, limits, value and grade of each known quality number."""
     table = with_changes(quality.thresholds_changed)
     for place, where, own in quality.places():
         for threshold in table.values():
             value = own.get(threshold.measure)
             if threshold.place == place and isinstance(value, int | float):
-                yield NumberRow(where or "session", threshold, value, threshold.grade(value)[0])
+                yield where or "session", threshold, value, threshold.grade(value)[0]
 
 
 def _points(result: EngineResult) -> list[Point]:
@@ -190,18 +149,16 @@ def _target_pictures(output_dir: Path, images: Iterable[HarmonizedImage], asked_
     return found
 
 
-def _viewers(output_dir: Path, figures: Iterable[Figure], targets: Mapping[str, Path]) -> list[Viewer]:
-    grouped: dict[str, list[Pane]] = {}
-    titles: dict[str, str] = {}
+def _viewers(output_dir: Path, figures: Iterable[Figure], targets: Mapping[str, Path]) -> list[tuple[str, list[Pane]]]:
+    """The title and the panes of each harmonized image, whose slices one slider controls."""
+    viewers: dict[str, tuple[str, list[Pane]]] = {}
     for figure in (figure for figure in figures if figure.kind == "slices"):
         key = str(figure.target)
-        title, _, role = figure.title.partition(": ")
-        titles.setdefault(key, title)
-        panes = grouped.setdefault(key, [])
-        if role == "harmonized" and key in targets:
+        _, panes = viewers.setdefault(key, (figure.title, []))
+        if figure.role == "harmonized" and key in targets:
             panes.append(_pane(targets[key], "target"))
-        panes.append(_pane(output_dir / figure.file, role))
-    return [Viewer(titles[key], panes) for key, panes in grouped.items()]
+        panes.append(_pane(output_dir / figure.file, figure.role))
+    return list(viewers.values())
 
 
 def _pane(path: Path, role: str) -> Pane:
@@ -212,11 +169,11 @@ def _pane(path: Path, role: str) -> Pane:
 
 
 def _by_kind(output_dir: Path, figures: Iterable[Figure]) -> dict[str, list[dict[str, str]]]:
-    grouped: dict[str, list[dict[str, str]]] = {kind: [] for kind in (*KINDS, "other")}
-    for figure in (figure for figure in figures if figure.kind != "slices"):
+    grouped: dict[str, list[dict[str, str]]] = {kind: [] for kind in KINDS}
+    for figure in (figure for figure in figures if figure.kind in KINDS):
         title = figure.title or f"{figure.contrast} {figure.kind}"
         shown = {"title": title, "file": figure.file, "data": _data_uri(output_dir, figure.file)}
-        grouped[figure.kind if figure.kind in KINDS else "other"].append(shown)
+        grouped[figure.kind].append(shown)
     return grouped
 
 

@@ -34,7 +34,7 @@ def test_source_target_and_harmonized_image_have_the_same_grey_scale(tmp_path: P
     DrawTarget(contrasts=["T1w"], preproc=[str(source)]).run(cwd=str(tmp_path / "targets"))
 
     figures = from_json(Path(drawn).read_bytes(), list[Figure])
-    shown = [Path(figure.file) for figure in figures if not figure.title.endswith("difference")]
+    shown = [Path(figure.file) for figure in figures if figure.role != "difference"]
     greys = [middle(path) for path in (*shown, tmp_path / "targets" / "T1w.jpg")]
     assert len(greys) == 3
     assert np.ptp(greys) <= 1

@@ -116,7 +116,7 @@ def figures(folder: Path, content: Mapping[str, Any]) -> list[dict[str, str]]:
     ball = Volume(np.where((grid**2).sum(axis=0) < 60**2, 1000 + 5 * grid[0], 0).astype(np.float32), affine)
     stem = f"sub-01/figures/{content['session'] or 'only'}"
     listed = [{"kind": "registration", "contrast": "T1w", "title": "Registration", "file": f"{stem}_registration.svg"}]
-    draw_flicker(ball, ball, ("template", "T1w"), folder / listed[0]["file"])
+    draw_flicker(ball, ball, ("template", "T1w"), folder / listed[0]["file"], (1300.0, 1300.0))
     listed.append({"kind": "histogram", "contrast": "T1w", "title": "White matter", "file": f"{stem}_histogram.svg"})
     draw_histogram(ball, ball, 1000.0, folder / listed[1]["file"])
     for image in (content.get("harmonization") or {}).get("images", ()):
@@ -124,7 +124,7 @@ def figures(folder: Path, content: Mapping[str, Any]) -> list[dict[str, str]]:
         for role, painter in (("source", "grey"), ("harmonized", "grey"), ("difference", "difference")):
             file = f"{stem}_{contrast}_{role}.jpg"
             save_jpeg(slice_rows(ball, painter, 1000.0), folder / file)
-            title = f"{contrast} to the built-in reference: {role}"
+            title = f"{contrast} to the built-in reference"
             listed.append(
                 {"kind": "slices", "role": role, "contrast": contrast, "target": contrast}
                 | {"file": file, "title": title}

@@ -14,6 +14,7 @@ from haca3_bids.reports.pixels import COOL, PAINTERS, WARM, jpeg, picture_size, 
 from haca3_bids.volumes.volume import Volume
 
 Draw = Callable[[Volume, Path], None]
+WHITES = (1000.0, 1000.0)
 
 
 def brain(head: Volume) -> Volume:
@@ -23,7 +24,7 @@ def brain(head: Volume) -> Volume:
 DRAWN: dict[str, Draw] = {
     "registration": lambda head, path: figures.draw_registration(head, brain(head), path),
     "histogram": lambda head, path: figures.draw_histogram(head, brain(head), 1000.0, path),
-    "flicker": lambda head, path: draw_flicker(head, head, ("before", "after"), path),
+    "flicker": lambda head, path: draw_flicker(head, head, ("before", "after"), path, WHITES),
 }
 
 
@@ -61,18 +62,18 @@ def test_the_outline_of_the_brain_is_drawn_where_the_brain_is(head: Volume, tmp_
 def test_an_oblique_scan_of_thick_slices_can_be_drawn(head: Volume, tmp_path: Path) -> None:
     turn = np.array([[0.9, -0.4, 0, 0], [0.4, 0.9, 0, 0], [0, 0, 6, 0], [0, 0, 0, 1.0]])
     raw = Volume(np.random.default_rng(0).random((40, 30, 9)).astype(np.float32), turn)
-    draw_flicker(raw, head, ("found", "after"), tmp_path / "figure.svg")
+    draw_flicker(raw, head, ("found", "after"), tmp_path / "figure.svg", WHITES)
     assert (tmp_path / "figure.svg").stat().st_size > 1000
 
 
 def test_an_empty_image_can_be_drawn(head: Volume, tmp_path: Path) -> None:
     empty = head.with_data(np.zeros(head.shape))
-    draw_flicker(empty, empty, ("found", "after"), tmp_path / "images.svg")
+    draw_flicker(empty, empty, ("found", "after"), tmp_path / "images.svg", WHITES)
     figures.draw_histogram(empty, empty, 1000.0, tmp_path / "histogram.svg")
 
 
 def test_a_flicker_moves_without_a_script_and_rests_where_motion_is_unwanted(head: Volume, tmp_path: Path) -> None:
-    draw_flicker(head, head, ("<before>", "after"), tmp_path / "figure.svg")
+    draw_flicker(head, head, ("<before>", "after"), tmp_path / "figure.svg", WHITES)
     text = (tmp_path / "figure.svg").read_text()
     assert "animation:" in text
     assert "prefers-reduced-motion" in text

@@ -168,7 +168,8 @@ def test_the_verdict_and_its_reasons_stand_on_top(dataset: Dataset) -> None:
 
 def test_slices_of_source_and_result_share_a_slider(dataset: Dataset, head: Volume) -> None:
     figures = [
-        {"kind": "slices", "target": "haca3_T2w", "file": f"sub-01/figures/{role}.jpg", "title": f"T2w to site: {role}"}
+        {"kind": "slices", "target": "haca3_T2w", "role": role, "title": "T2w to site"}
+        | {"file": f"sub-01/figures/{role}.jpg"}
         for role in ("source", "harmonized", "gone")
     ]
     output_dir = dataset({"figures": figures})
