@@ -18,13 +18,6 @@ def is_label(text: str) -> bool:
     return bool(re.fullmatch(r"[A-Za-z0-9+]+", text))
 
 
-def check_label(label: str) -> str:
-    """The label itself; UsageError if BIDS does not allow it."""
-    if not is_label(label):
-        raise UsageError(f"'{label}' is not a valid BIDS label.", LABEL_RULE)
-    return label
-
-
 def node_name(name: str) -> str:
     """The name of a session or subject as a Nipype name: ``sub-a+b_ses-1`` becomes ``sub_a_plus_b_ses_1``.
 
@@ -66,9 +59,10 @@ def file_name(subject: str, session: str | None, suffix: str, extension: str, **
     if unknown:
         raise ValueError(f"no place for entities {sorted(unknown)}")
     for key in ENTITY_ORDER:
-        value = entities.get(key)
-        if value:
-            parts.append(f"{key}-{check_label(value)}")
+        if value := entities.get(key):
+            if not is_label(value):
+                raise UsageError(f"'{value}' is not a valid BIDS label.", LABEL_RULE)
+            parts.append(f"{key}-{value}")
     return "_".join([*parts, suffix]) + extension
 
 

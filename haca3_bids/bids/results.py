@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,14 +67,10 @@ def by_file_name(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise BadInput(f"{folder.name} is not a folder.", "Give a folder of images.")
     found: dict[str, Path] = {}
-    for path in _images_in(folder):
+    for path in (path for path in sorted(folder.rglob("*.nii*")) if path.name.endswith(IMAGE_EXTENSIONS)):
         if path.name in found:
             raise BadInput(f"{folder.name} has two images called {path.name}.", "Remove one of them.")
         found[path.name] = path
     if not found:
         raise BadInput(f"{folder.name} has no NIfTI image.", "Give a folder of images.")
     return found
-
-
-def _images_in(folder: Path) -> Iterable[Path]:
-    return (path for path in sorted(folder.rglob("*.nii*")) if path.name.endswith(IMAGE_EXTENSIONS))

@@ -15,7 +15,6 @@ from haca3_bids.bids.describe import BIDS_VERSION
 from haca3_bids.physics.anatomy import AFFINE
 from haca3_bids.physics.cohort import Scan, Session
 from haca3_bids.physics.people import Person
-from haca3_bids.physics.signal import Protocol
 from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.physics.truth import MAPS, crisp, lesion_mask, volumes_ml
 from haca3_bids.volumes.volume import Volume, save_volume
@@ -138,12 +137,6 @@ def sidecar(session: Session, scan: Scan) -> dict[str, Any]:
         "RepetitionTime": protocol.tr_ms / 1000,
         "SliceThickness": thickness,
     }
-    return said | _where_used(protocol)
-
-
-def _where_used(protocol: Protocol) -> dict[str, float]:
-    """Inversion time and flip angle, if the sequence has them."""
-    said = {}
     if protocol.ti_ms:
         said["InversionTime"] = protocol.ti_ms / 1000
     if protocol.sequence in GRADIENT_ECHO:

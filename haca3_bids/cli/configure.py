@@ -33,15 +33,11 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
     values: dict[str, Any] = {}
     for option in every_option():
         if option.field in given:
-            values[option.field] = _labels(option, given[option.field])
+            value, prefix = given[option.field], LABELS.get(option.field)
+            values[option.field] = value if prefix is None else read_labels(value, prefix)
             if option.also and option.also not in given:
-                values[option.also] = given[option.field]
+                values[option.also] = value
     return _checked(_filled(Settings(arguments.bids_dir, arguments.output_dir, arguments.level), values))
-
-
-def _labels(option: Option, value: Any) -> Any:
-    prefix = LABELS.get(option.field)
-    return value if prefix is None else read_labels(value, prefix)
 
 
 def _filled(settings: Settings, values: Mapping[str, Any]) -> Settings:

@@ -86,12 +86,11 @@ def _alone_with(run: Run, requests: Sequence[TargetRequest]) -> Iterator[None]:
 
 
 def _encode(run: Run, requests: Sequence[TargetRequest]) -> Values:
-    from haca3_bids.workflows.targets import TargetImages, init_targets_wf
+    from haca3_bids.workflows.targets import init_targets_wf
 
     LOGGER.info("Encoding %s", ", ".join(request.typed for request in requests))
     parts = [part for request in requests for part in request.parts]
-    images = [TargetImages(part.name, part.images) for part in parts]
-    workflow = init_targets_wf(images, run.settings, engine_needs(run))
+    workflow = init_targets_wf(parts, run.settings, engine_needs(run))
     workflow.base_dir = str(run.work)
     if run.settings.execution.clean_workdir:
         for part in parts:

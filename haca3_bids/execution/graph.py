@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import logging
 from contextlib import chdir
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +77,7 @@ def _plugin(settings: Settings, resources: Resources, logs: Path, progress: Prog
     if settings.execution.plugin_file is not None:
         chosen = read_plugin_file(settings.execution.plugin_file)
     if chosen["plugin"] != "MultiProc":
-        own = {"status_callback": _Callback(progress, None)} | (chosen.get("plugin_args") or {})
+        own = {"status_callback": progress} | (chosen.get("plugin_args") or {})
         return cluster_plugin(chosen["plugin"], own), own
     arguments: dict[str, Any] = {
         "n_procs": resources.nprocs,
@@ -86,35 +85,23 @@ def _plugin(settings: Settings, resources: Resources, logs: Path, progress: Prog
         "raise_insufficient": False,
         "n_gpu_procs": 1,  # all networks run on one device
     }
-    table = ResourceTable(logs / "resources.tsv") if settings.execution.resource_monitor else None
-    arguments["status_callback"] = _Callback(progress, table)
+    monitored = settings.execution.resource_monitor
+    arguments["status_callback"] = ResourceTable(progress, logs / "resources.tsv") if monitored else progress
     arguments |= chosen.get("plugin_args") or {}
     return SturdyMultiProcPlugin(plugin_args=arguments), arguments
 
 
-@dataclass(frozen=True)
-class _Callback:
-    """Called by Nipype when a step starts and ends. It can be pickled, as some nodes take it to their workers."""
-
-    progress: Progress
-    table: ResourceTable | None
-
-    def __call__(self, node: Any, status: str) -> None:
-        self.progress(node, status)
-        if self.table:
-            self.table(node, status)
-
-
 class ResourceTable:
-    """Callback of Nipype that adds the resources used by each step to a table."""
+    """Callback of Nipype that reports progress and adds the resources used by each step to a table."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, progress: Progress, path: Path) -> None:
+        self.progress, self.path = progress, path
         if not path.exists():
             path.write_text("step\tstatus\tseconds\tpeak_memory_gb\tcpu_percent\n")
 
     def __call__(self, node: Any, status: str) -> None:
-        """Add a line when a step ends."""
+        """Report progress, and add a line when a step ends."""
+        self.progress(node, status)
         if status == "start":
             return
         try:
@@ -136,16 +123,16 @@ def read_plugin_file(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text())
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise UsageError(f"The plugin file {path.name} cannot be read as YAML ({type(error).__name__}).") from error
-    if not (isinstance(content, dict) and isinstance(content.get("plugin"), str) and _has_arguments(content)):
+    if not (
+        isinstance(content, dict)
+        and isinstance(content.get("plugin"), str)
+        and isinstance(content.get("plugin_args") or {}, dict)
+    ):
         raise UsageError(f"The plugin file {path.name} must contain 'plugin: NAME' and may contain plugin_args.")
     if not hasattr(plugins, f"{content['plugin']}Plugin"):
         known = ", ".join(sorted(name.removesuffix("Plugin") for name in vars(plugins) if name.endswith("Plugin")))
         raise UsageError(f"Nipype has no plugin '{content['plugin']}', named in {path.name}.", f"It has {known}.")
     return content
-
-
-def _has_arguments(content: dict[str, Any]) -> bool:
-    return isinstance(content.get("plugin_args") or {}, dict)
 
 
 def write_graph(workflow: Any, logs: Path) -> Path:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import resource
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 from haca3_bids.bids.atomic import locked
@@ -18,18 +17,15 @@ MOST_SUBJECTS = 1000
 SHARE_OF_FILES = 4  # each lock is an open file, and a run opens others as well
 
 
-@dataclass(frozen=True)
-class Part:
-    """The sessions of one subject."""
-
-    subject: str
-    sessions: tuple[Session, ...]
+Part = list[Session]  # the sessions of one subject
 
 
-def parts_of(sessions: Sequence[Session]) -> list[Part]:
+def parts_of(sessions: Iterable[Session]) -> list[Part]:
     """The sessions grouped by subject, in order of first appearance."""
-    subjects = dict.fromkeys(session.subject for session in sessions)
-    return [Part(one, tuple(session for session in sessions if session.subject == one)) for one in subjects]
+    parts: dict[str, Part] = {}
+    for session in sessions:
+        parts.setdefault(session.subject, []).append(session)
+    return list(parts.values())
 
 
 def subjects_at_once(processes: int | None) -> int:
@@ -52,19 +48,15 @@ def in_rounds(
     for last in (False, True):
         waiting = [part for part, _ in held] if last else list(parts)
         held = []
-        for some in _few(waiting, size):
+        for start in range(0, len(waiting), size):
             with ExitStack() as stack:
-                free, others = _lock(output_dir, some, stack)
+                free, others = _lock(output_dir, waiting[start : start + size], stack)
                 held += others
                 found = work(free) if free else []
             if found is None:
                 return outcomes
             outcomes += found
-    return outcomes + [_held(session, error) for part, error in held for session in part.sessions]
-
-
-def _few(parts: Sequence[Part], size: int) -> Iterator[Sequence[Part]]:
-    return (parts[start : start + size] for start in range(0, len(parts), size))
+    return outcomes + [_held(session, error) for part, error in held for session in part]
 
 
 def _lock(
@@ -75,7 +67,7 @@ def _lock(
     others: list[tuple[Part, Haca3Error]] = []
     for part in parts:
         try:
-            stack.enter_context(locked(output_dir, f"sub-{part.subject}", patience_s=0))
+            stack.enter_context(locked(output_dir, f"sub-{part[0].subject}", patience_s=0))
             free.append(part)
         except Haca3Error as error:
             others.append((part, error))

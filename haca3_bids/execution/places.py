@@ -51,14 +51,17 @@ def shareable_command(words: list[str], settings: Settings) -> str:
     if settings.execution.work_dir is not None:
         roles[settings.execution.work_dir] = "WORK_DIR"
     innermost_first = dict(sorted(roles.items(), key=lambda pair: -len(pair[0].parts)))
-    return " ".join(["haca3-bids", *(_shareable(word, innermost_first) for word in words)])
+    return " ".join(["haca3-bids", *(shareable_word(word, innermost_first) for word in words)])
 
 
-def _shareable(word: str, roles: Mapping[Path, str]) -> str:
-    """A word without a slash is only replaced if it is one of the folders."""
+def shareable_word(word: str, roles: Mapping[Path, str]) -> str:
+    """A word of a command line without local paths: ``roles`` are the known folders, the innermost first.
+
+    A word without a slash is only replaced if it is one of the folders.
+    """
     head, sign, tail = word.partition("=")
     if sign and "/" not in head and ("/" in tail or head.startswith("--")):
-        return f"{head}={_shareable(tail, roles)}"
+        return f"{head}={shareable_word(tail, roles)}"
     typed = Path(word).absolute() if not word.startswith("~/") else Path(word).expanduser()
     # as typed first, since annexed files are links
     places = (Path(os.path.normpath(typed)), Path(os.path.realpath(typed)))

@@ -6,7 +6,7 @@ import contextlib
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,16 +30,8 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger("haca3_bids")
 
 
-@dataclass(frozen=True)
-class Planned:
-    """The sessions to process, and the outcomes of the others."""
-
-    plans: tuple[SessionPlan, ...]
-    outcomes: tuple[Outcome, ...]
-
-
-def plan_sessions(run: Run, sessions: Sequence[Session]) -> Planned:
-    """Plan sessions whose locks are held."""
+def plan_sessions(run: Run, sessions: Sequence[Session]) -> tuple[list[SessionPlan], list[Outcome]]:
+    """Plans of the sessions to process, and the outcomes of the others; the locks of all are held."""
     plans: list[SessionPlan] = []
     outcomes: list[Outcome] = []
     for session in sessions:
@@ -57,7 +49,7 @@ def plan_sessions(run: Run, sessions: Sequence[Session]) -> Planned:
                 plans.append(_plan(run, context, targets))
         except (Haca3Error, OSError) as error:
             outcomes.append(Outcome(session.name, FAILED, step, _as_expected(error)))
-    return Planned(tuple(plans), tuple(outcomes))
+    return plans, outcomes
 
 
 def _plan(run: Run, context: Context, targets: Sequence[Target]) -> SessionPlan:

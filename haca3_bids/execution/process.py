@@ -46,19 +46,19 @@ def process(run: Run, selection: Selection) -> list[Outcome]:
     def work(parts: list[Part]) -> list[Outcome] | None:
         if crashed and execution.stop_on_first_crash:
             return None
-        sessions = [session for part in parts for session in part.sessions]
+        sessions = [session for part in parts for session in part]
         remove_partial_sessions(run.settings.output_dir, sessions)
-        planned = plan_sessions(run, [session for session in sessions if session.name not in failed])
+        plans, outcomes = plan_sessions(run, [session for session in sessions if session.name not in failed])
         known = [failed[session.name] for session in sessions if session.name in failed]
-        progress.done(len(known) + len(planned.outcomes))
-        ended = [*known, *planned.outcomes, *_run(run, planned.plans, progress)]
+        progress.done(len(known) + len(outcomes))
+        ended = [*known, *outcomes, *_run(run, plans, progress)]
         publish(run, sessions, ended)
         crashed.extend(one for one in ended if one.status == FAILED)
         return ended
 
     everyone = parts_of([*selection.sessions, *selection.failed])
     size = subjects_at_once(None if execution.plugin_file else resources.nprocs)
-    with progress_of(sum(len(part.sessions) for part in everyone)) as progress:
+    with progress_of(sum(map(len, everyone))) as progress:
         ended = {one.name: one for one in in_rounds(run.settings.output_dir, everyone, size, work)}
     return [ended.get(session.name) or stopped(run, session) for session in selection.sessions]
 

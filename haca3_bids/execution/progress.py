@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TextIO
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
 
 from haca3_bids.bids.names import session_of_node
 from haca3_bids.execution.crash import step_in_words
@@ -76,27 +77,12 @@ def progress_of(total: int, unit: str = "sessions") -> Iterator[Progress]:
 
     every = [*LOGGER.handlers, *logging.getLogger("nipype").handlers]
     handlers = [one for one in every if isinstance(one, logging.StreamHandler) and one.stream is sys.stdout]
+    above = SimpleNamespace(write=partial(tqdm.write, file=sys.stdout, end=""), flush=sys.stdout.flush)
     with tqdm(total=total, unit=unit, desc="Progress", bar_format=LINE, leave=False, dynamic_ncols=True) as bar:
         for handler in handlers:
-            handler.setStream(_Above(sys.stdout))
+            handler.setStream(above)
         try:
             yield Progress(total, unit, bar)
         finally:
             for handler in handlers:
                 handler.setStream(sys.stdout)
-
-
-class _Above(io.TextIOBase):
-    """A stream that writes above the moving line."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
-
-    def write(self, text: str) -> int:
-        from tqdm import tqdm
-
-        tqdm.write(text, file=self.stream, end="")
-        return len(text)
-
-    def flush(self) -> None:
-        self.stream.flush()

@@ -12,7 +12,7 @@ from nipype.interfaces import utility
 from nipype.pipeline import engine as pe
 
 from haca3_bids.checkpoints.registry import BUILTIN
-from haca3_bids.interfaces.harmonize import Encode, Harmonize
+from haca3_bids.interfaces.harmonize import Harmonize
 from haca3_bids.interfaces.native import ToNative
 from haca3_bids.settings import HarmonizationSettings, Settings
 
@@ -49,7 +49,6 @@ class EngineNeeds:
     weights_sha256: str
     threads: int
     use_gpu: bool
-    memory_gb: float = ENGINE_MEMORY_GB
 
 
 def engine_inputs(settings: HarmonizationSettings, needs: EngineNeeds) -> dict[str, Any]:
@@ -68,7 +67,7 @@ def engine_inputs(settings: HarmonizationSettings, needs: EngineNeeds) -> dict[s
 def engine_node(interface: Any, name: str, needs: EngineNeeds) -> pe.Node:
     """A node for a task of the engine, which takes one slot of a GPU or its CPU threads."""
     threads = 1 if needs.use_gpu else max(1, needs.threads)
-    return pe.Node(interface, name=name, n_procs=threads, mem_gb=needs.memory_gb)
+    return pe.Node(interface, name=name, n_procs=threads, mem_gb=ENGINE_MEMORY_GB)
 
 
 def init_harmonize_wf(settings: Settings, needs: EngineNeeds, *, reference: Path) -> pe.Workflow:
@@ -99,9 +98,3 @@ def init_harmonize_wf(settings: Settings, needs: EngineNeeds, *, reference: Path
             ]
         )
     return workflow
-
-
-def encode_node(settings: Settings, needs: EngineNeeds, target_name: str, origin: str) -> pe.Node:
-    """A node that encodes targets from preprocessed images."""
-    interface = Encode(**engine_inputs(settings.harmonization, needs), name=target_name, origin=origin)
-    return engine_node(interface, "encode", needs)

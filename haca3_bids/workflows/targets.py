@@ -2,41 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 
 from nipype.pipeline import engine as pe
 
+from haca3_bids.execution.targets import TargetRequest
 from haca3_bids.interfaces.figures import DrawTarget
+from haca3_bids.interfaces.harmonize import Encode
 from haca3_bids.settings import Settings
-from haca3_bids.workflows.harmonize import EngineNeeds, encode_node
+from haca3_bids.workflows.harmonize import EngineNeeds, engine_inputs, engine_node
 from haca3_bids.workflows.preprocess import init_preprocess_wf
 
 
-@dataclass(frozen=True)
-class TargetImages:
-    """Images of one head that become targets under one name."""
-
-    name: str
-    images: Mapping[str, Path]  # by contrast
-
-    @property
-    def origin(self) -> str:
-        """The images by their names, for the sidecars."""
-        return f"image {', '.join(path.name for path in self.images.values())}"
-
-
-def init_targets_wf(targets: Sequence[TargetImages], settings: Settings, needs: EngineNeeds) -> pe.Workflow:
-    """One workflow ``target_<name>_wf`` for each target; its node ``encode`` leaves ``targets.json``.
+def init_targets_wf(requests: Sequence[TargetRequest], settings: Settings, needs: EngineNeeds) -> pe.Workflow:
+    """One workflow ``target_<name>_wf`` for the images of each request; its node ``encode`` leaves ``targets.json``.
 
     Where targets are to be shown, its node ``draw`` leaves slices of each image.
     """
     workflow = pe.Workflow(name="targets_wf")
-    for target in targets:
-        inner = pe.Workflow(name=target_workflow_name(target.name))
-        preprocess = init_preprocess_wf(target.images, settings.preprocessing)
-        encode = encode_node(settings, needs, target.name, target.origin)
+    inputs = engine_inputs(settings.harmonization, needs)
+    for request in requests:
+        inner = pe.Workflow(name=target_workflow_name(request.name))
+        preprocess = init_preprocess_wf(request.images, settings.preprocessing)
+        origin = f"image {', '.join(path.name for path in request.images.values())}"
+        encode = engine_node(Encode(**inputs, name=request.name, origin=origin), "encode", needs)
         fields = [(f"outputnode.{key}", key) for key in ("contrasts", "preproc", "coverage")]
         inner.connect([(preprocess, encode, fields)])
         if settings.quality.show_targets:

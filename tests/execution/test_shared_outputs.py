@@ -159,11 +159,11 @@ def test_a_closed_subject_fails_by_itself_and_a_closed_dataset_has_a_sentence(
 
 
 def part(label: str) -> Part:
-    return Part(label, (Session(label, None, {}),))
+    return [Session(label, None, {})]
 
 
 def done(parts: list[Part]) -> list[Outcome]:
-    return [Outcome(session.name, DONE) for part in parts for session in part.sessions]
+    return [Outcome(session.name, DONE) for part in parts for session in part]
 
 
 def is_locked(out: Path, label: str) -> bool:
@@ -195,7 +195,7 @@ def test_what_another_run_holds_is_tried_again_at_the_end(tmp_path: Path) -> Non
         def work(parts: list[Part]) -> list[Outcome]:
             if not order:
                 released.__exit__(None, None, None)
-            order.extend(one.subject for one in parts)
+            order.extend(one[0].subject for one in parts)
             return done(parts)
 
         outcomes = {one.name: one for one in in_rounds(tmp_path, [part(label) for label in "abc"], 1, work)}

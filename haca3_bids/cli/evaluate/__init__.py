@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -84,11 +83,6 @@ def main(args: argparse.Namespace) -> int:
 
 def shareable(words: Sequence[str]) -> str:
     """The command line with paths replaced by their last component, also in NAME=PATH."""
-    return " ".join(["haca3", *map(_shareable, words)])
+    from haca3_bids.execution.places import shareable_word
 
-
-def _shareable(word: str) -> str:
-    name, equals, value = word.partition("=")
-    if equals and os.sep not in name:
-        return f"{name}={Path(value).name if os.sep in value else value}"
-    return Path(word).name if os.sep in word else word
+    return " ".join(["haca3", *(shareable_word(word, {}) for word in words)])
