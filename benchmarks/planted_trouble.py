@@ -14,9 +14,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 from stage import TEST_HEADS
 
 from haca3_bids.errors import BadInput
+from haca3_bids.intensity.blank import blank_mask
 from haca3_bids.interfaces.quality import as_scanned
 from haca3_bids.physics.anatomy import Anatomy, builtin_head
 from haca3_bids.physics.cohort import draw_sites, scans, sessions
@@ -154,7 +156,8 @@ def prepare(
     done = {}
     for contrast, (image, covered) in placed.items():
         seen = covered.data > 0.5
-        raw = as_scanned(copies[contrast], image, pulls[contrast], regions, seen)
+        blank = ndimage.binary_dilation(blank_mask(copies[contrast].data))
+        raw = as_scanned(copies[contrast], image, pulls[contrast], regions, seen, blank)
         done[contrast] = steps.scaled(image, regions.white & seen, None)[0], seen, raw
     return gathered(pieces), done, regions
 

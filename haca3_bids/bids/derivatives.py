@@ -12,8 +12,7 @@ import numpy as np
 
 from haca3_bids.bids.atomic import make_folder, write_json
 from haca3_bids.bids.leftovers import partial_folder
-from haca3_bids.bids.metadata import read_metadata
-from haca3_bids.bids.names import bids_uri, file_name, record_name, transform_name
+from haca3_bids.bids.names import file_name, transform_name
 from haca3_bids.bids.record import Context, completion, failed, found, merged, read_session, record_path
 from haca3_bids.bids.sidecars import harmonized_sidecar, native_sidecar, preproc_sidecar, template_sidecar
 from haca3_bids.errors import Failure
@@ -68,17 +67,18 @@ def _stage(context: Context, products: Products, partial: Path) -> SessionRecord
     _stage_native(context, products, partial)
     figures = tuple(_stage_figure(context, figure, partial) for figure in products.figures)
     outputs = {str(path.relative_to(partial)): path.stat().st_size for path in _files(partial)}
-    found_before, result = products.preprocessing, products.result
-    memory = {} if result.peak_memory_bytes is None else {"harmonization": round(result.peak_memory_bytes / 1e6)}
+    preprocessing, result = products.preprocessing, products.result
+    seconds, memory = preprocessing.costs_of_steps()
+    peak = {} if result.peak_memory_bytes is None else {"harmonization": round(result.peak_memory_bytes / 1e6)}
     return replace(
         found(context),
         status=DONE,
-        preprocessing=found_before,
+        preprocessing=preprocessing,
         harmonization=replace(result, images=images),
         quality=products.quality,
         figures=figures,
-        seconds=found_before.seconds_of_steps() | {"harmonization": result.seconds},
-        memory_mb=found_before.memory_of_steps() | memory,
+        seconds=seconds | {"harmonization": result.seconds},
+        memory_mb=memory | peak,
         completion=completion(context, [image.target for image in images], outputs),
     )
 
@@ -87,11 +87,11 @@ def _stage_preproc(context: Context, products: Products, partial: Path) -> None:
     for contrast, path in products.preproc.items():
         target = partial / _relative(context, contrast, space=context.space, res=RES, desc="preproc")
         _store(context, path, target)
-        source = context.session.images[contrast].path
-        raw = read_metadata(source, context.bids_dir).values
+        source = context.session.images[contrast]
         stripped = products.preprocessing.contrasts[contrast].skull_stripped
-        content = template_sidecar(context.space, [_raw_uri(context, source)], stripped)
-        write_json(_sidecar(target), content | preproc_sidecar(contrast, products.preprocessing, raw))
+        content = template_sidecar(context.space, [_raw_uri(context, source.path)], stripped)
+        own = preproc_sidecar(contrast, products.preprocessing, source.metadata.values)
+        write_json(_sidecar(target), content | own)
 
 
 def _stage_transforms(context: Context, products: Products, partial: Path) -> None:
@@ -109,7 +109,7 @@ def _stage_harmonized(context: Context, products: Products, partial: Path, image
     target, desc, suffix = image.target, image.target.desc, image.target.contrast
     sources = [_own_uri(context, contrast) for contrast in products.preproc]
     common = template_sidecar(context.space, sources, products.preprocessing.all_stripped)
-    own = common | harmonized_sidecar(image, products.result, context.version)
+    own = common | harmonized_sidecar(image, products.result)
     spread = own | {"Description": f"Standard deviation of the samples of desc-{desc}"}
     beta = common | {"Description": f"Anatomy (beta), the most likely class, as used for desc-{desc} {suffix}"}
     place = f"To{suffix}{target.name}"
@@ -143,7 +143,7 @@ def _stage_native(context: Context, products: Products, partial: Path) -> None:
     for path, image in zip(products.native, products.result.images, strict=False):
         target = partial / _relative(context, image.target.contrast, space=session.reference, desc=image.target.desc)
         _store(context, path, target, in_template=False)
-        write_json(_sidecar(target), common | harmonized_sidecar(image, products.result, context.version))
+        write_json(_sidecar(target), common | harmonized_sidecar(image, products.result))
 
 
 def _stage_figure(context: Context, figure: Figure, partial: Path) -> Figure:
@@ -167,12 +167,12 @@ def _publish(context: Context, record: SessionRecord, partial: Path) -> None:
     """Move the files to the dataset, the record last, since a session without a record is not finished."""
     final = record_path(context.output_dir, context.session)
     record = merged(record, read_session(final), context.output_dir)
-    for path in sorted(_files(partial), key=lambda one: "anat" in one.parts):
+    for path in _files(partial):
         if "figures" in path.relative_to(partial).parts:
             _move(path, context.output_dir / path.relative_to(partial))
     folder, staged = final.parent, partial / context.session.folder
     if not folder.exists():
-        write_json(staged / record_name(context.session.subject, context.session.session), record)
+        write_json(staged / final.name, record)
         make_folder(folder.parent)
         staged.rename(folder)
         return
@@ -217,8 +217,9 @@ def _sidecar(image: Path) -> Path:
 
 
 def _raw_uri(context: Context, path: Path) -> str:
-    return bids_uri(RAW, str(path.relative_to(context.bids_dir)))
+    return f"bids:{RAW}:{path.relative_to(context.bids_dir)}"
 
 
 def _own_uri(context: Context, contrast: str) -> str:
-    return bids_uri("", _relative(context, contrast, space=context.space, res=RES, desc="preproc"))
+    """The URI of a preprocessed image of this dataset, whose name is empty in it."""
+    return f"bids::{_relative(context, contrast, space=context.space, res=RES, desc='preproc')}"

@@ -71,11 +71,6 @@ def transform_name(subject: str, session: str | None, source: str, target: str) 
     return f"{session_name(subject, session)}_from-{source}_to-{target}_mode-image_xfm.txt"
 
 
-def record_name(subject: str, session: str | None) -> str:
-    """The file name of the record of a session."""
-    return file_name(subject, session, "qc", ".json", desc="haca3")
-
-
 def check_target_name(name: str) -> str:
     """The name itself; UsageError if it is not alphanumeric or would collide with our own names."""
     if not name.isascii() or not name.isalnum():
@@ -91,11 +86,6 @@ def parse_entities(file: str) -> tuple[dict[str, str], str, str]:
     *pairs, suffix = stem.split("_")
     entities = dict(pair.split("-", 1) for pair in pairs if "-" in pair)
     return entities, suffix, dot + rest
-
-
-def bids_uri(dataset: str, relative: str) -> str:
-    """``bids:raw:sub-01/anat/sub-01_T1w.nii.gz``; an empty dataset name is the dataset itself."""
-    return f"bids:{dataset}:{relative}"
 
 
 def matches_filter(entities: Mapping[str, str], wanted: Mapping[str, object]) -> bool:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
+from haca3_bids import __version__
 from haca3_bids.bids.atomic import make_folder, write_json
 from haca3_bids.bids.discover import Session
-from haca3_bids.bids.names import record_name
+from haca3_bids.bids.names import file_name
 from haca3_bids.digest import file_sha256, short_digest
 from haca3_bids.errors import BadInput, Failure
 from haca3_bids.records.files import read_record
@@ -28,7 +29,6 @@ class Context:
     bids_dir: Path
     output_dir: Path
     space: str
-    version: str
     command: str
     methods: tuple[str, ...] = ()
     outputs: OutputSettings = field(default_factory=OutputSettings)
@@ -38,7 +38,8 @@ class Context:
 
 def record_path(output_dir: Path, session: Session) -> Path:
     """The path of the record of a session."""
-    return output_dir / session.folder / record_name(session.subject, session.session)
+    name = file_name(session.subject, session.session, "qc", ".json", desc="haca3")
+    return output_dir / session.folder / name
 
 
 def stamp(path: Path) -> str:
@@ -82,7 +83,7 @@ def found(context: Context) -> SessionRecord:
     return SessionRecord(
         session.subject,
         session.session,
-        version=context.version,
+        version=__version__,
         command=context.command,
         images=tuple(
             ImageUsed(image.contrast, str(image.path.relative_to(bids_dir)), image.reason)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from haca3_bids import __version__
 from haca3_bids.option import labels
 from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.quality.contrast import is_table
@@ -107,7 +108,7 @@ def _sampling(own: ScanFacts) -> dict[str, object]:
     }
 
 
-def harmonized_sidecar(image: HarmonizedImage, result: EngineResult, version: str) -> dict[str, object]:
+def harmonized_sidecar(image: HarmonizedImage, result: EngineResult) -> dict[str, object]:
     """The additional keys of a harmonized image: model, weights, target, and contributions of the sources."""
     target, weights, fusion = image.target, result.weights, result.fusion
     family = FAMILIES.get(weights.variant or "", weights.variant)
@@ -131,7 +132,7 @@ def harmonized_sidecar(image: HarmonizedImage, result: EngineResult, version: st
         "CoveredShareOfGrid": image.covered_share,
         "BrainWithoutSourcePercent": _percent(image.brain_without_source),
         **{label: getattr(result, name) for name, label in labels(HarmonizationSettings).items()},
-        "SoftwareVersion": version,
+        "SoftwareVersion": __version__,
     }
 
 

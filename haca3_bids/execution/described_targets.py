@@ -88,9 +88,6 @@ def _read(path: Path) -> dict[str, object]:
 
 
 def _in_words(protocol: Protocol) -> str:
-    said = {
-        "T": protocol.field_t, "TR": protocol.tr_ms, "TE": protocol.te_ms, "TI": protocol.ti_ms,
-        "flip angle": protocol.flip_deg,
-    }  # fmt: skip
-    numbers = ", ".join(f"{word} {value:g}" for word, value in said.items() if value and word != "T")
+    said = {"TR": protocol.tr_ms, "TE": protocol.te_ms, "TI": protocol.ti_ms, "flip angle": protocol.flip_deg}
+    numbers = ", ".join(f"{word} {value:g}" for word, value in said.items() if value)
     return f"{protocol.sequence} at {protocol.field_t:g} T, {numbers}"

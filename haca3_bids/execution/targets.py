@@ -128,11 +128,7 @@ def _subject(name: str, value: str, typed: str, settings: Settings) -> TargetReq
 def _sessions(value: str, typed: str, settings: Settings) -> list[Session]:
     """The sessions with images of a subject, or of one of its sessions; NothingSelected if there is no such subject."""
     subject, _, session = value.removeprefix("sub-").partition("_ses-")
-    selection = SelectionSettings(
-        sessions=(session,) if session else (),
-        filter_file=settings.selection.filter_file,
-        database_dir=settings.selection.database_dir,
-    )
+    selection = SelectionSettings(sessions=(session,) if session else (), filter_file=settings.selection.filter_file)
     if not (settings.bids_dir / f"sub-{subject}").is_dir():
         raise NothingSelected(f"{settings.bids_dir.name} has no participant {subject}, named by --target {typed}.")
     return [one for one in discover_subject(settings.bids_dir, subject, selection) if one.images or one.problem]

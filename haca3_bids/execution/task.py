@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from haca3_bids import __version__
 from haca3_bids.bids.discover import Session
 from haca3_bids.bids.names import some_of
 from haca3_bids.bids.record import Context
@@ -53,7 +52,6 @@ class Run:
             settings.bids_dir,
             settings.output_dir,
             self.space,
-            __version__,
             self.command,
             self.methods,
             settings.outputs,

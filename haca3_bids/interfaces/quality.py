@@ -9,9 +9,7 @@ from typing import Any
 import numpy as np
 from nipype.interfaces.base import BaseInterfaceInputSpec, File, SimpleInterface, TraitedSpec, traits
 from numpy.typing import NDArray
-from scipy import ndimage
 
-from haca3_bids.intensity.blank import blank_mask
 from haca3_bids.interfaces.preprocess import LABELS
 from haca3_bids.interfaces.step import Step, StepInputSpec, StepOutputSpec
 from haca3_bids.preprocessing.head import dilated, head_mask
@@ -75,13 +73,12 @@ def as_scanned(
     pull: Matrix,
     regions: Regions,
     covered: NDArray[np.bool_],
-    blank: NDArray[np.bool_] | None = None,
+    blank: NDArray[np.bool_],
 ) -> AsScanned:
     """A scan's coarse copy with the masks of the template grid; ``pull`` leads from there to the scan.
 
     ``blank`` is where the scan was given zeros, on the grid of the copy.
     """
-    blank = ndimage.binary_dilation(blank_mask(copy.data)) if blank is None else blank
     air, white = (
         resample_mask(grid.with_data(mask), copy, inverse(pull)) for mask in (regions.air & covered, regions.white)
     )

@@ -40,11 +40,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure of the page: the content of an SVG, PNG or JPEG file."""
+    """A figure of the page: the content of an SVG file."""
 
     title: str
     content: bytes
-    mime: str = "image/svg+xml"
     caption: str = ""
 
 

@@ -113,25 +113,17 @@ class Preprocessing:
         of_session = self.registration.problem if self.registration else ""
         yield from filter(None, (of_session, *(own.coregistration_problem for own in self.contrasts.values())))
 
-    @property
-    def pieces(self) -> Iterator[Preprocessing | ScanFacts]:
-        """The session itself, and its scans."""
-        yield self
-        yield from self.contrasts.values()
-
-    def seconds_of_steps(self) -> dict[str, float]:
-        """Seconds of each step, summed over scans."""
-        total: dict[str, float] = {}
-        for step, value in (pair for own in self.pieces for pair in own.seconds.items()):
-            total[step] = total.get(step, 0.0) + value
-        return total
-
-    def memory_of_steps(self) -> dict[str, float]:
-        """Peak memory (MB) of each step, the maximum over scans."""
-        most: dict[str, float] = {}
-        for step, value in (pair for own in self.pieces for pair in own.memory_mb.items()):
-            most[step] = max(most.get(step, 0.0), value)
-        return most
+    def costs_of_steps(self) -> tuple[dict[str, float], dict[str, float]]:
+        """Seconds (summed over scans) and peak memory in MB (the maximum over scans) of each step."""
+        seconds: dict[str, float] = {}
+        memory_mb: dict[str, float] = {}
+        parts: list[Preprocessing | ScanFacts] = [self, *self.contrasts.values()]
+        for own in parts:
+            for step, value in own.seconds.items():
+                seconds[step] = seconds.get(step, 0.0) + value
+            for step, value in own.memory_mb.items():
+                memory_mb[step] = max(memory_mb.get(step, 0.0), value)
+        return seconds, memory_mb
 
 
 Facts = TypeVar("Facts", Preprocessing, ScanFacts)

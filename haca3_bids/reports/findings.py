@@ -24,7 +24,7 @@ def findings_page(name: str, findings: Findings, command: str) -> str:
         "findings.html.j2",
         name=name,
         findings=findings,
-        drawings=[(one, data_uri(one.content, one.mime)) for one in findings.drawings],
+        drawings=[(one, data_uri(one.content, "image/svg+xml")) for one in findings.drawings],
         tables=[(part, table, _cells(table)) for part, table in findings.tables.items()],
         versions=versions | {library: version(library) for library in LIBRARIES},
         command=command,

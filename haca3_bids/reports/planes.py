@@ -18,13 +18,12 @@ SHOWN_AS_WHITE = {"T1w": 1.25, "T2w": 3.5, "PDw": 1.4, "FLAIR": 2.0}  # as multi
 
 @dataclass(frozen=True)
 class Picture:
-    """One plane of a volume: ``pixels`` (up, right) with the first row at the bottom, size and position in mm."""
+    """One plane of a volume: ``pixels`` (up, right) with the first row at the bottom, and its size."""
 
     pixels: NDArray[np.float32]
     width_mm: float
     height_mm: float
     plane: str
-    position_mm: float
 
 
 def cut(volume: Volume, plane: str, position_mm: float) -> Picture:
@@ -39,7 +38,7 @@ def cut(volume: Volume, plane: str, position_mm: float) -> Picture:
     pixels = np.moveaxis(upright.data, axis, 0)[index].T  # np.take would copy the whole volume first
     across, up = (n for n in range(3) if n != axis)
     width, height = upright.shape[across] * zooms[across], upright.shape[up] * zooms[up]
-    return Picture(np.ascontiguousarray(pixels), float(width), float(height), plane, position_mm)
+    return Picture(np.ascontiguousarray(pixels), float(width), float(height), plane)
 
 
 def white_end(volume: Volume) -> float:

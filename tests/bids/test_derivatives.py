@@ -44,7 +44,7 @@ def written(raw, scan, tmp_path, outputs: OutputSettings, stripped: dict[str, bo
         native=[image],
     )
     out = tmp_path / "out"
-    write_session(Context(session, raw, out, "MNI152NLin2009cSym", "1", "", outputs=outputs), products)
+    write_session(Context(session, raw, out, "MNI152NLin2009cSym", "", outputs=outputs), products)
     return out
 
 

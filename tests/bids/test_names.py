@@ -13,7 +13,6 @@ from haca3_bids.bids.names import (
     matches_filter,
     node_name,
     parse_entities,
-    record_name,
     session_folder,
     session_name,
     session_of_node,
@@ -38,7 +37,7 @@ def test_names_are_those_of_the_specification() -> None:
     name = file_name("01", "1", "T1w", ".nii.gz", desc="haca3", res="1", space=space)
     assert name == "sub-01_ses-1_space-MNI152NLin2009cSym_res-1_desc-haca3_T1w.nii.gz"
     assert transform_name("01", None, "T1w", space) == "sub-01_from-T1w_to-MNI152NLin2009cSym_mode-image_xfm.txt"
-    assert record_name("01", "1") == "sub-01_ses-1_desc-haca3_qc.json"
+    assert file_name("01", "1", "qc", ".json", desc="haca3") == "sub-01_ses-1_desc-haca3_qc.json"
     assert (session_folder("01", "1"), session_folder("01", None)) == ("sub-01/ses-1/anat", "sub-01/anat")
 
 

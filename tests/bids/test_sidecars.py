@@ -30,7 +30,7 @@ def harmonized(theta: list[float], eta: list[float], variant: str, **said: Any) 
     own = SourceReport(tuple(theta), tuple(eta), 1.0, brain_covered=0.9, **said)
     image = HarmonizedImage(Target("", "T1w", tuple(theta), tuple(eta), 1000.0, "x"), {"T1w": own})
     result = EngineResult(weights=WeightsUsed("w", variant=variant), beta="soft")
-    return json.loads(to_json(harmonized_sidecar(image, result, "1")))
+    return json.loads(to_json(harmonized_sidecar(image, result)))
 
 
 def test_a_table_stands_in_the_sidecar_by_the_names_of_its_tissues() -> None:

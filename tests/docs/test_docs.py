@@ -84,7 +84,7 @@ def test_every_quality_number_is_in_the_reference(site: Path) -> None:
 def test_every_key_of_a_sidecar_is_in_the_reference() -> None:
     image = HarmonizedImage(Target("", "T1w", (0, 0), (0, 0), 1.0, ""))
     keys = set(template_sidecar("MNI152NLin2009cSym", [], stripped=False)) | set(native_sidecar("", [], stripped=False))
-    keys |= set(preproc_sidecar("T1w", Preprocessing(), {})) | set(harmonized_sidecar(image, EngineResult(), ""))
+    keys |= set(preproc_sidecar("T1w", Preprocessing(), {})) | set(harmonized_sidecar(image, EngineResult()))
     page = (DOCS / "reference/sidecars.md").read_text()
     assert not [key for key in keys if f"`{key}`" not in page]
 

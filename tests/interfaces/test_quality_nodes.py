@@ -21,7 +21,7 @@ def test_masks_of_the_template_grid_lie_on_the_scan_that_lies_elsewhere() -> Non
     places = np.indices((90, 90, 90)) * 2.0  # mm of the scan
     beside = np.sqrt(((places - (80.0 + SHIFT_MM)[:, None, None, None]) ** 2).sum(axis=0))
     copy = Volume(np.where(beside < 66, 1000.0, 10.0).astype(np.float32), np.diag([2.0, 2.0, 2.0, 1.0]))
-    raw = as_scanned(copy, grid, pull, regions, np.ones(SHAPE, bool))
+    raw = as_scanned(copy, grid, pull, regions, np.ones(SHAPE, bool), np.zeros(copy.shape, bool))
     np.testing.assert_allclose(np.argwhere(raw.white).mean(axis=0) * 2.0, 80.0 + SHIFT_MM, atol=0.5)
     assert raw.air.any()
     assert beside[raw.air].min() > 66 + AIR_MM - 2  # scalp 28 mm thick is no air

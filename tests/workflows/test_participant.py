@@ -30,7 +30,7 @@ def plan(tmp_path: Path, label: str, *contrasts: str) -> SessionPlan:
         path.touch()
         images[contrast] = SourceImage(contrast, path, {}, "")
     session = Session(label, None, images)
-    context = Context(session, tmp_path, tmp_path / "out", "MNI152NLin2009cSym", "1", "haca3-bids")
+    context = Context(session, tmp_path, tmp_path / "out", "MNI152NLin2009cSym", "haca3-bids")
     return SessionPlan(context, [TARGET], {})
 
 
