@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 
 from haca3_bids.intensity.artifacts import MAD_TO_STD
 from haca3_bids.quality.contrast import contrast_vector
@@ -20,7 +22,6 @@ MEASURES = (  # of a scan or image, by which sessions are compared
 FEWEST = 6  # sessions: fewer have no usual value
 FARTHEST = 20.0  # robust standard deviations: beyond, one measure would hide all others
 OUTLIER = 4.0  # distance from which a session is called an outlier
-CHUNK = 512  # rows of a matrix of distances at once
 
 
 def robust_distances(members: Sequence[Member]) -> list[tuple[float | None, str]]:
@@ -62,11 +63,10 @@ def robust_z(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def percentiles(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """The percentage of known values that are not larger than each value; nan remains nan."""
-    out = np.full(values.shape, np.nan)
-    known = np.isfinite(values)
-    if known.any():
-        ordered = np.sort(values[known])
-        out[known] = 100.0 * np.searchsorted(ordered, values[known], side="right") / ordered.size
+    from scipy.stats import rankdata
+
+    ranks = rankdata(values, method="max", nan_policy="omit")
+    out: NDArray[np.float64] = 100.0 * ranks / np.isfinite(values).sum()
     return out
 
 
@@ -83,7 +83,8 @@ def medoids(members: Sequence[Member], column: str) -> dict[str, tuple[Member, i
     found = {}
     for group, own in sorted(groups.items()):
         candidates = [member for member in own if member.record.verdict == "pass"] or own
-        commonest = max({tuple(sorted(m.sources)) for m in candidates}, key=lambda s: _count(candidates, s))
+        counts = Counter(tuple(sorted(member.sources)) for member in candidates)
+        _, commonest = max((count, contrasts) for contrasts, count in counts.items())
         alike = [member for member in candidates if tuple(sorted(member.sources)) == commonest]
         points = np.array([_thetas(member.sources, commonest) for member in alike])
         found[group] = (alike[medoid(points)], len(alike))
@@ -92,15 +93,7 @@ def medoids(members: Sequence[Member], column: str) -> dict[str, tuple[Member, i
 
 def medoid(points: NDArray[np.float64]) -> int:
     """The index of the point with the smallest sum of distances to all; ``points`` is (n, dimensions)."""
-    sums = np.empty(len(points))
-    for start in range(0, len(points), CHUNK):
-        block = points[start : start + CHUNK, None, :] - points[None, :, :]
-        sums[start : start + CHUNK] = np.sqrt((block**2).sum(axis=2)).sum(axis=1)
-    return int(sums.argmin())
-
-
-def _count(members: Sequence[Member], contrasts: tuple[str, ...]) -> tuple[int, tuple[str, ...]]:
-    return sum(tuple(sorted(member.sources)) == contrasts for member in members), contrasts
+    return int(np.argmin([cdist(point[None], points).sum() for point in points]))
 
 
 def _thetas(sources: Mapping[str, SourceReport], contrasts: Sequence[str]) -> list[float]:

@@ -18,7 +18,6 @@ FONT = 12.0
 LETTER = 0.56  # mean width of a letter, in font sizes
 REACH = (10, 22, 36, 52)  # distances at which a name is tried
 SIDES = ((1, 0), (-1, 0), (0.7, -1), (0.7, 1), (-0.7, -1), (-0.7, 1), (0, -1), (0, 1))
-KINDS = ("source", "harmonized", "target", "reference")
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 TISSUE_WORDS = {
     "csf": "cerebrospinal fluid", "grey": "grey matter", "deep_grey": "deep grey matter", "white": "white matter",
@@ -36,17 +35,8 @@ class Point:
 
     name: str
     theta: tuple[float, float]  # its place in the plane, as from ``position``
-    kind: str  # one of KINDS
+    kind: str  # "source", "harmonized", "target" or "reference"
     group: str
-
-
-@dataclass(frozen=True)
-class Label:
-    """A label and the position of its box."""
-
-    text: str
-    box: Box
-    anchor: tuple[float, float]
 
 
 def position(theta: Sequence[float]) -> tuple[float, float]:
@@ -66,29 +56,27 @@ def theta_plane(points: Sequence[Point], axes: tuple[str, str] = PLAIN_AXES) -> 
     if not points:
         return ""
     places = _scaled([point.theta for point in points])
-    labels = place_labels([(point.name, place) for point, place in zip(points, places, strict=True)])
+    boxes = place_labels([(point.name, place) for point, place in zip(points, places, strict=True)])
     described = "; ".join(f"{point.name} {point.theta[0]:.2f}, {point.theta[1]:.2f}" for point in points)
     words = escape(f"The plane of contrast, {axes[0]} and {axes[1]}: {described}")
     parts = [
         f'<svg class="theta" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{words}">',
         *_axes([point.theta for point in points], axes),
         *(_marker(point, place) for point, place in zip(points, places, strict=True)),
-        *(_name(label, point) for label, point in zip(labels, points, strict=True)),
+        *(_name(point, place, box) for point, place, box in zip(points, places, boxes, strict=True)),
         "</svg>",
     ]
     return "\n".join(parts)
 
 
-def place_labels(named: Sequence[tuple[str, tuple[float, float]]]) -> list[Label]:
-    """The nearest position for each label with the least overlap with other labels and points."""
+def place_labels(named: Sequence[tuple[str, tuple[float, float]]]) -> list[Box]:
+    """The nearest box for the name of each point with the least overlap with other names and points."""
     taken: list[Box] = [(x - 6, y - 6, x + 6, y + 6) for _, (x, y) in named]
-    labels = []
     for text, (x, y) in named:
         candidates = list(_candidates(text, x, y))
         best = min(range(len(candidates)), key=lambda index: (_overlap(candidates[index], taken), index))
         taken.append(candidates[best])
-        labels.append(Label(text, candidates[best], (x, y)))
-    return labels
+    return taken[len(named) :]
 
 
 def _candidates(text: str, x: float, y: float) -> Iterator[Box]:
@@ -157,11 +145,11 @@ def _marker(point: Point, place: tuple[float, float]) -> str:
     return f'<g class="point {escape(point.group)}">{shapes[point.kind]}</g>'
 
 
-def _name(label: Label, point: Point) -> str:
-    left, top, right, bottom = label.box
-    x, y = label.anchor
+def _name(point: Point, place: tuple[float, float], box: Box) -> str:
+    left, top, right, bottom = box
+    x, y = place
     middle = (left + right) / 2, (top + bottom) / 2
     far = abs(middle[0] - x) > (right - left) / 2 + 14 or abs(middle[1] - y) > 22
     leader = f'<path class="leader" d="M{x:.1f} {y:.1f}L{middle[0]:.1f} {middle[1]:.1f}"/>' if far else ""
     name = f'class="name {escape(point.group)}" x="{left:.1f}" y="{bottom - 3:.1f}"'
-    return f"{leader}<text {name}>{escape(label.text)}</text>"
+    return f"{leader}<text {name}>{escape(point.name)}</text>"

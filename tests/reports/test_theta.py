@@ -13,14 +13,14 @@ from haca3_bids.reports.theta import HEIGHT, WIDTH, Point, axes_of, place_labels
 @pytest.mark.parametrize("seed", range(5))
 def test_no_name_lies_over_another_or_outside(seed: int) -> None:
     places = np.random.default_rng(seed).uniform((60, 60), (WIDTH - 60, HEIGHT - 80), (14, 2)).tolist()
-    labels = place_labels([(f"target T{index} (built-in)", (x, y)) for index, (x, y) in enumerate(places)])
-    for one, other in itertools.combinations([label.box for label in labels], 2):
+    boxes = place_labels([(f"target T{index} (built-in)", (x, y)) for index, (x, y) in enumerate(places)])
+    for one, other in itertools.combinations(boxes, 2):
         assert one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] or other[3] <= one[1]
-    assert all(box[0] >= 0 and box[1] >= 0 and box[2] <= WIDTH and box[3] <= HEIGHT for box in (b.box for b in labels))
+    assert all(box[0] >= 0 and box[1] >= 0 and box[2] <= WIDTH and box[3] <= HEIGHT for box in boxes)
 
 
 def test_points_at_one_place_still_have_names_apart() -> None:
-    first, second, third = (label.box for label in place_labels([(name, (200.0, 200.0)) for name in "abc"]))
+    first, second, third = place_labels([(name, (200.0, 200.0)) for name in "abc"])
     assert len({first, second, third}) == 3
 
 
