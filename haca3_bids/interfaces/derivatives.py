@@ -5,20 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from nipype.interfaces.base import BaseInterfaceInputSpec, File, SimpleInterface, TraitedSpec, isdefined, traits
+from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, isdefined, traits
 
 from haca3_bids.bids.derivatives import Products, write_session
 from haca3_bids.bids.record import Context
+from haca3_bids.interfaces.step import SessionInputSpec
 from haca3_bids.records.engine import EngineResult
 from haca3_bids.records.files import from_json
 from haca3_bids.records.preprocessing import Preprocessing
 from haca3_bids.records.session import Figure, Quality
 
 
-class _WriteSessionInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
+class _WriteSessionInputSpec(SessionInputSpec):
     context = traits.Any(mandatory=True, nohash=True, desc="Context of the session")
-    contrasts = traits.List(traits.Str, mandatory=True, desc="contrasts of the session")
-    preproc = traits.List(File(exists=True), mandatory=True, desc="preprocessed images, in the order of contrasts")
     to_reference = traits.List(File(exists=True), mandatory=True, desc="transforms, in the order of contrasts")
     to_template = File(exists=True, mandatory=True, desc="transform of the reference to the template")
     from_template = File(exists=True, mandatory=True, desc="its inverse")

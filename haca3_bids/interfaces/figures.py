@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from nipype.interfaces.base import BaseInterfaceInputSpec, File, SimpleInterface, TraitedSpec, traits
+from nipype.interfaces.base import File, SimpleInterface, TraitedSpec, traits
 
+from haca3_bids.interfaces.step import SessionInputSpec, WritingInterface
 from haca3_bids.preprocessing.resampling import resample
 from haca3_bids.preprocessing.template import load_template
 from haca3_bids.preprocessing.transforms import read_itk
 from haca3_bids.records.engine import EngineResult
-from haca3_bids.records.files import from_json, to_json
+from haca3_bids.records.files import from_json
 from haca3_bids.records.preprocessing import Preprocessing
 from haca3_bids.records.session import Figure
 from haca3_bids.records.target import Target
@@ -28,9 +29,7 @@ from haca3_bids.volumes.volume import Volume, load_volume
 DIFFERENCE_LIMIT = 0.5 * WHITE_MATTER_PEAK  # full colour
 
 
-class _DrawInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
-    contrasts = traits.List(traits.Str, mandatory=True, desc="contrasts of the session")
-    preproc = traits.List(File(exists=True), mandatory=True, desc="preprocessed images, in the order of contrasts")
+class _DrawInputSpec(SessionInputSpec):
     reference = traits.Str(mandatory=True, desc="contrast that was registered to the template")
 
 
@@ -38,16 +37,13 @@ class _DrawOutputSpec(TraitedSpec):  # type: ignore[misc]
     figures = File(exists=True, desc="list of figures as JSON, files absolute")
 
 
-class Draw(SimpleInterface, ABC):  # type: ignore[misc]
+class Draw(WritingInterface, ABC):
     """A node that draws figures of a session."""
 
     output_spec = _DrawOutputSpec
 
     def _run_interface(self, runtime: Any) -> Any:
-        folder = Path(runtime.cwd)
-        path = folder / "figures.json"
-        path.write_text(to_json(list(self._drawn(folder))))
-        self._results["figures"] = str(path)
+        self._write("figures", runtime.cwd, list(self._drawn(Path(runtime.cwd))))
         return runtime
 
     @abstractmethod
@@ -138,11 +134,6 @@ class DrawResults(Draw):
                 yield _slices(folder, target, f"attention {name}", weights, "coloured", 1.0)
 
 
-class _DrawTargetInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
-    contrasts = traits.List(traits.Str, mandatory=True, desc="contrasts of the images")
-    preproc = traits.List(File(exists=True), mandatory=True, desc="preprocessed images, in the same order")
-
-
 class _DrawTargetOutputSpec(TraitedSpec):  # type: ignore[misc]
     pictures = traits.List(File(exists=True), desc="slices of each image, in the same order")
 
@@ -150,7 +141,7 @@ class _DrawTargetOutputSpec(TraitedSpec):  # type: ignore[misc]
 class DrawTarget(SimpleInterface):  # type: ignore[misc]
     """Slices of the images that are made targets, ``CONTRAST.jpg`` each, for the reports of others."""
 
-    input_spec = _DrawTargetInputSpec
+    input_spec = SessionInputSpec
     output_spec = _DrawTargetOutputSpec
 
     def _run_interface(self, runtime: Any) -> Any:

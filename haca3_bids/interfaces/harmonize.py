@@ -10,10 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from nipype.interfaces.base import BaseInterfaceInputSpec, File, SimpleInterface, TraitedSpec, isdefined, traits
+from nipype.interfaces.base import File, TraitedSpec, isdefined, traits
 
 from haca3_bids.errors import TemporaryFailure
 from haca3_bids.execution.environment import child_environment
+from haca3_bids.interfaces.step import SessionInputSpec, WritingInterface
 from haca3_bids.orphan import end_with_parent
 from haca3_bids.records.engine import EncodeJob, EncodeResult, EngineResult, HarmonizeJob, Job
 from haca3_bids.records.files import from_answer, from_json, to_json
@@ -27,9 +28,10 @@ KILLED = "It probably ran out of memory: set --mem, reduce --batch-size, or requ
 LAST_LINES = 12  # of the process's messages, kept in the error
 
 
-class _EngineInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
-    """What every task of the engine needs."""
+class _EngineInputSpec(SessionInputSpec):
+    """What every task of the engine needs; the images lie on one grid."""
 
+    coverage = traits.List(File(exists=True), mandatory=True, desc="field of view of each image, in the same order")
     settings = traits.Str(mandatory=True, desc="HarmonizationSettings as JSON, without what changes no voxel")
     weights_sha256 = traits.Str(desc="weights and fusion weights: other weights make another result")
     device = traits.Str("auto", usedefault=True, nohash=True, desc="device of the networks")
@@ -39,9 +41,6 @@ class _EngineInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
 
 
 class _HarmonizeInputSpec(_EngineInputSpec):
-    contrasts = traits.List(traits.Str, mandatory=True, desc="contrasts of the sources")
-    preproc = traits.List(File(exists=True), mandatory=True, desc="sources on one grid, in the same order")
-    coverage = traits.List(File(exists=True), mandatory=True, desc="field of view of each source, in the same order")
     white_matter = File(exists=True, mandatory=True, desc="mask in which the white-matter peak is found")
     head_mask = File(exists=True, mandatory=True, desc="if the record says that the head is defaced: zero outside")
     brain_mask = File(exists=True, mandatory=True, desc="where the attention to each source is averaged")
@@ -58,7 +57,7 @@ class _HarmonizeOutputSpec(TraitedSpec):  # type: ignore[misc]
     others = traits.List(File(exists=True), desc="further images that the result names")
 
 
-class Harmonize(SimpleInterface):  # type: ignore[misc]
+class Harmonize(WritingInterface):
     """Harmonize the sources of one session to all targets."""
 
     input_spec = _HarmonizeInputSpec
@@ -83,18 +82,13 @@ class Harmonize(SimpleInterface):  # type: ignore[misc]
         )
         result = run_process(job, EngineResult, folder, inputs.threads)
         images = tuple(image.moved(lambda path: str(folder / "engine" / path)) for image in result.images)
-        path = folder / "harmonization.json"
-        path.write_text(to_json(replace(result, images=images)))
-        self._results["result"] = str(path)
+        self._write("result", folder, replace(result, images=images))
         self._results["images"] = [image.file for image in images]
         self._results["others"] = [other for image in images for other in image.others]
         return runtime
 
 
 class _EncodeInputSpec(_EngineInputSpec):
-    contrasts = traits.List(traits.Str, mandatory=True, desc="contrasts of the images")
-    preproc = traits.List(File(exists=True), mandatory=True, desc="preprocessed images, in the same order")
-    coverage = traits.List(File(exists=True), mandatory=True, desc="field of view of each image, in the same order")
     name = traits.Str(mandatory=True, desc="name of the targets")
     origin = traits.Str("an image", usedefault=True, nohash=True, desc="where they come from, in words")
 
@@ -103,7 +97,7 @@ class _EncodeOutputSpec(TraitedSpec):  # type: ignore[misc]
     targets = File(exists=True, desc="list of targets as JSON")
 
 
-class Encode(SimpleInterface):  # type: ignore[misc]
+class Encode(WritingInterface):
     """Targets from the images of one session: one a contrast."""
 
     input_spec = _EncodeInputSpec
@@ -121,9 +115,7 @@ class Encode(SimpleInterface):  # type: ignore[misc]
             white=WHITE_MATTER_PEAK,
         )
         result = run_process(job, EncodeResult, folder, inputs.threads)
-        path = folder / "targets.json"
-        path.write_text(to_json(result.targets))
-        self._results["targets"] = str(path)
+        self._write("targets", folder, result.targets)
         return runtime
 
 

@@ -15,7 +15,7 @@ from haca3_bids.preprocessing.longitudinal import common_frame
 from haca3_bids.preprocessing.registration import TemplateAlignment
 from haca3_bids.preprocessing.template import load_template
 from haca3_bids.preprocessing.transforms import Matrix, inverse, write_itk
-from haca3_bids.records.files import from_json, to_json
+from haca3_bids.records.files import from_json
 from haca3_bids.records.preprocessing import FramePlace, Preprocessing
 from haca3_bids.volumes.volume import load_volume, save_volume
 
@@ -46,7 +46,7 @@ class FindFrame(Step):
         found = common_frame(references, template, self._settings)
         places = {visit: found.place(visit) for visit in references}
         content = {visit: FramePlace(_rows(place.rigid), _rows(place.affine)) for visit, place in places.items()}
-        self._out("frame", folder / "frame.json").write_text(to_json(content))
+        self._write("frame", folder, content)
         head = template.head.with_data(found.head(template))
         save_volume(head, self._out("head", folder / "head.nii.gz"), in_template=True, dtype=np.uint8)
         save_volume(found.image, self._out("image", folder / "image.nii.gz"))

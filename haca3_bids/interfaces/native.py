@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from nipype.interfaces.base import BaseInterfaceInputSpec, File, SimpleInterface, TraitedSpec
+from nipype.interfaces.base import BaseInterfaceInputSpec, File, TraitedSpec
 
+from haca3_bids.interfaces.step import WritingInterface
 from haca3_bids.preprocessing.registration import resample_to_native
 from haca3_bids.preprocessing.transforms import read_itk
 from haca3_bids.volumes.scan import load_scan
@@ -23,7 +24,7 @@ class _ToNativeOutputSpec(TraitedSpec):  # type: ignore[misc]
     out_file = File(exists=True, desc="the image on the reference's grid")
 
 
-class ToNative(SimpleInterface):  # type: ignore[misc]
+class ToNative(WritingInterface):
     """Bring an image from the template grid to the grid of the session's reference scan."""
 
     input_spec = _ToNativeInputSpec
@@ -33,7 +34,5 @@ class ToNative(SimpleInterface):  # type: ignore[misc]
         inputs = self.inputs
         native = load_scan(inputs.reference).image
         image = resample_to_native(load_volume(inputs.image), native, read_itk(inputs.to_template))
-        path = Path(runtime.cwd) / f"native_{Path(inputs.image).name}"
-        save_volume(image, path)
-        self._results["out_file"] = str(path)
+        save_volume(image, self._out("out_file", Path(runtime.cwd) / f"native_{Path(inputs.image).name}"))
         return runtime

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nipype.interfaces.base import BaseInterfaceInputSpec, File, SimpleInterface, TraitedSpec, isdefined, traits
+from nipype.interfaces.base import BaseInterfaceInputSpec, File, TraitedSpec, isdefined, traits
 
-from haca3_bids.interfaces.step import Step, StepInputSpec, StepOutputSpec
+from haca3_bids.interfaces.step import Step, StepInputSpec, StepOutputSpec, WritingInterface
 from haca3_bids.preprocessing import session
 from haca3_bids.preprocessing.known import check_mask
 from haca3_bids.preprocessing.prior import brain_on_template_grid, tissue_regions, white_matter_core
@@ -17,7 +17,7 @@ from haca3_bids.preprocessing.registration import TemplateAlignment
 from haca3_bids.preprocessing.template import Template, load_template
 from haca3_bids.preprocessing.transforms import inverse, read_itk, read_rigid, write_itk
 from haca3_bids.quality.scan import air_above
-from haca3_bids.records.files import from_json, to_readable_json
+from haca3_bids.records.files import from_json
 from haca3_bids.records.preprocessing import Preprocessing, ScanFacts, gathered
 from haca3_bids.volumes.scan import load_scan
 from haca3_bids.volumes.volume import Volume, load_mask, load_volume, save_volume
@@ -250,7 +250,7 @@ class _CollectOutputSpec(TraitedSpec):  # type: ignore[misc]
     record = File(exists=True, desc="all of it in one JSON file")
 
 
-class Collect(SimpleInterface):  # type: ignore[misc]
+class Collect(WritingInterface):
     """The record of a session's preprocessing."""
 
     input_spec = _CollectInputSpec
@@ -258,9 +258,7 @@ class Collect(SimpleInterface):  # type: ignore[misc]
 
     def _run_interface(self, runtime: Any) -> Any:
         pieces = [from_json(piece, Preprocessing) for piece in self.inputs.facts]
-        path = Path(runtime.cwd) / "record.json"
-        path.write_text(to_readable_json(replace(gathered(pieces), reference=self.inputs.reference)))
-        self._results["record"] = str(path)
+        self._write("record", runtime.cwd, replace(gathered(pieces), reference=self.inputs.reference))
         return runtime
 
 

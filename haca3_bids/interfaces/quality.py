@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nipype.interfaces.base import BaseInterfaceInputSpec, File, SimpleInterface, TraitedSpec, traits
+from nipype.interfaces.base import File, TraitedSpec, traits
 from numpy.typing import NDArray
 
 from haca3_bids.interfaces.preprocess import LABELS
-from haca3_bids.interfaces.step import Step, StepInputSpec, StepOutputSpec
+from haca3_bids.interfaces.step import SessionInputSpec, Step, StepInputSpec, StepOutputSpec, WritingInterface
 from haca3_bids.preprocessing.head import dilated, head_mask
 from haca3_bids.preprocessing.quality import AIR_MM
 from haca3_bids.preprocessing.resampling import resample_mask
@@ -21,7 +21,7 @@ from haca3_bids.quality.result import measure_result
 from haca3_bids.quality.scan import AsScanned, Regions, measure_scan, measured_air
 from haca3_bids.quality.verdict import judge
 from haca3_bids.records.engine import EngineResult
-from haca3_bids.records.files import from_json, to_json
+from haca3_bids.records.files import from_json
 from haca3_bids.records.preprocessing import Preprocessing, ScanFacts
 from haca3_bids.records.session import Numbers
 from haca3_bids.volumes.volume import Volume, load_mask, load_volume
@@ -87,9 +87,7 @@ def as_scanned(
     return AsScanned(copy.data, measured_air(air, blank), white, copy.zooms_mm, ~measured)
 
 
-class _JudgeInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
-    contrasts = traits.List(traits.Str, mandatory=True, desc="contrasts of the session")
-    preproc = traits.List(File(exists=True), mandatory=True, desc="preprocessed images, in the order of contrasts")
+class _JudgeInputSpec(SessionInputSpec):
     brain_mask = File(exists=True, mandatory=True, desc="the template's brain")
     record = File(exists=True, mandatory=True, desc="record of the preprocessing")
     result = File(exists=True, mandatory=True, desc="result of the engine")
@@ -100,7 +98,7 @@ class _JudgeOutputSpec(TraitedSpec):  # type: ignore[misc]
     quality = File(exists=True, desc="quality numbers and verdict as JSON")
 
 
-class Judge(SimpleInterface):  # type: ignore[misc]
+class Judge(WritingInterface):
     """The quality numbers of a session's harmonized images, and the verdict on the session."""
 
     input_spec = _JudgeInputSpec
@@ -119,7 +117,5 @@ class Judge(SimpleInterface):  # type: ignore[misc]
             images[image.target.key] = asdict(measured)
         preprocessing = from_json(Path(inputs.record).read_bytes(), Preprocessing)
         changes = [(measure, look, fail) for measure, look, fail in inputs.thresholds]
-        path = Path(runtime.cwd) / "quality.json"
-        path.write_text(to_json(judge(preprocessing, images, changes)))
-        self._results["quality"] = str(path)
+        self._write("quality", runtime.cwd, judge(preprocessing, images, changes))
         return runtime

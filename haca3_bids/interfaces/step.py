@@ -1,4 +1,4 @@
-"""The base of all preprocessing nodes: their settings, and ``facts``, their part of the record."""
+"""What nodes have in common: named output files, the images of a session, and the facts of preprocessing."""
 
 from __future__ import annotations
 
@@ -8,12 +8,32 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nipype.interfaces.base import BaseInterfaceInputSpec, SimpleInterface, TraitedSpec, traits
+from nipype.interfaces.base import BaseInterfaceInputSpec, File, SimpleInterface, TraitedSpec, traits
 
 from haca3_bids.memory import forget_peak_memory, peak_memory_bytes
-from haca3_bids.records.files import to_json
+from haca3_bids.records.files import to_json, to_readable_json
 from haca3_bids.records.preprocessing import Preprocessing, ScanFacts
 from haca3_bids.settings import PreprocessingSettings
+
+
+class SessionInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
+    """The preprocessed images of a session."""
+
+    contrasts = traits.List(traits.Str, mandatory=True, desc="contrasts of the session")
+    preproc = traits.List(File(exists=True), mandatory=True, desc="preprocessed images, in the order of contrasts")
+
+
+class WritingInterface(SimpleInterface):  # type: ignore[misc]
+    """A node that writes files."""
+
+    def _out(self, key: str, path: Path) -> Path:
+        """The path of an output, which the node then writes."""
+        self._results[key] = str(path)
+        return path
+
+    def _write(self, key: str, folder: str | Path, content: object) -> None:
+        """Write an output as JSON, ``KEY.json`` in ``folder``."""
+        self._out(key, Path(folder) / f"{key}.json").write_text(to_readable_json(content))
 
 
 class StepInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
@@ -32,7 +52,7 @@ class StepOutputSpec(TraitedSpec):  # type: ignore[misc]
     facts = traits.Str(desc="what it found: a piece of ``Preprocessing`` as JSON")
 
 
-class Step(SimpleInterface, ABC):  # type: ignore[misc]
+class Step(WritingInterface, ABC):
     """A node that runs ``_work`` and returns its facts with time and memory."""
 
     input_spec = StepInputSpec
@@ -60,7 +80,3 @@ class Step(SimpleInterface, ABC):  # type: ignore[misc]
     def _settings(self) -> PreprocessingSettings:
         inputs = self.inputs
         return PreprocessingSettings(inputs.template, inputs.sloppy, tuple(inputs.force), inputs.seed)
-
-    def _out(self, key: str, path: Path) -> Path:
-        self._results[key] = str(path)
-        return path
