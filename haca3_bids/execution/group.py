@@ -6,12 +6,13 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
-from haca3_bids.bids.atomic import write_json, write_text
+from haca3_bids.bids.atomic import write_text
 from haca3_bids.errors import NothingSelected, UsageError
 from haca3_bids.quality.verdict import record_judged_again
 from haca3_bids.reports.cohort import Member, cohort_notes, read_cohort
+from haca3_bids.reports.findings import write_table
 from haca3_bids.reports.group import group_page
-from haca3_bids.reports.tables import CONTRAST_COLUMNS, QC_COLUMNS, contrast_rows, dictionary, present, qc_rows, to_tsv
+from haca3_bids.reports.tables import contrast_table, qc_table
 from haca3_bids.settings import Settings
 
 LOGGER = logging.getLogger("haca3_bids")
@@ -29,12 +30,8 @@ def run_group(settings: Settings) -> int:
         changed = settings.quality.thresholds
         members = [replace(one, record=record_judged_again(one.record, changed)) for one in members]
     check_column(members, settings.quality.group_by)
-    for name, rows, columns in (
-        ("group_contrast", contrast_rows(members), CONTRAST_COLUMNS),
-        ("group_qc", qc_rows(members), QC_COLUMNS),
-    ):
-        write_text(output_dir / f"{name}.tsv", to_tsv(rows, list(columns)))
-        write_json(output_dir / f"{name}.json", dictionary({key: columns[key] for key in present(rows, columns)}))
+    write_table(output_dir, "group_contrast", contrast_table(members))
+    write_table(output_dir, "group_qc", qc_table(members))
     notes = cohort_notes(members, settings.bids_dir, settings.quality.group_by)
     for note in notes:
         LOGGER.warning("%s", note)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+TSV_DIGITS = 6
 Value = float | int | str | None  # None and NaN: not available
 
 
@@ -34,8 +37,8 @@ class Table:
 
     @property
     def present(self) -> list[Column]:
-        """The columns that occur in at least one row."""
-        return [column for column in self.columns if any(column.name in row for row in self.rows)]
+        """The columns that occur in at least one row; all of them if there are no rows."""
+        return [column for column in self.columns if not self.rows or any(column.name in row for row in self.rows)]
 
 
 @dataclass(frozen=True)
@@ -65,3 +68,13 @@ def cell(value: Value, digits: int) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "n/a"
     return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
+
+
+def to_tsv(table: Table, digits: int = TSV_DIGITS) -> str:
+    """The table as tab-separated text, with n/a for missing values as BIDS requires."""
+    names, file = [column.name for column in table.present], io.StringIO()
+    writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+    writer.writerow(names)
+    for row in table.rows:
+        writer.writerow(cell(row.get(name), digits).replace("\t", " ").replace("\n", " ") for name in names)
+    return file.getvalue()

@@ -1,19 +1,19 @@
-"""The page and the table files of an experiment of ``haca3 evaluate``."""
+"""The page of an experiment of ``haca3 evaluate``, and the files of tables."""
 
 from __future__ import annotations
 
-import csv
-import io
 import platform
 from importlib.metadata import version
+from pathlib import Path
 
 from haca3_bids import __version__
-from haca3_bids.records.findings import Findings, Table, cell
+from haca3_bids.bids.atomic import write_json, write_text
+from haca3_bids.records.findings import Findings, Table, cell, to_tsv
 from haca3_bids.reports.pixels import data_uri
 from haca3_bids.reports.rendering import render
 
 LIBRARIES = ("numpy", "scipy", "scikit-image")  # which compute the numbers
-TSV_DIGITS, PAGE_DIGITS = 6, 4
+PAGE_DIGITS = 4
 LONG = 40  # rows from which a table is folded
 
 
@@ -39,10 +39,7 @@ def _cells(table: Table) -> list[list[tuple[str, bool]]]:
     return [[(cell(value, PAGE_DIGITS), isinstance(value, int | float)) for value in row] for row in values]
 
 
-def to_tsv(table: Table) -> str:
-    """The table as tab-separated text, with n/a for missing values as BIDS requires."""
-    names, file = [column.name for column in table.present], io.StringIO()
-    writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-    writer.writerow(names)
-    writer.writerows([cell(row.get(name), TSV_DIGITS).replace("\t", " ") for name in names] for row in table.rows)
-    return file.getvalue()
+def write_table(folder: Path, stem: str, table: Table) -> None:
+    """Write a table as TSV, and the descriptions of its columns as JSON."""
+    write_text(folder / f"{stem}.tsv", to_tsv(table))
+    write_json(folder / f"{stem}.json", {column.name: column.described() for column in table.present})

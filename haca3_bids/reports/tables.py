@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -11,13 +9,14 @@ import numpy as np
 from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.quality.contrast import is_table
 from haca3_bids.quality.thresholds import THRESHOLDS
+from haca3_bids.records.findings import Column, Table, Value
 from haca3_bids.records.preprocessing import ScanFacts
-from haca3_bids.reports.cohort import NOT_KNOWN, Member
+from haca3_bids.reports.cohort import Member
 from haca3_bids.reports.outliers import percentiles
 from haca3_bids.reports.theta import TISSUE_WORDS
 from haca3_bids.settings import CONTRASTS
 
-Row = Mapping[str, str]
+Row = dict[str, Value]
 NAMES = {"participant_id": "Participant", "session_id": "Session; n/a if the dataset has none"}
 HACA3_COLUMNS: Mapping[str, str] = {
     "theta0": "First component of theta: of the scan itself, or of the target of a harmonized image",
@@ -66,98 +65,76 @@ QC_COLUMNS: Mapping[str, str] = {
 }
 
 
-def contrast_rows(members: Iterable[Member]) -> list[dict[str, str]]:
+def contrast_table(members: Sequence[Member]) -> Table:
     """Rows for harmonized images (with theta and eta of the target) and for sources (with their own)."""
-    members = list(members)
     columns = _columns_of(members)
-    rows = []
+    rows: list[Row] = []
     for member in members:
         for image in member.record.harmonization.images:
             target = image.target
             row = _named(member, columns) | {"desc": target.desc, "contrast": target.contrast}
             row |= _numbers("theta", target.theta) | _numbers("eta", target.eta)
             row |= _numbers("theta", image.theta_after or (), "_after")
-            row |= {f"attention_{contrast}": text(own.attention) for contrast, own in image.sources.items()}
-            rows.append(row | {"white_matter_peak": text(image.white_matter_peak), "scale": text(image.scale)})
+            row |= {f"attention_{contrast}": own.attention for contrast, own in image.sources.items()}
+            rows.append(row | {"white_matter_peak": image.white_matter_peak, "scale": image.scale})
         rows += [
             _scan_row(member, columns, contrast, own) for contrast, own in member.record.preprocessing.contrasts.items()
         ]
-    return rows
+    return Table(_described(CONTRAST_COLUMNS), rows)
 
 
-def _scan_row(member: Member, columns: Iterable[str], contrast: str, own: ScanFacts) -> dict[str, str]:
+def _scan_row(member: Member, columns: Iterable[str], contrast: str, own: ScanFacts) -> Row:
     row = _named(member, columns) | {"desc": "preproc", "contrast": contrast}
     if (source := member.sources.get(contrast)) is not None:
         row |= _numbers("theta", source.theta) | _numbers("eta", source.eta)
         if "looks_like" in columns:
-            row |= {"residual": text(source.residual), "looks_like": source.looks_like or NOT_KNOWN}
+            row |= {"residual": source.residual, "looks_like": source.looks_like}
     return row | {
-        "white_matter_peak": text(own.white_matter_peak),
-        "white_matter_peak_raw": text(own.white_matter_peak_raw),
-        "coverage": text(own.coverage),
-        "coregistration_similarity": text(own.coregistration_similarity),
+        "white_matter_peak": own.white_matter_peak,
+        "white_matter_peak_raw": own.white_matter_peak_raw,
+        "coverage": own.coverage,
+        "coregistration_similarity": own.coregistration_similarity,
     }
 
 
-def qc_rows(members: Iterable[Member]) -> list[dict[str, str]]:
+def qc_table(members: Iterable[Member]) -> Table:
     """Rows for each session, each of its scans and each of its harmonized images."""
-    rows: list[dict[str, str]] = []
-    distances: list[float] = []
+    rows: list[Row] = []
+    images: dict[str, list[Row]] = {}  # those of one target
     for member in members:
-        reasons = " ".join(reason.sentence for reason in member.record.quality.reasons) or NOT_KNOWN
+        reasons = " ".join(reason.sentence for reason in member.record.quality.reasons) or None
         for kind, where, own in member.numbers():
             row = _named(member, QC_COLUMNS) | {"kind": kind, "where": where, "verdict": member.record.verdict}
-            rows.append(row | {"reasons": reasons} | {name: text(own.get(name)) for name in THRESHOLDS})
-            distance = own.get("eta_distance")
-            distances.append(distance if isinstance(distance, int | float) else np.nan)
-    for where in {row["where"] for row in rows if row["kind"] == "image"}:
-        alike = [index for index, row in enumerate(rows) if row["where"] == where and row["kind"] == "image"]
-        known = np.array([distances[index] for index in alike])
-        for index, value in zip(alike, percentiles(known), strict=True):
-            rows[index]["eta_percentile"] = text(float(value)) if np.isfinite(value) else NOT_KNOWN
-    return rows
+            rows.append(row | {"reasons": reasons} | {name: own.get(name) for name in THRESHOLDS})
+            if kind == "image":
+                images.setdefault(where, []).append(rows[-1])
+    for alike in images.values():
+        known = np.array([row["eta_distance"] for row in alike], np.float64)
+        for row, value in zip(alike, percentiles(known).tolist(), strict=True):
+            row["eta_percentile"] = value
+    return Table(_described(QC_COLUMNS), rows)
 
 
-def to_tsv(rows: Iterable[Row], columns: Sequence[str]) -> str:
-    """The rows as tab-separated text, with the columns that are present."""
-    rows, file = list(rows), io.StringIO()
-    writer = csv.DictWriter(file, present(rows, columns), delimiter="\t", lineterminator="\n", extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows({key: value.replace("\t", " ").replace("\n", " ") for key, value in row.items()} for row in rows)
-    return file.getvalue()
+def _described(columns: Mapping[str, str]) -> list[Column]:
+    return [Column(name, meaning[:1].upper() + meaning[1:]) for name, meaning in columns.items()]
 
 
-def present(rows: Sequence[Row], columns: Iterable[str]) -> list[str]:
-    """The columns that the rows have, in order; all columns if there are no rows."""
-    return [name for name in columns if not rows or name in rows[0]]
+def _named(member: Member, columns: Iterable[str]) -> Row:
+    """A row with the names of the session, and without other values as yet."""
+    return dict.fromkeys(columns) | {"participant_id": member.participant, "session_id": member.session or None}
 
 
-def dictionary(columns: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """The descriptions of a table's columns, as BIDS requires them in a JSON file beside the table."""
-    return {name: {"Description": meaning[:1].upper() + meaning[1:]} for name, meaning in columns.items()}
-
-
-def text(value: float | str | None) -> str:
-    """A number with six significant digits; n/a for anything else."""
-    return f"{value:.6g}" if isinstance(value, int | float) else NOT_KNOWN
-
-
-def _named(member: Member, columns: Iterable[str]) -> dict[str, str]:
-    row = dict.fromkeys(columns, NOT_KNOWN)
-    return row | {"participant_id": member.participant, "session_id": member.session or NOT_KNOWN}
-
-
-def _columns_of(members: Iterable[Member]) -> Mapping[str, str]:
+def _columns_of(members: Iterable[Member]) -> list[str]:
     """The columns of the family of networks that harmonized these sessions."""
     thetas = [image.target.theta for member in members for image in member.record.harmonization.images]
     others = HACA3_COLUMNS if any(map(is_table, thetas)) else MIXTURE_COLUMNS
-    return {name: meaning for name, meaning in CONTRAST_COLUMNS.items() if name not in others}
+    return [name for name in CONTRAST_COLUMNS if name not in others]
 
 
-def _numbers(name: str, values: Sequence[float], end: str = "") -> dict[str, str]:
+def _numbers(name: str, values: Sequence[float], end: str = "") -> Row:
     """Cells of a theta or eta, named by tissue or by index, or with the name alone for a single number."""
     if is_table(values):
-        return {f"{name}_{tissue}{end}": text(value) for tissue, value in zip(TISSUES, values, strict=True)}
+        return {f"{name}_{tissue}{end}": value for tissue, value in zip(TISSUES, values, strict=True)}
     if len(values) == 1:
-        return {f"{name}{end}": text(values[0])}
-    return {f"{name}{index}{end}": text(value) for index, value in enumerate(values[:2])}
+        return {f"{name}{end}": values[0]}
+    return {f"{name}{index}{end}": value for index, value in enumerate(values[:2])}

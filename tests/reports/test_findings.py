@@ -6,9 +6,9 @@ import html
 
 import pytest
 
-from haca3_bids.records.findings import Column, Drawing, Findings, Table, cell
+from haca3_bids.records.findings import Column, Drawing, Findings, Table, cell, to_tsv
 from haca3_bids.reports.charts import dots, lines, panels, svg
-from haca3_bids.reports.findings import LONG, findings_page, to_tsv
+from haca3_bids.reports.findings import LONG, findings_page
 
 COLUMNS = (
     Column("person", "Subject"),
@@ -26,6 +26,10 @@ def test_a_table_has_the_columns_that_its_rows_have() -> None:
     assert header == "person\tgain"
     assert first == "sub-<0> \tn/a"
     assert second == "sub-<1> \t1.23457"
+
+
+def test_a_table_without_rows_has_all_its_columns() -> None:
+    assert to_tsv(table(0)) == "person\tgain\tabsent\n"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import dataclasses
 import json
 import re
@@ -13,20 +14,12 @@ from simulated_cohort import record, write_cohort, write_record
 
 from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.records.files import from_values, to_json
+from haca3_bids.records.findings import to_tsv
 from haca3_bids.records.session import SessionRecord
 from haca3_bids.reports.cohort import Member, chosen_column, group_columns, read_cohort
 from haca3_bids.reports.group import group_page
 from haca3_bids.reports.outliers import medoid, medoids, percentiles, robust_distances, robust_z
-from haca3_bids.reports.tables import (
-    CONTRAST_COLUMNS,
-    HACA3_COLUMNS,
-    MIXTURE_COLUMNS,
-    QC_COLUMNS,
-    contrast_rows,
-    dictionary,
-    qc_rows,
-    to_tsv,
-)
+from haca3_bids.reports.tables import HACA3_COLUMNS, MIXTURE_COLUMNS, contrast_table, qc_table
 
 
 @pytest.fixture
@@ -53,6 +46,12 @@ def page_data(page: str) -> dict[str, Any]:
 
 def page_rows(page: str) -> dict[str, list[object]]:
     return {f"{row[0]}_{row[1]}": row for row in page_data(page)["rows"]}
+
+
+def contrast_rows(member: Member) -> dict[tuple[str, str], dict[str, str]]:
+    """The lines of the table of contrasts, by desc and contrast."""
+    lines = csv.DictReader(to_tsv(contrast_table([member])).splitlines(), delimiter="\t")
+    return {(row["desc"], row["contrast"]): row for row in lines}
 
 
 def test_every_session_is_a_row_with_its_verdict(cohort: list[Member], tmp_path: Path) -> None:
@@ -107,18 +106,18 @@ def test_one_target_is_suggested_for_each_site_and_it_passes(cohort: list[Member
 
 
 def test_tables_have_a_dictionary_that_explains_every_column(cohort: list[Member]) -> None:
-    for rows, columns in ((contrast_rows(cohort), CONTRAST_COLUMNS), (qc_rows(cohort), QC_COLUMNS)):
-        lines = to_tsv(rows, list(columns)).splitlines()
+    for table in (contrast_table(cohort), qc_table(cohort)):
+        lines = to_tsv(table).splitlines()
         names = lines[0].split("\t")
-        assert names == [name for name in dictionary(columns) if name in rows[0]] == list(rows[0])
+        assert names == [column.name for column in table.present] == list(table.rows[0])
         assert len({line.count("\t") for line in lines}) == 1
-        assert all(entry["Description"] for entry in dictionary(columns).values())
-    assert len(qc_rows(cohort)) == 40 * (1 + 3 + 3)
-    assert len(contrast_rows(cohort)) == 40 * 6
+        assert all(column.described()["Description"] for column in table.columns)
+    assert len(qc_table(cohort).rows) == 40 * (1 + 3 + 3)
+    assert len(contrast_table(cohort).rows) == 40 * 6
 
 
 def test_theta_of_a_scan_and_theta_that_its_harmonized_image_reached_are_in_the_table(cohort: list[Member]) -> None:
-    rows = {(row["desc"], row["contrast"]): row for row in contrast_rows(cohort[:1])}
+    rows = contrast_rows(cohort[0])
     own = cohort[0].record.harmonization.images[0]
     assert float(rows["preproc", "T1w"]["theta0"]) == pytest.approx(own.sources["T1w"].theta[0], rel=1e-4)
     assert float(rows["haca3", "T1w"]["theta0_after"]) == pytest.approx(own.theta_after[0], rel=1e-4)
@@ -126,14 +125,14 @@ def test_theta_of_a_scan_and_theta_that_its_harmonized_image_reached_are_in_the_
 
 def test_a_table_has_the_columns_of_its_family_of_networks(cohort: list[Member], mixed: list[Member]) -> None:
     for members, own, others in ((cohort, HACA3_COLUMNS, MIXTURE_COLUMNS), (mixed, MIXTURE_COLUMNS, HACA3_COLUMNS)):
-        names = to_tsv(contrast_rows(members), list(CONTRAST_COLUMNS)).splitlines()[0].split("\t")
+        names = to_tsv(contrast_table(members)).splitlines()[0].split("\t")
         assert set(own) <= set(names)
         assert not set(others) & set(names)
     assert {f"theta_{tissue}" for tissue in TISSUES} | {"eta", "residual", "looks_like"} <= set(MIXTURE_COLUMNS)
 
 
 def test_the_tissues_of_scans_targets_and_results_are_in_the_table(mixed: list[Member]) -> None:
-    rows = {(row["desc"], row["contrast"]): row for row in contrast_rows(mixed[:1])}
+    rows = contrast_rows(mixed[0])
     own = mixed[0].sources["T2w"]
     assert float(rows["preproc", "T2w"]["theta_csf"]) == pytest.approx(own.theta[0], rel=1e-4)
     assert [rows["preproc", "T2w"][name] for name in ("eta", "residual", "looks_like")] == ["0.11", "0.043", "T2w"]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 from pathlib import Path
 
 from haca3_bids.errors import CannotCreate
-from haca3_bids.records.findings import Findings, Table, cell
+from haca3_bids.records.findings import Findings, to_tsv
 
 DIGITS = 4  # of printed numbers
 
@@ -19,14 +18,7 @@ def print_tables(findings: Findings) -> None:
     for index, table in enumerate(findings.tables.values()):
         if index:
             print()
-        _print(table)
-
-
-def _print(table: Table) -> None:
-    names = [column.name for column in table.present]
-    writer = csv.writer(sys.stdout, delimiter="\t", lineterminator="\n")
-    writer.writerow(names)
-    writer.writerows([cell(row.get(name), DIGITS) for name in names] for row in table.rows)
+        print(to_tsv(table, DIGITS), end="")
 
 
 def check_out(folder: Path) -> None:
@@ -40,14 +32,12 @@ def check_out(folder: Path) -> None:
 
 def write_findings(name: str, findings: Findings, command: str, folder: Path) -> None:
     """Write a TSV and a JSON file for every table, and one report; existing files are replaced."""
-    from haca3_bids.bids.atomic import write_json, write_text
-    from haca3_bids.reports.findings import findings_page, to_tsv
+    from haca3_bids.bids.atomic import write_text
+    from haca3_bids.reports.findings import findings_page, write_table
 
     try:
         for part, table in findings.tables.items():
-            stem = name if part == name else f"{name}_{part}"
-            write_text(folder / f"{stem}.tsv", to_tsv(table))
-            write_json(folder / f"{stem}.json", {column.name: column.described() for column in table.present})
+            write_table(folder, name if part == name else f"{name}_{part}", table)
         write_text(folder / f"{name}.html", findings_page(name, findings, command))
     except OSError as error:
         raise CannotCreate(f"{folder.name} cannot be written to ({error.strerror}).", "Is the disk full?") from error
