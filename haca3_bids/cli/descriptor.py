@@ -17,13 +17,16 @@ from haca3_bids.errors import NothingSelected
 from haca3_bids.option import Option
 from haca3_bids.parse import positive
 
-EXECUTION_SPECIFICATION = "0.1.0"
 FILES = ("target", "weights", "fusion-weights")  # options that take a name or a file
-IMAGE = "haca3"  # the tag that the documentation gives the image when it is built
-IMAGE_CUDA = "haca3:cuda"
 # For one task: a process needs up to 1.5 GB, and a session of three contrasts three minutes on two cores (see
 # docs/how-to/time-and-memory.md); this leaves room for two processes and for subjects with several sessions.
 RESOURCES = {"cpu-cores": 2, "ram": 8, "walltime-estimate": 3600}  # GB and seconds
+CUSTOM = {
+    "BIDSAppSpecVersion": "0.1.0",  # of the execution specification
+    "cbrain:readonly-input-files": True,
+    "cbrain:author": "The haca3_bids developers",
+    "cbrain:integrator_modules": {"BoutiquesBidsSingleSubjectMaker": "InputDataset"},
+}
 
 
 def descriptor(*, cuda: bool = False) -> str:
@@ -36,6 +39,7 @@ def describe(*, cuda: bool = False) -> dict[str, Any]:
     options = [described for option in every_option() for described in _option_inputs(option)]
     first = [_key(name) for name in ("bids-dir", "output-dir", "analysis-level", "participant-label", "session-label")]
     rest = [option["value-key"] for option in options if option["value-key"] not in first]
+    image = {"image": "haca3:cuda", "container-opts": ["--gpus", "all"]} if cuda else {"image": "haca3"}
     return {
         "name": "haca3-bids-cuda" if cuda else "haca3-bids",
         "tool-version": __version__,
@@ -45,7 +49,7 @@ def describe(*, cuda: bool = False) -> dict[str, Any]:
         "tool-doi": "10.1016/j.compmedimag.2023.102285",
         "command-line": f"mkdir -p {first[1]}; haca3-bids {' '.join([*first, *rest])}",
         "shell": "/bin/bash",
-        "container-image": _image(cuda),
+        "container-image": {"type": "docker"} | image,  # the tags that the documentation gives the images
         "inputs": [*_positional_inputs(), *options],
         "groups": _groups(),
         "output-files": [
@@ -60,14 +64,8 @@ def describe(*, cuda: bool = False) -> dict[str, Any]:
         "suggested-resources": RESOURCES,
         "tests": _tests(),
         "tags": {"domain": ["neuroinformatics", "bids", "mri", "harmonization"]},
-        "custom": _custom(),
+        "custom": CUSTOM,
     }
-
-
-def _image(cuda: bool) -> dict[str, Any]:
-    if cuda:
-        return {"type": "docker", "image": IMAGE_CUDA, "container-opts": ["--gpus", "all"]}
-    return {"type": "docker", "image": IMAGE}
 
 
 def _tests() -> list[dict[str, Any]]:
@@ -154,14 +152,14 @@ def _groups() -> list[dict[str, Any]]:
 
 
 def _one_of(option: str) -> dict[str, Any]:
-    name = "".join(word.capitalize() for word in option.split("-"))
+    name = _id(option)
     members = [name, f"{name}File"]
     return {"id": f"{name}Group", "name": name, "members": members, "mutually-exclusive": True}
 
 
 def _option_input(option: Option) -> dict[str, Any]:
     described: dict[str, Any] = {
-        "id": "".join(word.capitalize() for word in option.name.split("-")),
+        "id": _id(option.name),
         "name": option.name.replace("-", " ").capitalize(),
         "description": option.text,
         "type": _type(option),
@@ -188,17 +186,12 @@ def _type(option: Option) -> str:
     return "File" if option.exists else "String"
 
 
+def _id(name: str) -> str:
+    return "".join(word.capitalize() for word in name.split("-"))
+
+
 def _key(name: str) -> str:
     return f"[{name.upper().replace('-', '_')}]"
-
-
-def _custom() -> dict[str, Any]:
-    return {
-        "BIDSAppSpecVersion": EXECUTION_SPECIFICATION,
-        "cbrain:readonly-input-files": True,
-        "cbrain:author": "The haca3_bids developers",
-        "cbrain:integrator_modules": {"BoutiquesBidsSingleSubjectMaker": "InputDataset"},
-    }
 
 
 if __name__ == "__main__":
