@@ -106,7 +106,7 @@ def main(options: argparse.Namespace) -> int:
     networks = job.load_networks(settings)
     target = _target(options, networks.checkpoint, settings)
     image = _harmonized(options, target, networks.checkpoint, networks.fusion, settings)
-    said = _said(job.facts(image, networks, settings, start)) | _said(job.described(image))
+    said = _said(job.facts(image, networks, settings, start)) | _said(image.record)
     _write(image, said | {"source_files": {contrast: path.name for contrast, path in options.source}}, options.out)
     return 0
 

@@ -14,14 +14,14 @@ import torch
 from haca3_bids.checkpoints.formats import Checkpoint
 from haca3_bids.errors import BadInput, UsageError
 from haca3_bids.harmonization.device import choose_device, choose_precision, out_of_memory
-from haca3_bids.harmonization.method import Codes, Made, Method, Session
+from haca3_bids.harmonization.method import Made, Method, Session
 from haca3_bids.harmonization.prepare import Prepared, Rim, fit_images, grid_in_words, prepare
 from haca3_bids.harmonization.slicewise import Slicewise
 from haca3_bids.harmonization.target import Target
 from haca3_bids.harmonization.voxelwise import Voxelwise
 from haca3_bids.networks.fusion import FusionNet
 from haca3_bids.networks.haca3 import Haca3
-from haca3_bids.records.engine import SourceReport
+from haca3_bids.records.engine import HarmonizedImage, SourceReport
 from haca3_bids.settings import CONTRASTS, WHITE_MATTER_PEAK, HarmonizationSettings
 from haca3_bids.volumes.canvas import Canvas
 from haca3_bids.volumes.volume import Volume
@@ -32,22 +32,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Harmonized:
-    """One harmonized image on the grid of the sources, and facts about it."""
+    """One harmonized image on the grid of the sources, and its record, which has no files as yet."""
 
-    target: Target
+    record: HarmonizedImage
     image: Volume
     std: Volume | None  # over samples, if anatomy was drawn at random
-    sources: Mapping[str, SourceReport]
-    scale: float  # by which the output of the networks was multiplied
-    white_matter_peak: float | None  # at the target's scale, before scaling to 1000
-    cut_share: float  # of the grid, outside the canvas
-    covered_share: float  # of the grid, inside some source's field of view
     device: str
     precision: str
     anatomy: str  # how beta was taken: "argmax", "sample" or "soft"
     attention_maps: Mapping[str, Volume] = field(default_factory=dict)
     beta: Volume | None = None  # class + 1, 0 outside
-    brain_without_source: float | None = None  # fraction of the brain outside all sources
 
 
 @dataclass(frozen=True)
@@ -151,7 +145,7 @@ def encode_targets(
     _check_grids(images, coverage or {})
     _, prepared = _prepared(images, checkpoint, Rim(coverage or {}, None), settings)
 
-    def encoded(device: torch.device) -> dict[str, Codes]:
+    def encoded(device: torch.device) -> dict[str, SourceReport]:
         return method_for(checkpoint, None, settings, device, white).session_codes(prepared)
 
     codes = _on_device(encoded, settings)
@@ -227,21 +221,24 @@ def _run(task: _Task, device: torch.device) -> list[Harmonized]:
 def _finished(made: Made, session: Session, method: Method, task: _Task, device: torch.device) -> Harmonized:
     image = task.canvas.restore(made.image)
     peak, scale = _output_scale(image, made.target, task)
-    return Harmonized(
-        target=made.target,
-        image=_written(image, scale, task),
-        std=None if made.std is None else _written(task.canvas.restore(made.std), scale, task),
-        sources=made.sources,
+    record = HarmonizedImage(
+        made.target,
+        made.sources,
         scale=scale,
         white_matter_peak=peak,
         cut_share=task.canvas.cut_share,
         covered_share=float(session.covered[task.canvas.box].mean()),
+        brain_without_source=session.brain_without_source,
+    )
+    return Harmonized(
+        record,
+        image=_written(image, scale, task),
+        std=None if made.std is None else _written(task.canvas.restore(made.std), scale, task),
         device=str(device),
         precision=method.settings.precision,
         anatomy=method.anatomy,
         attention_maps={name: task.canvas.restore(part) for name, part in made.attention_maps.items()},
         beta=None if made.beta is None else task.canvas.restore_labels(made.beta),
-        brain_without_source=session.brain_without_source,
     )
 
 

@@ -107,7 +107,7 @@ def harmonize_job(job: HarmonizeJob, out_dir: Path) -> EngineResult:
     )
     after = reached(images, checkpoint, settings)
     written = tuple(
-        _measured(write_image(image, out_dir, name, job.extras), after.get(image.target.key))
+        _measured(write_image(image, out_dir, name, job.extras), after.get(image.record.target.key))
         for image, name in zip(images, names, strict=True)
     )
     known = {name: ReferenceCodes(one.theta, one.eta, one.clean_eta) for name, one in checkpoint.references.items()}
@@ -170,7 +170,7 @@ def write_image(image: Harmonized, out_dir: Path, name: str, extras: Sequence[st
     for part, (volume, dtype) in files.items():
         save_volume(volume, out_dir / paths[part], in_template=True, dtype=dtype)
     return replace(
-        described(image),
+        image.record,
         file=paths["image"],
         std=paths.get("std"),
         beta=paths.get("beta"),
@@ -185,9 +185,9 @@ def reached(images: Sequence[Harmonized], checkpoint: Checkpoint, settings: Harm
     """
     found: dict[str, Target] = {}
     settings = replace(settings, background="none")
-    for name in dict.fromkeys(image.target.name for image in images):
-        own = {image.target.contrast: image for image in images if image.target.name == name}
-        white = WHITE_MATTER_PEAK if all(image.white_matter_peak for image in own.values()) else None
+    for name in dict.fromkeys(image.record.target.name for image in images):
+        own = {image.record.target.contrast: image for image in images if image.record.target.name == name}
+        white = WHITE_MATTER_PEAK if all(image.record.white_matter_peak for image in own.values()) else None
         volumes = {contrast: image.image for contrast, image in own.items()}
         try:
             measured = encode_targets(volumes, checkpoint, settings, name=name, white=white)
@@ -199,19 +199,6 @@ def reached(images: Sequence[Harmonized], checkpoint: Checkpoint, settings: Harm
 
 def _measured(written: HarmonizedImage, after: Target | None) -> HarmonizedImage:
     return written if after is None else replace(written, theta_after=after.theta, eta_after=after.eta)
-
-
-def described(image: Harmonized) -> HarmonizedImage:
-    """The record of one harmonized image, without files."""
-    return HarmonizedImage(
-        image.target,
-        image.sources,
-        scale=image.scale,
-        white_matter_peak=image.white_matter_peak,
-        cut_share=image.cut_share,
-        covered_share=image.covered_share,
-        brain_without_source=image.brain_without_source,
-    )
 
 
 def facts(image: Harmonized, networks: Networks, settings: HarmonizationSettings, start: float) -> EngineResult:

@@ -46,18 +46,6 @@ class Session:
 
 
 @dataclass(frozen=True)
-class Codes:
-    """The encoding of an image."""
-
-    theta: tuple[float, ...]  # contrast
-    eta: tuple[float, ...]  # artifact level
-    scale: float  # intensity of the image that is 1 to the networks
-    residual: float | None = None  # robust deviation of the image from what theta explains, relative to white matter
-    looks_like: str | None = None  # the contrast whose images have the most similar theta
-    by_protocol: bool | None = None  # whether the table of the image's protocol was the prior of theta
-
-
-@dataclass(frozen=True)
 class Made:
     """One harmonized image on the canvas, in the units of the networks."""
 
@@ -80,10 +68,10 @@ class Method(ABC):
         """The voxels to harmonize."""
 
     @abstractmethod
-    def codes(self, image: Prepared, contrast: str) -> Codes:
+    def codes(self, image: Prepared, contrast: str) -> SourceReport:
         """Theta, eta and scale of a whole image."""
 
-    def session_codes(self, images: Mapping[str, Prepared]) -> dict[str, Codes]:
+    def session_codes(self, images: Mapping[str, Prepared]) -> dict[str, SourceReport]:
         """The codes of the images of one session, which lie on one canvas, by contrast."""
         return {contrast: self.codes(image, contrast) for contrast, image in images.items()}
 

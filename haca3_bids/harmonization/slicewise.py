@@ -12,7 +12,7 @@ from haca3_bids.harmonization.device import Batches, half_precision, inference, 
 from haca3_bids.harmonization.drawn import DrawnImage
 from haca3_bids.harmonization.fusion import SLAB, fuse_in_slabs, median
 from haca3_bids.harmonization.lean import made_lean
-from haca3_bids.harmonization.method import Codes, Made, Method, Session, SourceReport, union
+from haca3_bids.harmonization.method import Made, Method, Session, SourceReport, union
 from haca3_bids.harmonization.prepare import REFERENCE_SLICES, Prepared, nonempty, representative
 from haca3_bids.harmonization.stream import Draw, Stream
 from haca3_bids.harmonization.target import Target
@@ -44,7 +44,7 @@ class Slicewise(Method):
             return next(iter(sources.values())).votes
         return union(source.votes for source in sources.values())
 
-    def codes(self, image: Prepared, contrast: str) -> Codes:  # noqa: ARG002
+    def codes(self, image: Prepared, contrast: str) -> SourceReport:  # noqa: ARG002
         """Means of theta and eta over the slices of ``representative`` (like_authors: over 100 to 119)."""
         if self.settings.like_authors:
             chosen = np.array(REFERENCE_SLICES)
@@ -54,7 +54,7 @@ class Slicewise(Method):
         with inference(self.settings.threads):
             parts = [self._codes(batch) for batch in slices.split(max(1, self.settings.batch_size))]
         theta0, theta1, eta0, eta1 = torch.cat(parts).double().mean(dim=0).tolist()
-        return Codes((theta0, theta1), (eta0, eta1), image.scale)
+        return SourceReport((theta0, theta1), (eta0, eta1), scale=image.scale)
 
     def _codes(self, batch: torch.Tensor) -> torch.Tensor:
         with half_precision(self.device, self.settings.precision):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from haca3_bids.arrays import Array, Mask
 from haca3_bids.harmonization.device import Batches, Indices, half_precision, inference, reused_memory
-from haca3_bids.harmonization.method import Codes, Made, Method, Session, SourceReport, union
+from haca3_bids.harmonization.method import Made, Method, Session, SourceReport, union
 from haca3_bids.harmonization.prepare import Prepared, nonempty
 from haca3_bids.harmonization.target import Target
 from haca3_bids.harmonization.voxels import View, numbered, placed, window
@@ -69,7 +69,7 @@ class Voxelwise(Method):
         """Where any source has data."""
         return union(source.votes for source in sources.values())
 
-    def codes(self, image: Prepared, contrast: str) -> Codes:
+    def codes(self, image: Prepared, contrast: str) -> SourceReport:
         """Theta by maximum a posteriori regression (``networks.table``), eta as the mean over slices.
 
         The table of the image's protocol is a narrower prior, if the image agrees with it.
@@ -88,7 +88,7 @@ class Voxelwise(Method):
                 logger.warning("The %s does not agree with the protocol in its sidecar, which is ignored.", contrast)
             return replace(found, by_protocol=agrees)
 
-    def session_codes(self, images: Mapping[str, Prepared]) -> dict[str, Codes]:
+    def session_codes(self, images: Mapping[str, Prepared]) -> dict[str, SourceReport]:
         """Theta of each image by itself, then of all images with the anatomy fused from them."""
         codes = super().session_codes(images)
         if len(images) > 1:
@@ -113,7 +113,7 @@ class Voxelwise(Method):
                 made = self._made(target, session, sources, codes, extras)
             yield made
 
-    def _measured(self, image: Prepared, prior: Prior, start: Tensor | None = None) -> Codes:
+    def _measured(self, image: Prepared, prior: Prior, start: Tensor | None = None) -> SourceReport:
         unit = image.scale / self.white if self.white else prior.upper
         view = View.through(image.votes)
         slices, inside = (torch.from_numpy(view.of(one)).to(self.device) for one in (image.values, image.votes))
@@ -126,8 +126,13 @@ class Voxelwise(Method):
             return within.softmax(dim=1)[:, : len(config.tissues)]
 
         fit = measure(slices[:, None] * unit, encode, self._fit(prior, start), prior.theta, inside)
-        scale = image.scale / unit * fit.white
-        return Codes(tuple(fit.theta.tolist()), (levels[-1],), scale, fit.residual, likeliest(fit, self.priors))
+        return SourceReport(
+            tuple(fit.theta.tolist()),
+            (levels[-1],),
+            scale=image.scale / unit * fit.white,
+            residual=fit.residual,
+            looks_like=likeliest(fit, self.priors),
+        )
 
     def _fit(self, prior: Prior, start: Tensor | None = None) -> Callable[[Tensor, Tensor], Fit]:
         known, config = self.white is not None, self.model.config
@@ -136,7 +141,9 @@ class Voxelwise(Method):
         )
         return lambda fractions, values: fit(fractions.cpu(), values.cpu())  # small, and in double precision
 
-    def _together(self, images: Mapping[str, Prepared], codes: Mapping[str, Codes], view: View) -> dict[str, Codes]:
+    def _together(
+        self, images: Mapping[str, Prepared], codes: Mapping[str, SourceReport], view: View
+    ) -> dict[str, SourceReport]:
         """Theta of each image (and its scale, if white matter is not known) from fractions fused for its contrast."""
         sources, found = self._shown(images, codes, view), {}
         for number, (contrast, before) in enumerate(codes.items()):
@@ -156,7 +163,7 @@ class Voxelwise(Method):
             )
         return found
 
-    def _shown(self, images: Mapping[str, Prepared], codes: Mapping[str, Codes], view: View) -> Sources:
+    def _shown(self, images: Mapping[str, Prepared], codes: Mapping[str, SourceReport], view: View) -> Sources:
         """Some slices of the images of a session, encoded with the current thetas."""
         slices, maps = [], []
         thetas = torch.tensor([codes[contrast].theta for contrast in images], device=self.device)
@@ -181,7 +188,7 @@ class Voxelwise(Method):
 
         return encode
 
-    def _encoded(self, source: Prepared, codes: Codes, mask: Mask, numbers: NDArray[np.int32]) -> _Encoded:
+    def _encoded(self, source: Prepared, codes: SourceReport, mask: Mask, numbers: NDArray[np.int32]) -> _Encoded:
         """The maps of one source, averaged over three orientations."""
         theta = torch.tensor(codes.theta, device=self.device)
         encode = self._encoder(theta)
@@ -209,7 +216,7 @@ class Voxelwise(Method):
         target: Target,
         session: Session,
         sources: Mapping[str, _Encoded],
-        codes: Mapping[str, Codes],
+        codes: Mapping[str, SourceReport],
         extras: Collection[str],
     ) -> Made:
         brain = session.mask if session.brain is None else session.brain
@@ -227,7 +234,7 @@ class Voxelwise(Method):
         shares = (attention / attention.sum().clamp_min(1e-12)).tolist()
         covered = {name: session.brain_covered(name) for name in codes}
         reports = {
-            name: SourceReport(**asdict(one), attention=share, brain_covered=covered[name])
+            name: replace(one, attention=share, brain_covered=covered[name])
             for (name, one), share in zip(codes.items(), shares, strict=True)
         }
         maps = zip(sources, torch.cat(alphas, dim=1), strict=True) if alphas else ()

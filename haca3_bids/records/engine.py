@@ -61,12 +61,12 @@ Job = HarmonizeJob | EncodeJob | SuperResolveJob
 
 @dataclass(frozen=True)
 class SourceReport:
-    """What the networks measured in one source."""
+    """What the networks measured in one image."""
 
-    theta: tuple[float, ...]
-    eta: tuple[float, ...]
+    theta: tuple[float, ...]  # contrast
+    eta: tuple[float, ...]  # artifact level
     attention: float | None = None  # mean over the brain, or over all harmonized voxels
-    scale: float | None = None  # intensity of the image that the networks see as 1
+    scale: float = 1.0  # intensity of the image that the networks see as 1
     brain_covered: float | None = None  # fraction of the brain in its field of view
     residual: float | None = None  # mixture model: robust standard deviation of what theta does not explain
     looks_like: str | None = None  # mixture model: the contrast whose images have the most similar theta

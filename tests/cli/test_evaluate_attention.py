@@ -37,7 +37,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Volume]]]
     from haca3_bids.harmonization import engine, job
     from haca3_bids.harmonization.engine import Harmonized
     from haca3_bids.harmonization.target import Target
-    from haca3_bids.records.engine import SourceReport, WeightsUsed
+    from haca3_bids.records.engine import HarmonizedImage, SourceReport, WeightsUsed
 
     calls: list[dict[str, Volume]] = []
 
@@ -59,7 +59,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Volume]]]
         image = next(iter(sources.values())).with_data(mean)
         (target,) = targets
         assert isinstance(target, Target)
-        return [Harmonized(target, image, None, reports, 1.0, None, 0, 1.0, "cpu", "fp32", "soft", dict(sources))]
+        return [Harmonized(HarmonizedImage(target, reports), image, None, "cpu", "fp32", "soft", dict(sources))]
 
     monkeypatch.setattr(engine, "harmonize", harmonize)
     networks = job.Networks(Checkpoint(), None, WeightsUsed("tiny"))

@@ -27,7 +27,7 @@ def seen(monkeypatch):
     """What reaches the engine, which gives back its first source."""
     from haca3_bids.harmonization import engine, job
     from haca3_bids.harmonization.engine import Harmonized
-    from haca3_bids.records.engine import SourceReport, WeightsUsed
+    from haca3_bids.records.engine import HarmonizedImage, SourceReport, WeightsUsed
 
     calls = {}
 
@@ -40,9 +40,8 @@ def seen(monkeypatch):
         std = image if settings.beta == "sample" else None
         maps = sources if "attention" in more["extras"] else {}
         reports = {name: SourceReport((0.0, 0.0), (0.0, 0.0), 1.0, 1.0) for name in sources}
-        return [
-            Harmonized(targets[0], image, std, reports, 1.0, None, 0.0, 1.0, "cpu", settings.precision, "soft", maps)
-        ]
+        made = HarmonizedImage(targets[0], reports, scale=1.0, cut_share=0.0, covered_share=1.0)
+        return [Harmonized(made, image, std, "cpu", settings.precision, "soft", maps)]
 
     monkeypatch.setattr(engine, "harmonize", harmonize)
     weights = job.Networks(Networks(), None, WeightsUsed("tiny"))

@@ -89,6 +89,6 @@ def test_on_the_templates_grid_the_authors_arithmetic_gives_what_it_gives_on_the
     assert found.image.has_grid_of(on_template)
     assert np.array_equal(found.image.data[1:, 5:, :192][::-1, ::-1], wanted.image.data)
     assert found.image.data[0].max() == found.image.data[:, :5].max() == found.image.data[:, :, 192].max() == 0
-    assert found.cut_share == pytest.approx(1 - np.prod(data.shape) / np.prod(shape))
-    assert wanted.cut_share == 0
-    assert found.sources == wanted.sources
+    assert found.record.cut_share == pytest.approx(1 - np.prod(data.shape) / np.prod(shape))
+    assert wanted.record.cut_share == 0
+    assert found.record.sources == wanted.record.sources

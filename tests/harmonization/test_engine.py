@@ -35,7 +35,7 @@ def test_the_same_sources_give_the_same_voxels_in_any_order_and_with_any_other_t
     turned = dict(reversed(pair.items()))
     (again,) = harmonize(turned, [TARGET], tiny, None, settings)
     assert np.array_equal(again.image.data, usual[0].image.data)
-    assert again.sources == usual[0].sources
+    assert again.record.sources == usual[0].record.sources
     assert not np.array_equal(usual[0].image.data, usual[1].image.data)
 
 
@@ -65,12 +65,12 @@ def test_the_output_lies_on_the_grid_of_the_sources_however_they_are_stored(pair
 
 def test_every_source_is_reported_with_theta_eta_and_attention(usual):
     for image in usual:
-        assert list(image.sources) == ["T1w", "T2w"]
-        assert sum(report.attention for report in image.sources.values()) == pytest.approx(1, abs=1e-5)
-        assert np.isfinite([[*report.theta, *report.eta] for report in image.sources.values()]).all()
-    assert usual[0].scale == 900
-    assert usual[0].cut_share == 0
-    assert usual[0].covered_share == 1
+        assert list(image.record.sources) == ["T1w", "T2w"]
+        assert sum(report.attention for report in image.record.sources.values()) == pytest.approx(1, abs=1e-5)
+        assert np.isfinite([[*report.theta, *report.eta] for report in image.record.sources.values()]).all()
+    assert usual[0].record.scale == 900
+    assert usual[0].record.cut_share == 0
+    assert usual[0].record.covered_share == 1
 
 
 def test_attention_maps_add_up_to_one_in_the_head_and_levels_lie_between_one_and_five(usual):
@@ -130,7 +130,7 @@ def test_the_output_is_brought_back_to_a_white_matter_peak_of_1000(pair, tiny, s
     white = usual[0].beta.with_data(usual[0].beta.data > 0)
     (found,) = harmonize(pair, [TARGET], tiny, None, settings, white_matter=white)
     assert np.median(found.image.data[white.data > 0]) == pytest.approx(1000, rel=1e-5)
-    assert found.scale * found.white_matter_peak == pytest.approx(900 * 1000)
+    assert found.record.scale * found.record.white_matter_peak == pytest.approx(900 * 1000)
     peak.white_matter_peak = lambda image, mask: 0.0
     with pytest.raises(BadInput, match="no white-matter peak"):
         harmonize(pair, [TARGET], tiny, None, settings, white_matter=white)
@@ -274,9 +274,9 @@ def test_it_is_told_which_share_of_the_brain_rests_on_which_source_and_what_none
     (found,) = harmonize(pair, [TARGET], tiny, None, settings, coverage=coverage, brain=brain)
     inside = brain.data > 0.5
     empty = float((inside & (lower == 0)).sum() / inside.sum())
-    assert found.brain_without_source == pytest.approx(empty)
-    assert found.sources["T1w"].brain_covered == pytest.approx(1 - empty)
-    assert sum(report.attention for report in found.sources.values()) == pytest.approx(1)
+    assert found.record.brain_without_source == pytest.approx(empty)
+    assert found.record.sources["T1w"].brain_covered == pytest.approx(1 - empty)
+    assert sum(report.attention for report in found.record.sources.values()) == pytest.approx(1)
     assert (found.image.data[lower == 0] == 0).all()
 
 

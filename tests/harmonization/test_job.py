@@ -14,7 +14,7 @@ from haca3_bids.harmonization.engine import Harmonized
 from haca3_bids.harmonization.job import Networks, run_job
 from haca3_bids.harmonization.target import Target
 from haca3_bids.networks.haca3 import Haca3, Haca3Config
-from haca3_bids.records.engine import WeightsUsed
+from haca3_bids.records.engine import HarmonizedImage, WeightsUsed
 from haca3_bids.records.files import from_values
 from haca3_bids.volumes.volume import load_volume, save_volume
 
@@ -91,7 +91,7 @@ def test_images_that_share_a_target_are_measured_together(tiny_heads, settings, 
 
     monkeypatch.setattr(job, "encode_targets", measured)
     targets = [TARGET, replace(TARGET, contrast="T1w"), replace(TARGET, name="")]
-    made = [Harmonized(one, tiny_heads["T1w"], None, {}, 1.0, None, 0.0, 1.0, "cpu", "fp32", "soft") for one in targets]
+    made = [Harmonized(HarmonizedImage(one), tiny_heads["T1w"], None, "cpu", "fp32", "soft") for one in targets]
     found = job.reached(made, None, settings)
     assert {key: one.theta for key, one in found.items()} == {one.key: (2.0, 2.0) for one in targets[:2]}
 
