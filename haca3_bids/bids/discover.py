@@ -23,6 +23,7 @@ from haca3_bids.bids.metadata import Metadata, read_metadata
 from haca3_bids.bids.names import parse_entities, session_folder, session_name
 from haca3_bids.bids.usable import why_no_magnitude, why_unusable
 from haca3_bids.errors import BadInput, InvalidBids, NothingSelected, UsageError
+from haca3_bids.records.session import ImageLeftOut
 from haca3_bids.settings import CONTRASTS, REFERENCE_ORDER, SelectionSettings
 from haca3_bids.volumes.header import check_geometry
 
@@ -46,21 +47,13 @@ class SourceImage:
 
 
 @dataclass(frozen=True)
-class LeftOut:
-    """A scan that is not used, and why."""
-
-    path: Path
-    reason: str
-
-
-@dataclass(frozen=True)
 class Session:
     """One session of a subject with at most one scan of each contrast, and none if there is a problem."""
 
     subject: str
     session: str | None
     images: Mapping[str, SourceImage]
-    left_out: tuple[LeftOut, ...] = ()
+    left_out: tuple[ImageLeftOut, ...] = ()
     problem: BadInput | None = None
 
     @property
@@ -175,7 +168,7 @@ def _session(
     selection: SelectionSettings,
     filters: Mapping[str, Mapping[str, Any]],
 ) -> Session:
-    left_out: list[LeftOut] = []
+    against: dict[Path, str] = {}
     images: dict[str, SourceImage] = {}
     usable: dict[str, dict[Path, Metadata]] = {}
     ignored = read_ignored(bids_dir)
@@ -186,18 +179,19 @@ def _session(
             metadata = read_metadata(path, bids_dir)
             reason = why_no_magnitude(path.name, metadata.part, filters)
         if reason:
-            left_out.append(LeftOut(path, reason))
+            against[path] = reason
         else:
             usable.setdefault(parse_entities(path.name)[1], {})[path] = metadata
     for contrast in CONTRASTS:
         known = usable.get(contrast, {})
         if known:
-            best, reason, against = choose(
+            best, reason, others = choose(
                 [candidate(path, parse_entities(path.name)[0], own.image_type) for path, own in known.items()]
             )
             images[contrast] = SourceImage(contrast, best.path, best.entities, reason, known[best.path])
-            left_out += [LeftOut(path, why) for path, why in against.items()]
-    return Session(subject, label, images, tuple(left_out))
+            against |= others
+    left_out = tuple(ImageLeftOut(str(path.relative_to(bids_dir)), why) for path, why in against.items())
+    return Session(subject, label, images, left_out)
 
 
 def _out_of_place(path: Path, bids_dir: Path, ignored: Sequence[Pattern]) -> str:

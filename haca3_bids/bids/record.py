@@ -14,7 +14,7 @@ from haca3_bids.bids.names import file_name
 from haca3_bids.digest import file_sha256, short_digest
 from haca3_bids.errors import BadInput, Failure
 from haca3_bids.records.files import read_record
-from haca3_bids.records.session import FORMAT, Completion, ImageLeftOut, ImageUsed, Quality, SessionRecord
+from haca3_bids.records.session import FORMAT, Completion, ImageUsed, Quality, SessionRecord
 from haca3_bids.records.target import Target
 from haca3_bids.settings import OutputSettings
 
@@ -89,7 +89,7 @@ def found(context: Context) -> SessionRecord:
             ImageUsed(image.contrast, str(image.path.relative_to(bids_dir)), image.reason)
             for image in session.images.values()
         ),
-        left_out=tuple(ImageLeftOut(str(one.path.relative_to(bids_dir)), one.reason) for one in session.left_out),
+        left_out=session.left_out,
         notes=session.warnings,
         methods=context.methods,
     )

@@ -103,7 +103,7 @@ def _no_image(settings: Settings, sessions: Sequence[Session]) -> Haca3Error:
 def _why_empty(session: Session) -> str:
     if not session.left_out:
         return "no image of one of the four contrasts"
-    return "; ".join(f"{one.path.name}: {one.reason}" for one in session.left_out)
+    return "; ".join(f"{Path(one.path).name}: {one.reason}" for one in session.left_out)
 
 
 def table(selection: Selection, settings: Settings) -> str:
@@ -115,9 +115,7 @@ def table(selection: Selection, settings: Settings) -> str:
             role = "reference" if contrast == session.reference else "source"
             path = image.path.relative_to(settings.bids_dir)
             lines.append(f"  {contrast:<6} {role:<10} {path} ({image.reason})")
-        lines += [
-            f"  left out          {one.path.relative_to(settings.bids_dir)}: {one.reason}" for one in session.left_out
-        ]
+        lines += [f"  left out          {one.path}: {one.reason}" for one in session.left_out]
         lines += [f"  warning           {warning}" for warning in session.warnings]
     for outcome in selection.outcomes:
         lines.append(f"{outcome.name}\n  {outcome.status:<8} {outcome.sentence}")

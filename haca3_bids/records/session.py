@@ -63,7 +63,7 @@ class ImageUsed:
 
 @dataclass(frozen=True)
 class ImageLeftOut:
-    """A scan that is not used, and why."""
+    """A scan that is not used, and why; its path is relative to the raw dataset."""
 
     path: str
     reason: str
