@@ -53,7 +53,7 @@ def curves(contrast: str, number: int, person: Someone, other: Someone, on: Stag
                 worse = {contrast: person.scan(here[contrast], "", how)}
                 (image,) = on.harmonized(clean | worse, [target], brain)
                 psnr = scaled_psnr_db(image.image.data, truth.data, brain & head, head)
-                found[how] = {"attention": image.record.sources[contrast].attention or 0.0, "brain": psnr}
+                found[how] = {"attention": image.sources[contrast].attention or 0.0, "brain": psnr}
                 print(contrast, kind, level, found[how], flush=True)
             row = {"what": f"curve {contrast}", "person": person.name, "kind": kind, "level": level}
             rows.append(row | found[how])

@@ -70,7 +70,7 @@ def session(person: Someone, place: int, site: Site, targets: Sequence[Target], 
     """A row per contrast: theta of the scan and, if there are targets, features for the probe before and after."""
     scans = {contrast: person.scan(site[contrast], str(place)) for contrast in CONTRASTS}
     images = on.harmonized(scans, targets) if targets else []
-    sources = images[0].record.sources if images else on.encoded_together(scans)
+    sources = images[0].sources if images else on.encoded_together(scans)
     for number, (contrast, scan) in enumerate(scans.items()):
         row: dict[str, Any] = {"person": person.name, "site": place, "contrast": contrast}
         if images:

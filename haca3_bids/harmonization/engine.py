@@ -43,6 +43,11 @@ class Harmonized:
     attention_maps: Mapping[str, Volume] = field(default_factory=dict)
     beta: Volume | None = None  # class + 1, 0 outside
 
+    @property
+    def sources(self) -> Mapping[str, SourceReport]:
+        """The reports on the sources, by contrast."""
+        return self.record.sources
+
 
 @dataclass(frozen=True)
 class _Task:

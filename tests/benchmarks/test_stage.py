@@ -96,8 +96,8 @@ def test_whole_volumes_go_through_the_engine(small):
     brain = scans["T1w"].data > 0.9
     (image,) = on.harmonized(scans, [on.encoded(scans["T2w"], "T2w")], brain)
     assert image.image.has_grid_of(scans["T1w"])
-    assert sum(source.attention for source in image.record.sources.values()) == pytest.approx(1, abs=1e-5)
-    assert image.record.sources["T1w"].brain_covered == pytest.approx(1)
+    assert sum(source.attention for source in image.sources.values()) == pytest.approx(1, abs=1e-5)
+    assert image.sources["T1w"].brain_covered == pytest.approx(1)
     assert image.record.brain_without_source == pytest.approx(0)
 
 

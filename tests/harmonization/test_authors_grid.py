@@ -91,4 +91,4 @@ def test_on_the_templates_grid_the_authors_arithmetic_gives_what_it_gives_on_the
     assert found.image.data[0].max() == found.image.data[:, :5].max() == found.image.data[:, :, 192].max() == 0
     assert found.record.cut_share == pytest.approx(1 - np.prod(data.shape) / np.prod(shape))
     assert wanted.record.cut_share == 0
-    assert found.record.sources == wanted.record.sources
+    assert found.sources == wanted.sources

@@ -35,7 +35,7 @@ def test_the_same_sources_give_the_same_voxels_in_any_order_and_with_any_other_t
     turned = dict(reversed(pair.items()))
     (again,) = harmonize(turned, [TARGET], tiny, None, settings)
     assert np.array_equal(again.image.data, usual[0].image.data)
-    assert again.record.sources == usual[0].record.sources
+    assert again.sources == usual[0].sources
     assert not np.array_equal(usual[0].image.data, usual[1].image.data)
 
 
@@ -65,9 +65,9 @@ def test_the_output_lies_on_the_grid_of_the_sources_however_they_are_stored(pair
 
 def test_every_source_is_reported_with_theta_eta_and_attention(usual):
     for image in usual:
-        assert list(image.record.sources) == ["T1w", "T2w"]
-        assert sum(report.attention for report in image.record.sources.values()) == pytest.approx(1, abs=1e-5)
-        assert np.isfinite([[*report.theta, *report.eta] for report in image.record.sources.values()]).all()
+        assert list(image.sources) == ["T1w", "T2w"]
+        assert sum(report.attention for report in image.sources.values()) == pytest.approx(1, abs=1e-5)
+        assert np.isfinite([[*report.theta, *report.eta] for report in image.sources.values()]).all()
     assert usual[0].record.scale == 900
     assert usual[0].record.cut_share == 0
     assert usual[0].record.covered_share == 1
@@ -275,8 +275,8 @@ def test_it_is_told_which_share_of_the_brain_rests_on_which_source_and_what_none
     inside = brain.data > 0.5
     empty = float((inside & (lower == 0)).sum() / inside.sum())
     assert found.record.brain_without_source == pytest.approx(empty)
-    assert found.record.sources["T1w"].brain_covered == pytest.approx(1 - empty)
-    assert sum(report.attention for report in found.record.sources.values()) == pytest.approx(1)
+    assert found.sources["T1w"].brain_covered == pytest.approx(1 - empty)
+    assert sum(report.attention for report in found.sources.values()) == pytest.approx(1)
     assert (found.image.data[lower == 0] == 0).all()
 
 

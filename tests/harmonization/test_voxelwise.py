@@ -34,7 +34,7 @@ def test_the_same_sources_give_the_same_voxels_in_any_order_and_with_any_other_t
     turned = dict(reversed(pair.items()))
     (again,) = harmonize(turned, targets[:1], mixture, None, settings, white=800.0)
     assert np.array_equal(again.image.data, usual[0].image.data)
-    assert again.record.sources == usual[0].record.sources
+    assert again.sources == usual[0].sources
     assert not np.array_equal(usual[0].image.data, usual[1].image.data)
 
 
@@ -52,9 +52,9 @@ def test_the_output_lies_on_the_grid_of_the_sources_however_they_are_stored(pair
 
 def test_every_source_is_reported_with_its_table(usual):
     for image in usual:
-        assert list(image.record.sources) == ["T1w", "T2w"]
-        assert sum(report.attention for report in image.record.sources.values()) == pytest.approx(1, abs=1e-5)
-        for report in image.record.sources.values():
+        assert list(image.sources) == ["T1w", "T2w"]
+        assert sum(report.attention for report in image.sources.values()) == pytest.approx(1, abs=1e-5)
+        for report in image.sources.values():
             assert len(report.theta) == len(TISSUES)
             assert report.theta[TISSUES.index("white")] == 1
             assert report.scale == pytest.approx(800)
@@ -73,16 +73,16 @@ def test_attention_maps_add_up_to_one_in_the_head_and_classes_are_numbered_from_
 
 
 def test_the_table_of_a_protocol_is_used_only_if_the_image_agrees(pair, mixture, targets, settings, usual, caplog):
-    usual_theta = usual[0].record.sources["T2w"].theta
+    usual_theta = usual[0].sources["T2w"].theta
     near = {"T2w": tuple(1.02 * value for value in usual_theta)}
     (agreeing,) = harmonize(pair, targets[:1], mixture, None, settings, white=800.0, protocols=near)
-    reports = agreeing.record.sources
+    reports = agreeing.sources
     assert (reports["T2w"].by_protocol, reports["T1w"].by_protocol) == (True, None)
     assert reports["T2w"].theta != usual_theta
     far = {"T2w": (1475.0, *usual_theta[1:])}  # fluid in a T2w whose echo train has variable flip angles
     (disagreeing,) = harmonize(pair, targets[:1], mixture, None, settings, white=800.0, protocols=far)
-    assert disagreeing.record.sources["T2w"].by_protocol is False
-    assert disagreeing.record.sources["T2w"].theta == usual_theta
+    assert disagreeing.sources["T2w"].by_protocol is False
+    assert disagreeing.sources["T2w"].theta == usual_theta
     assert np.array_equal(disagreeing.image.data, usual[0].image.data)
     assert "The T2w does not agree with the protocol in its sidecar" in caplog.text
 
@@ -91,12 +91,12 @@ def test_twice_the_intensities_give_the_same_image_where_white_matter_is_not_kno
     twice = {name: volume.with_data(2 * volume.data) for name, volume in pair.items()}
     (one,), (other,) = (harmonize(sources, targets[:1], mixture, None, settings) for sources in (pair, twice))
     np.testing.assert_allclose(one.image.data, other.image.data, rtol=0, atol=1.0)
-    assert other.record.sources["T1w"].scale == pytest.approx(2 * one.record.sources["T1w"].scale, rel=1e-3)
+    assert other.sources["T1w"].scale == pytest.approx(2 * one.sources["T1w"].scale, rel=1e-3)
 
 
 def test_an_image_as_target_gives_the_table_that_it_has_as_a_source(pair, mixture, settings, usual):
     target = encode_target(pair["T1w"], "T1w", mixture, settings, white=800.0)
-    assert target.theta == pytest.approx(usual[0].record.sources["T1w"].theta, rel=1e-4)
+    assert target.theta == pytest.approx(usual[0].sources["T1w"].theta, rel=1e-4)
     assert len(target.eta) == 1
 
 

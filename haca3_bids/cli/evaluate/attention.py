@@ -224,8 +224,8 @@ def _row(trial: _Trial, source: Volume, image: Harmonized, clean: Harmonized | N
     """The measurements at one level; ``clean`` is None at level 0."""
     from haca3_bids.evaluation.similarity import fitted
 
-    row: dict[str, Value] = {f"attention_{name}": own.attention for name, own in image.record.sources.items()}
-    row["eta"] = _badness(image.record.sources[trial.degraded].eta, trial)
+    row: dict[str, Value] = {f"attention_{name}": own.attention for name, own in image.sources.items()}
+    row["eta"] = _badness(image.sources[trial.degraded].eta, trial)
     if clean is not None:
         before = fitted(source.data, trial.sources[trial.degraded].data, trial.brain, trial.head)
         after = fitted(image.image.data, clean.image.data, trial.brain, trial.head)
