@@ -1,5 +1,5 @@
-# docker build -t haca3 --build-arg TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu .   (CPU)
-# docker build -t haca3:cuda .                                                              (CUDA, from PyPI's wheels)
+# DOCKER_BUILDKIT=1 docker build -t haca3 --build-arg TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu .   (CPU)
+# DOCKER_BUILDKIT=1 docker build -t haca3:cuda .                                             (CUDA, from PyPI's wheels)
 # Both secrets are for builds behind a proxy and may be left out; nothing of them stays in the image. Wheels in a folder
 # "wheels" are preferred to the index's where pip.conf says "find-links = /src".
 
@@ -51,7 +51,7 @@ ARG VERSION=0.1.0
 ARG REVISION=unknown
 ARG CREATED=unknown
 LABEL org.opencontainers.image.title="haca3_bids" \
-      org.opencontainers.image.description="BIDS App: MR image harmonization with HACA3" \
+      org.opencontainers.image.description="BIDS App: MR image harmonization, following HACA3" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION" \
       org.opencontainers.image.created="$CREATED" \

@@ -57,7 +57,6 @@ class SelectionSettings(Checked):
         "of date (haca3-bids itself always reads the dataset)",
         "--bids-database-dir",
         metavar="DIR",
-        exists=True,
     )
     skip_validation: bool = setting(False, "do not run the BIDS validator on the input", "--skip-bids-validation")
     derivatives: tuple[tuple[str, Path], ...] = setting(
@@ -196,8 +195,8 @@ class QualitySettings(Checked):
 
     thresholds: tuple[tuple[str, float | None, float | None], ...] = setting(
         (),
-        "limits beyond which a quality measure flags a session for review (LOOK) or as failed (FAIL); 'none' removes "
-        "a limit",
+        "limits beyond which a quality measure flags a session for review (LOOK) or as failed (FAIL; omitted: never); "
+        "'none' removes both limits",
         "--qc-thresholds",
         metavar="MEASURE=LOOK[:FAIL]",
         kind=threshold,

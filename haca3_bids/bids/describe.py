@@ -23,7 +23,7 @@ BIDS_VERSION = "1.10.0"
 FORMAT = 1  # version of our entry in dataset_description.json
 APP = "haca3_bids"
 BIDSIGNORE = ("*.html", "figures", "log", "logs", "*_xfm.*", "group_*", "*_qc.json", ".partial-*")
-README = """# Images harmonized with HACA3
+README = """# Images harmonized with haca3_bids
 
 The images of each session on the template grid:
 
@@ -87,9 +87,9 @@ def _description(
 ) -> dict[str, Any]:
     source = read_json(bids_dir / "dataset_description.json") or {}
     link = os.path.relpath(bids_dir.resolve(), output_dir.resolve())
-    tool = {"Name": APP, "Version": version, "Description": "Contrast harmonization with HACA3"}
+    tool = {"Name": APP, "Version": version, "Description": "Contrast harmonization, following HACA3"}
     return {
-        "Name": f"HACA3 harmonization of {source.get('Name', bids_dir.name)}",
+        "Name": f"haca3_bids harmonization of {source.get('Name', bids_dir.name)}",
         "BIDSVersion": BIDS_VERSION,
         "DatasetType": "derivative",
         "GeneratedBy": [tool, *[one for one in old.get("GeneratedBy", []) if one.get("Name") != APP]],

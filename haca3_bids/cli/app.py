@@ -28,7 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The parser of ``haca3-bids``; wrong usage raises UsageError."""
     parser = Parser(
         prog="haca3-bids",
-        description="Harmonize the contrast of brain MR images in a BIDS dataset with HACA3.",
+        description="Harmonize the contrast of brain MR images in a BIDS dataset, following HACA3.",
         epilog=f"exit codes: {' '.join(f'{code}: {text}' for code, text in exit_codes().items())}",
         allow_abbrev=False,
     )

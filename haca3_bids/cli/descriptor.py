@@ -17,7 +17,11 @@ from haca3_bids.errors import NothingSelected
 from haca3_bids.option import Option
 from haca3_bids.parse import positive
 
-FILES = ("target", "weights", "fusion-weights")  # options that take a name or a file
+FILES = {  # options that take a name or a file, and what the file is
+    "target": "An image, or a .txt list of sessions",
+    "weights": "A file of weights",
+    "fusion-weights": "A file of weights of the fusion network",
+}
 # For one task: a process needs up to 1.5 GB, and a session of three contrasts three minutes on two cores (see
 # docs/how-to/time-and-memory.md); this leaves room for two processes and for subjects with several sessions.
 RESOURCES = {"cpu-cores": 2, "ram": 8, "walltime-estimate": 3600}  # GB and seconds
@@ -25,7 +29,9 @@ CUSTOM = {
     "BIDSAppSpecVersion": "0.1.0",  # of the execution specification
     "cbrain:readonly-input-files": True,
     "cbrain:author": "The haca3_bids developers",
-    "cbrain:integrator_modules": {"BoutiquesBidsSingleSubjectMaker": "InputDataset"},
+    "cbrain:integrator_modules": {
+        "BoutiquesBidsSingleSubjectMaker": {"dataset_input_id": "InputDataset", "subjects_input_id": "ParticipantLabel"}
+    },
 }
 
 
@@ -44,7 +50,7 @@ def describe(*, cuda: bool = False) -> dict[str, Any]:
         "name": "haca3-bids-cuda" if cuda else "haca3-bids",
         "tool-version": __version__,
         "schema-version": "0.5",
-        "description": "Harmonizes the contrasts of the brain MR images of a BIDS dataset with HACA3",
+        "description": "Harmonizes the contrasts of the brain MR images of a BIDS dataset, following HACA3",
         "author": "The haca3_bids developers",
         "tool-doi": "10.1016/j.compmedimag.2023.102285",
         "command-line": f"mkdir -p {first[1]}; haca3-bids {' '.join([*first, *rest])}",
@@ -56,7 +62,7 @@ def describe(*, cuda: bool = False) -> dict[str, Any]:
             {
                 "id": "OutputDataset",
                 "name": "The derivatives dataset",
-                "description": "Preprocessed and harmonized images, sidecars and pages",
+                "description": "Preprocessed and harmonized images, sidecars and reports",
                 "path-template": _key("output-dir"),
             }
         ],
@@ -132,7 +138,7 @@ def _option_inputs(option: Option) -> list[dict[str, Any]]:
     file = {
         "id": f"{described['id']}File",
         "name": f"{described['name']} (file)",
-        "description": f"A file for --{option.name}",
+        "description": FILES[option.name],
         "type": "File",
         "value-key": _key(f"{option.name}-file"),
     }
@@ -143,7 +149,7 @@ def _groups() -> list[dict[str, Any]]:
     output = {
         "id": "OutputLocationGroup",
         "name": "Where to write",
-        "description": "A folder that is made, or one that exists already",
+        "description": "A new folder, or an existing one",
         "members": ["OutputLocation", "OutputLocationExisting"],
         "mutually-exclusive": True,
         "one-is-required": True,

@@ -128,7 +128,7 @@ class DrawResults(Draw):
                 yield _slices(folder, target, "difference", change, "difference", DIFFERENCE_LIMIT)
             if image.std:
                 spread = load_volume(image.std, may_be_constant=True)
-                yield _slices(folder, target, "uncertainty", spread, "coloured", white_end(spread))
+                yield _slices(folder, target, "standard deviation", spread, "coloured", white_end(spread))
             for name, path in image.attention_maps.items():
                 weights = load_volume(path, may_be_constant=True)
                 yield _slices(folder, target, f"attention {name}", weights, "coloured", 1.0)

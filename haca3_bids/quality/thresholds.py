@@ -99,8 +99,8 @@ THRESHOLDS: Mapping[str, Threshold] = {
         Threshold("eta_clean_percentile", "image", ABOVE, None, None, "artifacts, according to the networks",
                   "percentile of that distance among clean simulated scans (absent for weights without a table)"),
         Threshold("artifact_level", "image", ABOVE, 1.20, None, "noise, motion or ghosts, according to the networks",
-                  "mixture model: eta of the session's own image of that contrast, from 0 for no artifact to about 1 "
-                  "for a scan that should be repeated"),
+                  "mixture model: eta of the session's own image of that contrast, from 0 (none) to 1 or more "
+                  "(strong artifacts)"),
         Threshold("residual", "image", ABOVE, None, None, "tissue intensities do not explain the scan",
                   "mixture model: robust standard deviation of the part of the session's own image of that contrast "
                   "that theta does not explain, relative to white matter"),

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from haca3_bids.quality.thresholds import GRADES, PASS, Threshold, with_changes
 from haca3_bids.records.preprocessing import Preprocessing, ScanFacts
 from haca3_bids.records.session import Change, Numbers, Quality, Reason, SessionRecord
+from haca3_bids.records.target import target_in_words
 
 
 def judge(preprocessing: Preprocessing, images: Mapping[str, Numbers], changes: Iterable[Change] = ()) -> Quality:
@@ -72,7 +73,7 @@ def _reasons(quality: Quality, table: Mapping[str, Threshold]) -> Iterator[Reaso
 
 
 def _sentence(threshold: Threshold, own: Numbers, where: str, value: float, limit: float) -> str:
-    named = f"{where}: " if where else ""
+    named = f"{target_in_words(where) if threshold.place == 'image' else where}: " if where else ""
     likely = own.get("likely_contrast")
     words = threshold.words + (f"; it looks like {likely}" if threshold.measure == "name_margin" and likely else "")
     side = "above" if threshold.above else "below"

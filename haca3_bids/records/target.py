@@ -18,6 +18,12 @@ def target_key(name: str, contrast: str) -> str:
     return f"haca3{name}_{contrast}"
 
 
+def target_in_words(key: str) -> str:
+    """The target with that key: ``T2w (site2)``, or ``T2w (built-in)``."""
+    name, _, contrast = key.removeprefix("haca3").rpartition("_")
+    return f"{contrast} ({name or 'built-in'})"
+
+
 def builtin_origin(weights: str) -> str:
     """The origin of the built-in references of weights with this name."""
     return f"built-in reference of {weights}"

@@ -126,7 +126,8 @@ def _picture(member: Member, output_dir: Path) -> str:
     """The middle slice, as a data URI, of the source named in the first reason, else of the first source."""
     slices = [one for one in member.record.figures if one.kind == "slices"]
     where = member.record.quality.reasons[0].where if member.record.quality.reasons else ""
-    slices.sort(key=lambda one: (one.contrast != where, not one.role.startswith("source")))
+    contrast = where.rpartition("_")[2]  # of a scan, or of a target
+    slices.sort(key=lambda one: (one.contrast != contrast, not one.role.startswith("source")))
     for one in slices:
         path = output_dir / one.file
         if path.is_file():

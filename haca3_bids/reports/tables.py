@@ -32,7 +32,7 @@ MIXTURE_COLUMNS: Mapping[str, str] = {
         "target of a harmonized image"
         for tissue in TISSUES
     },
-    "eta": "Level of artifacts, from 0 (none) to about 1 (a scan that should be repeated) or more: of the scan itself, "
+    "eta": "Level of artifacts, from 0 (none) to 1 or more (strong artifacts): of the scan itself, "
     "or of the target of a harmonized image",
     "residual": "Robust standard deviation of the part of a scan that theta does not explain, relative to white matter",
     "looks_like": "Contrast whose usual tissue intensities are nearest to those of the scan",

@@ -14,7 +14,7 @@ from haca3_bids.quality.contrast import is_table
 from haca3_bids.quality.thresholds import Threshold, with_changes
 from haca3_bids.records.engine import EngineResult, HarmonizedImage, WeightsUsed
 from haca3_bids.records.session import Figure, Quality, SessionRecord
-from haca3_bids.records.target import Target, builtin_origin
+from haca3_bids.records.target import builtin_origin, target_in_words
 from haca3_bids.reports.pixels import SLICES, data_uri, picture_size
 from haca3_bids.reports.theta import PLAIN_AXES, TISSUE_WORDS, Point, axes_of, position, theta_plane
 from haca3_bids.settings import HarmonizationSettings
@@ -67,10 +67,10 @@ def _facts(record: SessionRecord) -> list[tuple[str, str]]:
     facts = {
         "Sources": ", ".join(image.contrast for image in record.images),
         "Reference": before.reference,
-        "Targets": ", ".join(_target_name(image.target) for image in after.images),
+        "Targets": ", ".join(target_in_words(image.target.key) for image in after.images),
         "Template": before.template,
         "Weights": after.weights.name,
-        "Time": _minutes(sum(record.seconds.values())),
+        "Time of all steps": _minutes(sum(record.seconds.values())),
     }
     return [(name, value) for name, value in facts.items() if value]
 
@@ -96,7 +96,12 @@ def _numbers(quality: Quality) -> Iterable[tuple[str, Threshold, float, str]]:
         for threshold in table.values():
             value = own.get(threshold.measure)
             if threshold.place == place and isinstance(value, int | float):
-                yield where or "session", threshold, value, threshold.grade(value)[0]
+                yield (
+                    (target_in_words(where) if place == "image" else where or "session"),
+                    threshold,
+                    value,
+                    threshold.grade(value)[0],
+                )
 
 
 def _points(result: EngineResult) -> list[Point]:
@@ -104,7 +109,7 @@ def _points(result: EngineResult) -> list[Point]:
     points = [Point(c, position(own.theta), "source", c) for c, own in result.sources.items()]
     for image in result.images:
         target, contrast = image.target, image.target.contrast
-        points.append(Point(f"target {_target_name(target)}", position(target.theta), "target", contrast))
+        points.append(Point(f"target {target_in_words(target.key)}", position(target.theta), "target", contrast))
         if image.theta_after:
             points.append(Point(f"{contrast} harmonized", position(image.theta_after), "harmonized", contrast))
     wanted = {image.target.theta for image in result.images}
@@ -131,7 +136,7 @@ def _tissues(result: EngineResult) -> TissueTable | None:
     tables: list[Sequence[float]] = list(sources.values())
     for image in result.images:
         reached = image.theta_after
-        groups.append((_target_name(image.target), 2 if reached else 1))
+        groups.append((target_in_words(image.target.key), 2 if reached else 1))
         columns += ["target", "reached"] if reached else ["target"]
         tables += [image.target.theta, reached] if reached else [image.target.theta]
     rows = [(TISSUE_WORDS[name], [table[index] for table in tables]) for index, name in enumerate(TISSUES)]
@@ -186,10 +191,6 @@ def _data_uri(output_dir: Path, file: str) -> str:
 
 def _weights(used: WeightsUsed) -> str:
     return f"{used.name} {f'(SHA-256 {used.sha256[:12]})' if used.sha256 else ''}".strip()
-
-
-def _target_name(target: Target) -> str:
-    return f"{target.contrast} ({target.name or 'built-in'})"
 
 
 def _minutes(seconds: float) -> str:

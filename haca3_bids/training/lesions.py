@@ -93,7 +93,9 @@ def _unet(contrasts: int, setting: Segmenter) -> nn.Module:
     try:
         from monai.networks.nets.basic_unet import BasicUNet
     except ImportError as error:
-        raise Unavailable("MONAI is not installed.", "pip install 'haca3_bids[evaluate]' installs it.") from error
+        raise Unavailable(
+            "MONAI is not installed.", "pip install '.[evaluate]' in the source folder installs it."
+        ) from error
     base = setting.base
     with contextlib.redirect_stdout(io.StringIO()):  # it prints its widths
         network: nn.Module = BasicUNet(3, contrasts, 1, (base, base, 2 * base, 4 * base, 8 * base, base))

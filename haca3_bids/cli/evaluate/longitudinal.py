@@ -14,7 +14,7 @@ from haca3_bids.cli.evaluate.people import add_people
 from haca3_bids.errors import BadInput
 from haca3_bids.records.findings import Column, Drawing, Findings, Table, Value
 
-HELP = "scatter of a measurement over time: intraclass correlation, residual variance and annual change"
+HELP = "reliability of a measurement over time: intraclass correlation, residual variance and annual change"
 PERCENTILE = "of the 95 % interval, from a bootstrap over subjects"
 COLUMNS = {
     "longitudinal": (

@@ -16,7 +16,9 @@ try:
     from monai.networks.nets.basic_unet import BasicUNet
     from monai.networks.nets.patchgan_discriminator import PatchDiscriminator
 except ImportError as error:
-    raise Unavailable("MONAI is not installed.", "pip install 'haca3_bids[evaluate]' installs it.") from error
+    raise Unavailable(
+        "MONAI is not installed.", "pip install '.[evaluate]' in the source folder installs it."
+    ) from error
 
 WIDTHS = (
     8,
