@@ -13,9 +13,9 @@ import numpy as np
 from haca3_bids.bids.atomic import make_folder, write_json
 from haca3_bids.bids.leftovers import partial_folder
 from haca3_bids.bids.names import file_name, transform_name
-from haca3_bids.bids.record import Context, completion, failed, found, merged, read_session, record_path
+from haca3_bids.bids.record import Context, completion, failed, found, read_session, record_path
+from haca3_bids.bids.replaced import BEING_REPLACED, being_replaced, merged, remove_outdated
 from haca3_bids.bids.sidecars import harmonized_sidecar, native_sidecar, preproc_sidecar, template_sidecar
-from haca3_bids.errors import Failure
 from haca3_bids.records.engine import EngineResult, HarmonizedImage
 from haca3_bids.records.preprocessing import Preprocessing
 from haca3_bids.records.session import DONE, Figure, Quality, SessionRecord
@@ -24,12 +24,6 @@ from haca3_bids.volumes.volume import load_volume, save_volume
 
 RAW = "raw"  # name of the input in DatasetLinks
 RES = "1"
-# the record while files are being replaced: other processes read it, so that it must never be missing
-BEING_REPLACED = Failure(
-    "The run stopped while the files of this session were replaced.",
-    "Run the same command again.",
-    step="writing the outputs",
-)
 
 
 @dataclass(frozen=True)
@@ -166,7 +160,8 @@ def _place(context: Context, partial: Path, path: str, content: Mapping[str, obj
 def _publish(context: Context, record: SessionRecord, partial: Path) -> None:
     """Move the files to the dataset, the record last, since a session without a record is not finished."""
     final = record_path(context.output_dir, context.session)
-    record = merged(record, read_session(final), context.output_dir)
+    old = read_session(final)
+    record = merged(record, old, context.output_dir)
     for path in _files(partial):
         if "figures" in path.relative_to(partial).parts:
             _move(path, context.output_dir / path.relative_to(partial))
@@ -177,7 +172,8 @@ def _publish(context: Context, record: SessionRecord, partial: Path) -> None:
         staged.rename(folder)
         return
     if final.exists():
-        write_json(final, failed(context, BEING_REPLACED))
+        write_json(final, being_replaced(failed(context, BEING_REPLACED), record, old))
+        remove_outdated(record, old, context.output_dir)
     for path in _files(staged):
         _move(path, folder / path.relative_to(staged))
     write_json(final, record)

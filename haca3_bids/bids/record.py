@@ -136,40 +136,16 @@ def is_finished(context: Context, targets: Sequence[Target]) -> bool:
         before = done.targets.get(target.key)
         if before is None or not before.matches(target):
             return False
-    if any(not _has_size(output_dir / name, size) for name, size in done.outputs.items()):
+    if any(not has_size(output_dir / name, size) for name, size in done.outputs.items()):
         return False
     return all(
         _as_recorded(image.path, contrast, done) == done.inputs[contrast] for contrast, image in session.images.items()
     )
 
 
-def _has_size(path: Path, size: int) -> bool:
+def has_size(path: Path, size: int) -> bool:
+    """Whether there is a file of this size in bytes."""
     return path.is_file() and path.stat().st_size == size
-
-
-def merged(new: SessionRecord, old: SessionRecord | None, output_dir: Path) -> SessionRecord:
-    """The new record with the existing images of other targets from an earlier run."""
-    done = old.completion if old is not None and old.is_done else None
-    if old is None or done is None or new.completion is None:
-        return new
-    made = {image.target.key for image in new.harmonization.images}
-    kept = [
-        image
-        for image in old.harmonization.images
-        if image.target.key not in made and (output_dir / image.file).is_file()
-    ]
-    keys = {image.target.key for image in kept}
-    whole = replace(
-        new,
-        harmonization=replace(new.harmonization, images=(*new.harmonization.images, *kept)),
-        figures=(*new.figures, *(figure for figure in old.figures if figure.target in keys)),
-    )
-    if (done.fingerprint, done.inputs) == (new.completion.fingerprint, new.completion.inputs):
-        targets = {**done.targets, **new.completion.targets}
-        outputs = {**done.outputs, **new.completion.outputs}
-        return replace(whole, completion=replace(new.completion, targets=targets, outputs=outputs))
-    note = "Images of earlier targets were made with other settings; their sidecars say which."
-    return replace(whole, notes=(*whole.notes, note)) if kept else whole
 
 
 def write_failure(context: Context, failure: Failure) -> None:
@@ -178,7 +154,8 @@ def write_failure(context: Context, failure: Failure) -> None:
     before = read_session(path)
     if before is None or not before.is_done:
         make_folder(path.parent)
-        write_json(path, failed(context, failure))
+        listed = before.completion if before is not None else None
+        write_json(path, replace(failed(context, failure), completion=listed))
 
 
 def failed(context: Context, failure: Failure) -> SessionRecord:

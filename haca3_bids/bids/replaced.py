@@ -1,0 +1,81 @@
+"""Files of an earlier run on the same session: those that stay, and those that no longer belong to its inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+from haca3_bids.bids.record import has_size
+from haca3_bids.errors import Failure
+from haca3_bids.records.session import Completion, SessionRecord
+
+# the record while files are being replaced: other processes read it, so that it must never be missing
+BEING_REPLACED = Failure(
+    "The run stopped while the files of this session were replaced.",
+    "Run the same command again.",
+    step="writing the outputs",
+)
+
+
+def merged(new: SessionRecord, old: SessionRecord | None, output_dir: Path) -> SessionRecord:
+    """The new record with the existing images of other targets that an earlier run made from the same inputs."""
+    before, now = old.completion if old is not None else None, new.completion
+    if old is None or before is None or now is None or before.inputs != now.inputs:
+        return new
+    made = {image.target.key for image in new.harmonization.images}
+    kept = [
+        image
+        for image in (old.harmonization.images if old.is_done else ())
+        if image.target.key not in made and (output_dir / image.file).is_file()
+    ]
+    keys = {image.target.key for image in kept}
+    completion = _with_earlier(now, before, output_dir, is_done=old.is_done)
+    return replace(
+        new,
+        harmonization=replace(new.harmonization, images=(*new.harmonization.images, *kept)),
+        figures=(*new.figures, *(figure for figure in old.figures if figure.target in keys)),
+        notes=(*new.notes, *_notes(completion.older)),
+        completion=completion,
+    )
+
+
+def _with_earlier(now: Completion, before: Completion, output_dir: Path, *, is_done: bool) -> Completion:
+    """The completion with the earlier targets, or with the earlier files alone if they have other settings."""
+    intact = all(name in now.outputs or has_size(output_dir / name, size) for name, size in before.outputs.items())
+    if is_done and intact and before.fingerprint == now.fingerprint:
+        now = replace(now, targets={**before.targets, **now.targets}, outputs={**before.outputs, **now.outputs})
+    older = {name for name in _files(before) if name not in now.outputs and (output_dir / name).is_file()}
+    return replace(now, older=tuple(sorted(older)))
+
+
+def _notes(older: Iterable[str]) -> list[str]:
+    images = [PurePosixPath(name).name for name in older if name.endswith(".nii.gz")]
+    if not images:
+        return []
+    return [f"Images of earlier runs with other settings were kept; their sidecars say which: {', '.join(images)}."]
+
+
+def being_replaced(failed: SessionRecord, new: SessionRecord, old: SessionRecord | None) -> SessionRecord:
+    """The record ``failed`` with the files of both runs, so that a later run can remove them.
+
+    It has inputs only if these are the same in both runs: else no later run can tell from which a file was made.
+    """
+    before, now = (old.completion if old is not None else None) or Completion(), new.completion or Completion()
+    inputs = now.inputs if before.inputs == now.inputs else {}
+    return replace(failed, completion=Completion(inputs=inputs, older=tuple(sorted(_files(before) | _files(now)))))
+
+
+def remove_outdated(new: SessionRecord, old: SessionRecord | None, output_dir: Path) -> None:
+    """Remove the files of an earlier run that were made from other inputs, unless the new run writes them itself."""
+    before, now = old.completion if old is not None else None, new.completion
+    if before is None or now is None or before.inputs == now.inputs:
+        return
+    for name in _files(before) - now.outputs.keys():
+        parts = PurePosixPath(name).parts
+        if parts[0] == f"sub-{new.subject}" and ".." not in parts:  # records may be edited
+            (output_dir / name).unlink(missing_ok=True)
+
+
+def _files(completion: Completion) -> set[str]:
+    return {*completion.outputs, *completion.older}
