@@ -13,6 +13,7 @@ from haca3_bids.bids.discover import Session
 from haca3_bids.bids.names import file_name
 from haca3_bids.digest import file_sha256, short_digest
 from haca3_bids.errors import BadInput, Failure
+from haca3_bids.quality.verdict import record_judged_again
 from haca3_bids.records.files import read_record
 from haca3_bids.records.session import FORMAT, Completion, ImageUsed, Quality, SessionRecord
 from haca3_bids.records.target import Target
@@ -149,13 +150,15 @@ def has_size(path: Path, size: int) -> bool:
 
 
 def write_failure(context: Context, failure: Failure) -> None:
-    """Write the record of a failure, unless an earlier run finished the session."""
+    """Write the record of a failure; if an earlier run finished the session, add the failure to its record."""
     path = record_path(context.output_dir, context.session)
     before = read_session(path)
-    if before is None or not before.is_done:
-        make_folder(path.parent)
-        listed = before.completion if before is not None else None
-        write_json(path, replace(failed(context, failure), completion=listed))
+    if before is not None and before.is_done:
+        write_json(path, record_judged_again(replace(before, error=failure), before.quality.thresholds_changed))
+        return
+    make_folder(path.parent)
+    listed = before.completion if before is not None else None
+    write_json(path, replace(failed(context, failure), completion=listed))
 
 
 def failed(context: Context, failure: Failure) -> SessionRecord:

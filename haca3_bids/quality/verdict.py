@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 
-from haca3_bids.quality.thresholds import GRADES, PASS, Threshold, with_changes
+from haca3_bids.errors import Failure
+from haca3_bids.quality.thresholds import GRADES, LOOK, PASS, Threshold, with_changes
 from haca3_bids.records.preprocessing import Preprocessing, ScanFacts
 from haca3_bids.records.session import Change, Numbers, Quality, Reason, SessionRecord
 from haca3_bids.records.target import target_in_words
@@ -25,8 +26,20 @@ def judged_again(quality: Quality, changes: Iterable[Change]) -> Quality:
 
 
 def record_judged_again(record: SessionRecord, changes: Iterable[Change]) -> SessionRecord:
-    """The record with its numbers judged by changed limits; the record of a failure is not changed."""
-    return replace(record, quality=judged_again(record.quality, changes)) if record.is_done else record
+    """The record with its numbers judged by changed limits; the record of a failure is not changed.
+
+    A finished session whose last run failed does not pass; this is its first reason.
+    """
+    if not record.is_done:
+        return record
+    quality = judged_again(record.quality, changes)
+    return replace(record, quality=quality if record.error is None else _with_failure(quality, record.error))
+
+
+def _with_failure(quality: Quality, failure: Failure) -> Quality:
+    sentence = f"The last run failed: {failure.sentence.rstrip('.')}; these images are from an earlier run."
+    verdict = max(quality.verdict, LOOK, key=GRADES.index)
+    return replace(quality, verdict=verdict, reasons=(Reason("error", LOOK, sentence), *quality.reasons))
 
 
 def _numbers(preprocessing: Preprocessing, images: Mapping[str, Numbers]) -> Quality:

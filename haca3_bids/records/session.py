@@ -30,7 +30,10 @@ class Reason:
 
 @dataclass(frozen=True)
 class Quality:
-    """The verdict, its reasons (worst first), and all numbers: of the session, of scans and of images."""
+    """The verdict, its reasons, and all numbers: of the session, of scans and of images.
+
+    The worst reason is first, or a failure of the last run.
+    """
 
     verdict: str = "look"
     reasons: tuple[Reason, ...] = ()
@@ -102,7 +105,7 @@ class SessionRecord:
     status: str = FAILED
     version: str = ""  # of haca3_bids
     command: str = ""
-    error: Failure | None = None
+    error: Failure | None = None  # with which it ended, or with which a later run of a finished session ended
     images: tuple[ImageUsed, ...] = ()
     left_out: tuple[ImageLeftOut, ...] = ()
     preprocessing: Preprocessing = field(default_factory=Preprocessing)

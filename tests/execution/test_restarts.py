@@ -106,6 +106,34 @@ def test_the_limits_of_a_run_reach_sessions_that_were_finished_before(
     assert [path.stat().st_mtime_ns for path in before] == times
 
 
+@pytest.mark.parametrize("again", [("--reprocess",), ()])
+def test_a_later_failure_keeps_the_images_and_stays_in_view_until_a_run_succeeds(
+    app: App, out: Path, record: Record, monkeypatch: pytest.MonkeyPatch, again: tuple[str, ...]
+) -> None:
+    words = ("--participant-label", "02")
+    said = "The last run failed: No source shows anything of a head; these images are from an earlier run."
+    assert app(*words) == 0
+    images = {path: path.read_bytes() for path in out.rglob("*.nii.gz")}
+    with monkeypatch.context() as patched:
+        patched.setenv("FAKE_ENGINE", "refuses")
+        assert app(*words, "--reprocess") == 65
+    assert {path: path.read_bytes() for path in out.rglob("*.nii.gz")} == images
+    assert record("sub-02")["status"] == "done"
+    for limits in ((), ("--qc-thresholds", "noise=none")):
+        assert app("--reports-only", *limits) == 0
+        assert record("sub-02")["quality"]["verdict"] == "look"
+        page = (out / "sub-02.html").read_text()
+        assert said in page
+        assert "Look at the images." in page
+        assert app(*limits, level="group") == 0
+        assert said in (out / "group_qc.tsv").read_text()
+        assert said in (out / "group.html").read_text()
+    assert app(*words, *again) == 0
+    assert record("sub-02")["quality"]["verdict"] == "pass"
+    assert record("sub-02")["error"] is None
+    assert "The last run failed" not in (out / "sub-02.html").read_text()
+
+
 SHAPING = {
     "preprocessing": {
         "template": "builtin",

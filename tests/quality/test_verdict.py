@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from haca3_bids.errors import UsageError
+from haca3_bids.errors import Failure, UsageError
 from haca3_bids.quality.thresholds import THRESHOLDS, with_changes
-from haca3_bids.quality.verdict import judge, judged_again
+from haca3_bids.quality.verdict import judge, judged_again, record_judged_again
 from haca3_bids.records.files import to_json
 from haca3_bids.records.preprocessing import Preprocessing, Registration, ScanFacts, ScanQuality
+from haca3_bids.records.session import DONE, Quality, SessionRecord
 
 GOOD_SCAN = {"brain_seen": 0.99, "noise": 0.02, "ghosts": 0.002, "name_margin": 1.0, "likely_contrast": "T1w"}
 REGISTRATION = {"similarity": 0.7, "distinctness": 0.3, "brain_in_head": 1.0, "brain_covered": 1.0}
@@ -76,3 +78,11 @@ def test_a_record_without_numbers_still_gets_a_verdict() -> None:
 
 def test_a_voxel_that_is_no_number_fails_the_session() -> None:
     assert judge(record(), {"haca3_T1w": {"nan_count": 1}}).verdict == "fail"
+
+
+def test_a_later_failure_comes_first_and_makes_no_verdict_better() -> None:
+    good = SessionRecord("01", status=DONE, error=Failure("It broke."))
+    assert record_judged_again(good, ()).verdict == "look"
+    judged = record_judged_again(replace(good, quality=Quality(session={"brain_in_head": 0.5})), ())
+    assert (judged.verdict, [one.measure for one in judged.quality.reasons]) == ("fail", ["error", "brain_in_head"])
+    assert record_judged_again(judged, ()) == judged
