@@ -11,6 +11,7 @@ from haca3_bids import __version__
 from haca3_bids.bids.atomic import make_folder, write_json
 from haca3_bids.bids.discover import Session
 from haca3_bids.bids.names import file_name
+from haca3_bids.bids.origin import dataset_identity, may_be_same
 from haca3_bids.digest import file_sha256, short_digest
 from haca3_bids.errors import BadInput, Failure
 from haca3_bids.quality.verdict import record_judged_again
@@ -86,6 +87,7 @@ def found(context: Context) -> SessionRecord:
         session.session,
         version=__version__,
         command=context.command,
+        dataset=dataset_identity(bids_dir),
         images=tuple(
             ImageUsed(image.contrast, str(image.path.relative_to(bids_dir)), image.reason)
             for image in session.images.values()
@@ -154,7 +156,8 @@ def write_failure(context: Context, failure: Failure) -> None:
     path = record_path(context.output_dir, context.session)
     before = read_session(path)
     if before is not None and before.is_done:
-        write_json(path, record_judged_again(replace(before, error=failure), before.quality.thresholds_changed))
+        if may_be_same(before.dataset, dataset_identity(context.bids_dir)):
+            write_json(path, record_judged_again(replace(before, error=failure), before.quality.thresholds_changed))
         return
     make_folder(path.parent)
     listed = before.completion if before is not None else None

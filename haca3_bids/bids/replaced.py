@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from haca3_bids.bids.record import has_size
-from haca3_bids.errors import Failure
+from haca3_bids.bids.discover import Session
+from haca3_bids.bids.origin import dataset_identity, may_be_same
+from haca3_bids.bids.record import has_size, input_sha256, read_session, record_path
+from haca3_bids.errors import CannotCreate, Failure
 from haca3_bids.records.session import Completion, SessionRecord
 
 # the record while files are being replaced: other processes read it, so that it must never be missing
@@ -16,6 +18,26 @@ BEING_REPLACED = Failure(
     "Run the same command again.",
     step="writing the outputs",
 )
+
+
+def check_origin(output_dir: Path, bids_dir: Path, sessions: Iterable[Session]) -> None:
+    """Raise CannotCreate if a session was finished from another dataset: its files are those of another person.
+
+    The dataset is another one if its name and DOI are (see ``may_be_same``) and no scan of the session is the same.
+    """
+    here = dataset_identity(bids_dir)
+    for session in sessions:
+        record = read_session(record_path(output_dir, session))
+        if record is None or not record.is_done or record.completion is None or may_be_same(record.dataset, here):
+            continue
+        known = set(record.completion.inputs.values())
+        if not any(input_sha256(output_dir, session, contrast) in known for contrast in session.images):
+            before, now = (" ".join(one.values()) for one in (record.dataset, here))
+            raise CannotCreate(
+                f"{output_dir.name} has another {session.name}, of the dataset '{before}': none of its scans is in "
+                f"'{now}'.",
+                f"Choose another OUTPUT_DIR. If it is the same person, first remove {session.folder} from OUTPUT_DIR.",
+            )
 
 
 def merged(new: SessionRecord, old: SessionRecord | None, output_dir: Path) -> SessionRecord:

@@ -14,6 +14,7 @@ from haca3_bids import __version__
 from haca3_bids.bids.discover import Session
 from haca3_bids.bids.given import find_given
 from haca3_bids.bids.record import Context, input_sha256, is_finished, record_path, stamps
+from haca3_bids.bids.replaced import check_origin
 from haca3_bids.digest import short_digest
 from haca3_bids.errors import BadInput, Haca3Error, UsageError
 from haca3_bids.execution.earlier import judge_again
@@ -40,6 +41,7 @@ def plan_sessions(run: Run, sessions: Sequence[Session]) -> tuple[list[SessionPl
             made_by = session_fingerprint(run, session)
             context = replace(run.context(session), fingerprint=made_by, stamps=stamps(session))
             targets = run.targets[session.name]
+            check_origin(context.output_dir, context.bids_dir, [session])  # again: other runs have been writing
             if not run.settings.execution.reprocess and is_finished(context, targets):
                 judge_again(record_path(context.output_dir, session), run.settings, session)
                 outcomes.append(Outcome(session.name, FINISHED))

@@ -17,6 +17,7 @@ from haca3_bids.bids.atomic import make_folder, write_text
 from haca3_bids.bids.database import keep_database
 from haca3_bids.bids.describe import check_dataset, describe_dataset
 from haca3_bids.bids.given import check_derivatives
+from haca3_bids.bids.replaced import check_origin
 from haca3_bids.bids.validate import check_description, validate_bids
 from haca3_bids.errors import UsageError
 from haca3_bids.execution.described_targets import MIXTURE
@@ -71,6 +72,7 @@ def run_participant(settings: Settings, words: list[str], config: str) -> int:
     weights, requests = check_means(settings)
     if not requests:
         selection = with_references(selection, weights)
+    check_origin(settings.output_dir, settings.bids_dir, selection.sessions)
     if settings.execution.dry_run:
         LOGGER.info("%s\n%s", table(selection, settings), _plan(settings, selection, weights))
         return exit_code([*selection.outcomes, *(Outcome(session.name, PLANNED) for session in selection.sessions)])

@@ -106,6 +106,7 @@ class SessionRecord:
     version: str = ""  # of haca3_bids
     command: str = ""
     error: Failure | None = None  # with which it ended, or with which a later run of a finished session ended
+    dataset: Mapping[str, str] = field(default_factory=dict)  # name and DOI of the raw dataset
     images: tuple[ImageUsed, ...] = ()
     left_out: tuple[ImageLeftOut, ...] = ()
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
