@@ -5,17 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 
-from haca3_bids.bids.atomic import make_folder
+from haca3_bids.bids.atomic import locked, make_folder
 from haca3_bids.bids.discover import Session
 from haca3_bids.bids.record import write_failure
-from haca3_bids.errors import NothingSelected
+from haca3_bids.errors import Haca3Error, NothingSelected, TemporaryFailure
 from haca3_bids.execution.earlier import judge_again
-from haca3_bids.execution.outcome import FAILED, Outcome
+from haca3_bids.execution.outcome import DONE, FAILED, Outcome, exit_code
 from haca3_bids.execution.task import Run
 from haca3_bids.reports.cohort import RECORDS
 from haca3_bids.settings import Settings
 
 LOGGER = logging.getLogger("haca3_bids")
+REMOVED = "If another run works on the output, wait until it has finished. Then run the same command again."
 
 
 def publish(run: Run, sessions: Sequence[Session], outcomes: Iterable[Outcome]) -> None:
@@ -43,12 +44,26 @@ def rewrite_pages(settings: Settings) -> int:
     wanted = settings.selection.participants
     subjects = [label for label in found if not wanted or label in wanted]
     if not subjects:
-        raise NothingSelected(f"There is no subject to report on in {settings.output_dir.name}.")
-    for subject in subjects:
-        for path in (settings.output_dir / f"sub-{subject}").rglob(RECORDS):
-            judge_again(path, settings)
-    write_pages(settings, subjects)
-    return 0
+        raise NothingSelected(
+            f"There is no subject to report on in {settings.output_dir.name}.", "Run the participant level first."
+        )
+    make_folder(settings.output_dir)
+    return exit_code([_rewritten(settings, subject) for subject in subjects])
+
+
+def _rewritten(settings: Settings, subject: str) -> Outcome:
+    """Judge the records of a subject again and write its page; it is left out if another process works on it."""
+    name = f"sub-{subject}"
+    try:
+        with locked(settings.output_dir, name, patience_s=0):
+            for path in (settings.output_dir / name).rglob(RECORDS):
+                judge_again(path, settings)
+            write_pages(settings, [subject])
+    except (Haca3Error, FileNotFoundError) as error:
+        known = error if isinstance(error, Haca3Error) else TemporaryFailure(f"A file of {name} was removed.", REMOVED)
+        LOGGER.warning("%s is left out: %s", name, known)
+        return Outcome(name, FAILED, "writing its page", known)
+    return Outcome(name, DONE)
 
 
 def write_boilerplate(settings: Settings) -> int:

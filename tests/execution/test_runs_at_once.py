@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fake_parts import make_dataset
 
+from haca3_bids.bids.atomic import locked
 from haca3_bids.bids.validate import run_validator
 from haca3_bids.cli.app import main
 
@@ -68,3 +70,37 @@ def test_eight_runs_do_every_session_once_and_lose_none(fakes: None, tmp_path: P
     issues = run_validator(out)
     assert [issue for issue in issues or () if issue["severity"] == "error"] == []
     assert not [path.name for path in out.rglob(".*") if path.name != ".bidsignore"]
+
+
+def test_a_page_is_not_written_again_while_its_subject_is_processed(
+    app: Callable[..., int], out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app() == 0
+    pages = [out / "sub-01.html", out / "sub-02.html"]
+    records = [path.read_bytes() for path in out.rglob("*_qc.json")]
+    for path in pages:
+        path.write_text("old")
+    strict = ("--reports-only", "--qc-thresholds", "csf_floor=0.001:0.002")
+    with locked(out, "sub-01"):
+        assert app("--participant-label", "01", *strict) == 75
+        assert [path.read_bytes() for path in out.rglob("*_qc.json")] == records
+        assert app(*strict) == 1
+    assert "sub-01 is left out: Another process is processing sub-01 in out. Wait" in capsys.readouterr().out
+    assert [path.read_text() == "old" for path in pages] == [True, False]
+
+
+def test_a_page_whose_partial_file_is_removed_by_another_run_is_told_in_a_sentence(
+    app: Callable[..., int], out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Which happens only on a file system without locks."""
+    real = os.replace
+
+    def removed(source: Path, target: Path) -> None:
+        if target.name == "sub-01.html":
+            source.unlink()
+        real(source, target)
+
+    assert app() == 0
+    monkeypatch.setattr(os, "replace", removed)
+    assert app("--reports-only") == 1
+    assert "sub-01 is left out: A file of sub-01 was removed." in capsys.readouterr().out
