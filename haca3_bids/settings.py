@@ -255,7 +255,7 @@ class ExecutionSettings(Checked):
     write_graph: bool = setting(False, "write the graph of the workflow to the logs")
     debug: bool = setting(False, "keep all intermediate files and log everything, including tracebacks")
     verbosity: int = setting(0, "increase the verbosity; repeat for more (-vv)", "-v --verbose", kind=None)
-    dry_run: bool = setting(False, "print the images found and the plan, then exit without writing", act=True)
+    dry_run: bool = setting(False, "print the images found and the participant level's plan; write nothing", act=True)
     reports_only: bool = setting(False, "regenerate the reports of an existing output, then exit", act=True)
     boilerplate_only: bool = setting(False, "write the methods text (citation boilerplate), then exit", act=True)
 

@@ -57,8 +57,8 @@ def describe_dataset(output_dir: Path, bids_dir: Path, *, version: str, weights:
         _write_descriptions(output_dir, ())
 
 
-def check_dataset(output_dir: Path, weights: Mapping[str, str]) -> None:
-    """Raise CannotCreate if the folder has another dataset, or one made with other weights. Writes nothing."""
+def check_maker(output_dir: Path) -> None:
+    """Raise CannotCreate if the folder has a dataset of another program. Writes nothing."""
     path = output_dir / "dataset_description.json"
     if not path.exists():
         foreign = [one.name for one in output_dir.glob("sub-*")] if output_dir.is_dir() else []
@@ -72,6 +72,12 @@ def check_dataset(output_dir: Path, weights: Mapping[str, str]) -> None:
     made_by = [one.get("Name") for one in (old or {}).get("GeneratedBy", []) if isinstance(one, dict)]
     if old is None or APP not in made_by:
         raise CannotCreate(f"{output_dir.name} is a dataset that haca3-bids did not write.", "Choose a new OUTPUT_DIR.")
+
+
+def check_dataset(output_dir: Path, weights: Mapping[str, str]) -> None:
+    """Raise CannotCreate if the folder has another dataset, or one made with other weights. Writes nothing."""
+    check_maker(output_dir)
+    old = read_json(output_dir / "dataset_description.json") or {}
     before = old.get("Haca3", {}).get("Weights", {})
     for key, word in (("sha256", "weights"), ("fusion_sha256", "fusion weights"), ("variant", "variant")):
         if before.get(key, weights.get(key)) != weights.get(key):

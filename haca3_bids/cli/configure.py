@@ -130,6 +130,7 @@ def _checked(settings: Settings) -> Settings:
     outputs = settings.outputs
     with_changes(settings.quality.thresholds)
     check_samples(settings.harmonization, outputs.extras)
+    check_dry_run(settings)
     space = TEMPLATE_SPACES[settings.preprocessing.template]
     spaces: tuple[Space, ...] = tuple("template" if word == space else word for word in outputs.spaces)
     for word in spaces:
@@ -148,3 +149,20 @@ def check_samples(settings: HarmonizationSettings, extras: Iterable[str]) -> Non
         raise UsageError("--samples needs --beta sample.", "Without sampling, all images would be the same.")
     if "std" in extras and settings.samples < 2:
         raise UsageError("--extra-outputs std needs --beta sample and --samples 2 or more.")
+
+
+def check_dry_run(settings: Settings) -> None:
+    """UsageError if a dry run is requested of something that only writes."""
+    execution = settings.execution
+    if not execution.dry_run:
+        return
+    acts = {
+        "--boilerplate-only": execution.boilerplate_only,
+        "--reports-only": execution.reports_only,
+        "the group level": settings.level == "group",
+    }
+    for act, wanted in acts.items():
+        if wanted:
+            raise UsageError(
+                f"--dry-run cannot be combined with {act}.", "It shows the plan of the participant level; remove one."
+            )

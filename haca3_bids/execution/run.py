@@ -15,7 +15,7 @@ from pathlib import Path
 from haca3_bids import __version__
 from haca3_bids.bids.atomic import make_folder, write_text
 from haca3_bids.bids.database import keep_database
-from haca3_bids.bids.describe import check_dataset, describe_dataset
+from haca3_bids.bids.describe import check_dataset, check_maker, describe_dataset
 from haca3_bids.bids.given import check_derivatives
 from haca3_bids.bids.replaced import check_origin
 from haca3_bids.bids.validate import check_description, validate_bids
@@ -56,6 +56,7 @@ def run(settings: Settings, *, words: Sequence[str], config: str) -> int:
     """
     with terminal_messages(settings.execution.verbosity):
         check_places(settings)
+        check_maker(settings.output_dir)
         if settings.execution.boilerplate_only:
             return write_boilerplate(settings)
         if settings.execution.reports_only:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 App = Callable[..., int]
 Record = Callable[[str], dict[str, Any]]
 
@@ -46,3 +48,39 @@ def test_pages_are_rewritten_and_grouped_by_other_limits(app: App, out: Path, re
 def test_the_group_level_needs_a_participant_level_before(app: App, out: Path) -> None:
     out.mkdir()
     assert app(level="group") == 18
+
+
+OTHERS = [("--boilerplate-only",), ("--reports-only",), ("group",)]
+
+
+def ask(app: App, words: tuple[str, ...], *more: str) -> int:
+    return app(*more, level="group") if words == ("group",) else app(*words, *more)
+
+
+def content(out: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("words", OTHERS)
+def test_a_dry_run_of_what_only_writes_is_refused(
+    app: App, out: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    assert app("--participant-label", "02") == 0
+    before = content(out)
+    assert ask(app, words, "--dry-run") == 64
+    assert "--dry-run cannot be combined with" in capsys.readouterr().err
+    assert content(out) == before
+
+
+@pytest.mark.parametrize("words", OTHERS)
+def test_the_folder_of_another_program_is_left_alone(
+    app: App, out: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    assert app("--participant-label", "02") == 0
+    (out / "logs/CITATION.md").write_text("fMRIPrep")
+    (out / "sub-02.html").write_text("fMRIPrep")
+    (out / "dataset_description.json").write_text(json.dumps({"Name": "x", "GeneratedBy": [{"Name": "fMRIPrep"}]}))
+    before = content(out)
+    assert ask(app, words) == 73
+    assert "is a dataset that haca3-bids did not write" in capsys.readouterr().err
+    assert content(out) == before
