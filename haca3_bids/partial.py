@@ -25,3 +25,10 @@ def partial_file(path: Path) -> Iterator[Path]:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def real_path(path: Path) -> Path:
+    """The path of the file that a partial file is to replace; any other path as it is."""
+    if not path.name.startswith(PREFIX):
+        return path
+    return path.with_name(path.name.removeprefix(PREFIX).partition("-")[2] or path.name)

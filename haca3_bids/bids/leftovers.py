@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from haca3_bids.bids.discover import Session
-from haca3_bids.partial import PREFIX
+from haca3_bids.partial import PREFIX, real_path
 
 
 def partial_folder(output_dir: Path, session: Session) -> Path:
@@ -29,5 +29,5 @@ def remove_partial_sessions(output_dir: Path, sessions: Iterable[Session]) -> No
 def remove_partial_files(folder: Path, names: Iterable[str] | None = None) -> None:
     """Remove partial files in a folder, by default of all names; the caller holds the lock."""
     for path in folder.glob(f"{PREFIX}*"):
-        if path.is_file() and (names is None or path.name.removeprefix(PREFIX).partition("-")[2] in names):
+        if path.is_file() and (names is None or real_path(path).name in names):
             path.unlink(missing_ok=True)

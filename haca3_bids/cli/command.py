@@ -11,8 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from haca3_bids.errors import BadInput, Haca3Error, InputOutputFailure, UsageError
+from haca3_bids.errors import BadInput, CannotCreate, Haca3Error, InputOutputFailure, UsageError
 from haca3_bids.execution.interrupt import Terminated
+from haca3_bids.partial import real_path
 
 CLOSED_PIPE = 141  # as in a shell: 128 and the number of SIGPIPE
 
@@ -53,12 +54,17 @@ def exit_code_of(program: str, run: Callable[[], int], interrupted: str = "") ->
 
 def from_system(error: OSError) -> Haca3Error | None:
     """The expected error behind an error of the system; None for a bug."""
+    file = Path(str(error.filename)) if error.filename else Path("a file")
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE):
-        name = Path(str(error.filename)).name if error.filename else "a file"
-        return InputOutputFailure(f"Reading or writing {name} failed: {error.strerror}.", "Is the disk full?")
+        return InputOutputFailure(
+            f"Reading or writing {real_path(file).name} failed: {error.strerror}.", "Is the disk full?"
+        )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        sentence = f"No permission to read or write {error.filename or 'a file'} ({error.strerror})."
-        return BadInput(sentence, "Check its owner and permissions, and those of its parent folders.")
+        kind = BadInput if real_path(file) == file else CannotCreate  # a partial file is one that is being written
+        return kind(
+            f"No permission to read or write {real_path(file)} ({error.strerror}).",
+            "Check its owner and permissions, and those of its parent folders.",
+        )
     return None
 
 

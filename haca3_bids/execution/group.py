@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
-from haca3_bids.bids.atomic import write_text
+from haca3_bids.bids.atomic import make_folder, write_text
 from haca3_bids.errors import NothingSelected, UsageError
 from haca3_bids.quality.verdict import record_judged_again
 from haca3_bids.reports.cohort import Member, cohort_notes, read_cohort
@@ -30,6 +30,7 @@ def run_group(settings: Settings) -> int:
         changed = settings.quality.thresholds
         members = [replace(one, record=record_judged_again(one.record, changed)) for one in members]
     check_column(members, settings.quality.group_by)
+    make_folder(output_dir)
     write_table(output_dir, "group_contrast", contrast_table(members))
     write_table(output_dir, "group_qc", qc_table(members))
     notes = cohort_notes(members, settings.bids_dir, settings.quality.group_by)

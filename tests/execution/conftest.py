@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -67,3 +69,15 @@ def record(out: Path, tmp_path: Path) -> Callable[[str], dict[str, Any]]:
         return content
 
     return read
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A folder that everybody can enter: pytest's own are closed to others."""
+    folder = Path(tempfile.mkdtemp(prefix="haca3-test-"))
+    folder.chmod(0o755)
+    yield folder
+    for closed in folder.rglob("*"):
+        if closed.is_dir():
+            closed.chmod(0o755)
+    shutil.rmtree(folder)

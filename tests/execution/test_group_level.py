@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from other_user import somebody_else
+from simulated_cohort import write_cohort
+
+from haca3_bids.bids.atomic import write_json
+from haca3_bids.cli.app import main
 
 App = Callable[..., int]
 Record = Callable[[str], dict[str, Any]]
@@ -84,3 +90,49 @@ def test_the_folder_of_another_program_is_left_alone(
     assert ask(app, words) == 73
     assert "is a dataset that haca3-bids did not write" in capsys.readouterr().err
     assert content(out) == before
+
+
+@pytest.fixture
+def as_somebody_else(place: Path) -> Callable[..., int]:
+    """``as_somebody_else("group", closed="out")``: the exit code of a run for whom a folder in ``place`` is closed."""
+    out = place / "out"
+    write_cohort(out, place / "raw", 2, people=2)
+    write_json(out / "dataset_description.json", {"GeneratedBy": [{"Name": "haca3_bids"}]})
+    (out / "logs").mkdir()
+    for path in out.rglob("*_qc.json"):
+        write_json(path, json.loads(path.read_text()) | {"completion": {}})
+
+    def run(*words: str, closed: str) -> int:
+        command = [str(place / "raw"), str(out), *(words if words == ("group",) else ("participant", *words))]
+        assert main(command) == 0  # which imports what it needs: nobody may not read where root keeps its libraries
+        for folder in (out, *(path for path in out.rglob("*") if path.is_dir())):
+            folder.chmod(0o777)
+        shutil.rmtree(out / "logs/locks", ignore_errors=True)
+        (place / closed).chmod(0o555)
+        with somebody_else():
+            return main([*command, *(("--qc-thresholds", "brain_seen=2:3") if "--reports-only" in words else ())])
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("words", "closed", "said"),
+    [
+        (("group",), "out", "out is not writable."),
+        (("--reports-only",), "out", "out is not writable."),
+        (("--reports-only",), "out/sub-0000/ses-1/anat", "sub-0000_ses-1_desc-haca3_qc.json (Permission denied)."),
+        (("--boilerplate-only",), "out/logs", "logs is not writable."),
+    ],
+)
+def test_an_output_that_is_read_only_cannot_be_created(
+    as_somebody_else: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+    words: tuple[str, ...],
+    closed: str,
+    said: str,
+) -> None:
+    assert as_somebody_else(*words, closed=closed) == 73
+    error = capsys.readouterr().err
+    assert said in error
+    assert ".partial" not in error
+    assert "Check its owner and permissions" in error

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 import resource
-import shutil
 import stat
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fake_parts import make_dataset
+from other_user import somebody_else
 
 from haca3_bids.bids.atomic import locked, make_folder, write_json
 from haca3_bids.bids.discover import Session
@@ -28,37 +26,6 @@ from haca3_bids.settings import Settings
 
 App = Callable[..., int]
 Record = Callable[[str], dict[str, Any]]
-NOBODY = 65534
-
-
-@contextmanager
-def somebody_else() -> Iterator[None]:
-    """Root becomes nobody, for whom permissions count; anybody else stays who they are."""
-    if os.getuid() != 0:
-        yield
-        return
-    groups = os.getgroups()
-    os.setgroups([])
-    os.setresgid(NOBODY, NOBODY, 0)
-    os.setresuid(NOBODY, NOBODY, 0)
-    try:
-        yield
-    finally:
-        os.setresuid(0, 0, 0)
-        os.setresgid(0, 0, 0)
-        os.setgroups(groups)
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """A folder that everybody can enter: pytest's own are closed to others."""
-    folder = Path(tempfile.mkdtemp(prefix="haca3-test-"))
-    folder.chmod(0o755)
-    yield folder
-    for closed in folder.rglob("*"):
-        if closed.is_dir():
-            closed.chmod(0o755)
-    shutil.rmtree(folder)
 
 
 def test_names_of_partial_files_do_not_repeat_where_process_ids_do(
