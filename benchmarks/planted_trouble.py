@@ -192,7 +192,7 @@ def make_heads(labels: Path | None, cache: Path | None, strangers: int) -> list[
     if labels is None or cache is None:
         builtin = builtin_head(load_icbm2009a())
         return [builtin, *(another_person(builtin, np.random.default_rng([SEED, n])) for n in range(strangers))]
-    found = [path for path in find_label_maps(labels) if not path.name.startswith(TEST_HEADS)]
+    found = {name: path for name, path in find_label_maps(labels).items() if not path.name.startswith(TEST_HEADS)}
     return load_heads(found, cache)[1:]
 
 

@@ -159,7 +159,7 @@ def main() -> None:
     given = parser.parse_args()
     part, parts = given.part
     file, folder = given.csv, given.csv.parent / "heads"
-    heads = load_heads(given.labels, folder)
+    heads = load_heads({path.name.split(".")[0]: path for path in given.labels}, folder)
     template = load_template(DEFAULT)
     known = {row["case"] for row in done(file)}
     for case in (case for case in cases(len(heads))[part - 1 :: parts] if case.name not in known):

@@ -177,7 +177,8 @@ def stage(options: argparse.Namespace) -> Stage:
     names = TEST_HEADS if options.open_test_set else tuple(options.heads)
     if not options.open_test_set and any(name.startswith(TEST_HEADS) for name in names):
         raise SystemExit("Test heads are opened once, with --open-test-set; tune on validation heads.")
-    maps = [path for name in names for path in find_label_maps(options.labels) if path.name.startswith(name)]
+    found = find_label_maps(options.labels)
+    maps = {head: path for name in names for head, path in found.items() if path.name.startswith(name)}
     if len(maps) != len(names):
         raise SystemExit(f"{options.labels} has {len(maps)} maps that begin with {', '.join(names)}.")
     builtin, *heads = load_heads(maps, options.cache)

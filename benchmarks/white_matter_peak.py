@@ -79,7 +79,7 @@ def variants(heads: list[Anatomy]) -> Iterator[tuple[str, Anatomy]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("labels", nargs="*", type=Path, metavar="LABEL_MAP")
-    heads = load_heads(parser.parse_args().labels, Path("heads"))
+    heads = load_heads({path.name.split(".")[0]: path for path in parser.parse_args().labels}, Path("heads"))
     template, errors = load_template(DEFAULT), []
     for name, head in variants(heads):
         for number, (contrast, field_t) in enumerate(product(CONTRASTS, FIELDS_T)):

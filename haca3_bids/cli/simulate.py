@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -125,8 +126,8 @@ def _anatomies(args: argparse.Namespace, rng: Any) -> list[Anatomy]:
     from haca3_bids.volumes.builtin import load_icbm2009a
 
     builtin = builtin_head(load_icbm2009a())
-    maps = find_label_maps(args.labels) if args.labels else []
-    heads = [head_from_labels(path, builtin, path.name.split(".")[0]) for path in maps[: args.subjects]] or [builtin]
+    maps = islice(find_label_maps(args.labels).items(), args.subjects) if args.labels else ()
+    heads = [head_from_labels(path, builtin, name) for name, path in maps] or [builtin]
     return [
         h if i < len(heads) else another_person(h, rng) for i in range(args.subjects) for h in [heads[i % len(heads)]]
     ]

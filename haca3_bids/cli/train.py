@@ -166,7 +166,7 @@ def _heads(args: argparse.Namespace) -> tuple[list[Anatomy], list[Anatomy]]:
 
     if not (args.simulate or args.what == "export"):
         return [], []
-    maps = find_label_maps(args.simulate) if args.simulate else []
+    maps = find_label_maps(args.simulate) if args.simulate else {}
     builtin, *heads = load_heads(maps, args.out / "heads")
     step = min(VALIDATION_SHARE, max(2, len(heads)))  # with a single map none is kept
     kept = set(range(step - 1, len(heads), step))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -24,18 +25,18 @@ from haca3_bids.volumes.builtin import load_icbm2009a
 from haca3_bids.volumes.volume import Volume, load_volume
 
 LOG = logging.getLogger(__name__)
+BUILTIN = "builtin"  # the name of the built-in head
 MOST_UNKNOWN, SIZE_TOLERANCE = 0.5, 0.02  # fractions: of the labelled voxels; of the voxel size
 
 
-def load_heads(labels: Sequence[Path], cache: Path) -> list[Anatomy]:
-    """The built-in head and the anatomy of each label map, memory-mapped from ``cache``, computed if missing."""
-    cache.mkdir(parents=True, exist_ok=True)
-    builtin = _cached(cache / "builtin.npy", lambda: builtin_head(load_icbm2009a()))
-    heads = [builtin]
-    for path in labels:
-        name = path.name.split(".")[0]
-        heads.append(_cached(cache / f"{name}.npy", partial(head_from_labels, path, builtin, name)))
-    return heads
+def load_heads(labels: Mapping[str, Path], cache: Path) -> list[Anatomy]:
+    """The built-in head and the anatomy of each label map, memory-mapped from ``cache``, computed if missing.
+
+    The names of ``labels`` are those of the heads and of their files in ``cache``.
+    """
+    builtin = _cached(cache, BUILTIN, lambda: builtin_head(load_icbm2009a()))
+    others = (_cached(cache, name, partial(head_from_labels, path, builtin, name)) for name, path in labels.items())
+    return [builtin, *others]
 
 
 def head_from_labels(path: Path, builtin: Anatomy, name: str) -> Anatomy:
@@ -62,17 +63,26 @@ def _check_voxels(path: Path, labels: Volume, needed_mm: float, kind: str) -> No
         )
 
 
-def find_label_maps(folder: Path) -> list[Path]:
-    """Every NIfTI file below ``folder``, sorted; BadInput if there is none."""
+def find_label_maps(folder: Path) -> dict[str, Path]:
+    """Every NIfTI file below ``folder`` by the name of its head, sorted by path; BadInput if there is none.
+
+    A name is the path within ``folder`` up to the first dot of the file's name, with all that follows where two heads
+    would share it.
+    """
     found = sorted(folder.rglob("*.nii*"))
     if not found:
         raise BadInput(f"{folder.name} contains no label map (*.nii, *.nii.gz).", "Give a folder of head label maps.")
-    return found
+    whole = [path.relative_to(folder) for path in found]
+    short = [str(path.parent / path.name.split(".")[0]) for path in whole]
+    heads = Counter([BUILTIN, *short])
+    return {name if heads[name] == 1 else str(path): folder / path for name, path in zip(short, whole, strict=True)}
 
 
-def _cached(path: Path, make: Callable[[], Anatomy]) -> Anatomy:
+def _cached(cache: Path, name: str, make: Callable[[], Anatomy]) -> Anatomy:
+    path = cache / f"{name}.npy"
     if not path.exists():
-        LOG.info("making head %s", path.stem)
+        LOG.info("making head %s", name)
+        path.parent.mkdir(parents=True, exist_ok=True)
         with partial_file(path) as partial:
             np.save(partial, make().shares)
-    return Anatomy(np.load(path, mmap_mode="r"), path.stem)
+    return Anatomy(np.load(path, mmap_mode="r"), name)
