@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,16 +38,18 @@ Stack = NDArray[np.float32]
 def fusion_pairs(
     model: Haca3 | None, heads: Sequence[Anatomy], folder: Path, seed: int = 0, device: str = "auto"
 ) -> list[FusionPair]:
-    """One intra-site pair for each contrast, of different heads, cached in ``folder``.
+    """One intra-site pair for each contrast, of different heads, cached in ``folder`` for this model and these heads.
 
     A model takes minutes per pair. Without one, the stacks are true volumes with simulated stripes between slices.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    kind, pairs = _digest(model) if model else "striped", []
+    pairs = []
+    kind = _digest(tensor.cpu().numpy() for tensor in model.state_dict().values()) if model else "striped"
     for index, contrast in enumerate(CONTRASTS):
-        path = folder / f"{kind}-seed-{seed}-{contrast}.npz"
+        head = heads[index % len(heads)]
+        path = folder / f"{kind}-head-{_digest([head.shares])}-seed-{seed}-{contrast}.npz"
         if not path.exists():
-            rng, head = np.random.default_rng((seed, index)), heads[index % len(heads)]
+            rng = np.random.default_rng((seed, index))
             stacks, truth = _pair(model, head, contrast, rng, device) if model else _striped_pair(head, contrast, rng)
             with partial_file(path) as partial:
                 np.savez(partial, stacks=stacks, truth=truth)
@@ -56,11 +58,11 @@ def fusion_pairs(
     return pairs
 
 
-def _digest(model: Haca3) -> str:
-    """A short hash of the weights, for file names."""
+def _digest(arrays: Iterable[NDArray[np.generic]]) -> str:
+    """A short hash of the values, for file names."""
     whole = hashlib.sha256()
-    for tensor in model.state_dict().values():
-        whole.update(tensor.cpu().numpy().tobytes())
+    for array in arrays:
+        whole.update(np.ascontiguousarray(array))
     return whole.hexdigest()[:12]
 
 
