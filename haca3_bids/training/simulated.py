@@ -71,7 +71,7 @@ class SimulatedSlices(torch.utils.data.Dataset[dict[str, Tensor | int]]):
     def __getitem__(self, index: int) -> dict[str, Tensor | int]:
         rng = np.random.default_rng((self.seed, index))
         person = int(rng.integers(self.people))
-        other = int(rng.choice([number for number in range(len(self.heads)) if number != person] or [person]))
+        other = self.another(person, rng)
         site, target_site = draw_site(rng), draw_site(rng)
         if rng.uniform() < 0.25:
             target_site = site  # intra-site
@@ -87,6 +87,10 @@ class SimulatedSlices(torch.utils.data.Dataset[dict[str, Tensor | int]]):
             mask=torch.from_numpy(view.mask),
             contrast=contrast,
         ).as_dict()
+
+    def another(self, person: int, rng: np.random.Generator) -> int:
+        """Another person; the same one if there is no other."""
+        return int(rng.choice([number for number in range(len(self.heads)) if number != person] or [person]))
 
     def view(self, person: int, rng: np.random.Generator) -> View:
         """A random deformed slice of a person with random tissue values; some are skull-stripped, some have lesions."""

@@ -69,6 +69,17 @@ def test_the_same_slices_are_seen_at_both_sites(batch):
         assert alike(source, paired) > alike(source, target) + 0.1
 
 
+@pytest.mark.parametrize("people", [1, 2])
+def test_slices_that_are_not_paired_show_another_person_if_there_is_one(people, heads):
+    shown, data = [], TwoSites(heads[:people], sites("cut"))
+    data.view = lambda person, rng, view=data.view: (shown.append(person), view(person, rng))[1]
+    for index in range(6):
+        data[index]
+    one, other = shown[::2], shown[1::2]
+    assert set(one) == set(range(people))
+    assert other == [people - 1 - person for person in one]
+
+
 def test_whole_images_keep_grid_and_name_and_an_untrained_translator_changes_nothing(tmp_path):
     ball = np.indices((6, 6, 8)) - np.array([2.5, 2.5, 3.5])[:, None, None, None]
     image = 1000.0 * ((ball**2).sum(axis=0) < 8) * (1 + 0.1 * np.sin(ball[0]))

@@ -34,7 +34,8 @@ class TwoSites(SimulatedSlices):
 
     def __getitem__(self, index: int) -> dict[str, Tensor | int]:
         rng = np.random.default_rng((self.seed, index))
-        one, other = (self.view(int(rng.integers(len(self.heads))), rng) for _ in range(2))
+        person = int(rng.integers(len(self.heads)))
+        one, other = self.view(person, rng), self.view(self.another(person, rng), rng)
         made = {
             "source": self._scanned(one, self.sites.source, rng),
             "paired": self._scanned(one, self.sites.target, rng),
