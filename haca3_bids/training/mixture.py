@@ -131,7 +131,7 @@ def train_mixture(
     def validate(network: nn.Module, step: int) -> Mapping[str, float]:
         assert isinstance(network, Mixture)
         assert held_out is not None
-        network = copy.deepcopy(network).cpu()
+        network = copy.deepcopy(network).cpu().eval()
         held_out.draw(network, folder / "figures" / f"step-{step:06d}.png")
         return held_out.scores(network)
 

@@ -26,6 +26,7 @@ from haca3_bids.physics.tissues import BRAIN, TISSUES, person_deviations
 from haca3_bids.settings import CONTRASTS
 from haca3_bids.training.mixture_batches import MixtureBatch
 from haca3_bids.training.simulated import SimulatedSlices
+from haca3_bids.training.validation import draw_rows
 
 SEED, SLICES = 1_000_003, 32
 Changed = Callable[[Imperfections], Imperfections]
@@ -43,7 +44,10 @@ class Sample:
 
 
 class MixtureValidation:
-    """Validation on a fixed set of slices; ``changed`` alters the imperfections of every scan."""
+    """Validation of a model in evaluation mode on a fixed set of slices.
+
+    ``changed`` alters the imperfections of every scan.
+    """
 
     def __init__(self, heads: Sequence[Anatomy], slices: int = SLICES, changed: Changed = lambda how: how) -> None:
         data = SimulatedSlices(heads, SEED)
@@ -52,38 +56,26 @@ class MixtureValidation:
     def scores(self, model: torch.nn.Module) -> dict[str, float]:
         """Mean PSNR (dB), such as ``own_brain_T1w``; ``psnr`` is the mean of own and absent contrasts, brain."""
         assert isinstance(model, Mixture)
-        was_training = model.training
-        model.eval()
         rows: dict[str, list[float]] = {}
         for sample in self.samples:
             for name, value in _scores(model, sample):
                 rows.setdefault(name, []).append(value)
-        model.train(was_training)
         return _means(rows)
 
     @torch.inference_mode()
     def draw(self, model: Mixture, path: Path, rows: int = 6) -> None:
         """Write a PNG file: scan, harmonized from all sources, harmonized without its own contrast, truth, bound."""
-        from matplotlib.figure import Figure
-
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure = Figure(figsize=(12, 2.5 * rows), layout="tight")
-        axes = figure.subplots(rows, 5, squeeze=False)
-        was_training = model.training
-        model.eval()
-        for number, (line, sample) in enumerate(zip(axes, self.samples[:rows], strict=True)):
+        images, brightest = [], []
+        for number, sample in enumerate(self.samples[:rows]):
             contrast, batch = number % len(CONTRASTS), sample.batch
             maps = model.encode(batch.images[0][:, None], batch.thetas[0])[None]
             others = [one for one in range(len(CONTRASTS)) if one != contrast]
             made = [_harmonized(model, maps, batch, contrast, sources) for sources in ([*others, contrast], others)]
             shown = [batch.images[0, contrast], *made, batch.truth[0, contrast], sample.bounds[contrast]]
             titles = (f"{CONTRASTS[contrast]} as scanned", "harmonized", "from the others", "truth", "bound")
-            for axis, image, title in zip(line, shown, titles, strict=True):
-                axis.imshow(np.asarray(image), cmap="gray", vmin=0, vmax=float(np.percentile(shown[3], 99)))
-                axis.set_title(title)
-                axis.set_axis_off()
-        model.train(was_training)
-        figure.savefig(path, dpi=60)
+            images.append(dict(zip(titles, shown, strict=True)))
+            brightest.append(float(np.percentile(batch.truth[0, contrast], 99)))
+        draw_rows(images, brightest, path)
 
 
 def _means(rows: Mapping[str, Sequence[float]]) -> dict[str, float]:
@@ -100,18 +92,18 @@ def _scores(model: Mixture, sample: Sample) -> list[tuple[str, float]]:
     """PSNR (dB) of every target from one to four sources, of the scan as it is, and of the bound."""
     found, batch = [], sample.batch
     maps = model.encode(batch.images[0][:, None], batch.thetas[0])[None]
+    masks = [(where, mask) for where, mask in (("head", sample.head), ("brain", sample.brain)) if mask.any()]
     for number, contrast in enumerate(CONTRASTS):
         truth = batch.truth[0, number].numpy()
-        for kind, sources in _source_sets(number):
-            image = _harmonized(model, maps, batch, number, sources).numpy()
-            for where, mask in (("head", sample.head), ("brain", sample.brain)):
-                if mask.any():
-                    found.append((f"{kind}_{where}_{contrast}", scaled_psnr_db(image, truth, mask, sample.head)))
-        for where, mask in (("head", sample.head), ("brain", sample.brain)):
-            if mask.any():
-                scan, bound = batch.images[0, number].numpy(), sample.bounds[number]
-                found.append((f"scanned_{where}_{contrast}", scaled_psnr_db(scan, truth, mask, sample.head)))
-                found.append((f"bound_{where}_{contrast}", scaled_psnr_db(bound, truth, mask, sample.head)))
+        images = [
+            (kind, _harmonized(model, maps, batch, number, sources).numpy()) for kind, sources in _source_sets(number)
+        ]
+        images += [("scanned", batch.images[0, number].numpy()), ("bound", sample.bounds[number])]
+        found += [
+            (f"{kind}_{where}_{contrast}", scaled_psnr_db(image, truth, mask, sample.head))
+            for kind, image in images
+            for where, mask in masks
+        ]
     return found
 
 

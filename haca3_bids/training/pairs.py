@@ -62,7 +62,7 @@ def _digest(arrays: Iterable[NDArray[np.generic]]) -> str:
     """A short hash of the values, for file names."""
     whole = hashlib.sha256()
     for array in arrays:
-        whole.update(np.ascontiguousarray(array))
+        whole.update(np.ascontiguousarray(array).data)
     return whole.hexdigest()[:12]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -134,12 +135,11 @@ def train_haca3(
     def progress(step: int) -> float:
         return begin + (1 - begin) * step / setting.plan.steps
 
-    def validate(_: nn.Module, step: int) -> Mapping[str, float]:
-        model.cpu()
-        draw_figure(model, held_out[:6], folder / "figures" / f"step-{step:06d}.png")
-        scores = score(model, held_out, CONTRASTS)
-        model.to(setting.machine.device)
-        return scores
+    def validate(networks: nn.Module, step: int) -> Mapping[str, float]:
+        judged = copy.deepcopy(networks).cpu().eval()
+        assert isinstance(judged, Haca3)
+        draw_figure(judged, held_out[:6], folder / "figures" / f"step-{step:06d}.png")
+        return score(judged, held_out, CONTRASTS)
 
     fit(
         model,

@@ -245,7 +245,7 @@ def test_a_step_in_bfloat16(session):
 
 
 def test_validation_knows_doing_nothing_and_what_can_be_known(ball):
-    scores = MixtureValidation([ball], 4).scores(Mixture(TINY))
+    scores = MixtureValidation([ball], 4).scores(Mixture(TINY).eval())
     names = {
         f"{kind}_{where}_{c}"
         for kind in ("own", "absent", "scanned", "bound")
