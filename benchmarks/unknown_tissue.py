@@ -21,14 +21,13 @@ from haca3_bids.evaluation.similarity import scaled_psnr_db
 from haca3_bids.physics.anatomy import builtin_head
 from haca3_bids.physics.protocols import draw_site
 from haca3_bids.physics.signal import Protocol
-from haca3_bids.physics.tissues import BRAIN, TISSUES, person_deviations
+from haca3_bids.physics.tissues import IN_BRAIN, person_deviations
 from haca3_bids.settings import CONTRASTS
 from haca3_bids.training.heads import head_from_labels
 from haca3_bids.training.simulated import SimulatedSlices, View
 from haca3_bids.volumes.builtin import load_icbm2009a
 
 SLICES, SEED = 64, 7
-BRAIN_ROWS = [TISSUES.index(name) for name in BRAIN]
 
 
 def drawn(paths: list[str], slices: int) -> Iterator[tuple[View, str, Protocol, View]]:
@@ -49,7 +48,7 @@ def main() -> None:
     given = parser.parse_args()
     found = defaultdict(list)
     for view, contrast, protocol, another in drawn(given.labels, given.slices):
-        brain = view.shares[BRAIN_ROWS].sum(axis=0) > 0.5
+        brain = view.shares[IN_BRAIN].sum(axis=0) > 0.5
         if not brain.any():
             continue
         no_texture, average = np.zeros_like(view.local), np.zeros_like(view.deviations)

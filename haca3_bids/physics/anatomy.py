@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from haca3_bids.arrays import Mask
-from haca3_bids.physics.tissues import BRAIN, TISSUES
+from haca3_bids.physics.tissues import IN_BRAIN, TISSUES
 from haca3_bids.volumes.canvas import AUTHORS_GRID, AUTHORS_ORIGIN_MM, LPS
 from haca3_bids.volumes.volume import Volume, reorient
 
 Shares = NDArray[np.uint8]
+T = TypeVar("T", bound=np.generic)
 
 SHAPE = AUTHORS_GRID  # voxels of 1 mm
 AFFINE = np.diag([*LPS, 1.0])  # in MNI position
@@ -38,8 +40,7 @@ class Anatomy:
     @property
     def brain(self) -> Mask:
         """Voxels that are mostly brain or cerebrospinal fluid."""
-        rows = [TISSUES.index(name) for name in BRAIN]
-        out: Mask = self.shares[rows].sum(axis=0, dtype=np.uint16) > FULL // 2
+        out: Mask = self.shares[IN_BRAIN].sum(axis=0, dtype=np.uint16) > FULL // 2
         return out
 
     def share_of(self, tissue: str) -> NDArray[np.float32]:
@@ -97,14 +98,14 @@ def _between(distance: NDArray[np.floating], low: float, high: float) -> NDArray
 
 def _on_grid(volume: Volume) -> NDArray[np.float32]:
     volume = reorient(volume)
-    origin = np.rint(np.linalg.inv(AFFINE) @ volume.affine[:, 3])[:3].astype(int)
+    origin = np.rint(np.linalg.inv(AFFINE) @ volume.affine[:, 3])[:3].astype(int).tolist()
     return placed(volume.data / volume.data.max(), origin)
 
 
-def placed(block: NDArray[np.float32], origin: NDArray[np.int_]) -> NDArray[np.float32]:
-    """``block`` on an empty grid of SHAPE with its first voxel at ``origin``, cropped to the grid."""
-    out = np.zeros(SHAPE, np.float32)
-    target = tuple(slice(max(0, o), min(n, o + size)) for o, n, size in zip(origin, SHAPE, block.shape, strict=True))
+def placed(block: NDArray[T], origin: Sequence[int], shape: tuple[int, ...] = SHAPE) -> NDArray[T]:
+    """``block`` on an empty grid of ``shape`` with its first voxel at ``origin``, cropped to the grid."""
+    out = np.zeros(shape, block.dtype)
+    target = tuple(slice(max(0, o), min(n, o + size)) for o, n, size in zip(origin, shape, block.shape, strict=True))
     source = tuple(slice(t.start - o, t.stop - o) for t, o in zip(target, origin, strict=True))
     out[target] = block[source]
     return out

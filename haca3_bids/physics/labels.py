@@ -62,7 +62,7 @@ def from_brainweb(labels: Volume, name: str = "") -> Anatomy:
     labels = reorient(labels)
     crisp = labels.data.astype(np.uint8)[tuple(slice(0, n - n % 2) for n in labels.shape)]
     first_block_mm = labels.affine @ [0.5, 0.5, 0.5, 1]
-    origin = np.rint(np.linalg.inv(AFFINE) @ first_block_mm)[:3].astype(int)
+    origin = np.rint(np.linalg.inv(AFFINE) @ first_block_mm)[:3].astype(int).tolist()
     shares = np.zeros((len(TISSUES), *SHAPE), np.uint8)
     for row, tissue in enumerate(TISSUES):
         codes = [code for code, known in BRAINWEB.items() if known == tissue]

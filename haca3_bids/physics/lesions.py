@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from haca3_bids.arrays import Array, Mask
 from haca3_bids.physics.anatomy import AFFINE, FULL, Anatomy
-from haca3_bids.physics.tissues import TISSUES
+from haca3_bids.physics.tissues import GREY, LESION, WHITE
 from haca3_bids.physics.ventricles import brain_box, ventricles
 
 Triple = tuple[float, float, float]
@@ -29,7 +29,6 @@ NEW_SHARE, NEW_YEARS = 0.25, (0.2, 6.0)  # fraction that appears after the first
 NEAR_MM = {"periventricular": 3.5, "juxtacortical": 2.0}  # distance to the ventricles, to the cortex
 LOWEST_MM = -25.0  # z in MNI space: no lesions below the tentorium
 WOBBLE = 0.25  # of the radius: irregularity of the rim
-WHITE, GREY, LESION = (TISSUES.index(name) for name in ("white", "grey", "lesion"))
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,8 @@ from haca3_bids.arrays import Array
 from haca3_bids.physics.anatomy import FULL
 from haca3_bids.physics.scanner import smooth_field
 from haca3_bids.physics.signal import Protocol, signal_and_slopes
-from haca3_bids.physics.tissues import SPREAD_WITHIN_TISSUE, TISSUES, deviate, mean_tissues
+from haca3_bids.physics.tissues import SPREAD_WITHIN_TISSUE, WHITE, deviate, mean_tissues
 
-WHITE = TISSUES.index("white")
 TEXTURE_CELLS = (12, 60)  # periods of the smooth and of the fine texture along an axis
 
 

@@ -17,6 +17,9 @@ TISSUES = (
     "csf", "grey", "deep_grey", "white", "fat", "muscle", "skin", "bone", "marrow", "vessel", "dura", "eye", "lesion",
 )  # fmt: skip
 BRAIN = ("csf", "grey", "deep_grey", "white", "lesion")
+WHITE, GREY, LESION = (TISSUES.index(name) for name in ("white", "grey", "lesion"))
+IN_BRAIN = np.array([name in BRAIN for name in TISSUES])
+FATTY = np.array([name in ("fat", "marrow") for name in TISSUES])  # dark if fat is suppressed
 
 _MEANS = {  # tissue: T1 at 1.5 T, at 3 T, T2 at 1.5 T, at 3 T, T2* at 3 T (all ms), proton density (CSF = 1)
     "csf": (4000, 4200, 2000, 1800, 500, 1.00),

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from haca3_bids.arrays import Mask
 from haca3_bids.physics.anatomy import FULL, Anatomy
-from haca3_bids.physics.tissues import TISSUES
+from haca3_bids.physics.tissues import LESION
 from haca3_bids.physics.ventricles import ventricles
 
 MAPS = {"CSF": "csf", "GM": "grey", "SGM": "deep_grey", "WM": "white", "L": "lesion"}  # BIDS label: tissue
@@ -23,7 +23,7 @@ def crisp(anatomy: Anatomy) -> NDArray[np.uint8]:
 
 def lesion_mask(anatomy: Anatomy) -> Mask:
     """Voxels that are at least half lesion."""
-    out: Mask = anatomy.shares[TISSUES.index("lesion")] > FULL // 2
+    out: Mask = anatomy.shares[LESION] > FULL // 2
     return out
 
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from haca3_bids.physics.anatomy import FULL, Anatomy
-from haca3_bids.physics.tissues import BRAIN, TISSUES
+from haca3_bids.physics.anatomy import FULL, Anatomy, placed
+from haca3_bids.physics.tissues import IN_BRAIN, LESION, WHITE
 from haca3_bids.volumes.canvas import CANVAS
 
 CROP, WINDOW = 80, 112  # pixels a side: of a crop, and of the window that it is cut from after deformation
@@ -82,24 +82,12 @@ class Heads:
         low = int(np.clip(centre[axis] - neighbours // 2, 0, head.shape[axis] - neighbours))
         slab = np.moveaxis(head, axis, 0)[low : low + neighbours]
         rows, columns = (a for a in range(3) if a != axis)
-        planes = _placed(slab, size, (int(centre[rows]), int(centre[columns]))).swapaxes(1, 2)
+        origin = [0, size // 2 - int(centre[rows]), size // 2 - int(centre[columns]), 0]
+        planes = placed(slab, origin, (len(slab), size, size, slab.shape[-1])).swapaxes(1, 2)
         if axis != AXES[0]:
             planes = planes[:, ::-1]  # rows run from the top of the head down, as the networks see it
         thin = planes[min(int(centre[axis]) - low, neighbours - 1)]
         return thin, planes.mean(axis=0, dtype=np.float32) if neighbours > 1 else thin.astype(np.float32)
-
-
-def _placed(slab: NDArray[np.uint8], size: int, centre: tuple[int, int]) -> NDArray[np.uint8]:
-    """(slices, size, size, tissues) around ``centre``; air where the head's grid ends."""
-    out = np.zeros((len(slab), size, size, slab.shape[-1]), np.uint8)
-    source, target = [], []
-    for middle, length in zip(centre, slab.shape[1:3], strict=True):
-        start = middle - size // 2
-        low, high = max(0, start), min(length, start + size)
-        source.append(slice(low, high))
-        target.append(slice(low - start, high - start))
-    out[:, target[0], target[1]] = slab[:, source[0], source[1]]
-    return out
 
 
 def _deformation(count: int, length: int, size: int, rng: np.random.Generator, device: torch.device) -> Tensor:
@@ -128,15 +116,14 @@ def _deformed(windows: NDArray[np.generic], grid: Tensor) -> Tensor:
 
 def _kept_tissues(count: int, rng: np.random.Generator) -> Tensor:
     """Weights (batch, tissues, 1, 1): 1, but 0 for tissues outside the brain in skull-stripped samples."""
-    brain = np.array([name in BRAIN for name in TISSUES])
     stripped = rng.uniform(size=(count, 1)) < STRIPPED
-    return torch.from_numpy(np.where(stripped, brain, True).astype(np.float32))[:, :, None, None]
+    return torch.from_numpy(np.where(stripped, IN_BRAIN, True).astype(np.float32))[:, :, None, None]
 
 
 def _lesions(shares: Tensor, rng: np.random.Generator) -> Tensor:
     """Soft-edged ellipses (batch, h, w), 0 to 1, centred in white matter; none in most samples."""
     count, _, height, width = shares.shape
-    white = shares[:, TISSUES.index("white")].cpu().numpy()
+    white = shares[:, WHITE].cpu().numpy()
     out = torch.zeros(count, height, width, device=shares.device)
     rows = torch.arange(height, device=shares.device)[:, None]
     columns = torch.arange(width, device=shares.device)[None]
@@ -154,9 +141,8 @@ def _lesions(shares: Tensor, rng: np.random.Generator) -> Tensor:
 
 def _with_lesions(shares: Tensor, patches: Tensor) -> Tensor:
     """The fractions with white matter turned into lesion where there are patches."""
-    white, lesion = TISSUES.index("white"), TISSUES.index("lesion")
-    changed = shares[:, white] * patches
+    changed = shares[:, WHITE] * patches
     out = shares.clone()
-    out[:, white] -= changed
-    out[:, lesion] += changed
+    out[:, WHITE] -= changed
+    out[:, LESION] += changed
     return out

@@ -13,11 +13,12 @@ from torch import Tensor
 
 from haca3_bids.networks.theta import DARKEST
 from haca3_bids.physics.anatomy import Anatomy
-from haca3_bids.physics.render import TEXTURE_CELLS, WHITE
+from haca3_bids.physics.render import TEXTURE_CELLS
+from haca3_bids.physics.tissues import FATTY, IN_BRAIN, WHITE
 from haca3_bids.settings import CONTRASTS
 from haca3_bids.training.acquisition import FAT_LEFT, FAT_SUPPRESSED, Scanner, closed, resampled
 from haca3_bids.training.crops import Crops, Heads
-from haca3_bids.training.tables import FATTY, OUTSIDE, SiteTables, draw_people, draw_tables, within_tissue
+from haca3_bids.training.tables import SiteTables, draw_people, draw_tables, within_tissue
 from haca3_bids.volumes.canvas import CANVAS
 
 BATCH = {1: 32, 2: 24, 3: 16, 4: 12}  # samples by number of sources: the number of images is about constant
@@ -129,8 +130,10 @@ class MixtureData:
         count, device = len(rows), rows.device
         low, high = FAT_LEFT
         left = low + (high - low) * scanner.uniform(count, 1)
-        factor = torch.where((scanner.uniform(count, 1) < FAT_SUPPRESSED) & FATTY.to(device), left, 1.0)
-        spread = torch.where(OUTSIDE, BEYOND_OUTSIDE, BEYOND_BRAIN).to(device)
+        factor = torch.where(
+            (scanner.uniform(count, 1) < FAT_SUPPRESSED) & torch.from_numpy(FATTY).to(device), left, 1.0
+        )
+        spread = torch.where(torch.from_numpy(IN_BRAIN), BEYOND_BRAIN, BEYOND_OUTSIDE).to(device)
         beyond = scanner.uniform(count, 1) < BEYOND
         factor = factor * (beyond * spread * scanner.normal(count, rows.shape[-1])).exp()
         return rows * (factor / factor[:, WHITE, None])[:, None]

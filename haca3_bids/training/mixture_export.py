@@ -15,7 +15,7 @@ from haca3_bids.networks.table import Prior
 from haca3_bids.physics.anatomy import Anatomy
 from haca3_bids.physics.protocols import REFERENCE_PROTOCOLS
 from haca3_bids.physics.render import tissue_weights
-from haca3_bids.physics.tissues import TISSUES
+from haca3_bids.physics.tissues import FATTY, TISSUES
 from haca3_bids.records.target import CLEAN
 from haca3_bids.settings import CONTRASTS, WHITE_MATTER_PEAK
 from haca3_bids.training.mixture_batches import MixtureData
@@ -53,9 +53,8 @@ def priors(tables: SiteTables, seed: int = 0) -> dict[str, Prior]:
         rows = tables.of_people(sites, torch.full_like(sites, number), people)[:, 0]
         low, high = SUPPRESSION
         left = low + (high - low) * torch.rand(len(sites), 1, generator=generator)
-        fatty = torch.tensor([name in ("fat", "marrow") for name in TISSUES])
         suppressed = torch.rand(len(sites), 1, generator=generator) < SUPPRESSED
-        rows = torch.where(suppressed & fatty, rows * left, rows)
+        rows = torch.where(suppressed & torch.from_numpy(FATTY), rows * left, rows)
         found[contrast] = Prior.of_tables(rows, float(tables.scale[:, number].mean()))
     return found
 

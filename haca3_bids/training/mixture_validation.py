@@ -22,7 +22,7 @@ from haca3_bids.physics.anatomy import Anatomy
 from haca3_bids.physics.protocols import draw_site
 from haca3_bids.physics.render import render, tissue_weights
 from haca3_bids.physics.scanner import Imperfections, acquire, draw_acquisition
-from haca3_bids.physics.tissues import BRAIN, TISSUES, person_deviations
+from haca3_bids.physics.tissues import IN_BRAIN, person_deviations
 from haca3_bids.settings import CONTRASTS
 from haca3_bids.training.mixture_batches import MixtureBatch
 from haca3_bids.training.simulated import SimulatedSlices
@@ -136,7 +136,7 @@ def _sample(data: SimulatedSlices, rng: np.random.Generator, changed: Changed) -
         table = tissue_weights(there[contrast], other)
         targets.append(table[0])
         bounds.append(render(view.shares, table) * view.mask)
-    brain = view.shares[[TISSUES.index(name) for name in BRAIN]].sum(axis=0) > 0.5
+    brain = view.shares[IN_BRAIN].sum(axis=0) > 0.5
     numbers = torch.arange(len(CONTRASTS))[None]
     batch = MixtureBatch(
         images=_tensor(images),

@@ -17,14 +17,14 @@ from torch.nn import functional
 
 from haca3_bids.arrays import Array
 from haca3_bids.harmonization.prepare import REFERENCE_SLICES
-from haca3_bids.intensity.percentile import CEILING
+from haca3_bids.intensity.percentile import CEILING, PERCENTILE, TINY
 from haca3_bids.networks.haca3 import PLANE
 from haca3_bids.physics.anatomy import FULL, Anatomy
 from haca3_bids.physics.protocols import draw_site
 from haca3_bids.physics.render import render, texture, tissue_weights
 from haca3_bids.physics.scanner import Imperfections, acquire, draw_acquisition, draw_artifacts
 from haca3_bids.physics.signal import Protocol
-from haca3_bids.physics.tissues import BRAIN, TISSUES, person_deviations
+from haca3_bids.physics.tissues import FATTY, IN_BRAIN, LESION, WHITE, person_deviations
 from haca3_bids.settings import CONTRASTS
 from haca3_bids.training.acquisition import CLOSING, FAT_LEFT, FAT_SUPPRESSED
 from haca3_bids.training.crops import LESION_RADII, LESIONED, STRIPPED
@@ -37,26 +37,11 @@ COARSE = 7  # step in voxels of the subsampling from which a volume's 95th perce
 AS_INFERRED, CORONAL = 0.25, 0.7  # fractions of the references: all REFERENCE_SLICES; of single slices, one of these
 
 
-@dataclass(frozen=True)
-class Sample:
-    """One training sample; images are scaled by their volume's 95th percentile and clipped to [0, 5]."""
-
-    sources: Tensor  # (contrasts, 224, 224)
-    available: Tensor  # (contrasts,), bool
-    truth: Tensor  # (224, 224), noise-free at the target site
-    reference: Tensor  # (slices, 224, 224), another person at the target site
-    mask: Tensor  # (224, 224), bool: the head
-    contrast: int  # of the target
-
-    def as_dict(self) -> dict[str, Tensor | int]:
-        """The fields as a dictionary, as data loaders collate them."""
-        return dict(vars(self))
-
-
 class SimulatedSlices(torch.utils.data.Dataset[dict[str, Tensor | int]]):
     """An endless dataset: item i depends only on (seed, i), so that a run can resume exactly.
 
-    The first ``people`` heads (None: all) are imaged; any head may be the other person at the target site.
+    The first ``people`` heads (None: all) are imaged; any head may be the other person at the target site. Images are
+    scaled by their volume's 95th percentile and clipped to [0, 5].
     """
 
     def __init__(self, heads: Sequence[Anatomy], seed: int = 0, people: int | None = None) -> None:
@@ -79,14 +64,16 @@ class SimulatedSlices(torch.utils.data.Dataset[dict[str, Tensor | int]]):
         target = target_site[CONTRASTS[contrast]]
         view = self.view(person, rng)
         available = left_by_dropout(_draw_present(rng), contrast, rng)
-        return Sample(
-            sources=torch.from_numpy(view.sources(site, available, rng)),
-            available=torch.from_numpy(available),
-            truth=torch.from_numpy(view.clean(target)),
-            reference=torch.from_numpy(self.reference(other, target, rng, inferred=rng.uniform() < AS_INFERRED)),
-            mask=torch.from_numpy(view.mask),
-            contrast=contrast,
-        ).as_dict()
+        sources, truth = view.sources(site, available, rng), view.clean(target)
+        reference = self.reference(other, target, rng, inferred=rng.uniform() < AS_INFERRED)
+        return {
+            "sources": torch.from_numpy(sources),  # (contrasts, 224, 224)
+            "available": torch.from_numpy(available),  # (contrasts,), bool
+            "truth": torch.from_numpy(truth),  # (224, 224), noise-free at the target site
+            "reference": torch.from_numpy(reference),  # (slices, 224, 224), another person at the target site
+            "mask": torch.from_numpy(view.mask),  # (224, 224), bool: the head
+            "contrast": contrast,  # of the target
+        }
 
     def another(self, person: int, rng: np.random.Generator) -> int:
         """Another person; the same one if there is no other."""
@@ -97,7 +84,7 @@ class SimulatedSlices(torch.utils.data.Dataset[dict[str, Tensor | int]]):
         orientation = ORIENTATIONS[rng.integers(3)]
         index = int(rng.choice(self.inside[person][orientation]))
         shares = _deformed(cut_shares(self.heads[person], orientation, index), rng)
-        brain = shares * _BRAIN_ROWS
+        brain = shares * IN_BRAIN[:, None, None]
         if rng.uniform() < STRIPPED and brain.sum() > 0.03 * PLANE**2:
             shares = brain
         if rng.uniform() < LESIONED:
@@ -141,19 +128,16 @@ class View:
     mask: NDArray[np.bool_]  # the head
 
     def _scale(self, weights: Array) -> float:
-        return float(np.percentile(weights[0] @ self.coarse, 95)) + 1e-5
+        return float(np.percentile(weights[0] @ self.coarse, PERCENTILE)) + TINY
 
     def clean(self, protocol: Protocol) -> Array:
         """The noise-free slice (224, 224), divided by the 95th percentile of its volume."""
-        weights = tissue_weights(protocol, self.deviations)
-        image = render(self.shares, weights, self.local) * self.mask
-        out: Array = np.clip(image / self._scale(weights), 0, CEILING).astype(np.float32)
-        return out
+        return self.acquired(protocol, Imperfections(seed=0))
 
     def acquired(self, protocol: Protocol, how: Imperfections, fat: float = 1.0) -> Array:
         """The slice as scanned, scaled as in ``clean``; ``fat`` is the fraction of fat signal left by suppression."""
         weights = tissue_weights(protocol, self.deviations)
-        weights[:, _FATTY] *= fat
+        weights[:, FATTY] *= fat
         image = acquire(render(self.shares, weights, self.local), how) * self.mask
         out: Array = np.clip(image / self._scale(weights), 0, CEILING).astype(np.float32)
         return out
@@ -182,9 +166,7 @@ def cut_shares(head: Anatomy, orientation: str, index: int) -> Array:
     rows, columns = plane.shape[1:]
     top = PLANE // 2 - rows // 2 if orientation == "axial" else PLANE - (PLANE // 2 - rows // 2) - rows
     left = PLANE // 2 - columns // 2
-    out = np.zeros((len(plane), PLANE, PLANE), np.float32)
-    out[:, top : top + rows, left : left + columns] = plane
-    return out
+    return np.pad(plane, ((0, 0), (top, PLANE - top - rows), (left, PLANE - left - columns)))
 
 
 def _coarse(head: Anatomy) -> Array:
@@ -219,8 +201,7 @@ def _deformed(shares: Array, rng: np.random.Generator) -> Array:
 
 def with_lesions(shares: Array, count: int, rng: np.random.Generator) -> Array:
     """The slice (tissues, h, w) with ``count`` soft-edged elliptic lesions centred in its white matter, if any."""
-    white, lesion = (TISSUES.index(name) for name in ("white", "lesion"))
-    places = np.argwhere(shares[white] > 0.8)
+    places = np.argwhere(shares[WHITE] > 0.8)
     if len(places) == 0:
         return shares
     out = shares.copy()
@@ -230,9 +211,9 @@ def with_lesions(shares: Array, count: int, rng: np.random.Generator) -> Array:
         along = (rows - row) * np.cos(angle) + (columns - column) * np.sin(angle)
         across = (columns - column) * np.cos(angle) - (rows - row) * np.sin(angle)
         distance = (np.hypot(along / radii[0], across / radii[1]) - 1) * radii.min()  # pixels, roughly
-        changed = out[white] * np.clip(0.5 - distance, 0, 1).astype(np.float32)
-        out[white] -= changed
-        out[lesion] += changed
+        changed = out[WHITE] * np.clip(0.5 - distance, 0, 1).astype(np.float32)
+        out[WHITE] -= changed
+        out[LESION] += changed
     return out
 
 
@@ -250,7 +231,3 @@ def _draw_present(rng: np.random.Generator) -> NDArray[np.bool_]:
     present = np.zeros(len(CONTRASTS), bool)
     present[rng.permutation(len(CONTRASTS))[: rng.choice([2, 3, 4], p=[0.5, 0.35, 0.15])]] = True
     return present
-
-
-_BRAIN_ROWS = np.array([name in BRAIN for name in TISSUES], np.float32)[:, None, None]
-_FATTY = [TISSUES.index(name) for name in ("fat", "marrow")]

@@ -8,17 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from haca3_bids.intensity.percentile import PERCENTILE
 from haca3_bids.physics.protocols import draw_site
-from haca3_bids.physics.render import WHITE
 from haca3_bids.physics.signal import signal_and_slopes
-from haca3_bids.physics.tissues import BRAIN, SPREAD_BETWEEN_PEOPLE, SPREAD_WITHIN_TISSUE, TISSUES, mean_tissues
+from haca3_bids.physics.tissues import SPREAD_BETWEEN_PEOPLE, SPREAD_WITHIN_TISSUE, TISSUES, WHITE, mean_tissues
 from haca3_bids.settings import CONTRASTS
 
 SITES = 3000
 SPREADS = torch.tensor([1.0, 1.0, 0.5])  # of ln T1, ln T2, ln PD, relative to the spreads of ``physics.tissues``
-UPPER = 0.95  # quantile of the intensities of a head, the unit of the losses
-OUTSIDE = torch.tensor([name not in BRAIN for name in TISSUES])
-FATTY = torch.tensor([name in ("fat", "marrow") for name in TISSUES])
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,7 @@ def draw_tables(coarse: Tensor, seed: int, sites: int = SITES) -> SiteTables:
             rows[number, place] = found / found[0, WHITE]
     table = torch.from_numpy(rows)
     images = table[:, :, 0] @ coarse
-    scale = torch.stack([one.quantile(UPPER, dim=-1) for one in images.split(1)]).flatten(0, 1)
+    scale = torch.stack([one.quantile(PERCENTILE / 100, dim=-1) for one in images.split(1)]).flatten(0, 1)
     return SiteTables(table, scale)
 
 

@@ -36,7 +36,7 @@ def test_the_white_matter_of_the_built_in_head_is_that_of_one_person(head):
 
 def test_a_block_is_cut_where_it_leaves_the_grid():
     block = np.ones((10, 10, 10), np.float32)
-    assert placed(block, np.array([-4, 0, 190])).sum() == 6 * 10 * 2
+    assert placed(block, [-4, 0, 190]).sum() == 6 * 10 * 2
 
 
 def test_fluid_is_put_into_sulci_and_between_the_leaves_of_the_cerebellum_which_stays():

@@ -8,10 +8,10 @@ import torch
 from haca3_bids.networks.mixture import Mixture, MixtureConfig
 from haca3_bids.physics.anatomy import FULL, SHAPE, Anatomy, builtin_head
 from haca3_bids.physics.people import another_person
-from haca3_bids.physics.render import WHITE, tissue_weights
+from haca3_bids.physics.render import tissue_weights
 from haca3_bids.physics.scanner import thick_slices
 from haca3_bids.physics.signal import signal
-from haca3_bids.physics.tissues import TISSUES, deviate, mean_tissues
+from haca3_bids.physics.tissues import TISSUES, WHITE, deviate, mean_tissues
 from haca3_bids.settings import CONTRASTS
 from haca3_bids.training import mixture_batches
 from haca3_bids.training.acquisition import Scanner, closed, thick_matrix
