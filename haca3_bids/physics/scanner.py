@@ -6,15 +6,13 @@ Images are arrays of two or three axes in units where white matter is about one.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from haca3_bids.arrays import Array
-
-Values = TypeVar("Values", NDArray[np.float32], NDArray[np.float64])
+from haca3_bids.volumes.interpolation import interpolated
 
 SLICE_AXES = 3  # of a volume; an image of two axes is one of its slices
 
@@ -91,15 +89,9 @@ def acquire(image: Array, imperfections: Imperfections) -> Array:
 
 def smooth_field(shape: tuple[int, ...], cells: int, rng: np.random.Generator) -> Array:
     """A smooth random field of mean 0 and standard deviation 1, with about ``cells`` periods along each axis."""
-    coarse = rng.standard_normal((cells + 1,) * len(shape)).astype(np.float32)
-    field = coarse
-    for axis, length in enumerate(shape):  # separable linear interpolation, then one smoothing
-        position = np.linspace(0, cells, length)
-        low = np.minimum(position.astype(int), cells - 1)
-        weight = (position - low).astype(np.float32)
-        weight = weight * weight * (3 - 2 * weight)  # smooth at the knots
-        weight = weight.reshape([-1 if a == axis else 1 for a in range(len(shape))])
-        field = np.take(field, low, axis) * (1 - weight) + np.take(field, low + 1, axis) * weight
+    field = rng.standard_normal((cells + 1,) * len(shape)).astype(np.float32)
+    for axis, length in enumerate(shape):
+        field = interpolated(field, axis, np.linspace(0, cells, length), smooth=True)
     out: Array = (field - field.mean()) / (field.std() + 1e-6)
     return out
 
@@ -118,18 +110,9 @@ def thick_slices(image: Array, axis: int, thickness_voxels: float) -> Array:
     count = max(2, round(length / thickness_voxels))
     empty = np.zeros_like(np.take(image, [0], axis), np.float64)
     below = np.concatenate([empty, np.cumsum(image, axis, dtype=np.float64)], axis)  # the integral up to each edge
-    means = np.diff(_interpolate(below, axis, np.linspace(0, length, count + 1)), axis=axis) * (count / length)
+    means = np.diff(interpolated(below, axis, np.linspace(0, length, count + 1)), axis=axis) * (count / length)
     back = (np.arange(length) + 0.5) * count / length - 0.5
-    return _interpolate(means.astype(np.float32), axis, back)
-
-
-def _interpolate(image: Values, axis: int, positions: NDArray[np.float64]) -> Values:
-    last = image.shape[axis] - 1
-    positions = np.clip(positions, 0, last)
-    low = np.minimum(positions.astype(int), last - 1)
-    weight = (positions - low).astype(image.dtype).reshape([-1 if a == axis else 1 for a in range(image.ndim)])
-    out: Values = np.take(image, low, axis) * (1 - weight) + np.take(image, low + 1, axis) * weight
-    return out
+    return interpolated(means.astype(np.float32), axis, back)
 
 
 def moved(

@@ -11,6 +11,7 @@ from haca3_bids.intensity.background import largest_piece
 from haca3_bids.preprocessing.resampling import shrink
 from haca3_bids.preprocessing.transforms import inverse
 from haca3_bids.volumes.box import bounding_box
+from haca3_bids.volumes.interpolation import interpolated
 from haca3_bids.volumes.volume import Volume
 
 WORK_MM = 3.0  # voxel size at which the mask is made
@@ -80,14 +81,5 @@ def _on_fine_grid(mask: NDArray[np.bool_], coarse: Volume, fine: Volume) -> NDAr
     out = mask.astype(np.float32)
     for axis in range(3):  # the grids share their axes
         index = np.arange(fine.shape[axis]) * to_coarse[axis, axis] + to_coarse[axis, 3]
-        out = _interpolated(out, np.clip(index, 0, out.shape[axis] - 1), axis)
+        out = interpolated(out, axis, index)
     return out >= 0.5
-
-
-def _interpolated(data: NDArray[np.float32], index: NDArray[np.float64], axis: int) -> NDArray[np.float32]:
-    low = np.minimum(index.astype(int), data.shape[axis] - 1)
-    high = np.minimum(low + 1, data.shape[axis] - 1)
-    shape = [1, 1, 1]
-    shape[axis] = -1
-    weight = (index - low).astype(np.float32).reshape(shape)
-    return np.asarray(data.take(low, axis) * (1 - weight) + data.take(high, axis) * weight, np.float32)

@@ -9,12 +9,11 @@ from numpy.typing import NDArray
 from scipy.ndimage import affine_transform
 
 from haca3_bids.arrays import Array, Mask
+from haca3_bids.volumes.box import Box, bounding_box
 from haca3_bids.volumes.volume import Affine, Volume, reorient, reorient_like
 
-Box = tuple[slice, slice, slice]
-
 CANVAS = 224  # voxels a side: the field of view of the released networks
-WHOLE: Box = (slice(0, CANVAS), slice(0, CANVAS), slice(0, CANVAS))
+WHOLE: Box = (slice(0, CANVAS),) * 3
 AUTHORS_GRID = (192, 224, 192)  # shape of the grid on which the released networks were trained
 AUTHORS_ORIGIN_MM = (96, 96, -78)  # RAS+ millimetres of its first voxel in MNI space; it is stored LPS+
 LPS = (-1, -1, 1)  # signs of RAS+ millimetres along the axes of an LPS+ array
@@ -44,11 +43,10 @@ class Canvas:
     @property
     def box(self) -> Box:
         """The part of the canvas that the grid occupies."""
-        x, y, z = (
+        return tuple(
             slice(min(max(part.start, start), part.stop), max(part.start, min(part.stop, start + n)))
             for part, start, n in zip(self.window, self.start, self.upright_shape, strict=True)
         )
-        return x, y, z
 
     @property
     def cut_share(self) -> float:
@@ -94,10 +92,9 @@ class Canvas:
 
     @property
     def _seen(self) -> Box:
-        x, y, z = (
+        return tuple(
             slice(part.start - start, part.stop - start) for part, start in zip(self.box, self.start, strict=True)
         )
-        return x, y, z
 
 
 def fit_canvas(grid: Volume, content: Mask | None = None) -> Canvas:
@@ -135,26 +132,19 @@ def fit_authors(grid: Volume) -> Canvas:
 
 def authors_window() -> Box:
     """The part of the canvas that the authors' 192 x 224 x 192 grid occupies, where percentiles are computed."""
-    x, y, z = (slice(CANVAS // 2 - n // 2, CANVAS // 2 - n // 2 + n) for n in AUTHORS_GRID)
-    return x, y, z
+    return tuple(slice(CANVAS // 2 - n // 2, CANVAS // 2 - n // 2 + n) for n in AUTHORS_GRID)
 
 
 def _start(axis: int, lengths: tuple[int, ...], upright: Volume, has_content: bool) -> int:
     n = lengths[axis]
     if n <= CANVAS:
         return CANVAS // 2 - n // 2
-    low, high = _extent(upright.data, axis) if has_content else (0, upright.shape[axis])
+    kept = bounding_box(upright.data > 0.5)[axis] if has_content else slice(0, upright.shape[axis])
     scale = n / upright.shape[axis]  # millimetres a voxel
-    low, high = round(low * scale), round(high * scale)
+    low, high = round(kept.start * scale), round(kept.stop * scale)
     too_long_upwards = axis == SUPERIOR and has_content and high - low > CANVAS
     first = high - CANVAS if too_long_upwards else (low + high) // 2 - CANVAS // 2
     return -int(np.clip(first, 0, n - CANVAS))
-
-
-def _extent(content: Array, axis: int) -> tuple[int, int]:
-    others = tuple(other for other in range(3) if other != axis)
-    planes = np.flatnonzero((content > 0.5).any(axis=others))
-    return (int(planes[0]), int(planes[-1]) + 1) if planes.size else (0, content.shape[axis])
 
 
 def _interpolated(data: Array, zooms: NDArray[np.float64], shape: Triple) -> Array:
