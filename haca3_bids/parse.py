@@ -7,6 +7,8 @@ import os
 import re
 from pathlib import Path
 
+from haca3_bids.errors import UsageError
+
 _DECIMAL = {"": 1.0, "m": 1e-3, "mb": 1e-3, "g": 1.0, "gb": 1.0, "t": 1e3, "tb": 1e3}
 MEMORY_UNITS_GB = _DECIMAL | {"mib": 2**20 / 1e9, "gib": 2**30 / 1e9}
 SMALLEST_MEMORY_GB = 0.1
@@ -48,6 +50,12 @@ def memory_gb(text: str) -> float:
 def show_memory(amount_gb: float) -> str:
     """The inverse of ``memory_gb``."""
     return f"{amount_gb:g}GB"
+
+
+def check_device(name: str) -> None:
+    """UsageError if no device has this name; the device itself may be absent."""
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
+        raise UsageError(f"There is no device '{name}'.", "Choose auto, cpu, cuda or cuda:N.")
 
 
 def named_folder(text: str) -> tuple[str, Path]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 from haca3_bids.checkpoints.registry import MEDIAN, fusion_for, resolve
-from haca3_bids.errors import Unavailable, UsageError
+from haca3_bids.errors import Unavailable
 from haca3_bids.execution.environment import child_environment
+from haca3_bids.parse import check_device
 from haca3_bids.records.engine import ProbeJob, Weights
 from haca3_bids.records.files import from_answer, to_json
 from haca3_bids.settings import HarmonizationSettings
@@ -20,8 +20,7 @@ PROBE = "haca3_bids.harmonization.probe"
 
 def find_weights(settings: HarmonizationSettings) -> Weights:
     """The weights and the device of the settings; Unavailable (69) if there is no such file or GPU."""
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", settings.device):
-        raise UsageError(f"There is no device '{settings.device}'.", "The devices are auto, cpu, cuda and cuda:N.")
+    check_device(settings.device)
     path = str(resolve(settings.weights))
     fusion = fusion_for(settings.weights, settings.fusion_weights)
     if fusion != MEDIAN:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import logging
-import re
 import sys
 from collections.abc import Callable, Iterator
 from typing import cast
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from haca3_bids.errors import TemporaryFailure, Unavailable, UsageError
+from haca3_bids.parse import check_device
 from haca3_bids.settings import PRECISIONS, Precision
 
 logger = logging.getLogger(__name__)
@@ -28,8 +28,7 @@ Indices = NDArray[np.intp]
 
 def choose_device(wanted: str) -> torch.device:
     """The device for "auto", "cpu", "cuda" or "cuda:N"; Unavailable (69) if there is no such GPU."""
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", wanted):
-        raise UsageError(f"There is no device '{wanted}'.", "Choose auto, cpu, cuda or cuda:N.")
+    check_device(wanted)
     present = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if wanted == "auto":
         chosen = torch.device("cuda" if present else "cpu")
