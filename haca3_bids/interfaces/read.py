@@ -39,13 +39,13 @@ class Read(Step):
         scan = load_scan(self.inputs.in_file, forced=forced)
         name = Path(self.inputs.in_file).name
         check_intensities(scan, name)
-        head, cut = without_neck(scan.image)
+        head, shortened = without_neck(scan.image, name)
         copy = session.for_registration(head, self._settings)
         save_volume(copy, self._out("out_file", folder / "coarse.nii.gz"))
         blank = session.blank_voxels(head)
         save_volume(blank, self._out("blank", folder / "blank.nii.gz"), dtype=np.uint8)
         return ScanFacts(
             acquisition=acquisition(scan.image),
-            remarks=(*scan.remarks, *([cut.sentence(name)] if cut else [])),
+            remarks=(*scan.remarks, *([shortened] if shortened else [])),
             orientation_assumed=scan.orientation_assumed,
         )

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from haca3_bids.volumes.volume import Volume
 
@@ -52,8 +51,3 @@ def to_ants(ants: Any, volume: Volume) -> Any:
         spacing=tuple(zooms),
         direction=lps[:3, :3] / zooms,
     )
-
-
-def from_ants(image: Any) -> NDArray[np.float32]:
-    """The voxels of an ANTs image, in the order of the input of ``to_ants``."""
-    return np.asarray(image.numpy(), np.float32)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import make_interp_spline
 
-from haca3_bids.preprocessing.ants_bridge import from_ants, seeded_ants, to_ants
+from haca3_bids.preprocessing.ants_bridge import seeded_ants, to_ants
 from haca3_bids.preprocessing.head import head_mask
 from haca3_bids.preprocessing.resampling import shrink
 from haca3_bids.preprocessing.transforms import inverse
@@ -63,7 +63,7 @@ def log_field(volume: Volume, settings: PreprocessingSettings, mask: NDArray[np.
             spline_param=SPLINE_MM,
             return_bias_field=True,
         )
-        field = np.log(np.maximum(from_ants(estimate), 1e-6))
+        field = np.log(np.maximum(np.asarray(estimate.numpy(), np.float32), 1e-6))
     known = field[inside]
     field = np.clip(field, known.min(), known.max()) - known.mean(dtype=np.float64).astype(np.float32)
     return coarse.with_data(field)

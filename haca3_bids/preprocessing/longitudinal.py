@@ -6,7 +6,7 @@ are aligned halfway between them; more visits are registered to their mean image
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,9 +55,10 @@ class Frame:
 
 def common_frame(references: Mapping[str, Volume], template: Template, settings: PreprocessingSettings) -> Frame:
     """The frame of several visits, from coarse copies of their references; independent of their order."""
-    visits = sorted(references)
-    pulls = _middle(references, _first_guess([references[visit] for visit in visits], visits, settings))
-    for _ in range(ROUNDS if len(visits) > 2 else 0):
+    first, *others = sorted(references)
+    guess = {visit: coregister(references[visit], references[first], settings) for visit in others}
+    pulls = _middle(references, {first: np.eye(4), **guess})
+    for _ in range(ROUNDS if len(references) > 2 else 0):
         image = mean_image(references, pulls)
         mask = head_mask(image)
         pulls = _middle(references, _registered_to(image, mask, references, pulls, settings))
@@ -65,7 +66,7 @@ def common_frame(references: Mapping[str, Volume], template: Template, settings:
     alignment = register_to_template(image, template, settings)
     brain = resample_mask(template.brain, image, inverse(alignment.affine))
     mask = dilated(brain, image.zooms_mm, BRAIN_RIM_MM)
-    if len(visits) > 2:  # necks and jaws move, so the last registration uses the brain only
+    if len(references) > 2:  # necks and jaws move, so the last registration uses the brain only
         found = _registered_to(image, mask, references, pulls, settings)
     else:
         found = _registered_to_each_other(mask, image, references, pulls, settings)
@@ -83,17 +84,6 @@ def mean_image(references: Mapping[str, Volume], pulls: Mapping[str, Matrix]) ->
         count += field_of_view(reference, grid, pulls[visit])
     known = bounding_box(count >= HALF * len(references))  # so that the edge is an edge of the image, not a dark region
     return cropped(grid.with_data(total / np.maximum(count, 1)), known)
-
-
-def _first_guess(
-    references: Sequence[Volume], visits: Sequence[str], settings: PreprocessingSettings
-) -> dict[str, Matrix]:
-    """Each visit registered to the first, as a start."""
-    first = references[0]
-    pulls = {visits[0]: np.eye(4)}
-    for visit, reference in zip(visits[1:], references[1:], strict=True):
-        pulls[visit] = coregister(reference, first, settings)
-    return pulls
 
 
 def _middle(references: Mapping[str, Volume], pulls: Mapping[str, Matrix]) -> dict[str, Matrix]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,24 +15,11 @@ HEAD_MM = 170.0  # below the vertex: contains the whole brain, even if tilted, a
 LONGEST_MM = 260.0  # longer than any head, and than the usual field of view of 256 mm
 
 
-@dataclass(frozen=True)
-class NeckCut:
-    """The extent of the body below the vertex."""
-
-    reach_mm: float
-
-    def sentence(self, name: str) -> str:
-        """A remark for the record."""
-        return (
-            f"{name} shows {self.reach_mm / 10:.0f} cm of the body: registration uses the upper "
-            f"{HEAD_MM / 10:.0f} cm only."
-        )
-
-
-def without_neck(volume: Volume) -> tuple[Volume, NeckCut | None]:
+def without_neck(volume: Volume, name: str) -> tuple[Volume, str]:
     """The image cropped to 17 cm below the vertex if it shows more than a head, else unchanged.
 
-    The direction of the vertex is taken from the header.
+    The direction of the vertex is taken from the header. The sentence, which begins with ``name``, is for the record;
+    it is empty if nothing is cropped.
     """
     axis = int(np.argmax(np.abs(volume.affine[2, :3] / volume.zooms_mm)))
     upwards = bool(volume.affine[2, axis] > 0)
@@ -45,9 +30,13 @@ def without_neck(volume: Volume) -> tuple[Volume, NeckCut | None]:
     first, end = (int(seen[0]) * per_plane, (int(seen[-1]) + 1) * per_plane) if seen.size else (0, 0)
     reach_mm = (end - first) * zoom_mm
     if reach_mm <= LONGEST_MM:
-        return volume, None
+        return volume, ""
     keep = round(HEAD_MM / zoom_mm)
-    return _cut(volume, axis, *((end - keep, volume.shape[axis]) if upwards else (0, first + keep))), NeckCut(reach_mm)
+    upper = _cut(volume, axis, *((end - keep, volume.shape[axis]) if upwards else (0, first + keep)))
+    sentence = (
+        f"{name} shows {reach_mm / 10:.0f} cm of the body: registration uses the upper {HEAD_MM / 10:.0f} cm only."
+    )
+    return upper, sentence
 
 
 def _plane_areas_mm2(coarse: Volume, axis: int) -> NDArray[np.float64]:

@@ -24,12 +24,6 @@ def brain_on_template_grid(template: Template, alignment: TemplateAlignment) -> 
     return resample_mask(template.brain, template.head, prior_pull(alignment))
 
 
-def brain_on_native_grid(template: Template, alignment: TemplateAlignment, image: Volume, to_image: Matrix) -> Volume:
-    """The same brain on a scan's own grid; ``to_image`` pulls reference to scan millimetres."""
-    pull = inverse(to_image @ alignment.affine)
-    return image.with_data(resample_mask(template.brain, image, pull))
-
-
 def white_matter_core(template: Template, alignment: TemplateAlignment) -> NDArray[np.bool_]:
     """White matter away from its borders, on the template grid, in which the white-matter peak is measured."""
     white = resample_mask(template.white_matter, template.head, prior_pull(alignment), threshold=CERTAIN)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.stats import rankdata
 
 from haca3_bids.intensity.artifacts import unevenness
 from haca3_bids.intensity.blank import blank_mask
@@ -65,7 +66,7 @@ class EdgeComparison:
         inside = values >= 0
         if inside.sum() < SMALLEST:
             return 0.0
-        ranks = np.stack([_ranks(self.fixed_edges[inside]), _ranks(values[inside])])
+        ranks = [rankdata(edges[inside], "ordinal") for edges in (self.fixed_edges, values)]
         return float(np.corrcoef(ranks)[0, 1])
 
     def distinctness(self, pull: Matrix, centre: NDArray[np.float64]) -> float:
@@ -180,7 +181,3 @@ def _black_slices(image: NDArray[np.float32], dark: float) -> float:
     """The fraction of slices in which nothing is brighter than ``dark``, in the direction with the most of them."""
     others = [tuple(other for other in range(3) if other != axis) for axis in range(3)]
     return max(float((image.max(axis=across) <= dark).mean()) for across in others)
-
-
-def _ranks(values: NDArray[np.float32]) -> NDArray[np.float64]:
-    return np.argsort(np.argsort(values, kind="stable"), kind="stable").astype(np.float64)

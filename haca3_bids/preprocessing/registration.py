@@ -26,7 +26,6 @@ from haca3_bids.preprocessing.search import (
     best,
     improved,
     rotation_grid,
-    scaled_to,
     starts,
 )
 from haca3_bids.preprocessing.similarity import Comparison, compare
@@ -162,7 +161,8 @@ def _right_size(place: Start, comparison: Comparison, reference: Volume, templat
     Mutual information can match the outline of a small head with that of a large brain, and edges can match a small
     brain with one that has shrunk within its skull. For the position, mutual information is more reliable than edges.
     """
-    small = improved(scaled_to(place, CHILD_LOG_SCALE), comparison, scaled=False, step_mm=8.0, evaluations=250)
+    child = Start(np.array([*place.parameters[:6], CHILD_LOG_SCALE]), place.centre)
+    small = improved(child, comparison, scaled=False, step_mm=8.0, evaluations=250)
     tuned = improved(small, comparison, scaled=True, step_mm=3.0, evaluations=300)
     edges = edges_in_brain(reference, template)
     grid, head = isotropic_grid(template.head, COARSE_MM / 2), reference.with_data(head_mask(reference))

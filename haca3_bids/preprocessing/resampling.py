@@ -43,14 +43,9 @@ def field_of_view(moving: Volume, grid: Volume, pull: Matrix) -> NDArray[np.bool
     """The voxels of ``grid`` whose centres lie in a voxel of ``moving``: boolean, shape of ``grid``."""
     to_voxels = inverse(moving.affine) @ pull @ grid.affine
     inside = np.ones(grid.shape, np.bool_)
-    along = [np.arange(n, dtype=np.float64) for n in grid.shape]
+    x, y, z = np.ogrid[: grid.shape[0], : grid.shape[1], : grid.shape[2]]
     for row, size in zip(to_voxels[:3], moving.shape, strict=True):
-        index = (
-            row[0] * along[0][:, None, None]
-            + row[1] * along[1][None, :, None]
-            + row[2] * along[2][None, None, :]
-            + row[3]
-        )
+        index = row[0] * x + row[1] * y + row[2] * z + row[3]
         inside &= (index >= -0.5) & (index <= size - 0.5)
     return inside
 

@@ -59,11 +59,6 @@ def starts(
                 yield Start(np.array([*rotation, *translation, log_scale]), centre)
 
 
-def scaled_to(start: Start, log_scale: float) -> Start:
-    """The same start with another scale."""
-    return Start(np.array([*start.parameters[:6], log_scale]), start.centre)
-
-
 def best(
     candidates: Sequence[Start], score: Callable[[Matrix], float], keep: int, apart_mm: float = 25.0
 ) -> list[Start]:

@@ -13,7 +13,7 @@ from haca3_bids.intensity.white_matter import white_matter_peak
 from haca3_bids.preprocessing.bias import correct_bias, log_field, without_field
 from haca3_bids.preprocessing.defacing import looks_defaced, without_face
 from haca3_bids.preprocessing.head import head_mask
-from haca3_bids.preprocessing.prior import brain_on_native_grid, prior_pull
+from haca3_bids.preprocessing.prior import prior_pull
 from haca3_bids.preprocessing.quality import (
     Quality,
     coregistration_quality,
@@ -153,12 +153,12 @@ def field_in_brain(
     settings: PreprocessingSettings,
     given_brain: Volume | None = None,
 ) -> Volume:
-    """The logarithm of a raw scan's bias field on a coarse grid; ``given_brain`` is on the reference's grid."""
-    if given_brain is not None:
-        brain = resample_mask(given_brain, raw, inverse(to_scan))
-    else:
-        brain = brain_on_native_grid(template, alignment, raw, to_scan).data > 0.5
-    return log_field(raw, settings, brain)
+    """The logarithm of a raw scan's bias field on a coarse grid; ``given_brain`` is on the reference's grid.
+
+    ``to_scan`` pulls reference to scan millimetres.
+    """
+    brain, pull = (template.brain, to_scan @ alignment.affine) if given_brain is None else (given_brain, to_scan)
+    return log_field(raw, settings, resample_mask(brain, raw, inverse(pull)))
 
 
 def on_template_grid(

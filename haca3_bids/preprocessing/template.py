@@ -62,12 +62,12 @@ def load_template(name: str) -> Template:
     if name == BUILTIN:
         return _builtin()
     files = check_template(name)
-    white = load_volume(files["white"])
+    brain, white = load_volume(files["brain"]), load_volume(files["white"])
     return Template(
         name,
         TEMPLATE_SPACES[name],
         load_volume(files["head"]),
-        _as_mask(load_volume(files["brain"])),
+        brain.with_data((brain.data > 0.5).astype(np.float32)),
         white.with_data(white.data / max(float(white.data.max()), 1e-6)),
         has_skull=True,
     )
@@ -184,11 +184,8 @@ def _ensure_home() -> None:
     except OSError:
         usable = False
     if not usable:
-        os.environ["TEMPLATEFLOW_HOME"] = str(_temporary_home())
-
-
-def _temporary_home() -> Path:
-    return private_folder(Path(tempfile.gettempdir()) / f"haca3-templateflow-{os.getuid()}")
+        home = private_folder(Path(tempfile.gettempdir()) / f"haca3-templateflow-{os.getuid()}")
+        os.environ["TEMPLATEFLOW_HOME"] = str(home)
 
 
 def _builtin() -> Template:
@@ -196,7 +193,3 @@ def _builtin() -> Template:
     head = maps["brain"]
     brain = head.with_data(head.data > BRAIN_THRESHOLD * head.data.max())
     return Template(BUILTIN, TEMPLATE_SPACES[BUILTIN], head, brain, maps["white"], has_skull=False)
-
-
-def _as_mask(volume: Volume) -> Volume:
-    return volume.with_data((volume.data > 0.5).astype(np.float32))

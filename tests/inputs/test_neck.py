@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -33,9 +34,10 @@ def body(below_mm: float) -> Volume:
 @pytest.mark.parametrize("axes", ["RAS", "LPI", "SAR", "IRP", "ASL"])
 def test_shoulders_are_cut_off_wherever_the_header_says_that_up_is(axes: str) -> None:
     whole = reorient(body(180), axes)
-    kept, cut = without_neck(whole)
-    assert cut is not None
-    assert cut.reach_mm == pytest.approx(380, abs=15)
+    kept, sentence = without_neck(whole, "sub-01_T1w.nii.gz")
+    shown = re.match(r"sub-01_T1w\.nii\.gz shows (\d+) cm of the body", sentence)
+    assert shown is not None
+    assert float(shown[1]) == pytest.approx(38, abs=1.5)
     corners = np.stack([kept.affine @ [*corner, 1] for corner in ((0, 0, 0), np.array(kept.shape) - 1)])
     assert corners[:, 2].min() == pytest.approx(VERTEX_MM - HEAD_MM, abs=10)
     assert corners[:, 2].max() == pytest.approx(VERTEX_MM + 20, abs=10)
@@ -46,13 +48,13 @@ def test_shoulders_are_cut_off_wherever_the_header_says_that_up_is(axes: str) ->
 @pytest.mark.parametrize("below_mm", [0, 30])
 def test_a_head_is_left_whole(below_mm: float) -> None:
     whole = body(below_mm)
-    assert without_neck(whole) == (whole, None)
+    assert without_neck(whole, "") == (whole, "")
 
 
 def test_a_head_whose_header_takes_its_back_for_its_base_is_left_whole() -> None:
     whole = body(0)
     lying = Volume(whole.data, np.array([[1, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]]) @ whole.affine)
-    assert without_neck(lying) == (lying, None)
+    assert without_neck(lying, "") == (lying, "")
 
 
 def test_registration_is_given_the_head_and_the_page_says_so(tmp_path: Path) -> None:

@@ -3,12 +3,8 @@ from __future__ import annotations
 import numpy as np
 
 from haca3_bids.evaluation.overlap import dice
-from haca3_bids.preprocessing.prior import (
-    brain_on_native_grid,
-    brain_on_template_grid,
-    regions_of_aligned,
-    white_matter_core,
-)
+from haca3_bids.preprocessing import session
+from haca3_bids.preprocessing.prior import brain_on_template_grid, regions_of_aligned, white_matter_core
 from haca3_bids.preprocessing.registration import TemplateAlignment
 from haca3_bids.preprocessing.resampling import resample
 from haca3_bids.preprocessing.transforms import inverse, rigid_part, similarity_matrix
@@ -43,10 +39,11 @@ def test_the_core_is_white_matter_of_the_subject(phantom) -> None:
     assert pure[core].mean() > 0.95
 
 
-def test_the_brain_on_a_scans_own_grid_is_where_the_scan_has_it(phantom) -> None:
+def test_the_field_of_a_scan_is_estimated_where_the_scan_has_its_brain(phantom, monkeypatch) -> None:
+    monkeypatch.setattr(session, "log_field", lambda raw, settings, brain: brain)
     moved = alignment(1.0)
     scan = phantom.scan("T1w", moved.rigid)
-    brain = brain_on_native_grid(phantom.template(), moved, scan, np.eye(4)).data > 0.5
+    brain = session.field_in_brain(scan, phantom.template(), moved, np.eye(4), PreprocessingSettings())
     assert np.median(scan.data[brain]) > 180
     assert abs(brain.sum() / phantom.mask(3, 4, 5).sum() - 1) < 0.03
 
