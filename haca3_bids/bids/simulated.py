@@ -147,6 +147,6 @@ def sidecar(session: Session, scan: Scan) -> dict[str, Any]:
 def _truth_sidecar(session: Session, scan: Scan) -> dict[str, Any]:
     wrong = asdict(scan.how) | {"severity": scan.how.severity, "missing_mm": scan.view.missing_mm}
     wrong["thickness_voxels"] = session.site.thickness_mm[scan.contrast]
-    protocol = session.site.protocols[scan.contrast].to_dict()
+    protocol = asdict(session.site.protocols[scan.contrast])
     scale = {"WhiteMatterScale": session.site.scale}
     return {"SkullStripped": False, "Resolution": "1 mm", "Protocol": protocol, "Acquisition": wrong} | scale

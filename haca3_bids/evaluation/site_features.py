@@ -26,9 +26,10 @@ BINS = np.linspace(0, 2, 101)  # edges of histograms, relative to the 95th perce
 
 def intensity_features(image: Array, region: Mask) -> Table:
     """Percentiles of intensity and gradient magnitude in the region, (13,), relative to its 95th percentile."""
-    unit = _in_box(image, region)
-    slope = np.sqrt(np.sum(np.square(np.gradient(unit[0])), axis=0))
-    values = [np.percentile(unit[0][unit[1]], LEVELS), np.percentile(slope[unit[1]], EDGES)]
+    box = bounding_box(region)
+    inside, seen = scaled(image, region)[box], region[box]
+    slope = np.sqrt(np.sum(np.square(np.gradient(inside)), axis=0))
+    values = [np.percentile(inside[seen], LEVELS), np.percentile(slope[seen], EDGES)]
     return np.asarray(np.concatenate(values), np.float64)
 
 
@@ -51,11 +52,6 @@ def histogram(image: Array, region: Mask, part: Mask) -> Table:
     values = np.clip(scaled(image, region)[part], BINS[0], BINS[-1])
     counts = np.histogram(values, BINS)[0]
     return np.asarray(counts / max(counts.sum(), 1), np.float64)
-
-
-def _in_box(image: Array, region: Mask) -> tuple[Array, Mask]:
-    box = bounding_box(region)
-    return scaled(image, region)[box], region[box]
 
 
 def site_distance(rows: Table, sites: Sequence[str]) -> float:

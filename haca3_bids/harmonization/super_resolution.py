@@ -7,8 +7,6 @@ truth. The mean of the thin slices of an acquired slice is that slice.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -27,26 +25,6 @@ LEARNING_RATE = 2e-3
 SIGNAL = 0.2  # of the 99th percentile: a patch must hold something brighter
 AT_ONCE = 8  # planes that are upsampled together
 TINY = 1e-6
-
-
-@dataclass(frozen=True)
-class Degradation:
-    """How pixels become thick slices along one in-plane axis, in units of its pixels."""
-
-    spacing: float  # of the thick slices
-    factor: int  # thin slices in a thick one
-
-    def matrices(self, length: int, phase: float) -> tuple[Array, Array]:
-        """Matrices from ``length`` pixels to SLICES thick and factor * SLICES thin slices, starting at ``phase``."""
-        thick = phase + self.spacing * (np.arange(SLICES) + 0.5)
-        thin = phase + self.spacing * (np.arange(SLICES * self.factor) + 0.5) / self.factor
-        step = self.spacing / self.factor
-        return box_average(thick, self.spacing, length), box_average(thin, max(step, 1.0), length)
-
-    @property
-    def pixels(self) -> float:
-        """The number of pixels of a patch."""
-        return self.spacing * SLICES
 
 
 def super_resolved(volume: Volume, axis: int, seed: int = 0, steps: int = STEPS) -> Volume:
@@ -75,6 +53,16 @@ def box_average(centres: NDArray[np.floating], width: float, length: int) -> Arr
     low, high = centres[:, None] - width / 2, centres[:, None] + width / 2
     overlap = np.clip(np.minimum(high, edges + 1) - np.maximum(low, edges), 0, None)
     return np.asarray(overlap / np.maximum(overlap.sum(axis=1, keepdims=True), TINY), np.float32)
+
+
+def _averages(spacing: float, factor: int, length: int, phase: float) -> tuple[Array, Array]:
+    """Matrices from ``length`` pixels to SLICES thick and factor * SLICES thin slices, starting at ``phase``.
+
+    ``spacing`` is that of the thick slices, in pixels.
+    """
+    thick = phase + spacing * (np.arange(SLICES) + 0.5)
+    thin = phase + spacing * (np.arange(SLICES * factor) + 0.5) / factor
+    return box_average(thick, spacing, length), box_average(thin, max(spacing / factor, 1.0), length)
 
 
 def spline_rows(count: int, factor: int) -> Array:
@@ -131,17 +119,18 @@ def _patches(
         direction = int(rng.integers(2))
         plane = data[rng.integers(len(data))]
         plane = plane if direction == 0 else plane.T
-        how = Degradation(spacing_mm / float(in_plane_mm[direction]), factor)
-        short = max(0, int(np.ceil(how.pixels)) - plane.shape[0])
+        spacing = spacing_mm / float(in_plane_mm[direction])
+        short = max(0, int(np.ceil(spacing * SLICES)) - plane.shape[0])
         plane = np.pad(plane, ((0, short), (0, 0)), mode="edge")
         columns = slice(int(rng.integers(max(1, plane.shape[1] - COLUMNS + 1))), None)
         patch = plane[:, columns][:, :COLUMNS]
         patch = np.pad(patch, ((0, 0), (0, COLUMNS - patch.shape[1])), mode="edge")
-        coarse, fine = how.matrices(plane.shape[0], float(rng.uniform(0, plane.shape[0] - how.pixels)))
+        phase = float(rng.uniform(0, plane.shape[0] - spacing * SLICES))
+        coarse, fine = _averages(spacing, factor, plane.shape[0], phase)
         one = coarse @ patch
         if one.max() < SIGNAL and rng.uniform() > 0.05:
             continue
-        lost = np.sqrt(max(0.0, 1 - 1 / how.spacing))
+        lost = np.sqrt(max(0.0, 1 - 1 / spacing))
         one = one + np.float32(noise * lost) * rng.standard_normal(one.shape, np.float32)
         turned = slice(None, None, -1) if rng.uniform() < 0.5 else slice(None)
         thick.append(one[turned])

@@ -5,7 +5,7 @@ Zuo et al., HACA3: A unified approach for multi-site MR image harmonization, CMI
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -31,10 +31,6 @@ class Haca3Config:
     def __post_init__(self) -> None:
         if self.variant not in VARIANTS:
             raise ValueError(f"variant {self.variant!r} is not one of {', '.join(VARIANTS)}")
-
-    def to_dict(self) -> dict[str, int | str]:
-        """The fields as a dictionary, for the header of a file."""
-        return asdict(self)
 
     theta_dim = 2
     eta_dim = 2
@@ -117,15 +113,11 @@ def argmax_beta(logits: Tensor) -> Tensor:
     return torch.zeros_like(logits).scatter_(1, likeliest, 1.0)
 
 
-def gumbel_noise(logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Standard Gumbel noise in the shape of ``logits``."""
-    uniform = torch.rand(logits.shape, generator=generator, dtype=torch.float32, device="cpu")
-    return -torch.log(-torch.log(uniform.clamp_(1e-10, 1 - 1e-7))).to(logits.device)
-
-
 def sample_beta(logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """A level drawn with probability softmax(logits), as a one-hot image (Gumbel-max; the authors' inference)."""
-    return argmax_beta(logits + gumbel_noise(logits, generator))
+    uniform = torch.rand(logits.shape, generator=generator, dtype=torch.float32, device="cpu")
+    noise = -torch.log(-torch.log(uniform.clamp_(1e-10, 1 - 1e-7)))
+    return argmax_beta(logits + noise.to(logits.device))
 
 
 def one_channel(beta: Tensor) -> Tensor:

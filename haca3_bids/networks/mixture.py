@@ -7,7 +7,7 @@ work voxel by voxel, so that maps may have any shape ``...``: pixels of a slice,
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -62,10 +62,6 @@ class MixtureConfig:
     def channels(self) -> int:
         """The number of encoder maps: logits, deviations, doubt, reliability, carry, artifact."""
         return self.classes + self.deviations + 4
-
-    def to_dict(self) -> dict[str, object]:
-        """The fields as a dictionary, for the header of a file."""
-        return asdict(self)
 
     variant, eta_dim = "mixture", 1
     seen_from = 0.0  # intensity above which a voxel inside the head is in the field of view

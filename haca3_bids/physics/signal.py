@@ -7,7 +7,7 @@ proton density.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -117,10 +117,6 @@ class Protocol:
         if self.sequence == "MPRAGE":
             return min(recoveries_ms(self.tr_ms, self.ti_ms, self.spacing_ms, self.pulses)) >= 0
         return max(self.ti_ms, self.te_ms, self.train_ms) < self.tr_ms
-
-    def to_dict(self) -> dict[str, float | str]:
-        """The fields, for a record."""
-        return asdict(self)
 
 
 def signal(protocol: Protocol, tissues: TissueTable) -> Array:

@@ -35,19 +35,13 @@ def train_fusion(pairs: Sequence[FusionPair], folder: Path, plan: Plan, machine:
 
     def batches(first: int) -> Iterator[Batch]:
         return (
-            _slab(pairs, np.random.default_rng((plan.seed, item)))
-            for step in range(first, plan.steps)
-            for item in _items_of(step, plan, machine)
+            _slab(pairs, np.random.default_rng((plan.seed, share * plan.accumulate + number)))
+            for share in range(first * machine.world + machine.rank, plan.steps * machine.world, machine.world)
+            for number in range(plan.accumulate)
         )
 
     fit(net, lambda batch, step: fusion_step(net, batch), batches, plan, folder, machine=machine)
     return net.cpu().eval()
-
-
-def _items_of(step: int, plan: Plan, machine: Machine) -> range:
-    """The numbers of a step's slabs in one process."""
-    first = (step * machine.world + machine.rank) * plan.accumulate
-    return range(first, first + plan.accumulate)
 
 
 def _start_as_mean(net: FusionNet) -> None:

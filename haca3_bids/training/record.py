@@ -29,7 +29,9 @@ class Record:
             for name in ("losses", "validation"):
                 _forget(folder / f"{name}.jsonl", first)
         self.board = _board(folder / "tensorboard", first) if leads else None
-        self.bar = _bar(folder.name, first, steps) if leads and sys.stderr.isatty() else None
+        self.bar: Any = None
+        if leads and sys.stderr.isatty():
+            self.bar = tqdm(total=steps, initial=first, desc=folder.name, unit="step", smoothing=0.1)
 
     def __enter__(self) -> Self:
         return self
@@ -83,7 +85,3 @@ def _board(folder: Path, first: int) -> Any:
     except ImportError:
         return None
     return SummaryWriter(str(folder), purge_step=first + 1)
-
-
-def _bar(name: str, first: int, steps: int) -> Any:
-    return tqdm(total=steps, initial=first, desc=name, unit="step", smoothing=0.1)

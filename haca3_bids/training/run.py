@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -46,17 +46,12 @@ class Setting:
     machine: Machine = ALONE
     workers: int = 1  # data-loading processes
 
-    @property
-    def seed(self) -> int:
-        """The seed of data and initial weights."""
-        return self.plan.seed
-
 
 def train_artifact(heads: Sequence[Anatomy], folder: Path, setting: Setting) -> ArtifactEncoder:
     """The artifact encoder, trained on simulated triplets; resumes from ``folder``."""
-    torch.manual_seed(setting.seed)
+    torch.manual_seed(setting.plan.seed)
     encoder = ArtifactEncoder()
-    batches = partial(batches_of, ArtifactTriplets(heads, setting.seed), lambda step: ARTIFACT_BATCH, setting)
+    batches = partial(batches_of, ArtifactTriplets(heads, setting.plan.seed), lambda step: ARTIFACT_BATCH, setting)
     fit(
         encoder, lambda batch, step: artifact_step(encoder, batch), batches, setting.plan, folder,
         machine=setting.machine,
@@ -86,22 +81,16 @@ class Cohort:
         """Batches from step ``first`` on, alternating between simulated and real data if there are both."""
         data: list[Dataset[dict[str, Tensor | int]]] = []
         if self.heads:
-            data.append(SimulatedSlices(self.heads, setting.seed))
+            data.append(SimulatedSlices(self.heads, setting.plan.seed))
         if self.sessions:
-            data.append(RealSlices(self.sessions, setting.seed))
-
-        def turn(step: int) -> int:
-            return step % len(data)
-
-        def size(step: int) -> int:
-            return stage(step).batch
-
+            data.append(RealSlices(self.sessions, setting.plan.seed))
+        kinds = len(data)
         streams = [
-            batches_of(one, size, setting, first, lambda step, own=number: turn(step) == own)  # type: ignore[misc]
-            for number, one in enumerate(data)
+            batches_of(one, lambda step: stage(step).batch, setting, first, lambda step, own=own: step % kinds == own)  # type: ignore[misc]
+            for own, one in enumerate(data)
         ]
         for step in range(first, setting.plan.steps):
-            yield from islice(streams[turn(step)], setting.plan.accumulate)
+            yield from islice(streams[step % kinds], setting.plan.accumulate)
 
     def held_out(self) -> list[dict[str, Tensor | int]]:
         """A fixed set of validation samples; empty without data for validation."""
@@ -124,12 +113,12 @@ def train_haca3(
     perceptual: Perceptual = structural,
 ) -> Haca3:
     """HACA3, its artifact encoder frozen, trained through the curriculum from ``begin`` on; resumes from ``folder``."""
-    torch.manual_seed(setting.seed)
+    torch.manual_seed(setting.plan.seed)
     model.requires_grad_(True).train()
     model.eta_encoder.requires_grad_(False)
     _check_config(folder, model.config)
     if setting.machine.leads:
-        write_json(make_folder(folder) / CONFIG, model.config.to_dict())
+        write_json(make_folder(folder) / CONFIG, asdict(model.config))
     held_out = cohort.held_out()
 
     def progress(step: int) -> float:
@@ -157,7 +146,7 @@ def _check_config(folder: Path, config: Haca3Config) -> None:
     """BadInput if the folder contains a run that trains networks of another configuration."""
     if (folder / CHECKPOINT).exists() and (folder / CONFIG).exists():
         found = json.loads((folder / CONFIG).read_text())
-        other = [f"{name} {value}" for name, value in found.items() if config.to_dict().get(name) != value]
+        other = [f"{name} {value}" for name, value in found.items() if asdict(config).get(name) != value]
         if other:
             raise BadInput(
                 f"{folder} contains a run of other networks ({', '.join(other)}).",

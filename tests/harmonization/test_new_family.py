@@ -34,7 +34,7 @@ class Dimmed(Mixture):
 
 def test_a_new_family_needs_one_row(pair, mixture, settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(FAMILIES, DimmedConfig, Dimmed)
-    model = Dimmed(DimmedConfig(**mixture.model.config.to_dict(), percent=50))
+    model = Dimmed(DimmedConfig(**dataclasses.asdict(mixture.model.config), percent=50))
     model.load_state_dict(mixture.model.state_dict())
     file = tmp_path / "dimmed.safetensors"
     save_checkpoint(file, model, references=mixture.references, card={}, priors=mixture.priors, half=False)

@@ -160,5 +160,5 @@ def test_the_same_slice_means_something_else_under_another_theta(model):
 
 
 def test_a_config_survives_its_header():
-    assert MixtureConfig(**CONFIG.to_dict()) == CONFIG
+    assert MixtureConfig(**dataclasses.asdict(CONFIG)) == CONFIG
     assert dataclasses.replace(CONFIG, free=0).classes == 5

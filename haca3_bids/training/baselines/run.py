@@ -45,7 +45,7 @@ BASELINES: dict[str, type[Baseline]] = {
 
 def train_baseline(method: str, heads: Sequence[Anatomy], sites: Sites, folder: Path, setting: Setting) -> Baseline:
     """A baseline of BASELINES, trained on slices of two sites; resumes from ``folder`` (BadInput if it differs)."""
-    torch.manual_seed(setting.seed)
+    torch.manual_seed(setting.plan.seed)
     network = BASELINES[method]().train()
     config = {"method": method} | json.loads(json.dumps(asdict(sites)))
     found = read_json(folder / CONFIG)
@@ -53,7 +53,7 @@ def train_baseline(method: str, heads: Sequence[Anatomy], sites: Sites, folder: 
         raise BadInput(f"{folder} contains a training for other sites or contrasts.", "Use another folder (--out).")
     if setting.machine.leads:
         write_json(make_folder(folder) / CONFIG, config)
-    batches = partial(batches_of, TwoSites(heads, sites, setting.seed), lambda step: network.batch_size, setting)
+    batches = partial(batches_of, TwoSites(heads, sites, setting.plan.seed), lambda step: network.batch_size, setting)
     fit(network, lambda batch, step: network.losses(batch), batches, setting.plan, folder, machine=setting.machine)
     return network.cpu().eval()
 
