@@ -10,6 +10,7 @@ from haca3_bids.bids.discover import Session
 from haca3_bids.bids.origin import dataset_identity, may_be_same
 from haca3_bids.bids.record import has_size, input_sha256, read_session, record_path
 from haca3_bids.errors import CannotCreate, Failure
+from haca3_bids.quality.verdict import judged_again
 from haca3_bids.records.session import Completion, SessionRecord
 
 # the record while files are being replaced: other processes read it, so that it must never be missing
@@ -41,7 +42,10 @@ def check_origin(output_dir: Path, bids_dir: Path, sessions: Iterable[Session]) 
 
 
 def merged(new: SessionRecord, old: SessionRecord | None, output_dir: Path) -> SessionRecord:
-    """The new record with the existing images of other targets that an earlier run made from the same inputs."""
+    """The new record with the existing images of other targets that an earlier run made from the same inputs.
+
+    The verdict is on all of them.
+    """
     before, now = old.completion if old is not None else None, new.completion
     if old is None or before is None or now is None or before.inputs != now.inputs:
         return new
@@ -53,8 +57,11 @@ def merged(new: SessionRecord, old: SessionRecord | None, output_dir: Path) -> S
     ]
     keys = {image.target.key for image in kept}
     completion = _with_earlier(now, before, output_dir, is_done=old.is_done)
+    numbers = {key: own for key, own in old.quality.images.items() if key in keys}
+    quality = replace(new.quality, images={**new.quality.images, **numbers})
     return replace(
         new,
+        quality=judged_again(quality, quality.thresholds_changed),
         harmonization=replace(new.harmonization, images=(*new.harmonization.images, *kept)),
         figures=(*new.figures, *(figure for figure in old.figures if figure.target in keys)),
         notes=(*new.notes, *_notes(completion.older)),

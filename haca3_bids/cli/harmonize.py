@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 OPTIONS = options_of(HarmonizationSettings)  # those of haca3-bids
 EXTRAS = tuple(option for option in options_of(OutputSettings) if option.field == "extras")
+LOGGER = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -129,12 +130,23 @@ def _check(options: argparse.Namespace) -> None:
         raise UsageError(f"--out {out.name} is not the name of a NIfTI file.", "It must end in .nii or .nii.gz.")
     if not out.parent.is_dir():
         raise CannotCreate(f"The folder {out.parent} of --out does not exist.", "Create it first.")
-    if any(out.exists() and path.exists() and out.samefile(path) for _, path in options.source):
-        raise UsageError(f"--out {out.name} is one of the sources.", "Choose another name.")
-    for _, path in options.source:
-        if path.resolve().parent == out.resolve().parent and _stem(path) == _stem(out):
+    for contrast in dict(options.coverage).keys() - dict(options.source).keys():
+        raise UsageError(f"--coverage {contrast} has no effect without a {contrast} source.", "Omit it.")
+    _check_kept(options)
+
+
+def _check_kept(options: argparse.Namespace) -> None:
+    """UsageError if an output would replace an input or its sidecar."""
+    out: Path = options.out
+    given = [path for _, path in (*options.source, *options.coverage)]
+    given += filter(None, (options.target_image, options.white_matter, options.head_mask))
+    made = {_stem(out), *(f"{_stem(out)}_{part}" for part in ("std", "beta", *(f"attention{c}" for c in CONTRASTS)))}
+    for path in given:
+        if out.exists() and path.exists() and out.samefile(path):
+            raise UsageError(f"--out {out.name} is one of the inputs.", "Choose another name.")
+        if path.resolve().parent == out.resolve().parent and _stem(path) in made:
             raise UsageError(
-                f"The sidecar of --out {out.name} would replace that of {path.name}.", "Choose another name."
+                f"The outputs of --out {out.name} would replace {path.name} or its sidecar.", "Choose another name."
             )
 
 
@@ -170,9 +182,17 @@ def _harmonized(
 
 
 def _load(path: Path, options: argparse.Namespace, *, may_be_constant: bool = False) -> Volume:
+    from haca3_bids.harmonization.prepare import unusual_grid
     from haca3_bids.volumes.volume import load_volume
 
-    return load_volume(path, may_be_constant=may_be_constant, forced=options.force == "orientation")
+    volume = load_volume(path, may_be_constant=may_be_constant, forced=options.force == "orientation")
+    if not may_be_constant and (found := unusual_grid(volume)):
+        LOGGER.warning(
+            "%s %s. The networks work best on an upright grid of about 1 mm, to which haca3-bids resamples.",
+            path.name,
+            found,
+        )
+    return volume
 
 
 def _write(image: Harmonized, sidecar: Mapping[str, object], out: Path) -> None:

@@ -144,8 +144,9 @@ def encode_targets(
 ) -> list[Target]:
     """Targets from the images of one session (contrast -> image): theta, eta and intensity scale of each.
 
-    Like preprocessed images, they must be upright, with voxels of about 1 mm, on one grid (BadInput otherwise), which
-    may differ from the grid of the sources. The mixture model measures them together.
+    They must lie on one grid (BadInput otherwise), which may differ from the grid of the sources. Like preprocessed
+    images, they should be upright, with voxels of about 1 mm; this is not checked. The mixture model measures them
+    together.
     """
     _check_grids(images, coverage or {})
     _, prepared = _prepared(images, checkpoint, Rim(coverage or {}, None), settings)
@@ -206,7 +207,14 @@ def _prepared(
 ) -> tuple[Canvas, dict[str, Prepared]]:
     canvas = fit_images(images, rim, settings)
     seen_from = checkpoint.model.config.seen_from
-    return canvas, {name: prepare(name, volume, canvas, rim, settings, seen_from) for name, volume in images.items()}
+    prepared = {name: prepare(name, volume, canvas, rim, settings, seen_from) for name, volume in images.items()}
+    for name, image in prepared.items():
+        if not image.votes.any():
+            raise BadInput(
+                f"{name} shows nothing of the head inside its field of view.",
+                "Leave it out, or inspect it together with the masks that were given.",
+            )
+    return canvas, prepared
 
 
 def _rank(contrast: str) -> tuple[int, str]:
@@ -234,6 +242,7 @@ def _finished(made: Made, session: Session, method: Method, task: _Task, device:
         cut_share=task.canvas.cut_share,
         covered_share=float(session.covered[task.canvas.box].mean()),
         brain_without_source=session.brain_without_source,
+        not_finite=int(np.count_nonzero(~np.isfinite(image.data))),
     )
     return Harmonized(
         record,

@@ -28,6 +28,7 @@ from haca3_bids.volumes.volume import Volume, reorient
 
 TILT = 0.02  # radians, about a degree: 2 mm at the rim of a head
 OVERLAP = 0.5  # of the smaller grid: with less overlap, a grid is not at the position of the authors'
+SMALLEST_MM, LARGEST_MM, LARGEST_TILT = 0.7, 1.4, 0.27  # beyond these, a grid is unusual; sine of 15 degrees
 DARK = 1e-6  # a threshold up to this (scaled intensity) means that all of the head counts as seen, with dark fluid
 
 
@@ -134,6 +135,16 @@ def _fit_authors(grid: Volume) -> Canvas:
     if shared < OVERLAP * min(np.prod(grid.shape), np.prod(AUTHORS_GRID)):
         raise _not_for_authors("is not in MNI position")
     return canvas
+
+
+def unusual_grid(grid: Volume) -> str:
+    """How a grid differs from those of training, on which the networks work best; empty if it does not."""
+    sizes, upright = grid.zooms_mm, reorient(grid)
+    if sizes.max() > LARGEST_MM or sizes.min() < SMALLEST_MM:
+        return f"has voxels of {' x '.join(f'{size:.3g}' for size in sizes)} mm"
+    if np.abs(upright.affine[:3, :3] / upright.zooms_mm - np.diag(LPS)).max() > LARGEST_TILT:
+        return "is not upright"
+    return ""
 
 
 def _not_for_authors(found: str) -> BadInput:

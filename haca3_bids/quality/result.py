@@ -53,7 +53,7 @@ def measure_result(
     finite = np.nan_to_num(harmonized[brain], nan=0.0, posinf=0.0, neginf=0.0)
     eta_distance = math.dist(own.eta, reference.eta) if own and reference else None
     return ImageQuality(
-        nan_count=int(np.count_nonzero(~np.isfinite(harmonized))),
+        nan_count=image.not_finite,
         clipped_share=clipped_share(finite),
         brain_without_source=image.brain_without_source,
         csf_floor=float(np.percentile(finite, FLOOR_PERCENTILE) / WHITE_MATTER_PEAK) if finite.size else None,

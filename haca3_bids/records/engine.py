@@ -84,6 +84,7 @@ class HarmonizedImage:
     cut_share: float | None = None  # fraction of the grid outside the canvas
     covered_share: float | None = None  # fraction of the grid inside the field of view of any source
     brain_without_source: float | None = None  # fraction of the brain that remains empty
+    not_finite: int = 0  # voxels that are not finite
     theta_after: tuple[float, ...] | None = None  # of the harmonized image itself
     eta_after: tuple[float, ...] | None = None
     file: str = ""

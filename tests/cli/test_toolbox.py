@@ -139,9 +139,11 @@ def test_a_reference_that_the_weights_lack_is_a_usage_error(head, seen, tmp_path
     [
         (["--theta", "1", "2", "--out", "out.png"], 64, "not the name of a NIfTI file"),
         (["--theta", "1", "2", "--out", "none/out.nii"], 73, "does not exist"),
-        (["--theta", "1", "2", "--out", "sub-1_T1w.nii.gz"], 64, "is one of the sources"),
-        (["--theta", "1", "2", "--out", "sub-1_T1w.nii"], 64, "would replace that of sub-1_T1w.nii.gz"),
+        (["--theta", "1", "2", "--out", "sub-1_T1w.nii.gz"], 64, "is one of the inputs"),
+        (["--theta", "1", "2", "--out", "sub-1_T1w.nii"], 64, "would replace sub-1_T1w.nii.gz or its sidecar"),
         (["--theta", "1", "2", "--out", "out.nii", "--threads", "-1"], 64, "--threads -1 is invalid"),
+        (["--theta", "1", "2", "--out", "o.nii", "--coverage", "T2w=m.nii"], 64, "no effect without a T2w source"),
+        (["--target-image", "x_std.nii", "--out", "x.nii"], 64, "would replace x_std.nii or its sidecar"),
         (["--target", "T1w", "--eta", "1", "2", "--out", "o.nii"], 64, "--eta requires --theta"),
         (["--theta", "1", "2", "--source", "T1w=x.nii", "--out", "o.nii"], 64, "twice"),
         (["--theta", "1", "2", "--source", "CT=x.nii", "--out", "o.nii"], 64, "CONTRAST=FILE"),

@@ -72,6 +72,7 @@ def test_other_targets_of_the_same_scans_stay_and_those_of_replaced_scans_go(
     (note,) = record("sub-01")["notes"]
     assert "desc-haca3a_T2w.nii.gz" in note
     assert "haca3b" not in note
+    assert set(record("sub-01")["quality"]["images"]) == {"haca3a_T2w", "haca3b_T1w", "haca3c_T1w"}
     replace_scan(dataset)
     assert app(*ONE, "--target", "c=T1w:3,2", "--precision", "bf16") == 0
     assert targets() == {"c"}

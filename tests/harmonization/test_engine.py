@@ -232,6 +232,14 @@ def test_an_empty_source_is_refused(pair, tiny, settings):
         harmonize({"T1w": empty}, [TARGET], tiny, None, settings)
 
 
+def test_a_source_of_which_nothing_is_visible_is_named(pair, tiny, settings):
+    half = np.zeros(pair["T1w"].shape)
+    half[:, :, :6] = 1
+    coverage = {"T2w": pair["T2w"].with_data(1 - half)}
+    with pytest.raises(BadInput, match="T2w shows nothing of the head"):
+        harmonize(pair, [TARGET], tiny, None, settings, coverage=coverage, head_mask=pair["T1w"].with_data(half))
+
+
 def test_nonsense_is_a_usage_error(pair, tiny, settings):
     with pytest.raises(UsageError):
         harmonize({}, [TARGET], tiny, None, settings)
