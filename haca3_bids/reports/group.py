@@ -117,7 +117,7 @@ def worst_images(
         if picture := _picture(member, output_dir):
             why = [reason.sentence for reason in member.record.quality.reasons[:3]]
             if distance is not None and distance > OUTLIER:
-                why.append(f"{measure.replace('_', ' ')}: {distance:.1f} robust standard deviations from the median.")
+                why.append(f"{measure}: {distance:.1f} robust standard deviations from the median.")
             shown.append((member, why, picture))
     return shown
 

@@ -12,6 +12,7 @@ from scipy.spatial.distance import cdist
 from haca3_bids.intensity.artifacts import MAD_TO_STD
 from haca3_bids.quality.contrast import contrast_vector
 from haca3_bids.records.engine import SourceReport
+from haca3_bids.records.target import target_in_words
 from haca3_bids.reports.cohort import Member
 
 MEASURES = (  # of a scan or image, by which sessions are compared
@@ -33,10 +34,11 @@ def robust_distances(members: Sequence[Member]) -> list[tuple[float | None, str]
     best: list[tuple[float | None, str]] = [(None, "")] * len(members)
     columns: dict[str, NDArray[np.float64]] = {}
     for index, member in enumerate(members):
-        for _, where, own in member.numbers():
+        for kind, where, own in member.numbers():
+            place = target_in_words(where) if kind == "image" else where
             for measure in MEASURES:
                 if isinstance(value := own.get(measure), int | float):
-                    name = f"{where}: {measure}"
+                    name = f"{place}: {measure.replace('_', ' ')}"
                     columns.setdefault(name, np.full(len(members), np.nan))[index] = value
     for name, values in columns.items():
         away = robust_z(values)
