@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from haca3_bids.workflows.participant import SessionPlan
 
 LOGGER = logging.getLogger("haca3_bids")
+Protocols = dict[str, tuple[float, ...]]  # expected tissue intensities by contrast
 
 
 def plan_sessions(run: Run, sessions: Sequence[Session]) -> tuple[list[SessionPlan], list[Outcome]]:
@@ -38,7 +39,8 @@ def plan_sessions(run: Run, sessions: Sequence[Session]) -> tuple[list[SessionPl
     for session in sessions:
         step = "checking its earlier outputs"
         try:
-            made_by = session_fingerprint(run, session)
+            protocols = known_protocols(session)
+            made_by = session_fingerprint(run, session, protocols)
             context = replace(run.context(session), fingerprint=made_by, stamps=stamps(session))
             targets = run.targets[session.name]
             check_origin(context.output_dir, context.bids_dir, [session])  # again: other runs have been writing
@@ -48,13 +50,13 @@ def plan_sessions(run: Run, sessions: Sequence[Session]) -> tuple[list[SessionPl
             else:
                 step = "checking the free space"
                 check_room(run, session)
-                plans.append(_plan(run, context, targets))
+                plans.append(_plan(run, context, targets, protocols))
         except (Haca3Error, OSError) as error:
             outcomes.append(Outcome(session.name, FAILED, step, _as_expected(error)))
     return plans, outcomes
 
 
-def _plan(run: Run, context: Context, targets: Sequence[Target]) -> SessionPlan:
+def _plan(run: Run, context: Context, targets: Sequence[Target], protocols: Protocols) -> SessionPlan:
     """The plan of one session: its targets, results of earlier derivatives, and visits that share its frame."""
     from haca3_bids.workflows.participant import SessionPlan
 
@@ -69,10 +71,10 @@ def _plan(run: Run, context: Context, targets: Sequence[Target]) -> SessionPlan:
     for kind, path in given.items():
         LOGGER.info("%s: %s is taken from %s", session.name, kind, path)
     frame = {visit.name: visit.images[visit.reference].path for visit in visits}
-    return SessionPlan(context, targets, given, frame, known_protocols(session))
+    return SessionPlan(context, targets, given, frame, protocols)
 
 
-def known_protocols(session: Session) -> dict[str, tuple[float, ...]]:
+def known_protocols(session: Session) -> Protocols:
     """The tissue intensities expected from the protocol of each scan, if its sidecar determines them."""
     found = {}
     for contrast, image in session.images.items():
@@ -81,7 +83,7 @@ def known_protocols(session: Session) -> dict[str, tuple[float, ...]]:
     return found
 
 
-def session_fingerprint(run: Run, session: Session) -> str:
+def session_fingerprint(run: Run, session: Session, protocols: Protocols) -> str:
     """A fingerprint of everything that can change an output of this session.
 
     It includes the references of the visits that share its frame: an additional visit changes all of them.
@@ -93,7 +95,7 @@ def session_fingerprint(run: Run, session: Session) -> str:
         fusion_sha256=weights.fusion_sha256 or weights.fusion,
         version=__version__,
     )
-    visits, protocols = run.visits.get(session.subject, ()), known_protocols(session)
+    visits = run.visits.get(session.subject, ())
     if not (visits or protocols):
         return own
     files = {visit.name: input_sha256(output_dir, visit, visit.reference) for visit in visits}
