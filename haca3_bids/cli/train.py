@@ -32,6 +32,7 @@ ONLY_OF = {  # the options that some trainings accept and others do not
     "apply": ("baseline",),
 }
 VALIDATION_SHARE = 9  # every ninth head (by name; at least one), and every ninth person of a site, is for validation
+SEEDS = 2**64  # the seeds that PyTorch accepts are smaller
 STEPS = {
     "mixture": train_mixture.STEPS,
     "artifact": 400,
@@ -124,6 +125,8 @@ def main(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     check_least(args, steps=1, accumulate=1, seed=0, threads=0, workers=0)
+    if args.seed >= SEEDS:
+        raise UsageError(f"--seed {args.seed} is too large.", "It must be below 2^64; small numbers serve as well.")
     if not args.minutes >= 0:
         raise UsageError(f"--minutes {args.minutes:g} is invalid.", "Give 0 or more; 0 trains for one step.")
     for name, stages in ONLY_OF.items():

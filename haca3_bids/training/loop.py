@@ -10,6 +10,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -80,7 +81,7 @@ def fit(
     start, stream = time.monotonic(), batches(done)
     with Record(folder, done, plan.steps, machine.leads) as record:
         while done < plan.steps:
-            torch.manual_seed(((plan.seed << 32) + done) * machine.world + machine.rank)
+            torch.manual_seed(_seed_of(plan, done, machine))
             losses = _losses_of_step(losses_of, stream, done, plan.accumulate, optimizer, machine)
             if losses is None:
                 break  # no more data
@@ -96,6 +97,11 @@ def fit(
             if over:
                 break
     return done
+
+
+def _seed_of(plan: Plan, step: int, machine: Machine) -> int:
+    """The seed of a step in one process: 64 bits, whatever the size of the seed of the run."""
+    return int(np.random.SeedSequence((plan.seed, step, machine.rank)).generate_state(1, np.uint64)[0])
 
 
 class _Losses(nn.Module):

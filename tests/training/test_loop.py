@@ -20,7 +20,7 @@ def batches(first, steps):
         yield {"x": torch.rand(4, 3, generator=generator)}
 
 
-def trained(folder, *stops):
+def trained(folder, *stops, seed=0):
     """A small network after stopping at each of ``stops`` steps, with the losses it saw."""
     for steps in stops:
         torch.manual_seed(0)
@@ -30,7 +30,7 @@ def trained(folder, *stops):
             noise = torch.randn(4, 1)
             return {"total": ((net(batch["x"]) - batch["x"].sum(1, keepdim=True) + 0.01 * noise) ** 2).mean()}
 
-        plan = Plan(steps=20, lowest_rate=0.05, highest_rate=0.1, save_every=5)
+        plan = Plan(steps=20, lowest_rate=0.05, highest_rate=0.1, save_every=5, seed=seed)
         fit(net, step_losses, lambda first, last=steps: batches(first, last), plan, folder)
     losses = [json.loads(line)["total"] for line in (folder / "losses.jsonl").read_text().splitlines()]
     return net, losses
@@ -46,6 +46,12 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
 
 def test_the_same_seed_gives_the_same_losses(tmp_path):
     assert trained(tmp_path / "a", 20)[1] == trained(tmp_path / "b", 20)[1]
+
+
+def test_every_seed_that_pytorch_accepts_gives_losses_of_its_own(tmp_path):
+    seeds = (0, 1, 2**32, 2**64 - 1)
+    losses = [trained(tmp_path / str(seed), 20, seed=seed)[1] for seed in seeds]
+    assert len({tuple(one) for one in losses}) == len(seeds)
 
 
 def test_losses_fall(tmp_path):
