@@ -213,7 +213,7 @@ def test_a_target_of_another_site_is_not_reconstructed(placed):
     ("words", "sentence"),
     [
         (["haca3"], "nothing to train on"),
-        (["artifact", "--data", "siteA"], "haca3 train artifact needs simulated heads"),
+        (["artifact", "--data", "siteA"], "haca3 train artifact does not accept --data"),
         (["mixture", "--data", "siteA"], "haca3 train mixture needs simulated heads"),
         (["haca3", "--data", "siteA", "siteB"], "needs a trained artifact encoder"),
         (["haca3", "--data", "siteA", "--start-from", "builtin"], "the built-in weights are a mixture model"),
@@ -223,6 +223,7 @@ def test_a_target_of_another_site_is_not_reconstructed(placed):
         (["haca3", "--data", "siteA", "--accumulate", "0"], "--accumulate 0 is invalid"),
         (["haca3", "--data", "siteA", "--steps", "-5"], "--steps -5 is invalid"),
         (["haca3", "--data", "siteA", "--seed", "-1"], "--seed -1 is invalid"),
+        (["haca3", "--data", "siteA", "--seed", str(2**64)], "is too large"),
         (["haca3", "--data", "siteA", "--workers", "-1"], "--workers -1 is invalid"),
         (["haca3", "--data", "siteA", "--minutes", "nan"], "--minutes nan is invalid"),
     ],
