@@ -102,6 +102,11 @@ def _checked(args: argparse.Namespace) -> Course:
         )
     if not 0 < args.years < float("inf"):
         raise UsageError(f"--years {args.years:g} is not above zero.", "Give the time between two sessions in years.")
+    if (last := oldest + args.years * (args.sessions - 1)) > OLDEST:
+        raise UsageError(
+            f"The oldest subjects could be {last:g} years old at their last session; the limit is {OLDEST:g}.",
+            f"Lower the second age of --ages ({oldest:g}), --sessions ({args.sessions}) or --years ({args.years:g}).",
+        )
     if args.out.exists() and not args.out.is_dir():
         raise CannotCreate(f"{args.out} is a file.", "Choose a new folder.")
     if args.out.exists() and any(args.out.iterdir()):

@@ -115,6 +115,8 @@ def test_label_maps_are_the_heads_and_strangers_are_made_of_them(tmp_path, monke
         (["--ages", 20, 40], 64, "--ages 20 40 is invalid"),
         (["--ages", 60, 40], 64, "the younger one first"),
         (["--years", 0], 64, "not above zero"),
+        (["--sessions", 8], 64, "could be 87 years old at their last session; the limit is 85"),
+        (["--ages", 30, 40, "--sessions", 2, "--years", 45.5], 64, "could be 85.5 years old"),
     ],
 )
 def test_what_cannot_be_simulated_is_a_sentence_and_leaves_nothing(options, code, sentence, tmp_path, capsys):
