@@ -117,10 +117,17 @@ def _checked(args: argparse.Namespace) -> Course:
 def _command(args: argparse.Namespace) -> str:
     """The command line without paths, so that the dataset can be shared and made again."""
     flags = [f"--{name}" for name in ("travelling", "lesions", "artifacts") if getattr(args, name)]
-    numbers = [f"--{name} {getattr(args, name):g}" for name in ("sites", "subjects", "sessions", "years", "seed")]
-    ages = "--ages {:g} {:g}".format(*args.ages)
+    numbers = [
+        f"--{name} {_exactly(getattr(args, name))}" for name in ("sites", "subjects", "sessions", "years", "seed")
+    ]
+    ages = "--ages " + " ".join(map(_exactly, args.ages))
     labels = ["--labels LABELS"] if args.labels else []
     return " ".join(["haca3 simulate OUT", *numbers, ages, "--contrasts", *args.contrasts, *flags, *labels])
+
+
+def _exactly(number: float) -> str:
+    """The shortest text that gives the same number when it is read."""
+    return repr(number).removesuffix(".0")
 
 
 def _anatomies(args: argparse.Namespace, rng: Any) -> list[Anatomy]:

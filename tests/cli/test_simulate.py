@@ -83,6 +83,16 @@ def test_contrasts_and_seed_reach_the_sites(sessions, tmp_path):
     assert one.site.protocols != two.site.protocols
 
 
+def test_the_command_in_the_readme_gives_the_same_options_again(sessions, tmp_path):
+    given = ("--seed", 20240101, "--subjects", 1, "--sessions", 3, "--years", 1.23456789, "--ages", 60, 61.1234567)
+    assert run(tmp_path / "out", *given, "--contrasts", "FLAIR", "--lesions") == 0
+    said = (tmp_path / "out" / "README.md").read_text().split("`")[1]
+    parse = toolbox._parser("simulate").parse_args
+    expected = ["simulate", "OUT", *map(str, given), "--contrasts", "FLAIR", "--lesions"]
+    assert parse(said.split()[1:]) == parse(expected)
+    assert "--seed 20240101 --ages 60 61.1234567" in said
+
+
 def test_lesions_and_artifacts_are_there_when_asked_for(sessions, tmp_path, monkeypatch):
     monkeypatch.setattr("haca3_bids.physics.people.draw_lesions", lambda anatomy, rng: ("a lesion",))
     monkeypatch.setattr(cohort.Person, "at", lambda self, years: self.anatomy)
