@@ -13,7 +13,7 @@ from haca3_bids import __version__
 from haca3_bids.bids.atomic import write_json
 from haca3_bids.bids.describe import BIDS_VERSION
 from haca3_bids.physics.anatomy import AFFINE
-from haca3_bids.physics.cohort import Scan, Session
+from haca3_bids.physics.cohort import SLICE_AXIS, Scan, Session
 from haca3_bids.physics.people import Person
 from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.physics.truth import MAPS, crisp, lesion_mask, volumes_ml
@@ -146,7 +146,9 @@ def sidecar(session: Session, scan: Scan) -> dict[str, Any]:
 
 def _truth_sidecar(session: Session, scan: Scan) -> dict[str, Any]:
     wrong = asdict(scan.how) | {"severity": scan.how.severity, "missing_mm": scan.view.missing_mm}
-    wrong["thickness_voxels"] = session.site.thickness_mm[scan.contrast]
+    del wrong["thickness_voxels"]  # slices are as thick as the site's
+    wrong["thickness_mm"] = thickness = session.site.thickness_mm[scan.contrast]
+    wrong["thick_axis"] = SLICE_AXIS if thickness > 1 else None
     protocol = asdict(session.site.protocols[scan.contrast])
     scale = {"WhiteMatterScale": session.site.scale}
     return {"SkullStripped": False, "Resolution": "1 mm", "Protocol": protocol, "Acquisition": wrong} | scale

@@ -19,6 +19,7 @@ from haca3_bids.physics.scanner import Imperfections, acquire, draw_acquisition,
 from haca3_bids.physics.signal import Protocol
 from haca3_bids.volumes.volume import Volume
 
+SLICE_AXIS = 2  # across the slices of a scan
 SLAB = 16  # slices rendered at a time, to keep memory small
 THICKNESSES_MM = (1, 1, 2, 3)  # slice thicknesses of sites
 SCALES = (150.0, 2500.0)  # range of white-matter intensities: scanners have no unit
@@ -67,8 +68,8 @@ class Scan:
     contrast: str
     image: Volume
     truth: Volume  # noise-free, white matter = 1, 1 mm, head upright in MNI position
-    how: Imperfections
-    view: FieldOfView
+    how: Imperfections  # without thick slices, which are a property of the site
+    view: FieldOfView  # in whole slices
 
 
 def draw_sites(count: int, contrasts: Sequence[str], rng: np.random.Generator) -> list[Site]:
@@ -105,9 +106,10 @@ def scans(session: Session, rng: np.random.Generator, bad: np.random.Generator |
         how, view = replace(draw_acquisition(rng), thick_axis=None), FieldOfView()
         if bad is not None:
             how, view = _maybe_bad(how, bad)
-        image = cropped(_acquired(truth, how, site.thickness_mm[contrast]), view)
+        whole = _acquired(truth, how, site.thickness_mm[contrast])
+        image = cropped(whole, view)
         image = Volume(image.data * np.float32(site.scale), session.pose @ image.affine)
-        yield Scan(contrast, image, Volume(truth, AFFINE), how, view)
+        yield Scan(contrast, image, Volume(truth, AFFINE), how, view.in_voxels_of(whole))
 
 
 def _maybe_bad(how: Imperfections, rng: np.random.Generator) -> tuple[Imperfections, FieldOfView]:

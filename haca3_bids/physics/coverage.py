@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from haca3_bids.volumes.box import Box
 from haca3_bids.volumes.box import cropped as in_box
 from haca3_bids.volumes.volume import Volume
 
-Pair = tuple[int, int]
+Pair = tuple[float, float]
 
 LARGEST_MM = {0: (18, 18), 1: (25, 25), 2: (70, 45)}  # at the low and the high end of each axis (L, P, S)
 CHANCES = (0.1, 0.2, 0.7)  # of each axis to be cropped
@@ -25,6 +26,12 @@ class FieldOfView:
         if min(min(pair) for pair in self.missing_mm) < 0:
             raise ValueError("missing lengths must not be negative")
 
+    def in_voxels_of(self, volume: Volume) -> FieldOfView:
+        """What ``cropped`` removes from a volume: whole voxels."""
+        parts = zip(_box(volume, self), volume.shape, volume.zooms_mm, strict=True)
+        pairs = [(part.start * zoom, (length - part.stop) * zoom) for part, length, zoom in parts]
+        return FieldOfView(tuple(pairs))  # type: ignore[arg-type]
+
 
 def draw_field_of_view(rng: np.random.Generator) -> FieldOfView:
     """One axis cropped at one end or both, as in slabs that were planned too small or misplaced."""
@@ -37,8 +44,13 @@ def draw_field_of_view(rng: np.random.Generator) -> FieldOfView:
 
 def cropped(volume: Volume, view: FieldOfView) -> Volume:
     """The image cropped to ``view``, at the same position in space. Axes point to L, P, S."""
+    return in_box(volume, _box(volume, view))
+
+
+def _box(volume: Volume, view: FieldOfView) -> Box:
+    """The voxels inside the field of view, rounded to whole ones; at least two along each axis."""
     parts = []
     for length, zoom, (low, high) in zip(volume.shape, volume.zooms_mm, view.missing_mm, strict=True):
         first, last = round(low / zoom), length - round(high / zoom)
         parts.append(slice(first, max(last, first + 2)))
-    return in_box(volume, tuple(parts))
+    return tuple(parts)

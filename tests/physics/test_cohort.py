@@ -5,10 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from haca3_bids.bids.simulated import _truth_sidecar
 from haca3_bids.physics import cohort
 from haca3_bids.physics.ageing import Ageing
 from haca3_bids.physics.anatomy import FULL, SHAPE, Anatomy
 from haca3_bids.physics.cohort import Course, draw_sites, scans, sessions
+from haca3_bids.physics.coverage import FieldOfView
 from haca3_bids.physics.people import Life, Person, draw_life, draw_person
 from haca3_bids.physics.pose import random_pose
 from haca3_bids.physics.tissues import TISSUES
@@ -79,6 +81,24 @@ def test_artifacts_leave_everything_else_as_it_was(box, monkeypatch):
         if same:
             np.testing.assert_array_equal(good.image.data, poor.image.data)
     assert changed
+
+
+def test_the_sidecar_of_the_truth_says_what_was_simulated(box, monkeypatch):
+    monkeypatch.setattr(cohort, "THICKNESSES_MM", (3,))
+    monkeypatch.setattr(cohort, "CUT_SHARE", 1)
+    view = FieldOfView(((0, 0), (0, 0), (10, 7)))
+    monkeypatch.setattr(cohort, "draw_field_of_view", lambda rng: view)
+    rng = np.random.default_rng(0)
+    (session,) = sessions(person_of(box), draw_sites(1, ["T1w", "T2w"], rng), rng)
+    told = {}
+    for scan in scans(session, rng, np.random.default_rng(7)):
+        done = told[scan.contrast] = _truth_sidecar(session, scan)["Acquisition"]
+        zoom, length = float(scan.image.zooms_mm[2]), scan.image.shape[2]
+        assert done["thickness_mm"] == pytest.approx(zoom)
+        assert sum(done["missing_mm"][2]) == pytest.approx(SHAPE[2] - length * zoom)
+        assert "thickness_voxels" not in done
+    assert (told["T1w"]["thick_axis"], told["T2w"]["thick_axis"]) == (None, 2)
+    assert (told["T1w"]["missing_mm"][2], told["T2w"]["missing_mm"][2]) == ((10, 7), (9, 6))
 
 
 def test_lesions_are_those_of_the_day_of_the_visit(round_head):

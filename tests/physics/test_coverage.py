@@ -18,6 +18,13 @@ def test_what_stays_is_where_it_was_in_space():
         assert cut.data[voxel] == volume.data[tuple(np.rint(there[:3]).astype(int))]
 
 
+def test_what_is_missing_is_told_in_whole_slices():
+    volume = Volume(np.ones((40, 30, 20), np.float32), np.diag([1, 1, 3, 1.0]))
+    view = FieldOfView(((2, 0), (0, 0), (10, 7)))
+    assert view.in_voxels_of(volume) == FieldOfView(((2, 0), (0, 0), (9, 6)))
+    assert FieldOfView().in_voxels_of(volume) == FieldOfView()
+
+
 def test_a_full_field_of_view_changes_nothing():
     volume = Volume(np.ones((5, 6, 7), np.float32), np.eye(4))
     assert cropped(volume, FieldOfView()).has_grid_of(volume)
