@@ -42,7 +42,7 @@ def train(args: argparse.Namespace, heads: list[Anatomy], kept: list[Anatomy], s
 
 
 def export(heads: Sequence[Anatomy], out: Path) -> None:
-    """Write ``weights/mixture.safetensors`` from the best validation, or the last step without validation."""
+    """Write ``weights/mixture.safetensors`` from the best validation, or without it from the last moving average."""
     from haca3_bids.training.loop import BEST, CHECKPOINT, load_trained
     from haca3_bids.training.mixture import untrained
     from haca3_bids.training.mixture_export import export_mixture

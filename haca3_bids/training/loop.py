@@ -201,14 +201,21 @@ def _resume(
 
 
 def load_trained(network: Network, folder: Path, name: str = CHECKPOINT) -> Network:
-    """The network with the weights of a checkpoint, in evaluation mode; BadInput if there is no such run."""
+    """The network with the weights of a checkpoint, in evaluation mode; BadInput if there is no such run.
+
+    Where the run has a moving average of the weights, which is what it validates, the network has these.
+    """
     path = folder / name
     if not path.exists():
         raise BadInput(
             f"There is no trained {folder.name} network in {folder.parent}.",
             f"Train it first: haca3 train {folder.name}.",
         )
-    _load(network, path, torch.device("cpu"))
+    state = _load(network, path, torch.device("cpu"))
+    if "average" in state:
+        average = AveragedModel(network, use_buffers=True)
+        average.load_state_dict(state["average"])
+        network.load_state_dict(average.module.state_dict())
     return network.eval()
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from haca3_bids.errors import BadInput
-from haca3_bids.training.loop import Plan, fit
+from haca3_bids.training.loop import Plan, fit, load_trained
 from haca3_bids.training.machine import ALONE, Machine, machine
 from haca3_bids.training.run import load_haca3
 
@@ -136,6 +136,18 @@ def test_a_moving_average_is_judged_kept_and_taken_up_again(tmp_path):
     kept = torch.load(tmp_path / "last.pt")["average"]["module.weight"]
     torch.testing.assert_close(kept, judged[-1])
     torch.testing.assert_close(judged[3], (judged[2] + net.weight.detach()) / 2)
+
+
+def test_what_is_exported_without_validation_is_the_moving_average(tmp_path):
+    net = torch.nn.Linear(3, 1)
+    plan = Plan(steps=3, lowest_rate=0.1, highest_rate=0.1, average=0.5)
+    fit(net, lambda b, _: {"total": net(b["x"]).mean()}, lambda first: batches(first, 3), plan, tmp_path)
+    found = load_trained(torch.nn.Linear(3, 1), tmp_path)
+    kept = torch.load(tmp_path / "last.pt")["average"]
+    assert torch.equal(found.weight, kept["module.weight"])
+    assert torch.equal(found.bias, kept["module.bias"])
+    assert not torch.equal(found.weight, net.weight)
+    assert not found.training
 
 
 def test_half_precision_is_used_inside_a_step(tmp_path):
