@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from haca3_bids.bids.atomic import write_text
+from haca3_bids.digest import file_sha256
 from haca3_bids.errors import BadInput
 from haca3_bids.partial import partial_file
 from haca3_bids.physics.anatomy import Anatomy, builtin_head
@@ -30,12 +32,16 @@ MOST_UNKNOWN, SIZE_TOLERANCE = 0.5, 0.02  # fractions: of the labelled voxels; o
 
 
 def load_heads(labels: Mapping[str, Path], cache: Path) -> list[Anatomy]:
-    """The built-in head and the anatomy of each label map, memory-mapped from ``cache``, computed if missing.
+    """The built-in head and the anatomy of each label map, memory-mapped from ``cache``.
 
-    The names of ``labels`` are those of the heads and of their files in ``cache``.
+    The names of ``labels`` are those of the heads and of their files in ``cache``. A head is computed if it is missing
+    or was made from a map with other content.
     """
     builtin = _cached(cache, BUILTIN, lambda: builtin_head(load_icbm2009a()))
-    others = (_cached(cache, name, partial(head_from_labels, path, builtin, name)) for name, path in labels.items())
+    others = (
+        _cached(cache, name, partial(head_from_labels, path, builtin, name), file_sha256(path))
+        for name, path in labels.items()
+    )
     return [builtin, *others]
 
 
@@ -78,11 +84,16 @@ def find_label_maps(folder: Path) -> dict[str, Path]:
     return {name if heads[name] == 1 else str(path): folder / path for name, path in zip(short, whole, strict=True)}
 
 
-def _cached(cache: Path, name: str, make: Callable[[], Anatomy]) -> Anatomy:
-    path = cache / f"{name}.npy"
-    if not path.exists():
+def _cached(cache: Path, name: str, make: Callable[[], Anatomy], source: str = "") -> Anatomy:
+    """A head from its file, computed if there is none of this ``source``; the source is kept beside it."""
+    path, record = cache / f"{name}.npy", cache / f"{name}.sha256"
+    known = record.read_text() if record.exists() else ""
+    if not path.exists() or known != source:
         LOG.info("making head %s", name)
         path.parent.mkdir(parents=True, exist_ok=True)
+        record.unlink(missing_ok=True)
         with partial_file(path) as partial:
             np.save(partial, make().shares)
+        if source:
+            write_text(record, source)  # last, so that an interrupted run does not vouch for an old head
     return Anatomy(np.load(path, mmap_mode="r"), name)

@@ -59,6 +59,15 @@ def test_a_head_is_computed_once(made, tmp_path):
     assert (tmp_path / "cache" / "one.npy").exists()
 
 
+def test_a_head_is_computed_again_when_its_map_has_changed(made, tmp_path):
+    found = find_label_maps(folder_of(tmp_path, "one.nii.gz", "two.nii.gz"))
+    load_heads(found, tmp_path / "cache")
+    found["one"].write_bytes(b"other labels")
+    again, once_more = (load_heads(found, tmp_path / "cache") for _ in range(2))
+    assert made == ["builtin", "one", "two", "one"]
+    assert [int(head.shares.item()) for head in again] == [int(head.shares.item()) for head in once_more] == [1, 4, 3]
+
+
 def test_a_folder_without_label_maps_is_a_sentence(tmp_path):
     with pytest.raises(BadInput, match="contains no label map"):
         find_label_maps(tmp_path)
