@@ -27,19 +27,23 @@ from haca3_bids.volumes.slices import ORIENTATIONS, cut
 
 INTER_SITE = 0.3  # fraction of the samples whose target is a scan of another site
 DEGRADED = 0.15  # fraction of the sources with simulated artifacts
-LEAST_HEAD = 0.03  # smallest fraction of head in a slice
+LEAST_HEAD = 0.03  # smallest fraction of head in a slice, or half of the largest one if that is less
+ANY = ""  # in place of a contrast: the head in any image of the session
 
 
 class RealSlices(torch.utils.data.Dataset[dict[str, Tensor | int]]):
     """An endless dataset: item i is drawn from (seed, i) alone. Fields as in ``simulated.Sample``, and two more.
 
-    ``paired``: whether ``truth`` is known. ``present``: the contrasts of the session, of which attention may use those
-    that are ``available``.
+    ``paired``: whether ``truth`` is known; the ``mask`` is then the head that this scan shows, else that of any scan.
+    ``present``: the contrasts of the session, of which attention may use those that are ``available``.
     """
 
     def __init__(self, sessions: Sequence[PlacedSession], seed: int = 0) -> None:
         self.sessions, self.seed = list(sessions), seed
-        self.inside = [_slices_with_head(session.mask) for session in self.sessions]
+        self.inside = [
+            {name: _slices_with_head(seen) for name, seen in {**session.votes, ANY: session.mask}.items()}
+            for session in self.sessions
+        ]
 
     def __len__(self) -> int:
         return ENDLESS
@@ -48,14 +52,15 @@ class RealSlices(torch.utils.data.Dataset[dict[str, Tensor | int]]):
         rng = np.random.default_rng((self.seed, index))
         several = [i for i, session in enumerate(self.sessions) if len(session.values) > 1]
         own = int(rng.choice(several))
-        orientation = ORIENTATIONS[rng.integers(3)]
-        place = int(rng.choice(self.inside[own][orientation]))
         session, flip = self.sessions[own], bool(rng.integers(2))
-        images = {c: _slice(v, orientation, place, flip) for c, v in session.values.items()}
-        mask = _slice(session.mask, orientation, place, flip) > 0
         paired = rng.uniform() >= INTER_SITE
         of = own if paired else self._elsewhere(session.site, rng)
         contrast = str(rng.choice(sorted(self.sessions[of].values)))
+        seen = contrast if paired else ANY
+        orientation = ORIENTATIONS[rng.integers(3)]
+        place = int(rng.choice(self.inside[own][seen][orientation]))
+        images = {c: _slice(v, orientation, place, flip) for c, v in session.values.items()}
+        mask = _slice(session.votes[contrast] if paired else session.mask, orientation, place, flip) > 0
         present = np.array([name in images for name in CONTRASTS])
         available = left_by_dropout(present, CONTRASTS.index(contrast), rng)
         truth = images[contrast] if paired else np.zeros((PLANE, PLANE), np.float32)
@@ -75,7 +80,7 @@ class RealSlices(torch.utils.data.Dataset[dict[str, Tensor | int]]):
 
     def _reference(self, session: int, contrast: str, shown: tuple[str, int], rng: np.random.Generator) -> Array:
         """Slices (slices, 224, 224) of the target's volume, without the slice ``shown`` (orientation, index)."""
-        orientation, inside = ORIENTATIONS[rng.integers(3)], self.inside[session]
+        orientation, inside = ORIENTATIONS[rng.integers(3)], self.inside[session][contrast]
         if as_inferred := rng.uniform() < AS_INFERRED:
             orientation = "coronal"
         places = np.array([place for place in inside[orientation] if (orientation, place) != shown])
@@ -102,5 +107,5 @@ def _slice(volume: NDArray[np.float16] | NDArray[np.bool_], orientation: str, in
 
 
 def _slices_with_head(mask: NDArray[np.bool_]) -> dict[str, NDArray[np.int_]]:
-    thin = np.asarray(mask)
-    return {name: np.flatnonzero(cut(thin, name).mean(axis=(1, 2)) > LEAST_HEAD) for name in ORIENTATIONS}
+    shares = {name: cut(np.asarray(mask), name).mean(axis=(1, 2)) for name in ORIENTATIONS}
+    return {name: np.flatnonzero(share > min(LEAST_HEAD, share.max() / 2)) for name, share in shares.items()}

@@ -1,6 +1,7 @@
 """Training on what ``haca3-bids`` writes: which sessions, which samples, which errors."""
 
 import shutil
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -167,6 +168,22 @@ def test_theta_is_sometimes_found_as_at_inference_and_never_from_the_slice_shown
         assert not sample["paired"] or same.min() > 0
     batch = _stacked(samples[:12])
     assert batch["reference"].shape[:2] == (12, 20)
+
+
+def test_beyond_the_field_of_view_of_the_target_nothing_is_learned_or_scored(placed):
+    """The T2w ends in the middle of the head: beyond, there is neither truth nor reference."""
+    half = np.array(placed[0].votes["T2w"])
+    half[:, :, 112:] = False
+    values = placed[0].values | {"T2w": np.where(half, placed[0].values["T2w"], 0)}
+    data = RealSlices([replace(placed[0], values=values, votes=placed[0].votes | {"T2w": half}), *placed[1:]], seed=1)
+    targets = set()
+    for sample in (data[index] for index in range(100)):
+        if sample["paired"] and sample["present"][CONTRASTS.index("T2w")]:
+            targets.add(CONTRASTS[sample["contrast"]])
+            assert sample["mask"].any()
+            assert (sample["truth"][sample["mask"]] > 0).all()
+        assert sample["reference"].amax(dim=(1, 2)).min() > 0
+    assert targets == {"T1w", "T2w"}
 
 
 def test_datasets_of_one_name_are_told_apart(datasets, tmp_path):
