@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from haca3_bids.bids.names import parse_entities
 from haca3_bids.errors import BadInput
 from haca3_bids.harmonization.prepare import DARK, Rim, fit_images, prepare
 from haca3_bids.settings import CONTRASTS, HarmonizationSettings
+from haca3_bids.training.site_table import assign_sites
 from haca3_bids.volumes.volume import load_volume
 
 LOG = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ SCALES, VOTES = "scales.json", "-votes"
 class Session:
     """One session's images on one grid."""
 
-    name: str  # sub-01_ses-1
+    name: str  # of its dataset, and its own: site/sub-01_ses-1
     site: str
     images: Mapping[str, Path]  # of each contrast
 
@@ -48,12 +48,14 @@ class PlacedSession:
 def find_sessions(datasets: Sequence[Path], sites: Path | None = None, *, one_site: bool = False) -> list[Session]:
     """Every session of derivatives datasets; each dataset is a site unless ``sites`` assigns others.
 
-    ``sites`` is a TSV file with the columns participant_id, site and, where sessions differ, session_id. BadInput if
-    there is no image, no session with two contrasts, or (unless ``one_site``) only one site.
+    ``sites`` is the table of ``site_table``. BadInput if there is no image, no session with two contrasts, or
+    (unless ``one_site``) only one site.
     """
-    table = _read_sites(sites) if sites else {}
     names = _unique_names(datasets)
-    found = [one for dataset, name in zip(datasets, names, strict=True) for one in _sessions_of(dataset, name, table)]
+    found = [one for dataset, name in zip(datasets, names, strict=True) for one in _sessions_of(dataset, name)]
+    if sites:
+        assigned = assign_sites([one.name for one in found], sites)
+        found = [replace(one, site=site) for one, site in zip(found, assigned, strict=True)]
     if not any(len(session.images) > 1 for session in found):
         raise BadInput(
             f"None of the {len(found)} sessions has two contrasts; anatomy is learned from pairs of one session.",
@@ -76,7 +78,7 @@ def _unique_names(datasets: Sequence[Path]) -> list[str]:
     return ["-".join(part for part in one[-depth:] if part != one[0]) for one in parts]
 
 
-def _sessions_of(dataset: Path, site: str, table: Mapping[str, str]) -> list[Session]:
+def _sessions_of(dataset: Path, site: str) -> list[Session]:
     images: dict[str, dict[str, Path]] = {}
     for path in sorted(dataset.glob("sub-*/**/anat/*_desc-preproc_*.nii.gz")):
         entities, suffix, _ = parse_entities(path.name)
@@ -89,22 +91,7 @@ def _sessions_of(dataset: Path, site: str, table: Mapping[str, str]) -> list[Ses
             f"{dataset.name} contains no preprocessed image (*_desc-preproc_T1w.nii.gz and the like).",
             "Run `haca3-bids BIDS_DIR OUTPUT_DIR participant` first and give its OUTPUT_DIR.",
         )
-    return [
-        Session(f"{site}/{name}", table.get(name, table.get(name.split("_")[0], site)), of_one)
-        for name, of_one in images.items()
-    ]
-
-
-def _read_sites(path: Path) -> dict[str, str]:
-    """The site of each ``sub-X`` or ``sub-X_ses-Y``; BadInput if the file is not such a table."""
-    try:
-        with path.open(newline="") as stream:
-            rows = list(csv.DictReader(stream, delimiter="\t"))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise BadInput(f"{path} cannot be read ({error}).", "--sites takes a TSV file.") from error
-    if not rows or not {"participant_id", "site"} <= set(rows[0]):
-        raise BadInput(f"{path.name} has no columns participant_id and site.", "It must be a TSV with these columns.")
-    return {"_".join(filter(None, (row["participant_id"], row.get("session_id")))): row["site"] for row in rows}
+    return [Session(f"{site}/{name}", site, of_one) for name, of_one in images.items()]
 
 
 def teach(sessions: Sequence[PlacedSession]) -> bool:

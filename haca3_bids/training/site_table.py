@@ -1,0 +1,67 @@
+"""The table of sites (``--sites``): a TSV file with participant_id, site and, where sessions differ, session_id."""
+
+from __future__ import annotations
+
+import csv
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from haca3_bids.errors import BadInput
+
+LOG = logging.getLogger(__name__)
+NAMED = 5  # names of sessions in a message
+NOTHING = ("", "n/a")  # BIDS marks missing values of tables with n/a
+
+
+def assign_sites(sessions: Sequence[str], path: Path) -> list[str]:
+    """The site of each session, named ``dataset/sub-01_ses-1``; rows of a participant are for the other sessions.
+
+    BadInput if a session has no row, or two datasets have a session of one name. Rows without a session are a warning.
+    """
+    table, names = _read(path), [session.rpartition("/")[2] for session in sessions]
+    if repeated := [name for name, count in Counter(names).items() if count > 1]:
+        raise BadInput(
+            f"Several --data folders have sessions of one name ({_listed(repeated)}); one table cannot describe both.",
+            "Omit --sites, so that each folder is a site, or use different labels in each folder.",
+        )
+    rows = [next((row for row in (name, name.split("_")[0]) if row in table), "") for name in names]
+    if lacking := [name for name, row in zip(names, rows, strict=True) if not row]:
+        raise BadInput(
+            f"{path.name} has no row for {_listed(lacking)}.",
+            "Add a row with participant_id and site for each, or leave these sessions out of the --data folders.",
+        )
+    if unused := [row for row in table if row not in rows]:
+        LOG.warning("%s: no preprocessed image belongs to %s; are the labels right?", path.name, _listed(unused))
+    return [table[row] for row in rows]
+
+
+def _read(path: Path) -> dict[str, str]:
+    """The site of each ``sub-X`` or ``sub-X_ses-Y``; BadInput if the file is not such a table."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            rows = list(csv.DictReader(stream, delimiter="\t", restval=""))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise BadInput(f"{path} cannot be read ({error}).", "--sites takes a TSV file.") from error
+    if not rows or not {"participant_id", "site"} <= set(rows[0]):
+        raise BadInput(f"{path.name} has no columns participant_id and site.", "It must be a TSV with these columns.")
+    table: dict[str, str] = {}
+    for row in rows:
+        person, session, site = (row.get(column, "").strip() for column in ("participant_id", "session_id", "site"))
+        name = f"sub-{person.removeprefix('sub-')}"
+        if session not in NOTHING:
+            name += f"_ses-{session.removeprefix('ses-')}"
+        if person in NOTHING or site in NOTHING or table.get(name, site) != site:
+            raise BadInput(
+                f"{path.name} does not give one site for {name if person not in NOTHING else 'every row'}.",
+                "Each row needs a participant_id and a site, and no two rows of a session may have different sites.",
+            )
+        table[name] = site
+    return table
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The first names, and how many others there are."""
+    others = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {others} more" if others > 0 else "")
