@@ -6,10 +6,13 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from haca3_bids.bids.atomic import read_json
 from haca3_bids.checkpoints.registry import BUILTIN
 from haca3_bids.cli import train_baseline, train_mixture
 from haca3_bids.cli.command import check_least
-from haca3_bids.errors import UsageError
+from haca3_bids.cli.train_identity import identity
+from haca3_bids.digest import file_sha256
+from haca3_bids.errors import BadInput, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +35,7 @@ ONLY_OF = {  # the options that some trainings accept and others do not
     "apply": ("baseline",),
 }
 VALIDATION_SHARE = 9  # every ninth head (by name; at least one), and every ninth person of a site, is for validation
+HACA3_WEIGHTS = "haca3_weights"  # in the record of fusion: the networks for which it is trained
 SEEDS = 2**64  # the seeds that PyTorch accepts are smaller
 STEPS = {
     "mixture": train_mixture.STEPS,
@@ -151,7 +155,7 @@ def _check(args: argparse.Namespace) -> None:
 
 def _check_beginning(args: argparse.Namespace) -> None:
     """UsageError if there are no weights with which HACA3 can start."""
-    from haca3_bids.training.loop import CHECKPOINT
+    from haca3_bids.training.identity import CHECKPOINT
 
     if args.start_from == BUILTIN:
         raise _not_haca3(BUILTIN, "the built-in weights")
@@ -177,36 +181,44 @@ def _heads(args: argparse.Namespace) -> tuple[list[Anatomy], list[Anatomy]]:
 
 
 def _artifact(args: argparse.Namespace, heads: list[Anatomy], _: list[Anatomy], setting: Setting) -> None:
+    from haca3_bids.training.identity import RANDOM, claim
     from haca3_bids.training.run import train_artifact
 
+    claim(args.out / "artifact", identity(args, RANDOM), leads=setting.machine.leads)
     train_artifact(heads, args.out / "artifact", setting)
 
 
 def _haca3(args: argparse.Namespace, heads: list[Anatomy], kept: list[Anatomy], setting: Setting) -> None:
+    from haca3_bids.training.identity import claim
     from haca3_bids.training.run import train_haca3
 
-    model, begin = _beginning(args)
+    model, begin, start = _beginning(args)
     with setting.machine.leader_first():
         cohort = _cohort(args, heads, kept)
+    run = identity(args, start, [*cohort.sessions, *cohort.unseen_sessions])
+    run["perceptual_loss"] = file_sha256(args.vgg16) if args.vgg16 else "gradients"
+    claim(args.out / "haca3", run, leads=setting.machine.leads)
     train_haca3(model, cohort, args.out / "haca3", setting, begin, _perceptual(args, setting))
 
 
-def _beginning(args: argparse.Namespace) -> tuple[Haca3, float]:
-    """The initial networks, and the position in the curriculum."""
+def _beginning(args: argparse.Namespace) -> tuple[Haca3, float, str]:
+    """The initial networks, the position in the curriculum, and what distinguishes these networks from others."""
     from haca3_bids.checkpoints.formats import load_checkpoint
     from haca3_bids.checkpoints.registry import resolve
     from haca3_bids.networks.encoders import ArtifactEncoder
     from haca3_bids.networks.haca3 import Haca3
     from haca3_bids.training.haca3 import LAST_STAGE
+    from haca3_bids.training.identity import RANDOM, weights_digest
     from haca3_bids.training.loop import load_trained
     from haca3_bids.training.run import untrained
 
     if not args.start_from:
-        return untrained(load_trained(ArtifactEncoder(), args.out / "artifact"), args.seed), 0.0
-    model = load_checkpoint(resolve(args.start_from)).model
-    if not isinstance(model, Haca3):
+        artifact = load_trained(ArtifactEncoder(), args.out / "artifact")
+        return untrained(artifact, args.seed), 0.0, f"{RANDOM} and artifact encoder {weights_digest(artifact)}"
+    given = load_checkpoint(resolve(args.start_from))
+    if not isinstance(given.model, Haca3):
         raise _not_haca3(args.start_from, "these weights")
-    return model, LAST_STAGE
+    return given.model, LAST_STAGE, given.sha256
 
 
 def _not_haca3(given: str, what: str) -> UsageError:
@@ -242,26 +254,45 @@ def _perceptual(args: argparse.Namespace, setting: Setting) -> Perceptual:
 
 def _fusion(args: argparse.Namespace, heads: list[Anatomy], _: list[Anatomy], setting: Setting) -> None:
     from haca3_bids.training.fusion import train_fusion
-    from haca3_bids.training.pairs import fusion_pairs
+    from haca3_bids.training.identity import RANDOM, claim, weights_digest
+    from haca3_bids.training.pairs import STRIPED, fusion_pairs
     from haca3_bids.training.run import load_haca3
 
-    model = None if args.striped else load_haca3(args.out / "haca3")
+    model, folder = None if args.striped else load_haca3(args.out / "haca3"), args.out / "fusion"
+    run = identity(args, RANDOM) | {HACA3_WEIGHTS: weights_digest(model) if model else STRIPED}
+    claim(folder, run, leads=setting.machine.leads)
     with setting.machine.leader_first():
-        pairs = fusion_pairs(model, heads, args.out / "fusion" / "pairs", args.seed, str(setting.machine.device))
-    train_fusion(pairs, args.out / "fusion", setting.plan, setting.machine)
+        pairs = fusion_pairs(model, heads, folder / "pairs", args.seed, str(setting.machine.device))
+    train_fusion(pairs, folder, setting.plan, setting.machine)
 
 
 def _export(heads: list[Anatomy], out: Path) -> None:
     from haca3_bids.networks.fusion import FusionNet
     from haca3_bids.training.export import export
-    from haca3_bids.training.loop import CHECKPOINT, load_trained
+    from haca3_bids.training.identity import CHECKPOINT, card_of
+    from haca3_bids.training.loop import load_trained
     from haca3_bids.training.run import load_haca3
 
     if (out / train_mixture.FOLDER).is_dir():
         train_mixture.export(heads, out)
         if not (out / "haca3").is_dir():
             return
-    model = load_haca3(out / "haca3")
-    trained = (out / "fusion" / CHECKPOINT).exists()
-    fusion = load_trained(FusionNet(), out / "fusion") if trained else None
-    export(model, fusion, heads, out / "weights", {"made by": "haca3 train"})
+    model, fusion = load_haca3(out / "haca3"), None
+    if (out / "fusion" / CHECKPOINT).exists():
+        _check_fusion(model, out / "fusion")
+        fusion = load_trained(FusionNet(), out / "fusion")
+    cards = card_of(out / "haca3"), card_of(out / "fusion")
+    export(model, fusion, heads, out / "weights", *cards)
+
+
+def _check_fusion(model: Haca3, folder: Path) -> None:
+    """BadInput if the fusion network was trained for other networks."""
+    from haca3_bids.training.identity import RUN, weights_digest
+    from haca3_bids.training.pairs import STRIPED
+
+    trained_for = (read_json(folder / RUN) or {}).get(HACA3_WEIGHTS, STRIPED)
+    if trained_for not in (STRIPED, weights_digest(model)):
+        raise BadInput(
+            f"The fusion network in {folder} was trained for HACA3 networks that have been trained further since.",
+            f"Delete {folder}; run haca3 train fusion again if you need a fusion network.",
+        )

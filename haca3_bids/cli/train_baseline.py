@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from haca3_bids.bids.atomic import read_json
+from haca3_bids.cli.train_identity import identity
 from haca3_bids.errors import BadInput, UsageError
 from haca3_bids.settings import CONTRASTS
 
@@ -62,9 +63,10 @@ def check(args: argparse.Namespace) -> None:
 def train(args: argparse.Namespace, heads: list[Anatomy], kept: list[Anatomy], setting: Setting) -> None:
     """Train the baseline, or resume."""
     from haca3_bids.training.baselines.run import apply_baseline, train_baseline
+    from haca3_bids.training.identity import RANDOM
 
-    folder = args.out / args.method
-    network = train_baseline(args.method, heads[1:] + kept, _sites(args), folder, setting)
+    folder, about = args.out / args.method, identity(args, RANDOM)
+    network = train_baseline(args.method, heads[1:] + kept, _sites(args), folder, setting, about)
     if setting.machine.leads:
         apply_baseline(network, args.contrast, _scans(args), folder / "images")
 

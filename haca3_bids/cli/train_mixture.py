@@ -6,6 +6,7 @@ import argparse
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from haca3_bids.cli.train_identity import identity
 from haca3_bids.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ VALIDATE_EVERY, SAVE_EVERY = 250, 100  # steps
 
 def train(args: argparse.Namespace, heads: list[Anatomy], kept: list[Anatomy], setting: Setting) -> None:
     """Train the model, or resume."""
+    from haca3_bids.training.identity import claim
     from haca3_bids.training.mixture import train_mixture
 
     plan = replace(
@@ -35,40 +37,47 @@ def train(args: argparse.Namespace, heads: list[Anatomy], kept: list[Anatomy], s
         validate_every=VALIDATE_EVERY,
         save_every=SAVE_EVERY,
     )
+    model, start = _beginning(args)
     with setting.machine.leader_first():
         sessions = _sessions(args) if args.data else ()
+    claim(args.out / FOLDER, identity(args, start, sessions), leads=setting.machine.leads)
     own = heads[1:] or heads  # the built-in head is kept for demonstrations, where label maps are given
-    train_mixture(_beginning(args), own, kept, args.out / FOLDER, plan, setting.machine, sessions)
+    train_mixture(model, own, kept, args.out / FOLDER, plan, setting.machine, sessions)
 
 
 def export(heads: Sequence[Anatomy], out: Path) -> None:
     """Write ``weights/mixture.safetensors`` from the best validation, or without it from the last moving average."""
-    from haca3_bids.training.loop import BEST, CHECKPOINT, load_trained
+    from haca3_bids.training.identity import CHECKPOINT, card_of
+    from haca3_bids.training.loop import BEST, load_trained
     from haca3_bids.training.mixture import untrained
     from haca3_bids.training.mixture_export import export_mixture
 
     name = BEST if (out / FOLDER / BEST).exists() else CHECKPOINT
     model = load_trained(untrained(), out / FOLDER, name)
-    export_mixture(model, heads, out / "weights" / "mixture.safetensors", {"made by": "haca3 train"})
+    export_mixture(model, heads, out / "weights" / "mixture.safetensors", card_of(out / FOLDER))
 
 
-def _beginning(args: argparse.Namespace) -> Mixture:
-    """The initial model: random by the seed, from a file, or with scans by default the built-in one."""
+def _beginning(args: argparse.Namespace) -> tuple[Mixture, str]:
+    """The initial model and the SHA-256 of its file.
+
+    It is random by the seed, from a file, or with scans by default the built-in one.
+    """
     from haca3_bids.checkpoints.formats import load_checkpoint
     from haca3_bids.checkpoints.registry import BUILTIN, resolve
     from haca3_bids.networks.mixture import Mixture
+    from haca3_bids.training.identity import RANDOM
     from haca3_bids.training.mixture import untrained
 
     start_from = args.start_from or (BUILTIN if args.data else "")  # theta of scans needs trained weights
     if not start_from:
-        return untrained(args.seed)
-    model = load_checkpoint(resolve(start_from)).model
-    if not isinstance(model, Mixture):
+        return untrained(args.seed), RANDOM
+    given = load_checkpoint(resolve(start_from))
+    if not isinstance(given.model, Mixture):
         raise UsageError(
             f"The mixture model cannot start from {start_from}: these weights are HACA3's.",
             "Give --start-from builtin or a file of the mixture model.",
         )
-    return model.requires_grad_(True)
+    return given.model.requires_grad_(True), given.sha256
 
 
 def _sessions(args: argparse.Namespace) -> Sequence[PlacedSession]:

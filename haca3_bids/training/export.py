@@ -77,12 +77,17 @@ def clean_eta_quantiles(
 
 
 def export(
-    model: Haca3, fusion: FusionNet | None, heads: Sequence[Anatomy], folder: Path, card: Mapping[str, str]
+    model: Haca3,
+    fusion: FusionNet | None,
+    heads: Sequence[Anatomy],
+    folder: Path,
+    card: Mapping[str, str],
+    fusion_card: Mapping[str, str],
 ) -> None:
     """Write ``haca3.safetensors``, a picture of each built-in target and, given one, ``fusion.safetensors``."""
     folder.mkdir(parents=True, exist_ok=True)
     model.half().float()  # the references must be those of the stored half-precision weights
     save_checkpoint(folder / "haca3.safetensors", model, references=builtin_references(model, heads), card=card)
     if fusion:
-        save_fusion(folder / "fusion.safetensors", fusion, card=card)
+        save_fusion(folder / "fusion.safetensors", fusion, card=fusion_card)
     draw_references(heads[0], folder)

@@ -17,12 +17,13 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from haca3_bids.errors import BadInput
 from haca3_bids.partial import partial_file
+from haca3_bids.training.identity import CHECKPOINT
 from haca3_bids.training.machine import ALONE, Machine
 from haca3_bids.training.record import Record
 
 LOG = logging.getLogger(__name__)
 
-CHECKPOINT, BEST = "last.pt", "best.pt"  # files in the folder of a run
+BEST = "best.pt"  # in the folder of a run
 SCORE = "psnr"  # validation score by which the best checkpoint is chosen
 Batch = Mapping[str, Tensor]
 Network = TypeVar("Network", bound=nn.Module)

@@ -14,6 +14,7 @@ from torch.nn import functional
 from haca3_bids.networks.mixture import ARTIFACT, Mixture, MixtureConfig, Sources
 from haca3_bids.physics.anatomy import Anatomy
 from haca3_bids.physics.tissues import TISSUES
+from haca3_bids.training.identity import weights_digest
 from haca3_bids.training.loop import Batch, Losses, Plan, fit
 from haca3_bids.training.machine import ALONE, Machine
 from haca3_bids.training.mixture_batches import MixtureBatch, MixtureData
@@ -120,7 +121,8 @@ def train_mixture(
     data: list[MixtureData | ScanData] = [simulated]
     if sessions:
         measure = measured_by(model, priors(simulated.tables.to(torch.device("cpu"))), machine.device)
-        data.append(ScanData(sessions, kept_thetas(sessions, measure, folder / THETAS), plan.seed, machine.device))
+        measure = kept_thetas(sessions, measure, folder / THETAS, weights_digest(model))
+        data.append(ScanData(sessions, measure, plan.seed, machine.device))
     held_out = MixtureValidation(unseen) if unseen else None
 
     def batches(first: int) -> Iterator[Batch]:

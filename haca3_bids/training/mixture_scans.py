@@ -7,7 +7,6 @@ known about the scanners. Batches have the form of simulated ones; tissue fracti
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from haca3_bids.bids.atomic import write_json
+from haca3_bids.bids.atomic import read_json, write_json
 from haca3_bids.errors import BadInput
 from haca3_bids.harmonization.prepare import Prepared
 from haca3_bids.harmonization.voxelwise import Voxelwise
@@ -57,14 +56,19 @@ def measured_by(model: Mixture, priors: Mapping[str, Prior], device: torch.devic
     return measure
 
 
-def kept_thetas(sessions: Sequence[PlacedSession], measure: Measure, file: Path) -> Measure:
-    """The same measurements, made once and kept in ``file``, so that a resumed training continues exactly."""
-    known: dict[str, Thetas] = json.loads(file.read_text()) if file.exists() else {}
-    missing = [session for session in sessions if set(known.get(session.name, ())) != set(session.values)]
+def kept_thetas(sessions: Sequence[PlacedSession], measure: Measure, file: Path, weights: str = "") -> Measure:
+    """The same measurements, kept in ``file``, so that a resumed training continues exactly.
+
+    They are made once for the images of a session and the ``weights`` (a digest) with which theta is measured.
+    """
+    known = read_json(file) or {}
+    needed = {one.name: {"weights": weights, "images": dict(one.digests)} for one in sessions}
+    missing = [one for one in sessions if (known.get(one.name) or {}).get("made_from") != needed[one.name]]
     if missing:
-        known |= {session.name: measure(session) for session in missing}
+        known |= {one.name: {"made_from": needed[one.name], "thetas": measure(one)} for one in missing}
         write_json(file, known)
-    return lambda session: known[session.name]
+    thetas: dict[str, Thetas] = {one.name: known[one.name]["thetas"] for one in sessions}
+    return lambda session: thetas[session.name]
 
 
 class ScanData:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,11 +26,13 @@ from haca3_bids.physics.scanner import acquire, draw_acquisition
 from haca3_bids.physics.tissues import person_deviations
 from haca3_bids.settings import CONTRASTS, HarmonizationSettings
 from haca3_bids.training.fusion import FusionPair
+from haca3_bids.training.identity import arrays_digest, weights_digest
 from haca3_bids.volumes.canvas import CANVAS
 from haca3_bids.volumes.slices import ORIENTATIONS
 from haca3_bids.volumes.volume import Volume
 
 GAIN, NOISE, BLUR_VOXELS = 0.04, 0.08, (0.2, 0.6)  # of striped stacks, relative to the 95th percentile
+STRIPED = "striped"  # pairs without a model
 Stack = NDArray[np.float32]
 
 
@@ -44,10 +45,10 @@ def fusion_pairs(
     """
     folder.mkdir(parents=True, exist_ok=True)
     pairs = []
-    kind = _digest(tensor.cpu().numpy() for tensor in model.state_dict().values()) if model else "striped"
+    kind = weights_digest(model) if model else STRIPED
     for index, contrast in enumerate(CONTRASTS):
         head = heads[index % len(heads)]
-        path = folder / f"{kind}-head-{_digest([head.shares])}-seed-{seed}-{contrast}.npz"
+        path = folder / f"{kind}-head-{arrays_digest([head.shares])}-seed-{seed}-{contrast}.npz"
         if not path.exists():
             rng = np.random.default_rng((seed, index))
             stacks, truth = _pair(model, head, contrast, rng, device) if model else _striped_pair(head, contrast, rng)
@@ -56,14 +57,6 @@ def fusion_pairs(
         loaded = np.load(path)
         pairs.append(FusionPair(loaded["stacks"], loaded["truth"]))
     return pairs
-
-
-def _digest(arrays: Iterable[NDArray[np.generic]]) -> str:
-    """A short hash of the values, for file names."""
-    whole = hashlib.sha256()
-    for array in arrays:
-        whole.update(np.ascontiguousarray(array).data)
-    return whole.hexdigest()[:12]
 
 
 def _striped_pair(head: Anatomy, contrast: str, rng: np.random.Generator) -> tuple[Stack, Stack]:

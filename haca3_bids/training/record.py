@@ -26,6 +26,8 @@ class Record:
         self.first, self.steps, self.said = first, steps, self.start
         if leads:
             folder.mkdir(parents=True, exist_ok=True)
+            if first >= steps:
+                sys.stderr.write(f"There is nothing left to do: {first} of {steps} steps are done in {folder}.\n")
             for name in ("losses", "validation"):
                 _forget(folder / f"{name}.jsonl", first)
         self.board = _board(folder / "tensorboard", first) if leads else None

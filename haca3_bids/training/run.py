@@ -23,7 +23,8 @@ from haca3_bids.physics.anatomy import Anatomy
 from haca3_bids.settings import CONTRASTS
 from haca3_bids.training.artifact import ArtifactTriplets, artifact_step
 from haca3_bids.training.haca3 import Perceptual, Stage, haca3_losses, stage_at
-from haca3_bids.training.loop import BEST, CHECKPOINT, Batch, Plan, fit, load_trained
+from haca3_bids.training.identity import CHECKPOINT
+from haca3_bids.training.loop import BEST, Batch, Plan, fit, load_trained
 from haca3_bids.training.losses import structural
 from haca3_bids.training.machine import ALONE, Machine
 from haca3_bids.training.real import RealSlices

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from haca3_bids.bids.atomic import write_json
+from haca3_bids.bids.atomic import read_json, write_json
 from haca3_bids.bids.names import parse_entities
+from haca3_bids.digest import file_sha256
 from haca3_bids.errors import BadInput
 from haca3_bids.harmonization.prepare import DARK, Rim, fit_images, prepare
 from haca3_bids.settings import CONTRASTS, HarmonizationSettings
@@ -43,6 +44,7 @@ class PlacedSession:
     mask: NDArray[np.bool_]  # the head: the union over images
     scales: Mapping[str, float]  # the 95th percentile of each image, in its own unit
     votes: Mapping[str, NDArray[np.bool_]]  # by contrast: where the image shows the head
+    digests: Mapping[str, str]  # by contrast: SHA-256 of the file
 
 
 def find_sessions(datasets: Sequence[Path], sites: Path | None = None, *, one_site: bool = False) -> list[Session]:
@@ -124,24 +126,24 @@ def place_sessions(sessions: Sequence[Session], cache: Path) -> list[PlacedSessi
 
 def _placed(session: Session, folder: Path) -> PlacedSession:
     mask, record = folder / "mask.npy", folder / "sources.json"
-    if (
-        not record.exists()
-        or not all((folder / f"{contrast}{VOTES}.npy").exists() for contrast in session.images)
-        or json.loads(record.read_text()) != _fingerprints(session)
-    ):
+    made_from = read_json(record) or {}
+    if made_from.get("files") != _fingerprints(session):
         LOG.info("placing %s", session.name)
         folder.mkdir(parents=True, exist_ok=True)
         record.unlink(missing_ok=True)
         head, scales = _make(session, folder)
         np.save(mask, head)
         write_json(folder / SCALES, scales)
-        write_json(record, _fingerprints(session))  # last, so that its presence marks a complete folder
+        digests = {contrast: file_sha256(path) for contrast, path in session.images.items()}
+        made_from = {"files": _fingerprints(session), "sha256": digests}
+        write_json(record, made_from)  # last, so that its presence marks a complete folder
     values, votes = (
         {contrast: np.load(folder / f"{contrast}{end}.npy", mmap_mode="r") for contrast in session.images}
         for end in ("", VOTES)
     )
     scales = json.loads((folder / SCALES).read_text())
-    return PlacedSession(session.name, session.site, values, np.load(mask, mmap_mode="r"), scales, votes)
+    head = np.load(mask, mmap_mode="r")
+    return PlacedSession(session.name, session.site, values, head, scales, votes, made_from["sha256"])
 
 
 def _fingerprints(session: Session) -> dict[str, list[str | int]]:

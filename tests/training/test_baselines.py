@@ -56,7 +56,7 @@ def test_a_baseline_trains_and_is_applied(method, heads, batch, tmp_path, monkey
     assert made.shape == (1, 1, 224, 224)
     assert made.min() >= 0
     assert torch.all(made[batch["source"][:1] == 0] == 0)  # air
-    with pytest.raises(BadInput, match="other sites"):
+    with pytest.raises(BadInput, match="other source; other target"):
         train_baseline(method, heads, sites(method, seed=5), tmp_path, setting(2))
 
 

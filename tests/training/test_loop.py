@@ -48,6 +48,13 @@ def test_the_same_seed_gives_the_same_losses(tmp_path):
     assert trained(tmp_path / "a", 20)[1] == trained(tmp_path / "b", 20)[1]
 
 
+def test_a_training_whose_steps_are_done_says_so(tmp_path, capsys):
+    _, losses = trained(tmp_path, 20)
+    assert "nothing left" not in capsys.readouterr().err
+    assert trained(tmp_path, 20)[1] == losses
+    assert "There is nothing left to do: 20 of 20 steps are done" in capsys.readouterr().err
+
+
 def test_every_seed_that_pytorch_accepts_gives_losses_of_its_own(tmp_path):
     seeds = (0, 1, 2**32, 2**64 - 1)
     losses = [trained(tmp_path / str(seed), 20, seed=seed)[1] for seed in seeds]

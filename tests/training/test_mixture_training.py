@@ -182,7 +182,10 @@ def session():
     values = {c: rng.uniform(0, 1, (224, 224, 224)).astype(np.float16) for c in ("T1w", "T2w", "FLAIR")}
     mask = np.zeros((224, 224, 224), bool)
     mask[60:160, 60:160, 60:160] = True
-    return PlacedSession("a/sub-01", "a", values, mask, dict.fromkeys(values, 1500.0), dict.fromkeys(values, mask))
+    digests = {name: f"digest of {name}" for name in values}
+    return PlacedSession(
+        "a/sub-01", "a", values, mask, dict.fromkeys(values, 1500.0), dict.fromkeys(values, mask), digests
+    )
 
 
 def test_scans_teach_one_contrast_from_the_others(session):
@@ -230,6 +233,20 @@ def test_theta_of_scans_is_measured_once(session, tmp_path):
     again = kept_thetas([session], measure, file)(session)
     assert asked == [session.name]
     assert {name: tuple(theta) for name, theta in again.items()} == first
+
+
+def test_theta_is_measured_again_for_other_images_and_other_weights(session, tmp_path):
+    asked, file = [], tmp_path / "thetas.json"
+    replaced = replace(session, digests=session.digests | {"T2w": "digest of another image"})
+
+    def measure(one):
+        asked.append(one.digests["T2w"])
+        return dict.fromkeys(one.values, (float(len(asked)),))
+
+    for one, weights in ((session, "A"), (replaced, "A"), (replaced, "A"), (replaced, "B")):
+        last = kept_thetas([one], measure, file, weights)(one)
+    assert asked == ["digest of T2w", "digest of another image", "digest of another image"]
+    assert list(last["T1w"]) == [3.0]
 
 
 def test_a_step_in_bfloat16(session):

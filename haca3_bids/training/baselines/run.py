@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import torch
 
 from haca3_bids.arrays import Array
-from haca3_bids.bids.atomic import make_folder, read_json, write_json
-from haca3_bids.errors import BadInput
+from haca3_bids.bids.atomic import make_folder
 from haca3_bids.harmonization.device import Batches, inference
 from haca3_bids.harmonization.fusion import median
 from haca3_bids.harmonization.prepare import Rim, fit_images, nonempty, prepare
@@ -28,6 +28,7 @@ from haca3_bids.training.baselines.cut import Cut
 from haca3_bids.training.baselines.cyclegan import CycleGan
 from haca3_bids.training.baselines.deepharmony import DeepHarmony
 from haca3_bids.training.baselines.two_sites import Sites, TwoSites
+from haca3_bids.training.identity import claim
 from haca3_bids.training.loop import fit
 from haca3_bids.training.run import Setting, batches_of
 from haca3_bids.volumes.slices import ORIENTATIONS, cut
@@ -43,16 +44,21 @@ BASELINES: dict[str, type[Baseline]] = {
 }
 
 
-def train_baseline(method: str, heads: Sequence[Anatomy], sites: Sites, folder: Path, setting: Setting) -> Baseline:
-    """A baseline of BASELINES, trained on slices of two sites; resumes from ``folder`` (BadInput if it differs)."""
+def train_baseline(
+    method: str,
+    heads: Sequence[Anatomy],
+    sites: Sites,
+    folder: Path,
+    setting: Setting,
+    about: Mapping[str, Any] = MappingProxyType({}),
+) -> Baseline:
+    """A baseline of BASELINES, trained on slices of two sites; resumes from ``folder`` (BadInput if it differs).
+
+    ``about``: what else distinguishes the training from others (``identity.claim``).
+    """
     torch.manual_seed(setting.plan.seed)
     network = BASELINES[method]().train()
-    config = {"method": method} | json.loads(json.dumps(asdict(sites)))
-    found = read_json(folder / CONFIG)
-    if found not in (None, config):
-        raise BadInput(f"{folder} contains a training for other sites or contrasts.", "Use another folder (--out).")
-    if setting.machine.leads:
-        write_json(make_folder(folder) / CONFIG, config)
+    claim(folder, {**about, "method": method, **asdict(sites)}, leads=setting.machine.leads, file=CONFIG)
     batches = partial(batches_of, TwoSites(heads, sites, setting.plan.seed), lambda step: network.batch_size, setting)
     fit(network, lambda batch, step: network.losses(batch), batches, setting.plan, folder, machine=setting.machine)
     return network.cpu().eval()
