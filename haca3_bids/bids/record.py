@@ -151,13 +151,26 @@ def has_size(path: Path, size: int) -> bool:
     return path.is_file() and path.stat().st_size == size
 
 
+def is_of_another_dataset(record: SessionRecord, output_dir: Path, bids_dir: Path, session: Session) -> bool:
+    """Whether a session of this name was processed from another dataset: its files are those of another person.
+
+    The dataset is another one if its name and DOI are (see ``may_be_same``) and no scan of the session is the same.
+    """
+    if record.completion is None or may_be_same(record.dataset, dataset_identity(bids_dir)):
+        return False
+    known = set(record.completion.inputs.values())
+    return not any(input_sha256(output_dir, session, contrast) in known for contrast in session.images)
+
+
 def write_failure(context: Context, failure: Failure) -> None:
     """Write the record of a failure; if an earlier run finished the session, add the failure to its record."""
     path = record_path(context.output_dir, context.session)
     before = read_session(path)
+    if before is not None and is_of_another_dataset(before, context.output_dir, context.bids_dir, context.session):
+        return
     if before is not None and before.is_done:
-        if may_be_same(before.dataset, dataset_identity(context.bids_dir)):
-            write_json(path, record_judged_again(replace(before, error=failure), before.quality.thresholds_changed))
+        known = replace(before, error=failure, dataset=dataset_identity(context.bids_dir))
+        write_json(path, record_judged_again(known, before.quality.thresholds_changed))
         return
     make_folder(path.parent)
     listed = before.completion if before is not None else None

@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from haca3_bids.bids.discover import Session
-from haca3_bids.bids.origin import dataset_identity, may_be_same
-from haca3_bids.bids.record import has_size, input_sha256, read_session, record_path
+from haca3_bids.bids.names import parse_entities, session_folder, session_name
+from haca3_bids.bids.origin import dataset_identity
+from haca3_bids.bids.record import has_size, is_of_another_dataset, read_session, record_path
+from haca3_bids.bids.usable import FILTERED, NOT_REQUESTED
 from haca3_bids.errors import CannotCreate, Failure
 from haca3_bids.quality.verdict import judged_again
 from haca3_bids.records.session import Completion, SessionRecord
@@ -22,32 +24,42 @@ BEING_REPLACED = Failure(
 
 
 def check_origin(output_dir: Path, bids_dir: Path, sessions: Iterable[Session]) -> None:
-    """Raise CannotCreate if a session was finished from another dataset: its files are those of another person.
-
-    The dataset is another one if its name and DOI are (see ``may_be_same``) and no scan of the session is the same.
-    """
-    here = dataset_identity(bids_dir)
+    """Raise CannotCreate if files of a session were made from another dataset: they are those of another person."""
     for session in sessions:
         record = read_session(record_path(output_dir, session))
-        if record is None or not record.is_done or record.completion is None or may_be_same(record.dataset, here):
-            continue
-        known = set(record.completion.inputs.values())
-        if not any(input_sha256(output_dir, session, contrast) in known for contrast in session.images):
-            before, now = (" ".join(one.values()) for one in (record.dataset, here))
+        if record is not None and is_of_another_dataset(record, output_dir, bids_dir, session):
+            before, now = (" ".join(one.values()) for one in (record.dataset, dataset_identity(bids_dir)))
             raise CannotCreate(
                 f"{output_dir.name} has another {session.name}, of the dataset '{before}': none of its scans is in "
                 f"'{now}'.",
-                f"Choose another OUTPUT_DIR. If it is the same person, first remove {session.folder} from OUTPUT_DIR.",
+                f"Choose another OUTPUT_DIR. If it is the same person, first remove {session.folder} and "
+                f"sub-{session.subject}/figures/{session.name}_* from OUTPUT_DIR.",
             )
 
 
+def is_outdated(new: SessionRecord, old: SessionRecord) -> bool:
+    """Whether a scan from which the old files were made has other content or has left the dataset.
+
+    Scans that were added do not matter, nor those that --modalities or --bids-filter-file leave out of the new run.
+    """
+    before, now = old.completion or Completion(), new.completion or Completion()
+    by_option = {
+        parse_entities(PurePosixPath(image.path).name)[1]
+        for image in new.left_out
+        if image.reason.endswith(NOT_REQUESTED) or image.reason == FILTERED
+    }
+    return not before.inputs or any(
+        now.inputs.get(contrast, sha if contrast in by_option else "") != sha for contrast, sha in before.inputs.items()
+    )
+
+
 def merged(new: SessionRecord, old: SessionRecord | None, output_dir: Path) -> SessionRecord:
-    """The new record with the existing images of other targets that an earlier run made from the same inputs.
+    """The new record with the existing images of other targets that an earlier run made, unless they are outdated.
 
     The verdict is on all of them.
     """
     before, now = old.completion if old is not None else None, new.completion
-    if old is None or before is None or now is None or before.inputs != now.inputs:
+    if old is None or before is None or now is None or is_outdated(new, old):
         return new
     made = {image.target.key for image in new.harmonization.images}
     kept = [
@@ -70,9 +82,9 @@ def merged(new: SessionRecord, old: SessionRecord | None, output_dir: Path) -> S
 
 
 def _with_earlier(now: Completion, before: Completion, output_dir: Path, *, is_done: bool) -> Completion:
-    """The completion with the earlier targets, or with the earlier files alone if they have other settings."""
+    """The completion with the earlier targets, or with the earlier files alone if settings or inputs differ."""
     intact = all(name in now.outputs or has_size(output_dir / name, size) for name, size in before.outputs.items())
-    if is_done and intact and before.fingerprint == now.fingerprint:
+    if is_done and intact and (before.fingerprint, before.inputs) == (now.fingerprint, now.inputs):
         now = replace(now, targets={**before.targets, **now.targets}, outputs={**before.outputs, **now.outputs})
     older = {name for name in _files(before) if name not in now.outputs and (output_dir / name).is_file()}
     return replace(now, older=tuple(sorted(older)))
@@ -82,27 +94,29 @@ def _notes(older: Iterable[str]) -> list[str]:
     images = [PurePosixPath(name).name for name in older if name.endswith(".nii.gz")]
     if not images:
         return []
-    return [f"Images of earlier runs with other settings were kept; their sidecars say which: {', '.join(images)}."]
+    return [f"Images of earlier runs, which this run did not make again, were kept: {', '.join(images)}."]
 
 
 def being_replaced(failed: SessionRecord, new: SessionRecord, old: SessionRecord | None) -> SessionRecord:
     """The record ``failed`` with the files of both runs, so that a later run can remove them.
 
-    It has inputs only if these are the same in both runs: else no later run can tell from which a file was made.
+    It has inputs only if the old files are not outdated: else no later run can tell from which a file was made.
     """
     before, now = (old.completion if old is not None else None) or Completion(), new.completion or Completion()
-    inputs = now.inputs if before.inputs == now.inputs else {}
+    inputs = {} if old is None or is_outdated(new, old) else {**before.inputs, **now.inputs}
     return replace(failed, completion=Completion(inputs=inputs, older=tuple(sorted(_files(before) | _files(now)))))
 
 
 def remove_outdated(new: SessionRecord, old: SessionRecord | None, output_dir: Path) -> None:
-    """Remove the files of an earlier run that were made from other inputs, unless the new run writes them itself."""
+    """Remove the files of an earlier run that are outdated, unless the new run writes them itself."""
     before, now = old.completion if old is not None else None, new.completion
-    if before is None or now is None or before.inputs == now.inputs:
+    if old is None or before is None or now is None or not is_outdated(new, old):
         return
+    anat, figures = session_folder(new.subject, new.session), f"sub-{new.subject}/figures"
     for name in _files(before) - now.outputs.keys():
-        parts = PurePosixPath(name).parts
-        if parts[0] == f"sub-{new.subject}" and ".." not in parts:  # records may be edited
+        path = PurePosixPath(name)
+        own = path.name.startswith(f"{session_name(new.subject, new.session)}_")  # records may be edited
+        if own and str(path.parent) in (anat, figures) and not (output_dir / name).is_dir():
             (output_dir / name).unlink(missing_ok=True)
 
 

@@ -163,6 +163,4 @@ def check_dry_run(settings: Settings) -> None:
     }
     for act, wanted in acts.items():
         if wanted:
-            raise UsageError(
-                f"--dry-run cannot be combined with {act}.", "It shows the plan of the participant level; remove one."
-            )
+            raise UsageError(f"--dry-run cannot be combined with {act}.", "It shows the plan of the participant level.")

@@ -144,7 +144,7 @@ def _check_kept(options: argparse.Namespace) -> None:
     for path in given:
         if out.exists() and path.exists() and out.samefile(path):
             raise UsageError(f"--out {out.name} is one of the inputs.", "Choose another name.")
-        if path.resolve().parent == out.resolve().parent and _stem(path) in made:
+        if path.parent.resolve() == out.parent.resolve() and _stem(path) in made:
             raise UsageError(
                 f"The outputs of --out {out.name} would replace {path.name} or its sidecar.", "Choose another name."
             )

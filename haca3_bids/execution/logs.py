@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from logging.handlers import MemoryHandler
 from pathlib import Path
+from typing import TextIO
 
 SILENT = logging.CRITICAL + 1
 EARLY = 10_000  # messages before there is a log file
@@ -28,11 +29,20 @@ class LogFile(logging.FileHandler):
             super().close()
 
 
+class Terminal(logging.StreamHandler[TextIO]):
+    """Messages on the terminal."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
+        """Ignore a closed pipe, as after ``| head``: the run goes on, and its log has all messages."""
+        if not isinstance(sys.exc_info()[1], BrokenPipeError):
+            super().handleError(record)
+
+
 @contextmanager
 def terminal_messages(verbosity: int) -> Iterator[None]:
     """Print the App's messages on the terminal within the block, with debug messages if ``verbosity`` > 0."""
     logger = logging.getLogger("haca3_bids")
-    handler = logging.StreamHandler(sys.stdout)
+    handler = Terminal(sys.stdout)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     handler.setLevel(logging.DEBUG if verbosity > 0 else logging.INFO)
     before = logger.level, logger.propagate
@@ -63,7 +73,7 @@ def log_file(path: Path, verbosity: int) -> Iterator[None]:
         logger.removeHandler(early)
     logger.addHandler(handlers[0])
     if verbosity > 1:
-        handlers.append(logging.StreamHandler(sys.stdout))
+        handlers.append(Terminal(sys.stdout))
         handlers[1].setFormatter(logging.Formatter("%(asctime)s %(name)s: %(message)s", "%H:%M:%S"))
     for handler in handlers:
         logging.getLogger("nipype").addHandler(handler)

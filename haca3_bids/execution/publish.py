@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from haca3_bids.bids.atomic import locked, make_folder
 from haca3_bids.bids.discover import Session
 from haca3_bids.bids.record import write_failure
-from haca3_bids.errors import Haca3Error, NothingSelected, TemporaryFailure
+from haca3_bids.errors import CannotCreate, Haca3Error, NothingSelected, TemporaryFailure
 from haca3_bids.execution.earlier import judge_again
 from haca3_bids.execution.outcome import DONE, FAILED, Outcome, exit_code
 from haca3_bids.execution.task import Run
@@ -24,7 +24,12 @@ def publish(run: Run, sessions: Sequence[Session], outcomes: Iterable[Outcome]) 
     by_name = {session.name: session for session in sessions}
     for outcome in outcomes:
         if outcome.status == FAILED and outcome.error is not None:
-            write_failure(run.context(by_name[outcome.name]), outcome.error.failure(outcome.step))
+            try:
+                write_failure(run.context(by_name[outcome.name]), outcome.error.failure(outcome.step))
+            except (Haca3Error, OSError) as error:
+                LOGGER.warning(
+                    "The failure of %s is not in its report, which cannot be written: %s", outcome.name, error
+                )
     write_pages(run.settings, dict.fromkeys(session.subject for session in sessions))
 
 
@@ -59,11 +64,17 @@ def _rewritten(settings: Settings, subject: str) -> Outcome:
             for path in (settings.output_dir / name).rglob(RECORDS):
                 judge_again(path, settings)
             write_pages(settings, [subject])
-    except (Haca3Error, FileNotFoundError) as error:
-        known = error if isinstance(error, Haca3Error) else TemporaryFailure(f"A file of {name} was removed.", REMOVED)
+    except (Haca3Error, OSError) as error:
+        known = error if isinstance(error, Haca3Error) else _unwritten(name, error)
         LOGGER.warning("%s is left out: %s", name, known)
         return Outcome(name, FAILED, "writing its page", known)
     return Outcome(name, DONE)
+
+
+def _unwritten(name: str, error: OSError) -> Haca3Error:
+    if isinstance(error, FileNotFoundError):
+        return TemporaryFailure(f"A file of {name} was removed.", REMOVED)
+    return CannotCreate(f"Files of {name} cannot be written ({error.strerror}).", "Check their owner and permissions.")
 
 
 def write_boilerplate(settings: Settings) -> int:

@@ -46,8 +46,8 @@ def select_sessions(settings: Settings) -> Selection:
     if not found and not outcomes:
         raise _nothing(settings.selection)
     absent = [label for label in settings.selection.sessions if label not in {one.session for one in found}]
-    if absent:
-        LOGGER.warning("No subject has a session %s.", ", ".join(absent))
+    if absent and not outcomes:
+        LOGGER.warning("No subject has a session with the label %s.", " or ".join(absent))
     to_check = [session for session in found if session.images or session.problem]
     if not to_check and not outcomes:
         raise _no_image(settings, found)

@@ -159,7 +159,7 @@ def _viewers(output_dir: Path, figures: Iterable[Figure], targets: Mapping[str, 
     viewers: dict[str, tuple[str, list[Pane]]] = {}
     for figure in (figure for figure in figures if figure.kind == "slices"):
         key = str(figure.target)
-        _, panes = viewers.setdefault(key, (figure.title, []))
+        _, panes = viewers.setdefault(key, (figure.title.partition(": ")[0], []))
         if figure.role == "harmonized" and key in targets:
             panes.append(_pane(targets[key], "target"))
         panes.append(_pane(output_dir / figure.file, figure.role))

@@ -42,7 +42,7 @@ def test_one_visit_more_and_all_of_them_are_done_again(
     assert app("--longitudinal", "--session-label", "1", "9", bids=visits) == 0
     told = capsys.readouterr()
     assert "no effect on subjects with a single session: sub-01_ses-1, sub-02_ses-1." in told.out + told.err
-    assert "No subject has a session 9." in told.out + told.err
+    assert "No subject has a session with the label 9." in told.out + told.err
     before = record("sub-01_ses-1")["completion"]["fingerprint"]
     assert app("--longitudinal", bids=visits) == 0
     assert record("sub-01_ses-1")["completion"]["fingerprint"] != before

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_parts import head
+from fake_parts import head, make_dataset
 
+from haca3_bids.errors import CannotCreate
 from haca3_bids.volumes.volume import save_volume
 
 App = Callable[..., int]
@@ -48,7 +49,7 @@ def test_a_native_image_of_a_replaced_scan_goes_and_one_of_other_settings_stays(
     assert app(*ONE) == 0
     assert NATIVE in files(out)
     (note,) = record("sub-01")["notes"]
-    assert "other settings" in note
+    assert "which this run did not make again" in note
     assert NATIVE in note
     assert app(*ONE, "--reprocess") == 0
     assert record("sub-01")["notes"] == [note]
@@ -116,3 +117,55 @@ def test_a_record_cannot_have_files_removed_elsewhere(app: App, dataset: Path, o
     replace_scan(dataset)
     assert app(*ONE) == 0
     assert (out / "sub-02.html").is_file()
+
+
+def test_a_run_with_fewer_or_more_scans_removes_nothing(app: App, dataset: Path, out: Path, record: Record) -> None:
+    assert app(*ONE, "--target", "a=T2w:1,2") == 0
+    before = files(out)
+    assert app(*ONE, "--modalities", "T1w", "--target", "b=T1w:1,2") == 0
+    assert before <= files(out)
+    assert {one["target"]["name"] for one in record("sub-01")["harmonization"]["images"]} == {"a", "b"}
+    save_volume(head(3), dataset / "sub-01/anat/sub-01_PDw.nii.gz")
+    assert app(*ONE, "--target", "b=T1w:1,2") == 0
+    assert before <= files(out)
+    (dataset / "sub-01/anat/sub-01_T2w.nii.gz").unlink()
+    assert app(*ONE, "--target", "b=T1w:1,2") == 0
+    assert not any("haca3a_T2w" in name for name in files(out))
+
+
+def test_files_of_another_person_stay_also_if_the_last_run_was_broken_off(
+    app: App, dataset: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from haca3_bids.bids import derivatives
+
+    def broken(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    assert app(*ONE) == 0
+    with monkeypatch.context() as patched:
+        patched.setattr(derivatives, "remove_outdated", broken)
+        assert app(*ONE, "--reprocess") == 73
+    before = files(out)
+    other = make_dataset(tmp_path / "other", {"sub-01": ("T1w",)})
+    save_volume(head(7), other / "sub-01/anat/sub-01_T1w.nii.gz")
+    description = other / "dataset_description.json"
+    description.write_text(json.dumps(json.loads(description.read_text()) | {"Name": "another study"}))
+    assert app(*ONE, bids=other) == 73
+    assert before <= files(out)
+
+
+def test_a_session_that_cannot_be_written_stops_no_other(
+    app: App, out: Path, record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from haca3_bids.execution import publish
+
+    assert app(*ONE) == 0
+    monkeypatch.setattr(publish, "write_failure", lambda *_: (_ for _ in ()).throw(PermissionError(13, "denied")))
+    monkeypatch.setattr("haca3_bids.execution.plan.check_room", refuse_first)
+    assert app("--reprocess") == 1
+    assert record("sub-02")["status"] == "done"
+
+
+def refuse_first(_: object, session: Any) -> None:
+    if session.subject == "01":
+        raise CannotCreate("The folder is closed.", "Open it.")

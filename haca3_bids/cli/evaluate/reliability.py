@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> Findings:
     names = ("agreement", "consistency", "between_people", "between_sites", "residual")
     row = {"people": len(whole), "sites": len(sites)} | {name: getattr(found, name) for name in names}
     missing = len(table) - len(whole)
-    notes = [f"Left out: {missing} without a value at every site."] if missing else []
+    notes = [f"Left out: {missing} of {len(table)} subjects, who lack a value at a site."] if missing else []
     summary = f"Column {args.value} of {args.table.name}, measured in the same people at the sites {', '.join(sites)}."
     drawings = [_drawing(whole, sites, args.value)] if args.out else ()
     return Findings(summary, {"reliability": Table(COLUMNS["reliability"], [row])}, drawings, notes)
