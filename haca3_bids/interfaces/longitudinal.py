@@ -11,6 +11,7 @@ from nipype.interfaces.base import File, traits
 from haca3_bids.interfaces.preprocess import KnownMasksInputSpec, RegisterOutputSpec, known_masks
 from haca3_bids.interfaces.step import Step, StepInputSpec, StepOutputSpec
 from haca3_bids.preprocessing import session
+from haca3_bids.preprocessing.known import check_brain
 from haca3_bids.preprocessing.longitudinal import common_frame
 from haca3_bids.preprocessing.registration import TemplateAlignment
 from haca3_bids.preprocessing.template import load_template
@@ -70,8 +71,10 @@ class PlaceInFrame(Step):
         own = content[self.inputs.visit]
         alignment = TemplateAlignment(np.array(own.rigid), np.array(own.affine))
         reference, template = load_volume(self.inputs.reference), load_template(self.inputs.template)
-        known_masks(self.inputs, reference, template)  # other steps use them
+        known = known_masks(self.inputs, reference, template)  # other steps use them
         facts = session.judged(alignment, reference, template, self._settings)
+        if known.brain is not None and not facts.problem:
+            check_brain(known.brain, alignment.affine, reference, template, Path(self.inputs.brain_mask).name)
         write_itk(alignment.rigid, self._out("to_template", folder / "to_template.txt"))
         write_itk(inverse(alignment.rigid), self._out("from_template", folder / "from_template.txt"))
         write_itk(alignment.affine, self._out("affine", folder / "affine.txt"))

@@ -11,7 +11,7 @@ from nipype.interfaces.base import BaseInterfaceInputSpec, File, TraitedSpec, is
 
 from haca3_bids.interfaces.step import Step, StepInputSpec, StepOutputSpec, WritingInterface
 from haca3_bids.preprocessing import session
-from haca3_bids.preprocessing.known import check_mask
+from haca3_bids.preprocessing.known import check_brain, check_mask
 from haca3_bids.preprocessing.prior import brain_on_template_grid, tissue_regions, white_matter_core
 from haca3_bids.preprocessing.registration import TemplateAlignment
 from haca3_bids.preprocessing.template import Template, load_template
@@ -63,6 +63,8 @@ class Register(Step):
         reference, template = load_volume(self.inputs.reference), load_template(self.inputs.template)
         known = known_masks(self.inputs, reference, template)
         found, facts = session.registered(reference, template, self._settings, given, known)
+        if known.brain is not None and not facts.problem:
+            check_brain(known.brain, found.affine, reference, template, Path(self.inputs.brain_mask).name)
         write_itk(found.rigid, self._out("to_template", folder / "to_template.txt"))
         write_itk(inverse(found.rigid), self._out("from_template", folder / "from_template.txt"))
         write_itk(found.affine, self._out("affine", folder / "affine.txt"))

@@ -95,11 +95,13 @@ def check_template(name: str) -> dict[str, Path]:
 
 
 def is_complete(path: Path) -> bool:
-    """Whether a compressed file can be read to its end, where its checksum is."""
+    """Whether a compressed file can be read to its end, where its checksum is; any other file, if it is not a stub."""
     try:
         stamp = path.stat()
     except OSError:
         return False
+    if path.suffix != ".gz":
+        return stamp.st_size >= SMALLEST_FILE
     return stamp.st_size > 0 and _is_readable(path, (stamp.st_size, stamp.st_mtime_ns))
 
 

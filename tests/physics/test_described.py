@@ -41,6 +41,7 @@ def test_a_sidecar_becomes_the_same_protocol_as_words():
     assert table(found) == pytest.approx(table(words), rel=1e-6)
     for kind, tr_s, sequence in (
         ({"ScanningSequence": "GR", "SequenceVariant": "SP"}, 0.02, "SPGR"),
+        ({"PulseSequenceType": "Gradient Echo"}, 0.02, "SPGR"),
         ({"ScanningSequence": ["SE"]}, 0.6, "SE"),
         ({"PulseSequenceType": "SE"}, 0.6, "SE"),
     ):

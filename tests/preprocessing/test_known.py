@@ -7,7 +7,7 @@ import pytest
 
 from haca3_bids.errors import BadInput
 from haca3_bids.interfaces import longitudinal, preprocess
-from haca3_bids.preprocessing.known import check_mask
+from haca3_bids.preprocessing.known import check_brain, check_mask
 from haca3_bids.preprocessing.transforms import similarity_matrix
 from haca3_bids.volumes.volume import Volume, save_volume
 
@@ -76,3 +76,11 @@ def test_the_step_that_registers_refuses_it(phantom, brain, tmp_path, monkeypatc
     node = step(reference=str(tmp_path / "scan.nii.gz"), brain_mask=str(tmp_path / "brain.nii.gz"), **more)
     with pytest.raises(BadInput, match=r"brain\.nii\.gz does not fit"):
         node.run()
+
+
+def test_a_brain_that_is_elsewhere_than_that_of_the_template_is_refused(phantom, brain) -> None:
+    scan, template = phantom.scan("T1w"), phantom.template()
+    check_brain(brain, np.eye(4), scan, template, "x.nii.gz")
+    moved = Volume(brain.data, similarity_matrix((0, 0, 0), (0.0, 0.0, -30.0)) @ brain.affine)
+    with pytest.raises(BadInput, match=r"x\.nii\.gz is not where the registration finds the brain"):
+        check_brain(moved, np.eye(4), scan, template, "x.nii.gz")

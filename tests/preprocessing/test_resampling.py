@@ -90,6 +90,22 @@ def test_thick_slices_average_across_and_keep_the_detail_in_their_plane(rotation
     assert contrast(2) < 0.1
 
 
+def test_thick_slices_at_an_angle_leave_the_air_dark() -> None:
+    pull = similarity_matrix(TILTS["tilted"], (0, 0, 0), 0.0, (40, 40, 40))
+    slices = Volume(np.zeros((80, 80, 16), np.float32), np.diag([1.0, 1.0, 5.0, 1.0]))
+    away = np.linalg.norm(np.indices((80, 80, 80)) - 40.0, axis=0)
+    image = Volume(np.where(away < 15, np.float32(1000), np.float32(0)), np.eye(4))
+    out = resample(image, slices, pull).data
+    place = np.linalg.norm(
+        np.stack(np.meshgrid(*(np.arange(n) for n in out.shape), indexing="ij"))
+        * np.array([1, 1, 5.0])[:, None, None, None]
+        - 40.0,
+        axis=0,
+    )
+    assert out[place < 8].min() > 900
+    assert out[place > 35].max() < 1e-3
+
+
 def test_cubic_voxels_are_smoothed_along_the_axes_of_the_image_at_any_angle() -> None:
     slab = Volume(np.random.default_rng(0).normal(size=(40, 40, 20)), np.diag([1.0, 1.0, 4.0, 1.0]))
     sigma = np.sqrt([3.0, 3.0, 0.0]) * FWHM_TO_SIGMA  # to the 2 mm of GRID
