@@ -83,7 +83,9 @@ class RealSlices(torch.utils.data.Dataset[dict[str, Tensor | int]]):
         orientation, inside = ORIENTATIONS[rng.integers(3)], self.inside[session][contrast]
         if as_inferred := rng.uniform() < AS_INFERRED:
             orientation = "coronal"
-        places = np.array([place for place in inside[orientation] if (orientation, place) != shown])
+        places = np.array(
+            [place for place in inside[orientation] if (orientation, place) != shown] or inside[orientation]
+        )
         middle = np.intersect1d(places, REFERENCE_SLICES)
         chosen = middle if as_inferred and len(middle) else rng.choice(places, 1)
         volume = self.sessions[session].values[contrast]

@@ -29,7 +29,7 @@ def assign_sites(sessions: Sequence[str], path: Path) -> list[str]:
     rows = [next((row for row in (name, name.split("_")[0]) if row in table), "") for name in names]
     if lacking := [name for name, row in zip(names, rows, strict=True) if not row]:
         raise BadInput(
-            f"{path.name} has no row for {_listed(lacking)}.",
+            f"{path.name} has no row with a site for {_listed(lacking)}.",
             "Add a row with participant_id and site for each, or leave these sessions out of the --data folders.",
         )
     if unused := [row for row in table if row not in rows]:
@@ -52,12 +52,13 @@ def _read(path: Path) -> dict[str, str]:
         name = f"sub-{person.removeprefix('sub-')}"
         if session not in NOTHING:
             name += f"_ses-{session.removeprefix('ses-')}"
-        if person in NOTHING or site in NOTHING or table.get(name, site) != site:
+        if person in NOTHING or (site not in NOTHING and table.get(name, site) != site):
             raise BadInput(
                 f"{path.name} does not give one site for {name if person not in NOTHING else 'every row'}.",
-                "Each row needs a participant_id and a site, and no two rows of a session may have different sites.",
+                "Each row needs a participant_id, and no two rows of a session may have different sites.",
             )
-        table[name] = site
+        if site not in NOTHING:  # participants without a site may be others than those of the training
+            table[name] = site
     return table
 
 

@@ -108,4 +108,4 @@ def test_without_monai_it_is_said_how_to_install_it(dataset, capsys, monkeypatch
     monkeypatch.chdir(dataset)
     monkeypatch.setitem(sys.modules, "monai.networks.nets.basic_unet", None)
     assert toolbox.main(["evaluate", "lesions", "out", *QUICK.split()]) == 69
-    assert "haca3_bids[evaluate]" in capsys.readouterr().err
+    assert "pip install '.[evaluate]'" in capsys.readouterr().err

@@ -28,7 +28,7 @@ def test_labels_may_lack_their_prefix_and_sessions_be_missing(table, prefix, ses
 
 def test_a_session_without_a_row_is_a_sentence(table):
     path = table("01\tn/a\tnorth", "03\t1\tsouth")
-    with pytest.raises(BadInput, match=r"sites.tsv has no row for sub-02, sub-03_ses-2\."):
+    with pytest.raises(BadInput, match=r"sites.tsv has no row with a site for sub-02, sub-03_ses-2\."):
         assign_sites(["a/sub-01", "a/sub-02", "a/sub-03_ses-2"], path)
     with pytest.raises(BadInput, match=r"sub-13, sub-14 and 15 more\."):
         assign_sites([f"a/sub-{number}" for number in range(10, 30)], path)
@@ -52,8 +52,8 @@ def test_one_table_cannot_describe_two_datasets_with_the_same_labels(table):
     ("rows", "words"),
     [
         (["01\t1\tnorth", "sub-01\tses-1\tsouth"], "one site for sub-01_ses-1"),
-        (["01\t1\tn/a"], "one site for sub-01_ses-1"),
-        (["01\t1"], "one site for sub-01_ses-1"),
+        (["01\t1\tn/a"], "no row with a site for sub-01_ses-1"),
+        (["01\t1"], "no row with a site for sub-01_ses-1"),
         (["\t1\tnorth"], "one site for every row"),
         ([], "has no columns participant_id and site"),
     ],
