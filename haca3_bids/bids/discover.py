@@ -83,11 +83,16 @@ def list_subjects(bids_dir: Path, wanted: Sequence[str] = ()) -> list[str]:
     found = sorted(label for label, path in links.items() if path.is_dir() or not path.exists())
     if not found:
         raise InvalidBids(f"{bids_dir.name} has no subjects (no folders sub-*).", "Is this a BIDS dataset?")
+    return chosen_labels(bids_dir, found, wanted)
+
+
+def chosen_labels(folder: Path, found: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """The labels of participants in ``found`` that are ``wanted``, or all; NothingSelected if one is not there."""
     missing = [label for label in wanted if label not in found]
     if missing:
         some = ", ".join(found[:8]) + (", ..." if len(found) > 8 else "")
         raise NothingSelected(
-            f"{bids_dir.name} has no participant {', '.join(missing)}.", f"It has {len(found)}: {some}."
+            f"{folder.resolve().name} has no participant {', '.join(missing)}.", f"It has {len(found)}: {some}."
         )
     return [label for label in found if not wanted or label in wanted]
 

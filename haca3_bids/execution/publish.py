@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable, Sequence
 
 from haca3_bids.bids.atomic import locked, make_folder
-from haca3_bids.bids.discover import Session
+from haca3_bids.bids.discover import Session, chosen_labels
 from haca3_bids.bids.record import write_failure
 from haca3_bids.errors import CannotCreate, Haca3Error, NothingSelected, TemporaryFailure
 from haca3_bids.execution.earlier import judge_again
@@ -46,12 +46,11 @@ def write_pages(settings: Settings, subjects: Iterable[str]) -> None:
 def rewrite_pages(settings: Settings) -> int:
     """``--reports-only``: write all pages again, from the existing output."""
     found = sorted(path.name[4:] for path in settings.output_dir.glob("sub-*") if path.is_dir())
-    wanted = settings.selection.participants
-    subjects = [label for label in found if not wanted or label in wanted]
-    if not subjects:
+    if not found:
         raise NothingSelected(
             f"There is no subject to report on in {settings.output_dir.name}.", "Run the participant level first."
         )
+    subjects = chosen_labels(settings.output_dir, found, settings.selection.participants)
     make_folder(settings.output_dir)
     return exit_code([_rewritten(settings, subject) for subject in subjects])
 

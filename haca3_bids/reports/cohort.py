@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from haca3_bids.bids.discover import chosen_labels
 from haca3_bids.bids.lenient import read_object
 from haca3_bids.bids.names import parse_entities
 from haca3_bids.bids.participants import read_participants
@@ -50,9 +51,11 @@ class Member:
 def read_cohort(
     output_dir: Path, bids_dir: Path, subjects: Sequence[str] = (), sessions: Sequence[str] = ()
 ) -> list[Member]:
-    """All sessions that have a record, sorted by path."""
+    """All sessions that have a record, sorted by path; NothingSelected if a requested subject has none."""
     records = {path: session_record(path) for path in sorted(output_dir.glob(f"sub-*/**/anat/{RECORDS}"))}
     names = {f"sub-{record.subject}" for record in records.values()}
+    if records:
+        chosen_labels(output_dir, sorted({record.subject for record in records.values()}), subjects)
     people = read_participants(bids_dir / PARTICIPANTS, names).rows
     members = []
     for path, record in records.items():

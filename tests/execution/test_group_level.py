@@ -120,7 +120,6 @@ def as_somebody_else(place: Path) -> Callable[..., int]:
     [
         (("group",), "out", "out is not writable."),
         (("--reports-only",), "out", "out is not writable."),
-        (("--reports-only",), "out/sub-0000/ses-1/anat", "sub-0000_ses-1_desc-haca3_qc.json (Permission denied)."),
         (("--boilerplate-only",), "out/logs", "logs is not writable."),
     ],
 )
@@ -136,3 +135,19 @@ def test_an_output_that_is_read_only_cannot_be_created(
     assert said in error
     assert ".partial" not in error
     assert "Check its owner and permissions" in error
+
+
+def test_a_subject_that_cannot_be_written_does_not_stop_the_reports_of_others(
+    as_somebody_else: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert as_somebody_else("--reports-only", closed="out/sub-0000/ses-1/anat") == 1
+    told = capsys.readouterr().out
+    assert "sub-0000 is left out: Files of sub-0000 cannot be written (Permission denied)." in told
+    assert "sub-0001.html" in told
+
+
+def test_a_participant_without_results_selects_nothing(app: App, capsys: pytest.CaptureFixture[str]) -> None:
+    assert app() == 0
+    assert app("--participant-label", "01", "77", level="group") == 18
+    assert app("--participant-label", "77", "--reports-only") == 18
+    assert capsys.readouterr().err.count("has no participant 77") == 2
