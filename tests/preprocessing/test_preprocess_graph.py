@@ -11,6 +11,7 @@ import pytest
 from haca3_bids.errors import BadInput
 from haca3_bids.interfaces.native import ToNative
 from haca3_bids.interfaces.preprocess import Register, Scale
+from haca3_bids.preprocessing.resampling import resample
 from haca3_bids.preprocessing.transforms import inverse, read_itk, similarity_matrix, write_itk
 from haca3_bids.settings import PreprocessingSettings
 from haca3_bids.volumes.volume import Volume, load_volume, save_volume
@@ -121,8 +122,9 @@ def test_the_record_says_what_was_found(session) -> None:
 
 def test_what_is_known_already_is_used_and_twice_the_same_gives_the_same_bits(phantom, scans, tmp_path) -> None:
     write_itk(HEAD_AT, tmp_path / "known.txt")
-    scan = load_volume(scans["T1w"])
-    save_volume(scan.with_data(np.where(scan.data > 100, 1, 0)), tmp_path / "brain.nii.gz", dtype=np.uint8)
+    scan, brain = load_volume(scans["T1w"]), phantom.template().brain
+    inside = resample(brain, scan, inverse(HEAD_AT), order=1).data > 0.5
+    save_volume(scan.with_data(inside), tmp_path / "brain.nii.gz", dtype=np.uint8)
     given = {"to_template": tmp_path / "known.txt", "brain_mask": tmp_path / "brain.nii.gz"}
     one, two = (run(phantom, {"T1w": scans["T1w"]}, tmp_path / name, given) for name in ("one", "two"))
     np.testing.assert_array_equal(one["to_template"], HEAD_AT)
