@@ -54,6 +54,7 @@ BEYOND_MM = (3.0, 12.0)  # from the template's head: a rim of air that a head of
 SCALE_RANGE = (0.6, 1.4)  # of plausible affine scales, including small children
 SHAPE_MM = 2.0  # displacement of the brain's centre above which an affine transform is poorly determined
 AFFINE_SHARE = 0.7  # weight of the rigid part of the affine transform; the rest is that of the similarity
+RESIDUE = 1e-4  # of an image's maximum: less is left by the interpolation, not signal
 
 
 @dataclass(frozen=True)
@@ -123,8 +124,12 @@ def coregister(moving: Volume, reference: Volume, settings: PreprocessingSetting
 
 
 def resample_to_native(image_on_template: Volume, native_reference: Volume, to_template: Matrix) -> Volume:
-    """An image on the template grid, resampled to the reference's own grid by the inverse of ``to_template``."""
-    return resample(image_on_template, native_reference, inverse(to_template))
+    """An image on the template grid, resampled to the reference's own grid by the inverse of ``to_template``.
+
+    Zero stays zero: traces of the interpolation in the air (less than RESIDUE of the maximum) are removed.
+    """
+    image = resample(image_on_template, native_reference, inverse(to_template))
+    return image.with_data(np.where(np.abs(image.data) < RESIDUE * image.data.max(), np.float32(0), image.data))
 
 
 def centre_of(volume: Volume, mask: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -201,6 +201,7 @@ def test_to_the_native_grid_is_the_way_back(phantom) -> None:
     assert back.has_grid_of(native)
     head = native.data > 30
     assert np.corrcoef(back.data[head], native.data[head])[0, 1] > 0.97
+    assert not back.data[~ndimage.binary_dilation(native.data > 0.1, iterations=8)].any()
 
 
 def test_the_centre_of_a_mask_is_in_millimetres() -> None:
