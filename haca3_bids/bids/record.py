@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -12,11 +12,12 @@ from haca3_bids.bids.atomic import make_folder, write_json
 from haca3_bids.bids.discover import Session
 from haca3_bids.bids.names import file_name
 from haca3_bids.bids.origin import dataset_identity, may_be_same
+from haca3_bids.bids.usable import FILTERED, NOT_REQUESTED
 from haca3_bids.digest import file_sha256, short_digest
 from haca3_bids.errors import BadInput, Failure
 from haca3_bids.quality.verdict import record_judged_again
 from haca3_bids.records.files import read_record
-from haca3_bids.records.session import FORMAT, Completion, ImageUsed, Quality, SessionRecord
+from haca3_bids.records.session import FORMAT, Completion, ImageLeftOut, ImageUsed, Quality, SessionRecord
 from haca3_bids.records.target import Target
 from haca3_bids.settings import OutputSettings
 
@@ -108,13 +109,15 @@ def completion(context: Context, targets: Sequence[Target], outputs: Mapping[str
 
     Raises BadInput if an input has changed since the session was planned.
     """
-    session = context.session
+    unchanged, images = _unchanged(context), context.session.images
+    sha = {contrast: file_sha256(image.path) for contrast, image in images.items()}
     return Completion(
         context.fingerprint,
-        _unchanged(context),
-        {contrast: file_sha256(image.path) for contrast, image in session.images.items()},
+        unchanged,
+        sha,
         {target.key: target for target in targets},
         dict(sorted(outputs.items())),
+        {str(image.path.relative_to(context.bids_dir)): sha[contrast] for contrast, image in images.items()},
     )
 
 
@@ -141,9 +144,17 @@ def is_finished(context: Context, targets: Sequence[Target]) -> bool:
             return False
     if any(not has_size(output_dir / name, size) for name, size in done.outputs.items()):
         return False
+    known = {str(image.path.relative_to(context.bids_dir)) for image in session.images.values()}
+    if not done.scans.keys() <= known | left_out_by_option(session.left_out):  # a scan has left the dataset
+        return False
     return all(
         _as_recorded(image.path, contrast, done) == done.inputs[contrast] for contrast, image in session.images.items()
     )
+
+
+def left_out_by_option(left_out: Iterable[ImageLeftOut]) -> set[str]:
+    """The paths of the scans that --modalities or --bids-filter-file leave out."""
+    return {one.path for one in left_out if one.reason.endswith(NOT_REQUESTED) or one.reason == FILTERED}
 
 
 def has_size(path: Path, size: int) -> bool:
@@ -158,7 +169,7 @@ def is_of_another_dataset(record: SessionRecord, output_dir: Path, bids_dir: Pat
     """
     if record.completion is None or may_be_same(record.dataset, dataset_identity(bids_dir)):
         return False
-    known = set(record.completion.inputs.values())
+    known = {*record.completion.inputs.values(), *record.completion.scans.values()}
     return not any(input_sha256(output_dir, session, contrast) in known for contrast in session.images)
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from haca3_bids.bids.discover import Session
-from haca3_bids.bids.names import parse_entities, session_folder, session_name
+from haca3_bids.bids.names import session_folder, session_name
 from haca3_bids.bids.origin import dataset_identity
-from haca3_bids.bids.record import has_size, is_of_another_dataset, read_session, record_path
-from haca3_bids.bids.usable import FILTERED, NOT_REQUESTED
+from haca3_bids.bids.record import has_size, is_of_another_dataset, left_out_by_option, read_session, record_path
 from haca3_bids.errors import CannotCreate, Failure
 from haca3_bids.quality.verdict import judged_again
 from haca3_bids.records.session import Completion, SessionRecord
@@ -38,19 +37,24 @@ def check_origin(output_dir: Path, bids_dir: Path, sessions: Iterable[Session]) 
 
 
 def is_outdated(new: SessionRecord, old: SessionRecord) -> bool:
-    """Whether a scan from which the old files were made has other content or has left the dataset.
+    """Whether a scan from which the old files were made has other content, or is not used any more.
 
     Scans that were added do not matter, nor those that --modalities or --bids-filter-file leave out of the new run.
     """
-    before, now = old.completion or Completion(), new.completion or Completion()
-    by_option = {
-        parse_entities(PurePosixPath(image.path).name)[1]
-        for image in new.left_out
-        if image.reason.endswith(NOT_REQUESTED) or image.reason == FILTERED
-    }
-    return not before.inputs or any(
-        now.inputs.get(contrast, sha if contrast in by_option else "") != sha for contrast, sha in before.inputs.items()
-    )
+    now, by_option = _scans(new), left_out_by_option(new.left_out)
+    used = {(_suffix(path), sha) for path, sha in now.items()}  # a scan may have been renamed
+    before = _scans(old)
+    return not before or any((_suffix(path), sha) not in used and path not in by_option for path, sha in before.items())
+
+
+def _suffix(path: str) -> str:
+    return path.rpartition("_")[2].partition(".")[0]
+
+
+def _scans(record: SessionRecord) -> Mapping[str, str]:
+    """The SHA-256 of the scans from which the files of a record were made, by path."""
+    done = record.completion or Completion()
+    return done.scans or {one.path: done.inputs[one.contrast] for one in record.images if one.contrast in done.inputs}
 
 
 def merged(new: SessionRecord, old: SessionRecord | None, output_dir: Path) -> SessionRecord:
@@ -69,6 +73,7 @@ def merged(new: SessionRecord, old: SessionRecord | None, output_dir: Path) -> S
     ]
     keys = {image.target.key for image in kept}
     completion = _with_earlier(now, before, output_dir, is_done=old.is_done)
+    completion = replace(completion, scans={**_scans(old), **now.scans})
     numbers = {key: own for key, own in old.quality.images.items() if key in keys}
     quality = replace(new.quality, images={**new.quality.images, **numbers})
     return replace(
@@ -103,8 +108,11 @@ def being_replaced(failed: SessionRecord, new: SessionRecord, old: SessionRecord
     It has inputs only if the old files are not outdated: else no later run can tell from which a file was made.
     """
     before, now = (old.completion if old is not None else None) or Completion(), new.completion or Completion()
-    inputs = {} if old is None or is_outdated(new, old) else {**before.inputs, **now.inputs}
-    return replace(failed, completion=Completion(inputs=inputs, older=tuple(sorted(_files(before) | _files(now)))))
+    lasting = old is not None and not is_outdated(new, old)
+    inputs = {**before.inputs, **now.inputs} if lasting else {}
+    scans = {**_scans(old), **now.scans} if old is not None and lasting else {}
+    older = tuple(sorted(_files(before) | _files(now)))
+    return replace(failed, completion=Completion(inputs=inputs, scans=scans, older=older))
 
 
 def remove_outdated(new: SessionRecord, old: SessionRecord | None, output_dir: Path) -> None:

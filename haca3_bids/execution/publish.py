@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Iterable, Sequence
 
 from haca3_bids.bids.atomic import locked, make_folder
-from haca3_bids.bids.discover import Session, chosen_labels
+from haca3_bids.bids.discover import Session
 from haca3_bids.bids.record import write_failure
-from haca3_bids.errors import CannotCreate, Haca3Error, NothingSelected, TemporaryFailure
+from haca3_bids.errors import CannotCreate, Haca3Error, InputOutputFailure, NothingSelected, TemporaryFailure
 from haca3_bids.execution.earlier import judge_again
 from haca3_bids.execution.outcome import DONE, FAILED, Outcome, exit_code
 from haca3_bids.execution.task import Run
-from haca3_bids.reports.cohort import RECORDS
+from haca3_bids.reports.cohort import RECORDS, with_results
 from haca3_bids.settings import Settings
 
 LOGGER = logging.getLogger("haca3_bids")
@@ -46,11 +47,11 @@ def write_pages(settings: Settings, subjects: Iterable[str]) -> None:
 def rewrite_pages(settings: Settings) -> int:
     """``--reports-only``: write all pages again, from the existing output."""
     found = sorted(path.name[4:] for path in settings.output_dir.glob("sub-*") if path.is_dir())
-    if not found:
+    subjects = with_results(settings.output_dir, settings.bids_dir, found, settings.selection.participants)
+    if not subjects:
         raise NothingSelected(
             f"There is no subject to report on in {settings.output_dir.name}.", "Run the participant level first."
         )
-    subjects = chosen_labels(settings.output_dir, found, settings.selection.participants)
     make_folder(settings.output_dir)
     return exit_code([_rewritten(settings, subject) for subject in subjects])
 
@@ -73,6 +74,8 @@ def _rewritten(settings: Settings, subject: str) -> Outcome:
 def _unwritten(name: str, error: OSError) -> Haca3Error:
     if isinstance(error, FileNotFoundError):
         return TemporaryFailure(f"A file of {name} was removed.", REMOVED)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE):
+        return InputOutputFailure(f"Writing files of {name} failed ({error.strerror}).", "Is the disk full?")
     return CannotCreate(f"Files of {name} cannot be written ({error.strerror}).", "Check their owner and permissions.")
 
 

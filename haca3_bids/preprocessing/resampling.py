@@ -126,5 +126,6 @@ def _smoothed(data: NDArray[np.float32], covariance: NDArray[np.float64]) -> NDA
     exponent = sum(covariance[i, j] * waves[i] * waves[j] for i in range(3) for j in range(3))
     spectrum *= np.exp(-2.0 * np.pi**2 * exponent).astype(np.float32)
     inner = tuple(slice(rim, rim + n) for n, rim in zip(data.shape, rims, strict=True))
-    reached = ndimage.distance_transform_edt(data == 0) <= rims.max()
+    reach = np.ceil(TRUNCATE * np.sqrt(np.linalg.eigvalsh(covariance).max()))
+    reached = ndimage.distance_transform_edt(data == 0) <= reach
     return np.ascontiguousarray(fft.irfftn(spectrum, shape)[inner] * reached)  # no ringing far away in the air

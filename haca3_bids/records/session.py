@@ -93,6 +93,7 @@ class Completion:
     inputs: Mapping[str, str] = field(default_factory=dict)  # SHA-256 by contrast
     targets: Mapping[str, Target] = field(default_factory=dict)  # by key
     outputs: Mapping[str, int] = field(default_factory=dict)  # size in bytes by path in the dataset
+    scans: Mapping[str, str] = field(default_factory=dict)  # SHA-256 by path in the raw dataset, also behind ``older``
     older: tuple[str, ...] = ()  # files that earlier runs with other settings made from the same inputs
 
 

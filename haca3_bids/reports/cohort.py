@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from haca3_bids.errors import Failure
 from haca3_bids.records.engine import SourceReport
 from haca3_bids.records.session import Numbers, Quality, SessionRecord
 
+LOGGER = logging.getLogger("haca3_bids")
 RECORDS = "sub-*_desc-haca3_qc.json"
 SIDECAR_GROUPS = {"manufacturer": "Manufacturer", "model": "ManufacturersModelName", "field": "MagneticFieldStrength"}
 MOST_GROUPS = 60  # of one column: more tell people apart, not scanners
@@ -55,7 +57,7 @@ def read_cohort(
     records = {path: session_record(path) for path in sorted(output_dir.glob(f"sub-*/**/anat/{RECORDS}"))}
     names = {f"sub-{record.subject}" for record in records.values()}
     if records:
-        chosen_labels(output_dir, sorted({record.subject for record in records.values()}), subjects)
+        with_results(output_dir, bids_dir, sorted({record.subject for record in records.values()}), subjects)
     people = read_participants(bids_dir / PARTICIPANTS, names).rows
     members = []
     for path, record in records.items():
@@ -66,6 +68,20 @@ def read_cohort(
         groups = dict(people.get(participant, {})) | _from_sidecars(path) | {"session": label or NOT_KNOWN}
         members.append(Member(participant, label, record, groups))
     return members
+
+
+def with_results(output_dir: Path, bids_dir: Path, found: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """The labels in ``found`` that are wanted, or all; NothingSelected for one that the dataset does not have either.
+
+    Participants of the dataset without results, such as those without a usable image, are only a warning.
+    """
+    lacking = [label for label in wanted if label not in found and (bids_dir / f"sub-{label}").exists()]
+    if lacking:
+        LOGGER.warning(
+            "%s has no results of %s.", output_dir.resolve().name, ", ".join(f"sub-{one}" for one in lacking)
+        )
+    rest = [label for label in wanted if label not in lacking]
+    return [] if wanted and not rest else chosen_labels(output_dir, found, rest)
 
 
 def session_record(path: Path) -> SessionRecord:

@@ -151,3 +151,13 @@ def test_a_participant_without_results_selects_nothing(app: App, capsys: pytest.
     assert app("--participant-label", "01", "77", level="group") == 18
     assert app("--participant-label", "77", "--reports-only") == 18
     assert capsys.readouterr().err.count("has no participant 77") == 2
+
+
+def test_a_participant_that_was_skipped_is_a_warning(
+    app: App, dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (dataset / "sub-03/func").mkdir(parents=True)
+    assert app() == 0
+    assert app("--participant-label", "01", "03", level="group") == 0
+    assert "has no results of sub-03." in capsys.readouterr().out
+    assert app("--participant-label", "03", "--reports-only") == 18

@@ -133,6 +133,35 @@ def test_a_run_with_fewer_or_more_scans_removes_nothing(app: App, dataset: Path,
     assert not any("haca3a_T2w" in name for name in files(out))
 
 
+@pytest.mark.parametrize("change", ["replaced", "deleted", "ignored"])
+def test_a_scan_that_one_run_left_out_is_not_forgotten(app: App, dataset: Path, out: Path, change: str) -> None:
+    scan = dataset / "sub-01/anat/sub-01_T2w.nii.gz"
+    assert app(*ONE, "--target", "a=T2w:1,2") == 0
+    assert app(*ONE, "--modalities", "T1w", "--target", "b=T1w:1,2") == 0
+    assert any("haca3a_T2w" in name for name in files(out))
+    if change == "replaced":
+        save_volume(head(9), scan)
+    elif change == "deleted":
+        scan.unlink()
+    else:
+        (dataset / ".bidsignore").write_text("*_T2w.nii.gz\n")
+    assert app(*ONE, "--target", "b=T1w:1,2") == 0
+    assert not any("haca3a_T2w" in name for name in files(out))
+
+
+def test_a_deleted_scan_is_missed_though_a_filter_leaves_out_another_of_its_contrast(
+    app: App, dataset: Path, out: Path, tmp_path: Path
+) -> None:
+    anat, filters = dataset / "sub-01/anat", tmp_path / "filters.json"
+    filters.write_text(json.dumps({"t2w": {"acquisition": "good"}}))
+    save_volume(head(5), anat / "sub-01_acq-good_T2w.nii.gz")
+    asked = (*ONE, "--bids-filter-file", str(filters))
+    assert app(*asked, "--target", "a=T2w:1,2") == 0
+    (anat / "sub-01_acq-good_T2w.nii.gz").unlink()
+    assert app(*asked, "--target", "b=T1w:1,2") == 0
+    assert not any("haca3a_T2w" in name for name in files(out))
+
+
 def test_files_of_another_person_stay_also_if_the_last_run_was_broken_off(
     app: App, dataset: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
