@@ -5,11 +5,13 @@ Exit codes follow fMRIPrep's 16-18 and ``sysexits.h``'s 64-75.
 
 from __future__ import annotations
 
+import errno
 import json
 from dataclasses import asdict, dataclass
 from typing import ClassVar
 
 DATA = "haca3-error: "  # begins the line of a traceback that holds the error as JSON
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE)  # a full disk, or one that is gone
 
 
 class Haca3Error(Exception):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from haca3_bids.errors import BadInput, CannotCreate, Haca3Error, InputOutputFailure, UsageError
+from haca3_bids.errors import DISK_ERRORS, BadInput, CannotCreate, Haca3Error, InputOutputFailure, UsageError
 from haca3_bids.execution.interrupt import Terminated
 from haca3_bids.partial import real_path
 
@@ -55,7 +55,7 @@ def exit_code_of(program: str, run: Callable[[], int], interrupted: str = "") ->
 def from_system(error: OSError) -> Haca3Error | None:
     """The expected error behind an error of the system; None for a bug."""
     file = Path(str(error.filename)) if error.filename else Path("a file")
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE):
+    if error.errno in DISK_ERRORS:
         return InputOutputFailure(
             f"Reading or writing {real_path(file).name} failed: {error.strerror}.", "Is the disk full?"
         )

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 from collections.abc import Iterable, Sequence
 
 from haca3_bids.bids.atomic import locked, make_folder
 from haca3_bids.bids.discover import Session
 from haca3_bids.bids.record import write_failure
-from haca3_bids.errors import CannotCreate, Haca3Error, InputOutputFailure, NothingSelected, TemporaryFailure
+from haca3_bids.errors import (
+    DISK_ERRORS,
+    CannotCreate,
+    Haca3Error,
+    InputOutputFailure,
+    NothingSelected,
+    TemporaryFailure,
+)
 from haca3_bids.execution.earlier import judge_again
 from haca3_bids.execution.outcome import DONE, FAILED, Outcome, exit_code
 from haca3_bids.execution.task import Run
@@ -74,7 +80,7 @@ def _rewritten(settings: Settings, subject: str) -> Outcome:
 def _unwritten(name: str, error: OSError) -> Haca3Error:
     if isinstance(error, FileNotFoundError):
         return TemporaryFailure(f"A file of {name} was removed.", REMOVED)
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE):
+    if error.errno in DISK_ERRORS:
         return InputOutputFailure(f"Writing files of {name} failed ({error.strerror}).", "Is the disk full?")
     return CannotCreate(f"Files of {name} cannot be written ({error.strerror}).", "Check their owner and permissions.")
 
