@@ -21,15 +21,15 @@ Voxels = NDArray[np.intp]
 
 
 def numbered(mask: Mask) -> NDArray[np.int32]:
-    """The index of each voxel among those of the mask, in storage order; -1 outside."""
-    numbers = np.full(mask.shape, -1, np.int32)
+    """The index of each voxel among those of the mask, in storage order; outside, the number of these voxels."""
+    numbers = np.full(mask.shape, mask.sum(), np.int32)
     numbers[mask] = np.arange(mask.sum(), dtype=np.int32)
     return numbers
 
 
 def placed(values: Tensor, mask: Mask) -> NDArray[Any]:
     """A canvas with the values in the voxels of the mask, zero elsewhere."""
-    array = values.numpy()
+    array = values.cpu().numpy()
     canvas: NDArray[Any] = np.zeros(mask.shape, array.dtype)
     canvas[mask] = array
     return canvas

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from haca3_bids.arrays import Array, Mask
+from haca3_bids.arrays import Mask
 from haca3_bids.harmonization.device import Batches, Indices, half_precision, inference, reused_memory
 from haca3_bids.harmonization.method import Made, Method, Session, SourceReport, union
 from haca3_bids.harmonization.prepare import Prepared, nonempty
@@ -37,7 +37,7 @@ CONSISTENT = 1.2  # largest distance of theta from the table of a protocol: 28 o
 
 @dataclass(frozen=True)
 class _Encoded:
-    """One source, with its maps averaged over the orientations."""
+    """One source on the device, with its maps averaged over the orientations."""
 
     maps: Tensor  # (voxels, channels), half precision
     theta: Tensor  # (tissues,)
@@ -189,27 +189,29 @@ class Voxelwise(Method):
         return encode
 
     def _encoded(self, source: Prepared, codes: SourceReport, mask: Mask, numbers: NDArray[np.int32]) -> _Encoded:
-        """The maps of one source, averaged over three orientations."""
+        """The maps of one source, averaged over three orientations; nothing leaves the device between batches."""
         theta = torch.tensor(codes.theta, device=self.device)
         encode = self._encoder(theta)
         x = source.values * np.float32(source.scale / codes.scale)
-        maps = torch.zeros(int(mask.sum()), self.model.config.channels, dtype=torch.float16)
+        voxels = int(mask.sum())
+        # the last row takes pixels outside the mask
+        maps = torch.zeros(voxels + 1, self.model.config.channels, dtype=torch.float16, device=self.device)
         for orientation in ORIENTATIONS:
-            pictures, places = cut(x, orientation), cut(numbers, orientation)
-            rows, columns = window(cut(mask, orientation))
             wanted = nonempty(cut(source.votes, orientation))
+            part = np.ix_(wanted, *window(cut(mask, orientation)))
+            pictures, places = (torch.from_numpy(cut(v, orientation)[part]).to(self.device) for v in (x, numbers))
             logger.info("Encoding %d %s slices.", len(wanted), orientation)
 
-            def step(batch: Indices, pictures: Array = pictures, places: NDArray[np.int32] = places) -> None:
-                part = (batch[:, None, None], rows[None, :, None], columns[None, None, :])  # noqa: B023
-                found = encode(torch.from_numpy(pictures[part])[:, None])
-                where = torch.from_numpy(places[part])
-                inside = where >= 0
-                found = (found.movedim(1, -1).cpu()[inside] / len(ORIENTATIONS)).half()
-                maps.index_add_(0, where[inside].long(), found)
+            def step(batch: Indices, pictures: Tensor = pictures, places: Tensor = places) -> None:
+                some = slice(int(batch[0]), int(batch[-1]) + 1)
+                found = encode(pictures[some, None]).movedim(1, -1) / len(ORIENTATIONS)
+                maps.index_add_(0, places[some].flatten().long(), found.half().flatten(0, 2))
 
-            Batches(self.settings.batch_size, self.device).run(wanted, step, f"Encoding {orientation} slices")
-        return _Encoded(maps, theta.cpu(), torch.from_numpy(x[mask]), torch.from_numpy(source.votes[mask]))
+            Batches(self.settings.batch_size, self.device).run(
+                np.arange(len(wanted)), step, f"Encoding {orientation} slices"
+            )
+        values, covers = (torch.from_numpy(v[mask]).to(self.device) for v in (x, source.votes))
+        return _Encoded(maps[:voxels], theta, values, covers)
 
     def _made(
         self,
@@ -220,18 +222,19 @@ class Voxelwise(Method):
         extras: Collection[str],
     ) -> Made:
         brain = session.mask if session.brain is None else session.brain
-        within = torch.from_numpy(brain[session.mask])
+        within = torch.from_numpy(brain[session.mask]).to(self.device)
         image, alphas, classes = [], [], []
-        attention = torch.zeros(len(sources), dtype=torch.float64)
-        for chunk in torch.split(torch.arange(len(within)), CHUNK):
-            part, alpha, anatomy = self._decoded(target, sources, slice(int(chunk[0]), int(chunk[-1]) + 1))
+        attention = torch.zeros(len(sources), dtype=torch.float64, device=self.device)
+        for first in range(0, len(within), CHUNK):
+            chunk = slice(first, first + CHUNK)
+            part, alpha, anatomy = self._decoded(target, sources, chunk)
             image.append(part)
             attention += (alpha * within[chunk]).sum(dim=1, dtype=torch.float64)
             if "attention" in extras:
                 alphas.append(alpha)
             if "beta" in extras:
-                classes.append(anatomy.beta[0].argmax(dim=0).to(torch.uint8).cpu() + 1)
-        shares = (attention / attention.sum().clamp_min(1e-12)).tolist()
+                classes.append(anatomy.beta[0].argmax(dim=0).to(torch.uint8) + 1)
+        shares = (attention / attention.sum().clamp_min(1e-12)).cpu().tolist()
         covered = {name: session.brain_covered(name) for name in codes}
         reports = {
             name: replace(one, attention=share, brain_covered=covered[name])
@@ -248,12 +251,16 @@ class Voxelwise(Method):
 
     def _decoded(self, target: Target, sources: Mapping[str, _Encoded], part: slice) -> tuple[Tensor, Tensor, Anatomy]:
         """Image (voxels,), attention (sources, voxels) and anatomy of some voxels."""
-        model, theta = self.model, torch.tensor([target.theta])
-        maps = torch.stack([one.maps[part].float().T for one in sources.values()])[None]
-        thetas = torch.stack([one.theta for one in sources.values()])[None]
-        covers = torch.stack([one.covers[part] for one in sources.values()])[None]
-        maps, thetas, covers, theta = (tensor.to(self.device) for tensor in (maps, thetas, covers, theta))
-        images = torch.stack([one.values[part] for one in sources.values()])[None].to(self.device)
+        theta = torch.tensor([target.theta], device=self.device)
         own = torch.tensor([[name == target.contrast for name in sources]], device=self.device)
-        made = model.harmonize(Sources(maps, images, thetas, covers), theta, own)
-        return made.image[0].clamp(min=0).cpu(), made.alpha[0].cpu(), made.fused
+        made = self.model.harmonize(_part(sources, part), theta, own)
+        return made.image[0].clamp(min=0), made.alpha[0], made.fused
+
+
+def _part(sources: Mapping[str, _Encoded], part: slice) -> Sources:
+    """Some voxels of the sources, as a batch of one."""
+    maps = torch.stack([one.maps[part].float().T for one in sources.values()])
+    images = torch.stack([one.values[part] for one in sources.values()])
+    covers = torch.stack([one.covers[part] for one in sources.values()])
+    thetas = torch.stack([one.theta for one in sources.values()])
+    return Sources(maps[None], images[None], thetas[None], covers[None])

@@ -58,6 +58,19 @@ def test_images_are_those_of_the_cpu(kind, request, pair, settings, fusion_net):
         np.testing.assert_allclose(volume.data, expected.attention_maps[name].data, atol=1e-3)
 
 
+def test_the_mixture_model_does_not_wait_for_the_gpu_after_every_slice(pair, mixture, settings, gpu, monkeypatch):
+    downloads, cpu = [], torch.Tensor.cpu
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda one: downloads.append(one.shape) or cpu(one))
+    counts = []
+    for size in (1, 16):
+        weights = _own(mixture)
+        on_gpu = dataclasses.replace(settings, threads=1, device=gpu, batch_size=size)
+        harmonize(pair, [target_from_reference("T2w", weights)], weights, None, on_gpu, white=800.0)
+        counts.append(len(downloads))
+        downloads.clear()
+    assert counts[0] == counts[1]
+
+
 @pytest.mark.parametrize("kind", ["mixture", "tiny"])
 def test_targets_are_those_of_the_cpu(kind, request, pair, settings):
     weights, settings = _own(request.getfixturevalue(kind)), dataclasses.replace(settings, threads=1)
