@@ -20,12 +20,14 @@ from haca3_bids.arrays import Mask
 from haca3_bids.harmonization.device import Batches, Indices, half_precision, inference, reused_memory
 from haca3_bids.harmonization.method import Made, Method, Session, SourceReport, union
 from haca3_bids.harmonization.prepare import Prepared, nonempty
+from haca3_bids.harmonization.resolution import restored, slice_blur
 from haca3_bids.harmonization.target import Target
 from haca3_bids.harmonization.voxels import View, numbered, placed, window
 from haca3_bids.networks.anatomy_encoder import Step
 from haca3_bids.networks.mixture import Anatomy, Mixture, Sources
 from haca3_bids.networks.table import Fit, Prior, fit_table, likeliest, measure
 from haca3_bids.settings import HarmonizationSettings
+from haca3_bids.volumes.box import bounding_box
 from haca3_bids.volumes.slices import ORIENTATIONS, cut
 
 logger = logging.getLogger(__name__)
@@ -108,6 +110,7 @@ class Voxelwise(Method):
                 for contrast, source in session.sources.items()
             }
             del numbers
+            sources = self._restored(sources, session.mask)
         for target in targets:
             with inference(self.settings.threads):
                 made = self._made(target, session, sources, codes, extras)
@@ -248,6 +251,25 @@ class Voxelwise(Method):
             attention_maps={name: placed(values, session.mask) for name, values in maps},
             beta=placed(torch.cat(classes), session.mask) if classes else None,
         )
+
+    def _restored(self, sources: Mapping[str, _Encoded], mask: Mask) -> dict[str, _Encoded]:
+        """The sources with thin slices, so that their residuals are those at their own resolution (``resolution``)."""
+        mask = mask[bounding_box(mask)]
+        shown: dict[str, list[Tensor]] = {name: [] for name in sources}
+        for first in range(0, int(mask.sum()), CHUNK):
+            some = _part(sources, slice(first, first + CHUNK))
+            for name, theta in zip(sources, some.thetas.unbind(dim=1), strict=True):
+                anatomy = self.model.fuse(some.maps, self.model.attend(some, theta))
+                shown[name].append(self.model.decode(anatomy, theta)[0].clamp(min=0))
+        found = {}
+        for name, one in sources.items():
+            scan, model = placed(one.values * one.covers, mask), placed(torch.cat(shown.pop(name)), mask)
+            blur = slice_blur(scan, model)
+            if blur is not None:
+                logger.info("The slices of the %s are blurred by %.1f voxels.", name, 2 * blur.width)
+                one = replace(one, values=torch.from_numpy(restored(scan, model, blur)[mask]).to(self.device))
+            found[name] = one
+        return found
 
     def _decoded(self, target: Target, sources: Mapping[str, _Encoded], part: slice) -> tuple[Tensor, Tensor, Anatomy]:
         """Image (voxels,), attention (sources, voxels) and anatomy of some voxels."""
