@@ -43,10 +43,13 @@ def write_json(path: Path, content: object) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """The object in a JSON file; None if there is no file or it has no object."""
+    """The object in a JSON file; None if there is no file or it has no object.
+
+    Raises OSError if the file cannot be read: whoever updates it must not take it for a missing one.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     return content if isinstance(content, dict) else None
 

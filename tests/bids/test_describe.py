@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import itertools
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -51,6 +53,27 @@ def test_many_at_once_lose_nothing(raw: Path, tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda index: claim_targets(out, [target(f"t{index}", index)]), range(16)))
     assert len(known_targets(out)) == 16
+
+
+@pytest.mark.parametrize("failing", [1, 2])
+def test_a_description_that_cannot_be_read_for_a_moment_is_not_replaced(
+    raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int
+) -> None:
+    """As on a network file system; without its other entries, all later runs would refuse the dataset."""
+    out = tmp_path / "out"
+    describe_dataset(out, raw, version="1", weights=WEIGHTS)
+    path, real, reads = out / "dataset_description.json", Path.read_text, itertools.count(1)
+    before = path.read_bytes()
+
+    def stale(self: Path, encoding: str | None = None) -> str:
+        if self == path and next(reads) == failing:
+            raise OSError(errno.ESTALE, "Stale file handle", str(self))
+        return real(self, encoding)
+
+    monkeypatch.setattr(Path, "read_text", stale)
+    with pytest.raises(OSError, match="Stale"):
+        claim_targets(out, [target("a", 1.0)])
+    assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize("own", [{"Targets": {"haca3a_T2w": {"theta": "bright"}}}, {"Targets": 3}, [], {"Format": 99}])
