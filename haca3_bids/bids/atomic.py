@@ -19,7 +19,7 @@ from haca3_bids.records.files import to_readable_json
 
 LOGGER = logging.getLogger("haca3_bids")
 WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # errors of file systems that have no locks
-LOCK_PATIENCE_S = 60.0  # for the small files of the dataset, whose locks are held briefly
+LOCK_PATIENCE_S = 600.0  # for the small files of the dataset: held briefly, but by each job of an array in turn
 LOCK_MODE = 0o644  # and group write permission if the folder has it
 SHORTEST_POLL_S, LONGEST_POLL_S = 0.05, 2.0  # between two attempts to acquire a lock
 

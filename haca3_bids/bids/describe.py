@@ -11,12 +11,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from haca3_bids.bids.atomic import locked, make_folder, read_json, write_json, write_text
+from haca3_bids.bids.atomic import locked, make_folder, read_json, write_text
 from haca3_bids.bids.leftovers import remove_partial_files
 from haca3_bids.errors import CannotCreate, UsageError
 from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.quality.contrast import is_table
-from haca3_bids.records.files import from_values
+from haca3_bids.records.files import from_values, to_readable_json
 from haca3_bids.records.target import SAME_TARGET, Target
 
 BIDS_VERSION = "1.10.0"
@@ -46,15 +46,26 @@ def describe_dataset(output_dir: Path, bids_dir: Path, *, version: str, weights:
     """
     make_folder(output_dir)
     with locked(output_dir, "dataset"):
-        remove_partial_files(output_dir, OWN_FILES)
         path = output_dir / "dataset_description.json"
         old = read_json(path)
         check_dataset(output_dir, weights)
-        write_json(path, _description(output_dir, bids_dir, version, weights, old or {}))
-        write_text(output_dir / ".bidsignore", "\n".join(BIDSIGNORE) + "\n")
+        description = _description(output_dir, bids_dir, version, weights, old or {})
+        own = {path: to_readable_json(description), output_dir / ".bidsignore": "\n".join(BIDSIGNORE) + "\n"}
         if not (output_dir / "README.md").exists():
-            write_text(output_dir / "README.md", README)
-        _write_descriptions(output_dir, ())
+            own[output_dir / "README.md"] = README
+        _update(output_dir, own | _descriptions(output_dir, ()))
+
+
+def _update(output_dir: Path, own: Mapping[Path, str]) -> None:
+    """Write the files that have other content; the lock is held.
+
+    Each job of an array comes by, and others are reading: a file that is as it should be is not replaced.
+    """
+    outdated = {path: text for path, text in own.items() if not path.exists() or path.read_bytes() != text.encode()}
+    if outdated:
+        remove_partial_files(output_dir, OWN_FILES)
+    for path, text in outdated.items():
+        write_text(path, text)
 
 
 def check_maker(output_dir: Path) -> None:
@@ -150,8 +161,8 @@ def claim_targets(output_dir: Path, targets: Sequence[Target]) -> None:
                 )
             known[target.key] = replace(before, fingerprint=target.fingerprint or before.fingerprint)
         description = read_json(path) or {}
-        write_json(path, description | {"Haca3": description.get("Haca3", {}) | {"Targets": known}})
-        _write_descriptions(output_dir, known.values())
+        text = to_readable_json(description | {"Haca3": description.get("Haca3", {}) | {"Targets": known}})
+        _update(output_dir, {path: text} | _descriptions(output_dir, known.values()))
 
 
 def _difference(before: Target, now: Target) -> str:
@@ -169,7 +180,8 @@ def _rounded(values: Sequence[float]) -> list[float]:
     return [round(value, 4) for value in values]
 
 
-def _write_descriptions(output_dir: Path, targets: Iterable[Target]) -> None:
+def _descriptions(output_dir: Path, targets: Iterable[Target]) -> dict[Path, str]:
+    """The table of the labels ``desc-``, with those of more targets."""
     path = output_dir / "descriptions.tsv"
     rows = _read_descriptions(path)
     rows["desc-preproc"] = "Bias-corrected, rigidly registered to the template, white-matter peak at 1000"
@@ -180,7 +192,7 @@ def _write_descriptions(output_dir: Path, targets: Iterable[Target]) -> None:
     text = io.StringIO()
     writer = csv.writer(text, delimiter="\t", lineterminator="\n")
     writer.writerows([("desc_id", "description"), *sorted(rows.items())])
-    write_text(path, text.getvalue())
+    return {path: text.getvalue()}
 
 
 def _read_descriptions(path: Path) -> dict[str, str]:

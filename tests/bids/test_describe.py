@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from haca3_bids.bids.atomic import locked, read_json, write_json
-from haca3_bids.bids.describe import check_dataset, claim_targets, describe_dataset, known_targets
+from haca3_bids.bids.describe import OWN_FILES, check_dataset, claim_targets, describe_dataset, known_targets
 from haca3_bids.errors import CannotCreate, TemporaryFailure
 from haca3_bids.records.target import Target
 
@@ -53,6 +53,22 @@ def test_many_at_once_lose_nothing(raw: Path, tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda index: claim_targets(out, [target(f"t{index}", index)]), range(16)))
     assert len(known_targets(out)) == 16
+
+
+def test_files_that_are_as_they_should_be_are_not_replaced(raw: Path, tmp_path: Path) -> None:
+    """Hundreds of jobs of an array start at once: they would wait for each other, and read what is being replaced."""
+    out = tmp_path / "out"
+
+    def begin(version: str = "1") -> dict[str, int]:
+        describe_dataset(out, raw, version=version, weights=WEIGHTS)
+        claim_targets(out, [target("a", 1.0), target("", 2.0, "T1w")])
+        return {path.name: path.stat().st_ino for path in out.iterdir() if path.is_file()}
+
+    first = begin()
+    assert set(first) == set(OWN_FILES)
+    assert begin() == first
+    newer = begin("2")
+    assert {name for name in first if newer[name] != first[name]} == {"dataset_description.json"}
 
 
 @pytest.mark.parametrize("failing", [1, 2])
