@@ -10,6 +10,7 @@ import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,8 @@ def locked(output_dir: Path, what: str, patience_s: float = LOCK_PATIENCE_S) -> 
 
     folder = make_folder(output_dir / "logs" / "locks")
     path = folder / f"{what}.lock"
-    lock = FileLock(path, mode=LOCK_MODE | folder.stat().st_mode & stat.S_IWGRP)
+    mode = LOCK_MODE | folder.stat().st_mode & stat.S_IWGRP
+    lock = FileLock(path, mode=mode, fallback_to_soft=False)  # a soft lock would outlive a killed job
     try:
         lock.acquire(timeout=patience_s, poll_interval=min(LONGEST_POLL_S, max(patience_s / 1000, SHORTEST_POLL_S)))
     except Timeout:
@@ -106,11 +108,16 @@ def locked(output_dir: Path, what: str, patience_s: float = LOCK_PATIENCE_S) -> 
     except OSError as error:
         if error.errno not in WITHOUT_LOCKS:
             raise
-        LOGGER.warning("%s is on a file system without locks: do not start two runs on it.", output_dir.name)
+        _warn_of_no_locks(output_dir)
     try:
         yield
     finally:
         lock.release()
+
+
+@cache
+def _warn_of_no_locks(output_dir: Path) -> None:
+    LOGGER.warning("%s is on a file system without locks: do not start two runs on it.", output_dir.name)
 
 
 def _owner(path: Path) -> str:

@@ -131,14 +131,14 @@ def _download_lock(folder: Path) -> Iterator[None]:
     """Let one process download into a folder of the cache while the others wait, if the folder can be locked."""
     from filelock import FileLock, Timeout
 
-    lock = FileLock(folder / LOCK, mode=0o666)
+    lock = FileLock(folder / LOCK, mode=0o666, fallback_to_soft=False)
     try:
         lock.acquire(timeout=PATIENCE_S)
     except Timeout:
         raise TemporaryFailure(
             f"Another process is downloading the template into {folder}.", "Wait until it has finished, then try again."
         ) from None
-    except (OSError, NotImplementedError):  # a folder that cannot be written to, a file system without locks
+    except OSError:  # a folder that cannot be written to, a file system without locks
         LOGGER.debug("%s cannot be locked", folder)
     try:
         yield
