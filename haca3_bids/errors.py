@@ -87,6 +87,10 @@ class InputOutputFailure(Haca3Error):
     exit_code = 74
 
 
+class FileLost(InputOutputFailure):
+    """A file that an earlier step wrote, or an input, has disappeared."""
+
+
 class TemporaryFailure(Haca3Error):
     """Trying again may help: a lock is held, the GPU is out of memory."""
 

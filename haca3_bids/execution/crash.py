@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from haca3_bids.errors import CannotCreate, Haca3Error, InputOutputFailure, TemporaryFailure, from_traceback
+from haca3_bids.errors import CannotCreate, FileLost, Haca3Error, InputOutputFailure, TemporaryFailure, from_traceback
 from haca3_bids.settings import CONTRASTS
 
 STEPS = {
@@ -87,9 +87,7 @@ def error_from(traceback: str) -> Haca3Error:
     if NO_RIGHT.search(last):
         return CannotCreate(f"There is no permission to read or write: {last}.", "Check owner and permissions.")
     if NO_FILE.search(last):
-        return InputOutputFailure(
-            f"A file has disappeared: {last}.", "Was it removed during the run? Run the same command again."
-        )
+        return FileLost(f"A file has disappeared: {last}.", "Was it removed? Run the same command again.")
     if "MemoryError" in last or "Cannot allocate memory" in last:
         return TemporaryFailure("Memory ran out.", HINT_MEMORY)
     return Haca3Error(f"Unexpected: {last}", HINT_BUG)
@@ -97,5 +95,5 @@ def error_from(traceback: str) -> Haca3Error:
 
 def _last_line(traceback: str) -> str:
     lines = [line.strip() for line in traceback.splitlines() if line.strip()]
-    errors_found = [line for line in lines if re.match(r"[\w.]*(Error|Exception|Interrupt|Warning)\b", line)]
+    errors_found = [line for line in lines if re.match(r"[\w.]*(Error|Exception|Interrupt|Warning)(:|$)", line)]
     return (errors_found or lines or ["no message"])[-1]

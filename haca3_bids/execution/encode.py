@@ -11,7 +11,7 @@ from pathlib import Path
 
 from haca3_bids.bids.atomic import locked, write_copy
 from haca3_bids.bids.describe import claim_targets, known_targets, target_picture
-from haca3_bids.errors import Haca3Error, TemporaryFailure
+from haca3_bids.errors import FileLost, Haca3Error, TemporaryFailure
 from haca3_bids.execution.crash import Crash
 from haca3_bids.execution.graph import run_graph
 from haca3_bids.execution.progress import progress_of
@@ -86,15 +86,30 @@ def _alone_with(run: Run, requests: Sequence[TargetRequest]) -> Iterator[None]:
 
 
 def _encode(run: Run, requests: Sequence[TargetRequest]) -> Values:
+    """The values of targets that are images; with the scratch files of an earlier run, unless some are missing."""
+    parts = [part for request in requests for part in request.parts]
+    if run.settings.execution.clean_workdir:
+        _remove_scratch(run, parts)
+    resumed = any(_scratch(run, part).exists() for part in parts)
+    try:
+        values = _encode_once(run, requests, parts)
+    except (FileLost, FileNotFoundError):
+        _remove_scratch(run, parts)
+        if not resumed:
+            raise
+        LOGGER.warning("Scratch files of an earlier run are missing; the targets are encoded anew.")
+        values = _encode_once(run, requests, parts)
+    if not (run.settings.execution.keep_work or run.settings.execution.debug):
+        _remove_scratch(run, parts)
+    return values
+
+
+def _encode_once(run: Run, requests: Sequence[TargetRequest], parts: Sequence[TargetRequest]) -> Values:
     from haca3_bids.workflows.targets import init_targets_wf
 
     LOGGER.info("Encoding %s", ", ".join(request.typed for request in requests))
-    parts = [part for request in requests for part in request.parts]
     workflow = init_targets_wf(parts, run.settings, engine_needs(run))
     workflow.base_dir = str(run.work)
-    if run.settings.execution.clean_workdir:
-        for part in parts:
-            shutil.rmtree(_scratch(run, part), ignore_errors=True)
     with progress_of(len(parts), "targets") as progress:
         progress.begin(workflow, len(parts))
         crashes = run_graph(workflow, run.settings, run.resources, run.logs, progress)
@@ -110,10 +125,12 @@ def _encode(run: Run, requests: Sequence[TargetRequest]) -> Values:
         for one in found if run.settings.quality.show_targets and request.images else ():
             drawn = _scratch(run, request) / "draw" / f"{one.contrast}.jpg"
             write_copy(drawn, target_picture(run.settings.output_dir, one.key))
-    if not (run.settings.execution.keep_work or run.settings.execution.debug):
-        for part in parts:
-            shutil.rmtree(_scratch(run, part), ignore_errors=True)
     return values
+
+
+def _remove_scratch(run: Run, parts: Sequence[TargetRequest]) -> None:
+    for part in parts:
+        shutil.rmtree(_scratch(run, part), ignore_errors=True)
 
 
 def _scratch(run: Run, request: TargetRequest) -> Path:

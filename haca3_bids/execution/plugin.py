@@ -90,6 +90,22 @@ class SturdyMultiProcPlugin(MultiProcPlugin):  # type: ignore[misc]
         waiting = next((place for place, count in enumerate(needed) if count > max(1, free)), len(ordered))
         return ordered[:waiting]
 
+    def _local_hash_check(self, jobid: int, graph: Any) -> bool:
+        """Whether a step need not run, because its results exist, or because its inputs do not.
+
+        Inputs are missing if the results of the steps before it are there, but not all of their files, as where a
+        cleaning of the scratch folder has begun. MultiProc ends with an error then, and so do all other steps.
+        """
+        try:
+            self.procs[jobid].is_cached()
+        except Exception as error:
+            result: dict[str, Any] = {"result": None, "traceback": format_exception(error)}
+            self._run_errors.append("".join(result["traceback"]))
+            self._clean_queue(jobid, graph, result=result)
+            self.proc_pending[jobid] = False
+            return True
+        return bool(super()._local_hash_check(jobid, graph))
+
     def _submit_job(self, node: Any, updatehash: bool = False) -> int:
         with self._guard:
             self._taskid += 1

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from haca3_bids.bids.discover import Session
 from haca3_bids.bids.leftovers import remove_partial_sessions
+from haca3_bids.bids.names import some_of
 from haca3_bids.bids.record import record_path
+from haca3_bids.errors import FileLost
 from haca3_bids.execution.crash import Crash
 from haca3_bids.execution.graph import run_graph
 from haca3_bids.execution.interrupt import stop_children
@@ -64,15 +66,29 @@ def process(run: Run, selection: Selection) -> list[Outcome]:
 
 
 def _run(run: Run, plans: Sequence[SessionPlan], progress: Progress) -> list[Outcome]:
-    """Run the graph of the sessions and return the outcome of each."""
+    """Run the graph of the sessions and return the outcome of each.
+
+    A session whose scratch files of an earlier run are incomplete, as after a cleaning, starts anew.
+    """
+    if run.settings.execution.clean_workdir:
+        _remove_scratch(run, [plan.session for plan in plans])
+    resumed = [plan for plan in plans if any(folder.exists() for folder in session_scratch(run, plan.session))]
+    ended = {one.name: one for one in _run_once(run, plans, progress)}
+    again = [plan for plan in resumed if isinstance(ended[plan.session.name].error, FileLost)]
+    if again:
+        names = some_of([plan.session.name for plan in again])
+        LOGGER.warning("Scratch files of an earlier run are missing. These sessions start anew: %s.", names)
+        ended |= {one.name: one for one in _run_once(run, again, progress)}
+    return list(ended.values())
+
+
+def _run_once(run: Run, plans: Sequence[SessionPlan], progress: Progress) -> list[Outcome]:
     from haca3_bids.workflows.participant import init_participant_wf
 
     if not plans:
         return []
     workflow = init_participant_wf(plans, run.settings, engine_needs(run))
     workflow.base_dir = str(run.work)
-    if run.settings.execution.clean_workdir:
-        _remove_scratch(run, [plan.session for plan in plans])
     before = [_written(run, plan.session) for plan in plans]
     progress.begin(workflow, len(plans))
     crashes = _steps(run, workflow, [plan.session for plan in plans], progress)
@@ -80,9 +96,10 @@ def _run(run: Run, plans: Sequence[SessionPlan], progress: Progress) -> list[Out
         judge_session(run, plan, crashes, written=_written(run, plan.session) != earlier)
         for plan, earlier in zip(plans, before, strict=True)
     ]
+    useless = {one.name for one in ended if isinstance(one.error, FileLost)}
     if not (run.settings.execution.keep_work or run.settings.execution.debug):
-        done = {one.name for one in ended if one.status == DONE}
-        _remove_scratch(run, [plan.session for plan in plans if plan.session.name in done])
+        useless |= {one.name for one in ended if one.status == DONE}
+    _remove_scratch(run, [plan.session for plan in plans if plan.session.name in useless])
     return ended
 
 

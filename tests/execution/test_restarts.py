@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 from collections.abc import Callable
@@ -183,3 +184,39 @@ def test_a_target_that_comes_out_the_same_under_other_settings_is_known_by_them(
     assert app(*words, "--seed", "3") == 0  # encoded again: the stand-in gives the same numbers
     monkeypatch.setattr("haca3_bids.execution.encode._encode", None)
     assert app(*words, "--seed", "3") == 0
+
+
+def full(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("step", ["n4", "draw", "harmonize"])
+def test_a_session_whose_scratch_was_partly_cleaned_starts_anew_and_the_others_go_on(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], step: str
+) -> None:
+    """Clusters remove old files from their temporary folders, one by one."""
+    words = ("--work-dir", str(tmp_path / "work"))
+    with monkeypatch.context() as patched:
+        patched.setattr("haca3_bids.interfaces.derivatives.write_session", full)
+        assert app(*words) == 74
+    folder = next((tmp_path / "work").rglob(f"sub_02_wf/**/{step}"))
+    for path in [one for one in folder.rglob("*") if one.suffix in (".gz", ".jpg")]:
+        path.unlink()
+    assert app(*words) == 0
+    said = capsys.readouterr().out
+    assert "These sessions start anew: sub-02." in said
+    assert "2 done, 0 skipped, 0 failed" in said
+
+
+@pytest.mark.parametrize("name", ["T1w.nii.gz", "targets.json"])
+def test_a_target_whose_scratch_was_partly_cleaned_is_encoded_anew(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    words = ("--work-dir", str(tmp_path / "work"), "--participant-label", "02", "--target", "sub-01")
+    with monkeypatch.context() as patched:
+        patched.setattr("haca3_bids.execution.encode.from_json", full)
+        assert app(*words) == 74
+    for path in (tmp_path / "work").rglob(name):
+        path.unlink()
+    assert app(*words) == 0
+    assert "the targets are encoded anew" in capsys.readouterr().out

@@ -12,6 +12,7 @@ import pytest
 from haca3_bids.errors import (
     BadInput,
     CannotCreate,
+    FileLost,
     Haca3Error,
     InputOutputFailure,
     TemporaryFailure,
@@ -203,11 +204,9 @@ def test_an_error_comes_back_from_another_process_as_it_was() -> None:
     ("line", "kind"),
     [
         ("OSError: [Errno 28] No space left on device: '/x'", InputOutputFailure),
-        ("FileNotFoundError: [Errno 2] No such file or directory: '/x'", InputOutputFailure),
-        (
-            "traits.trait_errors.TraitError: The 'in_file' trait must be an existing file, but is '/x'",
-            InputOutputFailure,
-        ),
+        ("FileNotFoundError: [Errno 2] No such file or directory: '/x'", FileLost),
+        ("traits.trait_errors.TraitError: The 'in_file' trait must be an existing file, but is '/x'", FileLost),
+        ("TraitError: 'in_file' must be an existing file\n\nError setting node input:\nNode: judge", FileLost),
         ("PermissionError: [Errno 13] Permission denied: '/x'", CannotCreate),
         ("MemoryError", TemporaryFailure),
         ("numpy._core._exceptions._ArrayMemoryError: Unable to allocate 3 GiB", TemporaryFailure),
