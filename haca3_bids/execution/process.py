@@ -53,8 +53,7 @@ def process(run: Run, selection: Selection) -> list[Outcome]:
         plans, outcomes = plan_sessions(run, [session for session in sessions if session.name not in failed])
         known = [failed[session.name] for session in sessions if session.name in failed]
         progress.done(len(known) + len(outcomes))
-        ended = [*known, *outcomes, *_run(run, plans, progress)]
-        publish(run, sessions, ended)
+        ended = publish(run, sessions, [*known, *outcomes, *_run(run, plans, progress)])
         crashed.extend(one for one in ended if one.status == FAILED)
         return ended
 

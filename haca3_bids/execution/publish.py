@@ -23,11 +23,15 @@ from haca3_bids.reports.cohort import RECORDS, with_results
 from haca3_bids.settings import Settings
 
 LOGGER = logging.getLogger("haca3_bids")
+WRITING = "writing its page"
 REMOVED = "If another run works on the output, wait until it has finished. Then run the same command again."
 
 
-def publish(run: Run, sessions: Sequence[Session], outcomes: Iterable[Outcome]) -> None:
-    """Write a record of each failed session, and the pages of all subjects."""
+def publish(run: Run, sessions: Sequence[Session], outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Write a record of each failed session, and the pages of all subjects.
+
+    Returns the outcomes: without a page of the subject, a session has failed, and the run goes on.
+    """
     by_name = {session.name: session for session in sessions}
     for outcome in outcomes:
         if outcome.status == FAILED and outcome.error is not None:
@@ -37,7 +41,20 @@ def publish(run: Run, sessions: Sequence[Session], outcomes: Iterable[Outcome]) 
                 LOGGER.warning(
                     "The failure of %s is not in its report, which cannot be written: %s", outcome.name, error
                 )
-    write_pages(run.settings, dict.fromkeys(session.subject for session in sessions))
+    unwritten: dict[str, Haca3Error] = {}
+    for subject in dict.fromkeys(session.subject for session in sessions):
+        try:
+            write_pages(run.settings, [subject])
+        except (Haca3Error, OSError) as error:
+            unwritten[subject] = _expected(f"sub-{subject}", error)
+    lacking = {name: unwritten.get(session.subject) for name, session in by_name.items()}
+    return [_without_page(one, lacking[one.name]) for one in outcomes]
+
+
+def _without_page(outcome: Outcome, error: Haca3Error | None) -> Outcome:
+    if error is None or outcome.status == FAILED:
+        return outcome
+    return Outcome(outcome.name, FAILED, WRITING, error)
 
 
 def write_pages(settings: Settings, subjects: Iterable[str]) -> None:
@@ -71,13 +88,15 @@ def _rewritten(settings: Settings, subject: str) -> Outcome:
                 judge_again(path, settings)
             write_pages(settings, [subject])
     except (Haca3Error, OSError) as error:
-        known = error if isinstance(error, Haca3Error) else _unwritten(name, error)
+        known = _expected(name, error)
         LOGGER.warning("%s is left out: %s", name, known)
-        return Outcome(name, FAILED, "writing its page", known)
+        return Outcome(name, FAILED, WRITING, known)
     return Outcome(name, DONE)
 
 
-def _unwritten(name: str, error: OSError) -> Haca3Error:
+def _expected(name: str, error: Haca3Error | OSError) -> Haca3Error:
+    if isinstance(error, Haca3Error):
+        return error
     if isinstance(error, FileNotFoundError):
         return TemporaryFailure(f"A file of {name} was removed.", REMOVED)
     if error.errno in DISK_ERRORS:

@@ -19,7 +19,7 @@ from haca3_bids.bids.describe import check_dataset, check_maker, describe_datase
 from haca3_bids.bids.given import check_derivatives
 from haca3_bids.bids.replaced import check_origin
 from haca3_bids.bids.validate import check_description, validate_bids
-from haca3_bids.errors import UsageError
+from haca3_bids.errors import Haca3Error, UsageError
 from haca3_bids.execution.described_targets import MIXTURE
 from haca3_bids.execution.encode import with_targets
 from haca3_bids.execution.environment import set_threads
@@ -183,4 +183,7 @@ def _write_beginning(
 def _write_end(about: RunRecord, outcomes: Sequence[Outcome], logs: Path, seconds: float) -> None:
     sessions = tuple(SessionOutcome(one.name, one.status, one.step, one.sentence) for one in outcomes)
     ended = replace(about, seconds=round(seconds, 1), exit_code=exit_code(outcomes), sessions=sessions)
-    write_text(make_folder(logs) / RUN_FILE, to_readable_json(ended))
+    try:
+        write_text(make_folder(logs) / RUN_FILE, to_readable_json(ended))
+    except (Haca3Error, OSError) as error:  # the summary and the exit code tell how the run ended
+        LOGGER.warning("The record of the run, %s, cannot be written: %s", RUN_FILE, error)

@@ -1,8 +1,12 @@
-"""Free space is checked before a run and before each session."""
+"""Free space is checked before a run and before each session; what a full disk leaves undone at the end is told."""
 
+import errno
+import json
 from types import SimpleNamespace
 
 import pytest
+
+from haca3_bids.bids.atomic import write_text
 
 ROOM = "haca3_bids.execution.room"
 FREE_MB = 100
@@ -43,3 +47,36 @@ def test_a_file_system_that_does_not_know_its_size_is_not_full(app, small_disk, 
     small_disk.free = small_disk.total = 0
     assert app() == 0
     assert "of free space" not in capsys.readouterr().out
+
+
+def test_a_page_that_cannot_be_written_fails_its_sessions_and_no_other(app, out, monkeypatch, capsys):
+    def full(path, text):
+        if path.name == "sub-01.html":
+            raise OSError(errno.EDQUOT, "Disk quota exceeded", str(path))
+        write_text(path, text)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("haca3_bids.reports.subject.write_text", full)
+        assert app() == 1
+    said = capsys.readouterr().out
+    assert "1 done, 0 skipped, 1 failed" in said
+    assert "failed   sub-01, while writing its page" in said
+    assert (out / "sub-02.html").is_file()
+    (about,) = out.glob("logs/*/run.json")
+    assert json.loads(about.read_text())["exit_code"] == 1
+    assert app() == 0
+    assert "2 skipped" in capsys.readouterr().out
+    assert (out / "sub-01.html").is_file()
+
+
+def test_the_end_of_a_run_is_told_even_if_it_cannot_be_recorded(app, monkeypatch, capsys):
+    def full(path, text):
+        if path.name == "run.json" and "sub-02" in text:
+            raise OSError(errno.EDQUOT, "Disk quota exceeded", str(path))
+        write_text(path, text)
+
+    monkeypatch.setattr("haca3_bids.execution.run.write_text", full)
+    assert app() == 0
+    said = capsys.readouterr().out
+    assert "run.json, cannot be written: [Errno 122] Disk quota exceeded" in said
+    assert "2 done, 0 skipped, 0 failed" in said
