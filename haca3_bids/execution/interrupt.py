@@ -38,7 +38,6 @@ def stoppable() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        signal.setitimer(signal.ITIMER_REAL, 0)
         stop_children()
         raise
     finally:
@@ -59,9 +58,13 @@ def _raiser(error: type[KeyboardInterrupt]) -> Callable[[int, FrameType | None],
 
 
 def stop_children() -> None:
-    """Terminate all descendants of this process, and kill those that have not ended after PATIENCE_S."""
+    """Terminate all descendants of this process, and kill those that have not ended after PATIENCE_S.
+
+    The interrupt is not raised again, since this, and cleaning up after it, can take longer than AGAIN_S.
+    """
     import psutil
 
+    signal.setitimer(signal.ITIMER_REAL, 0)
     children = psutil.Process().children(recursive=True)
     for child in children:
         with suppress(psutil.NoSuchProcess):

@@ -51,7 +51,10 @@ def main(path: str) -> int:
         held = bytearray(HUNGER)
         time.sleep(60)
         raise AssertionError(f"{len(held)} bytes were given")
-    if behaviour == "sleeps":
+    if behaviour == "slow to end":  # as a process that writes to a slow disk
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if behaviour in ("sleeps", "slow to end"):
+        (out / "asleep").touch()
         time.sleep(120)
     time.sleep(float(os.environ.get("FAKE_SECONDS", 0)))
     if behaviour == "refuses":

@@ -13,6 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from haca3_bids.bids.discover import Session
+from haca3_bids.bids.leftovers import partial_folder
 from haca3_bids.execution.interrupt import Terminated, Warned, stoppable
 
 
@@ -39,16 +41,27 @@ def test_an_interrupt_that_a_destructor_swallowed_comes_again(number: int, error
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code", "engine"),
+    [(signal.SIGTERM, 143, "sleeps"), (signal.SIGINT, 130, "sleeps"), (signal.SIGTERM, 143, "slow to end")],
+)
 def test_a_run_that_is_told_to_end_leaves_no_process_and_no_image(
-    app: Callable[..., int], out: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: int
+    app: Callable[..., int],
+    out: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    code: int,
+    engine: str,
 ) -> None:
-    monkeypatch.setenv("FAKE_ENGINE", "sleeps")
+    monkeypatch.setenv("FAKE_ENGINE", engine)
     monkeypatch.setenv("FAKE_APART", "yes")
+    half_written = partial_folder(out, Session("02", None, {}))
 
     def stop_when_it_sleeps() -> None:
-        while not engines():
+        while not list(tmp_path.rglob("asleep")):
             time.sleep(0.1)
+        half_written.mkdir()
         os.kill(os.getpid(), number)
 
     watcher = threading.Thread(target=stop_when_it_sleeps)
@@ -57,6 +70,7 @@ def test_a_run_that_is_told_to_end_leaves_no_process_and_no_image(
     watcher.join()
     assert engines() == []
     assert not list(out.rglob("*.nii.gz"))
+    assert not half_written.exists()
 
 
 def engines() -> list[int]:
