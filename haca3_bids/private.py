@@ -14,6 +14,17 @@ PRIVATE = 0o700
 OTHERS = 0o077
 
 
+def temporary_folder() -> Path:
+    """The system's folder for temporary files; CannotCreate if none is writable, or all are full."""
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError as error:
+        raise CannotCreate(
+            "No folder for temporary files is writable, or their disk is full (TMPDIR, /tmp, /var/tmp).",
+            "Set TMPDIR to a folder of your own with free space; in a container, mount one at /tmp.",
+        ) from error
+
+
 def private_folder(path: Path) -> Path:
     """The folder, made for its owner alone if need be; CannotCreate where it is a link or somebody else's.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import haca3_bids
 from haca3_bids.errors import CannotCreate, UsageError
-from haca3_bids.private import private_folder
+from haca3_bids.private import private_folder, temporary_folder
 
 if TYPE_CHECKING:
     from haca3_bids.settings import Settings
@@ -77,16 +77,16 @@ def _writable_home(environ: MutableMapping[str, str]) -> Path:
     if home and Path(home).is_dir() and os.access(home, os.W_OK | os.X_OK):
         return Path(home)
     try:
-        return private_folder(Path(tempfile.gettempdir()) / f"haca3_bids-home-{os.getuid()}")
+        return private_folder(temporary_folder() / f"haca3_bids-home-{os.getuid()}")
     except CannotCreate:  # somebody else made it first
-        return Path(tempfile.mkdtemp(prefix="haca3_bids-"))
+        return Path(tempfile.mkdtemp(prefix="haca3_bids-", dir=temporary_folder()))
 
 
 def _made(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError:
-        return Path(tempfile.mkdtemp(prefix="haca3_bids-"))
+        return Path(tempfile.mkdtemp(prefix="haca3_bids-", dir=temporary_folder()))
     return folder
 
 

@@ -10,7 +10,6 @@ import fcntl
 import logging
 import os
 import secrets
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +17,7 @@ from pathlib import Path
 from haca3_bids import __version__
 from haca3_bids.bids.atomic import locked, make_folder, write_text
 from haca3_bids.digest import short_digest
-from haca3_bids.private import empty, private_folder
+from haca3_bids.private import empty, private_folder, temporary_folder
 from haca3_bids.settings import Settings
 
 LOGGER = logging.getLogger("haca3_bids")
@@ -41,7 +40,7 @@ def scratch_folder(settings: Settings) -> Iterator[Path]:
 
 def scratch_path(settings: Settings) -> Path:
     """In ``--work-dir`` or the system's temporary folder; one per version, user and output."""
-    chosen = settings.execution.work_dir or Path(tempfile.gettempdir())
+    chosen = settings.execution.work_dir or temporary_folder()
     return chosen / f"haca3_bids-{__version__}-{os.getuid()}-{output_key(settings.output_dir)}"
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import logging
 import os
-import tempfile
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ import numpy as np
 
 from haca3_bids.errors import TemporaryFailure, Unavailable
 from haca3_bids.preprocessing.head import dilated
-from haca3_bids.private import private_folder
+from haca3_bids.private import private_folder, temporary_folder
 from haca3_bids.settings import TEMPLATE_SPACES
 from haca3_bids.volumes.builtin import load_icbm2009a
 from haca3_bids.volumes.volume import Volume, load_volume
@@ -186,7 +185,7 @@ def _ensure_home() -> None:
     except OSError:
         usable = False
     if not usable:
-        home = private_folder(Path(tempfile.gettempdir()) / f"haca3-templateflow-{os.getuid()}")
+        home = private_folder(temporary_folder() / f"haca3-templateflow-{os.getuid()}")
         os.environ["TEMPLATEFLOW_HOME"] = str(home)
 
 

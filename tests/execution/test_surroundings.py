@@ -9,6 +9,7 @@ from traceback import format_exception
 
 import pytest
 
+from haca3_bids.cli.app import main
 from haca3_bids.errors import (
     BadInput,
     CannotCreate,
@@ -83,6 +84,19 @@ def test_a_home_that_is_missing_or_not_writable_is_replaced(tmp_path: Path) -> N
     environ = {"HOME": str(tmp_path)}
     prepare_environment(environ=environ)
     assert environ["HOME"] == str(tmp_path)
+
+
+@pytest.mark.parametrize("home", ["/proc", "{tmp_path}"])
+def test_without_a_folder_for_temporary_files_the_user_is_told_what_is_missing(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], home: str
+) -> None:
+    """As in a container whose file system is read-only, and where nothing is mounted at /tmp."""
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr("tempfile._candidate_tempdir_list", list)
+    monkeypatch.setenv("HOME", home.format(tmp_path=tmp_path))
+    words = (str(dataset), str(tmp_path / "out"), "participant", "--template", "builtin", "--skip-bids-validation")
+    assert main(words) == 73
+    assert "No folder for temporary files is writable" in capsys.readouterr().err
 
 
 def test_libraries_that_want_a_home_can_be_imported_without_one() -> None:
