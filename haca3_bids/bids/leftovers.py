@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from contextlib import suppress
 from pathlib import Path
 
+from haca3_bids.bids.atomic import locked
 from haca3_bids.bids.discover import Session
+from haca3_bids.bids.names import page_of
+from haca3_bids.errors import TemporaryFailure
 from haca3_bids.partial import PREFIX, real_path
 
 
@@ -15,15 +19,17 @@ def partial_folder(output_dir: Path, session: Session) -> Path:
     return output_dir / f"{PREFIX}{session.name}"
 
 
-def remove_partial_sessions(output_dir: Path, sessions: Iterable[Session]) -> None:
-    """Remove partial files of sessions, and of the pages of their subjects, which must be locked."""
-    folders = {output_dir / session.folder for session in sessions}
-    pages = {f"sub-{session.subject}.html" for session in sessions}
+def remove_partial_sessions(output_dir: Path, sessions: Collection[Session]) -> None:
+    """Remove partial files of sessions, which must be locked, and of the pages of their subjects."""
     for session in sessions:
         shutil.rmtree(partial_folder(output_dir, session), ignore_errors=True)
-    remove_partial_files(output_dir, pages)
-    for folder in folders:
-        remove_partial_files(folder)
+        remove_partial_files(output_dir / session.folder)
+    pages = {page_of(session.subject) for session in sessions}
+    for path in output_dir.glob(f"{PREFIX}*.html"):
+        page = real_path(path).name
+        if page in pages:
+            with suppress(TemporaryFailure), locked(output_dir, page, patience_s=0):  # else it is being written
+                path.unlink(missing_ok=True)
 
 
 def remove_partial_files(folder: Path, names: Iterable[str] | None = None) -> None:

@@ -47,6 +47,11 @@ def session_name(subject: str, session: str | None) -> str:
     return f"sub-{subject}" + (f"_ses-{session}" if session else "")
 
 
+def page_of(subject: str) -> str:
+    """The page of a subject, ``sub-01.html``, which is also the name of its lock."""
+    return f"sub-{subject}.html"
+
+
 def session_folder(subject: str, session: str | None) -> str:
     """Folder of a session's files, relative to the dataset: ``sub-01/ses-1/anat``."""
     return f"sub-{subject}/" + (f"ses-{session}/" if session else "") + "anat"

@@ -21,7 +21,7 @@ STOPPED = Haca3Error("The run stopped before this session was finished.", "Run t
 def judge_session(run: Run, plan: SessionPlan, crashes: Sequence[Crash], written: bool) -> Outcome:
     """The outcome of one session; ``written`` is true if its record is new."""
     session = plan.session
-    own = [crash for crash in crashes if any(crash.concerns(name) for name in node_names(session))]
+    own = [crash for crash in crashes if any(crash.concerns(name) for name in node_names(run, session))]
     if own:
         return Outcome(session.name, FAILED, own[0].step, own[0].error, own[0].file)
     if not written or not is_finished(plan.context, plan.targets):

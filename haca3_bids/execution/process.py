@@ -1,4 +1,4 @@
-"""The sessions of a run, a few subjects at a time: lock, plan, run, judge, publish."""
+"""The sessions of a run, a few at a time: lock, plan, run, judge, publish."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from haca3_bids.execution.crash import Crash
 from haca3_bids.execution.graph import run_graph
 from haca3_bids.execution.interrupt import stop_children
 from haca3_bids.execution.judge import judge_session, stopped
-from haca3_bids.execution.lock import Part, in_rounds, parts_of, subjects_at_once
+from haca3_bids.execution.lock import in_rounds, parts_of, sessions_at_once
 from haca3_bids.execution.outcome import DONE, FAILED, Outcome
 from haca3_bids.execution.plan import plan_sessions
 from haca3_bids.execution.progress import Progress, progress_of
@@ -45,10 +45,9 @@ def process(run: Run, selection: Selection) -> list[Outcome]:
     failed = {outcome.name: outcome for outcome in selection.outcomes if outcome.status == FAILED}
     crashed: list[Outcome] = []
 
-    def work(parts: list[Part]) -> list[Outcome] | None:
+    def work(sessions: list[Session]) -> list[Outcome] | None:
         if crashed and execution.stop_on_first_crash:
             return None
-        sessions = [session for part in parts for session in part]
         remove_partial_sessions(run.settings.output_dir, sessions)
         plans, outcomes = plan_sessions(run, [session for session in sessions if session.name not in failed])
         known = [failed[session.name] for session in sessions if session.name in failed]
@@ -57,10 +56,10 @@ def process(run: Run, selection: Selection) -> list[Outcome]:
         crashed.extend(one for one in ended if one.status == FAILED)
         return ended
 
-    everyone = parts_of([*selection.sessions, *selection.failed])
-    size = subjects_at_once(None if execution.plugin_file else resources.nprocs)
-    with progress_of(sum(map(len, everyone))) as progress:
-        ended = {one.name: one for one in in_rounds(run.settings.output_dir, everyone, size, work)}
+    everyone = [*selection.sessions, *selection.failed]
+    parts, size = parts_of(everyone, run.visits), sessions_at_once(None if execution.plugin_file else resources.nprocs)
+    with progress_of(len(everyone)) as progress:
+        ended = {one.name: one for one in in_rounds(run.settings.output_dir, parts, size, work)}
     return [ended.get(session.name) or stopped(run, session) for session in selection.sessions]
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 
 from haca3_bids.bids.atomic import locked, make_folder
 from haca3_bids.bids.discover import Session
+from haca3_bids.bids.names import page_of
 from haca3_bids.bids.record import write_failure
 from haca3_bids.errors import (
     DISK_ERRORS,
@@ -63,7 +65,8 @@ def write_pages(settings: Settings, subjects: Iterable[str]) -> None:
 
     for subject in subjects:
         if any((settings.output_dir / f"sub-{subject}").rglob(RECORDS)):
-            page = write_subject_page(settings.output_dir, subject, show_targets=settings.quality.show_targets)
+            with locked(settings.output_dir, page_of(subject)):  # other runs may process other sessions of the subject
+                page = write_subject_page(settings.output_dir, subject, show_targets=settings.quality.show_targets)
             LOGGER.info("Page: %s", page)
 
 
@@ -83,8 +86,12 @@ def _rewritten(settings: Settings, subject: str) -> Outcome:
     """Judge the records of a subject again and write its page; it is left out if another process works on it."""
     name = f"sub-{subject}"
     try:
-        with locked(settings.output_dir, name, patience_s=0):
-            for path in (settings.output_dir / name).rglob(RECORDS):
+        with ExitStack() as stack:
+            records = sorted((settings.output_dir / name).rglob(RECORDS))
+            for path in records:
+                session = path.name.partition("_desc-")[0]
+                stack.enter_context(locked(settings.output_dir, session, patience_s=0))
+            for path in records:
                 judge_again(path, settings)
             write_pages(settings, [subject])
     except (Haca3Error, OSError) as error:

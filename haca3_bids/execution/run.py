@@ -1,7 +1,7 @@
 """One run of the App, from its settings to its exit code.
 
 A participant-level run is a straight line, each step in a file of its own: ``select`` the sessions, ``encode`` their
-targets, then a few subjects at a time ``lock``, ``plan``, run the ``graph``, ``judge`` and ``publish``.
+targets, then a few of them at a time ``lock``, ``plan``, run the ``graph``, ``judge`` and ``publish``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The scratch folder of a run, private to one user and one output.
 
 Nipype unpickles files in it, so nobody else may write to it. Runs on the same output share it, so that a restarted run
-finds finished steps: the lock of a subject or target in the output also protects its part of the scratch folder.
+finds finished steps: the lock of a session or target in the output also protects its part of the scratch folder.
 """
 
 from __future__ import annotations

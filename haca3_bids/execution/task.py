@@ -87,14 +87,15 @@ def engine_needs(run: Run) -> EngineNeeds:
     return EngineNeeds(run.weights.digest, run.resources.threads, use_gpu)
 
 
-def node_names(session: Session) -> Sequence[str]:
+def node_names(run: Run, session: Session) -> Sequence[str]:
     """The workflows with the steps of a session: its own, and that of the frame that it may share."""
     from haca3_bids.workflows.longitudinal import frame_workflow_name
     from haca3_bids.workflows.participant import workflow_name
 
-    return workflow_name(session), frame_workflow_name(session.subject)
+    frame = [frame_workflow_name(session.subject)] if session.subject in run.visits else []
+    return [workflow_name(session), *frame]
 
 
 def session_scratch(run: Run, session: Session) -> list[Path]:
     """The scratch folders of these workflows."""
-    return [run.work / "haca3_wf" / name for name in node_names(session)]
+    return [run.work / "haca3_wf" / name for name in node_names(run, session)]

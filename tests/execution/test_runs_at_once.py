@@ -72,6 +72,20 @@ def test_eight_runs_do_every_session_once_and_lose_none(fakes: None, tmp_path: P
     assert not [path.name for path in out.rglob(".*") if path.name != ".bidsignore"]
 
 
+def test_the_sessions_of_a_subject_can_be_divided_among_jobs(fakes: None, tmp_path: Path) -> None:
+    visits = ("1", "2", "3", "4")
+    bids, out = make_dataset(tmp_path / "raw", {f"sub-01_ses-{visit}": ("T1w",) for visit in visits}), tmp_path / "out"
+    common = [str(bids), str(out), "participant", "--skip-bids-validation", "--nprocs", "1"]
+    common += ["--work-dir", str(tmp_path / "work"), "--session-label"]
+    assert run_at_once([[*common, visit] for visit in visits]) == [0, 0, 0, 0]
+    page = (out / "sub-01.html").read_text()
+    for visit in visits:
+        record = json.loads((out / f"sub-01/ses-{visit}/anat/sub-01_ses-{visit}_desc-haca3_qc.json").read_text())
+        assert record["status"] == "done"
+        assert f"ses-{visit}" in page
+    assert not [path.name for path in out.rglob(".*") if path.name != ".bidsignore"]
+
+
 def test_a_page_is_not_written_again_while_its_subject_is_processed(
     app: Callable[..., int], out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

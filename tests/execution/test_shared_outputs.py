@@ -18,7 +18,7 @@ from haca3_bids.bids.discover import Session
 from haca3_bids.cli.app import main
 from haca3_bids.errors import BadInput, CannotCreate, TemporaryFailure, UsageError
 from haca3_bids.execution.environment import check_current_folder
-from haca3_bids.execution.lock import Part, in_rounds, subjects_at_once
+from haca3_bids.execution.lock import in_rounds, parts_of, sessions_at_once
 from haca3_bids.execution.outcome import DONE, FAILED, Outcome
 from haca3_bids.execution.select import select_sessions
 from haca3_bids.partial import partial_file
@@ -125,12 +125,12 @@ def test_a_closed_subject_fails_by_itself_and_a_closed_dataset_has_a_sentence(
     assert "No permission" in capsys.readouterr().err
 
 
-def part(label: str) -> Part:
-    return [Session(label, None, {})]
+def sessions(labels: str) -> list[Session]:
+    return [Session(label, None, {}) for label in labels]
 
 
-def done(parts: list[Part]) -> list[Outcome]:
-    return [Outcome(session.name, DONE) for part in parts for session in part]
+def done(some: list[Session]) -> list[Outcome]:
+    return [Outcome(session.name, DONE) for session in some]
 
 
 def is_locked(out: Path, label: str) -> bool:
@@ -144,13 +144,31 @@ def is_locked(out: Path, label: str) -> bool:
 def test_only_what_is_worked_on_is_locked(tmp_path: Path) -> None:
     seen = []
 
-    def work(parts: list[Part]) -> list[Outcome]:
+    def work(some: list[Session]) -> list[Outcome]:
         seen.append({label for label in "abcde" if is_locked(tmp_path, label)})
-        return done(parts)
+        return done(some)
 
-    outcomes = in_rounds(tmp_path, [part(label) for label in "abcde"], 2, work)
+    outcomes = in_rounds(tmp_path, parts_of(sessions("abcde")), 2, work)
     assert seen == [{"a", "b"}, {"c", "d"}, {"e"}]
     assert len(outcomes) == 5
+
+
+def test_sessions_that_share_a_frame_are_processed_together_by_one_run(tmp_path: Path) -> None:
+    visits = [Session(label, visit, {}) for label in "ab" for visit in "12"]
+    rounds: list[list[str]] = []
+
+    def work(some: list[Session]) -> list[Outcome]:
+        rounds.append([one.name for one in some])
+        return done(some)
+
+    in_rounds(tmp_path, parts_of(visits, {"b"}), 1, work)
+    assert rounds == [["sub-a_ses-1"], ["sub-a_ses-2"], ["sub-b_ses-1", "sub-b_ses-2"]]
+    with locked(tmp_path, "sub-b_ses-2"):
+        outcomes = in_rounds(tmp_path, parts_of(visits, {"b"}), 4, work)
+    assert [one.status for one in outcomes] == [DONE, DONE, FAILED, FAILED]
+    with locked(tmp_path, "frame-sub-b"):  # by a run on other visits
+        outcomes = in_rounds(tmp_path, parts_of(visits, {"b"}), 4, work)
+    assert [one.status for one in outcomes] == [DONE, DONE, FAILED, FAILED]
 
 
 def test_what_another_run_holds_is_tried_again_at_the_end(tmp_path: Path) -> None:
@@ -159,13 +177,13 @@ def test_what_another_run_holds_is_tried_again_at_the_end(tmp_path: Path) -> Non
         released.__enter__()
         order = []
 
-        def work(parts: list[Part]) -> list[Outcome]:
+        def work(some: list[Session]) -> list[Outcome]:
             if not order:
                 released.__exit__(None, None, None)
-            order.extend(one[0].subject for one in parts)
-            return done(parts)
+            order.extend(one.subject for one in some)
+            return done(some)
 
-        outcomes = {one.name: one for one in in_rounds(tmp_path, [part(label) for label in "abc"], 1, work)}
+        outcomes = {one.name: one for one in in_rounds(tmp_path, parts_of(sessions("abc")), 1, work)}
     assert order == ["b", "a"]
     assert outcomes["sub-c"].status == FAILED
     assert isinstance(outcomes["sub-c"].error, TemporaryFailure)
@@ -176,16 +194,16 @@ def test_a_round_is_larger_than_the_processes_and_smaller_than_the_limit_of_file
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("resource.getrlimit", lambda _: (1024, 4096))
-    assert subjects_at_once(2) == 16
-    assert subjects_at_once(500) == subjects_at_once(None) == 256
+    assert sessions_at_once(2) == 16
+    assert sessions_at_once(500) == sessions_at_once(None) == 256
     monkeypatch.setattr("resource.getrlimit", lambda _: (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    assert subjects_at_once(2) == 16
+    assert sessions_at_once(2) == 16
 
 
 def test_rounds_change_nothing_but_the_locks(
     app: App, out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("haca3_bids.execution.lock.SUBJECTS_A_PROCESS", 1)
+    monkeypatch.setattr("haca3_bids.execution.lock.SESSIONS_A_PROCESS", 1)
     assert app("--nprocs", "1", "--write-graph") == 0
     assert "2 done, 0 skipped, 0 failed" in capsys.readouterr().out
     assert len(list(out.glob("logs/*/haca3_wf*.dot"))) == 2
@@ -194,7 +212,7 @@ def test_rounds_change_nothing_but_the_locks(
 def test_after_the_first_crash_no_further_round_begins(
     app: App, out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("haca3_bids.execution.lock.SUBJECTS_A_PROCESS", 1)
+    monkeypatch.setattr("haca3_bids.execution.lock.SESSIONS_A_PROCESS", 1)
     monkeypatch.setenv("FAKE_ENGINE", "refuses")
     assert app("--nprocs", "1", "--stop-on-first-crash") == 1
     said = capsys.readouterr().out
