@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from haca3_bids.errors import CannotCreate, TemporaryFailure
+from haca3_bids.errors import DISK_ERRORS, CannotCreate, InputOutputFailure, TemporaryFailure
 from haca3_bids.partial import partial_file
 from haca3_bids.records.files import to_readable_json
 
@@ -106,6 +106,9 @@ def locked(output_dir: Path, what: str, patience_s: float = LOCK_PATIENCE_S) -> 
             f"Its owner is {_owner(path)}, who can make the output writable for the group: chmod -R g+w.",
         ) from error
     except OSError as error:
+        if error.errno in DISK_ERRORS:
+            sentence = f"The lock logs/locks/{path.name} of {output_dir.name} cannot be created ({error.strerror})."
+            raise InputOutputFailure(sentence, "Is the disk full, or the quota used up?") from error
         if error.errno not in WITHOUT_LOCKS:
             raise
         _warn_of_no_locks(output_dir)

@@ -5,6 +5,7 @@ import json
 from types import SimpleNamespace
 
 import pytest
+from filelock import FileLock
 
 from haca3_bids.bids.atomic import write_text
 
@@ -67,6 +68,21 @@ def test_a_page_that_cannot_be_written_fails_its_sessions_and_no_other(app, out,
     assert app() == 0
     assert "2 skipped" in capsys.readouterr().out
     assert (out / "sub-01.html").is_file()
+
+
+def test_a_lock_that_finds_no_room_fails_its_session_and_no_other(app, monkeypatch, capsys):
+    def acquire(self, **how):
+        if self.lock_file.endswith("sub-01.lock"):
+            raise OSError(errno.EDQUOT, "Disk quota exceeded", self.lock_file)
+        return real(self, **how)
+
+    real = FileLock.acquire
+    monkeypatch.setattr(FileLock, "acquire", acquire)
+    assert app() == 1
+    said = capsys.readouterr().out
+    assert "failed   sub-01, while locking it" in said
+    assert "cause: The lock logs/locks/sub-01.lock of out cannot be created (Disk quota exceeded)." in said
+    assert "1 done, 0 skipped, 1 failed" in said
 
 
 def test_the_end_of_a_run_is_told_even_if_it_cannot_be_recorded(app, monkeypatch, capsys):
