@@ -76,6 +76,17 @@ class SturdyMultiProcPlugin(MultiProcPlugin):  # type: ignore[misc]
         self._tasks: dict[int, _Task] = {}
         self._guard = threading.RLock()
 
+    def run(self, graph: Any, config: Any, updatehash: bool = False) -> None:
+        """Run the graph; if it ends early, as with --stop-on-first-crash, the steps that are running are stopped."""
+        try:
+            super().run(graph, config, updatehash=updatehash)
+        except Exception:
+            for pool in {self.pool, *(task.pool for task in self._tasks.values())}:
+                for process in list((pool._processes or {}).values()):  # none after an ordinary end
+                    process.kill()
+                pool.shutdown(cancel_futures=True)
+            raise
+
     def _sort_jobs(self, jobids: Iterable[int], scheduler: str | None = None) -> list[int]:
         """Steps that can start, those of earlier sessions first.
 

@@ -102,13 +102,14 @@ def _run_once(run: Run, plans: Sequence[SessionPlan], progress: Progress) -> lis
 
 
 def _steps(run: Run, workflow: Any, sessions: Sequence[Session], progress: Progress) -> Sequence[Crash]:
-    """Run the graph; where it is interrupted, nothing half-written stays."""
+    """Run the graph; where it ends early, nothing half-written stays."""
     try:
         return run_graph(workflow, run.settings, run.resources, run.logs, progress)
     except KeyboardInterrupt:
         stop_children()
-        remove_partial_sessions(run.settings.output_dir, sessions)
         raise
+    finally:
+        remove_partial_sessions(run.settings.output_dir, sessions)
 
 
 def _written(run: Run, session: Session) -> int:

@@ -4,6 +4,7 @@ import signal
 from itertools import pairwise
 from pathlib import Path
 
+import psutil
 import pytest
 from nipype.interfaces.utility import Function
 from nipype.pipeline import engine as pe
@@ -43,6 +44,10 @@ def kill_once(path: str) -> str:
         Path(path).touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return path
+
+
+def refuse(path: str) -> str:
+    raise ValueError(f"no {path}")
 
 
 def append(path: str) -> str:
@@ -105,6 +110,16 @@ def test_a_killed_worker_fails_its_own_step_and_the_others_are_done(workflow: pe
     assert crash.node == "wf.killed"
     assert crash.error.exit_code == 75
     assert "was killed" in crash.error.sentence
+
+
+def test_a_graph_that_ends_at_its_first_crash_leaves_no_step_running(workflow: pe.Workflow, tmp_path: Path) -> None:
+    """The locks of their sessions are released."""
+    workflow.config["execution"]["stop_on_first_crash"] = True
+    workflow.add_nodes([node("bad", refuse, tmp_path / "bad"), node("long", slow_touch, tmp_path / "long")])
+    with pytest.raises(RuntimeError, match="no"):
+        run(workflow)
+    assert psutil.Process().children(recursive=True) == []
+    assert not (tmp_path / "long").exists()
 
 
 def test_a_worker_that_is_killed_by_chance_is_tried_again(workflow: pe.Workflow, tmp_path: Path) -> None:
