@@ -16,11 +16,12 @@ from haca3_bids.bids.given import find_given
 from haca3_bids.bids.record import Context, input_sha256, is_finished, record_path, stamps
 from haca3_bids.bids.replaced import check_origin
 from haca3_bids.digest import short_digest
-from haca3_bids.errors import BadInput, Haca3Error, UsageError
+from haca3_bids.errors import DISK_ERRORS, BadInput, Haca3Error, InputOutputFailure, UsageError
 from haca3_bids.execution.earlier import judge_again
 from haca3_bids.execution.outcome import FAILED, FINISHED, Outcome
 from haca3_bids.execution.room import check_room
 from haca3_bids.execution.task import Run
+from haca3_bids.partial import real_path
 from haca3_bids.physics.described import protocol_from_sidecar, table
 from haca3_bids.records.target import Target
 from haca3_bids.settings import fingerprint
@@ -105,5 +106,7 @@ def session_fingerprint(run: Run, session: Session, protocols: Protocols) -> str
 def _as_expected(error: Haca3Error | OSError) -> Haca3Error:
     if isinstance(error, Haca3Error):
         return error
-    name = Path(str(error.filename)).name if error.filename else "A file"
+    name = real_path(Path(str(error.filename))).name if error.filename else "A file"
+    if error.errno in DISK_ERRORS:
+        return InputOutputFailure(f"Reading or writing {name} failed ({error.strerror}).", "Is the disk full?")
     return BadInput(f"{name} cannot be read or written ({error.strerror}).", "Check its owner and permissions.")

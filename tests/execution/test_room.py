@@ -70,6 +70,17 @@ def test_a_page_that_cannot_be_written_fails_its_sessions_and_no_other(app, out,
     assert (out / "sub-01.html").is_file()
 
 
+def test_a_verdict_that_finds_no_room_is_no_bad_input(app, monkeypatch, capsys):
+    assert app() == 0
+
+    def write_json(path, content):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr("haca3_bids.execution.earlier.write_json", write_json)
+    assert app("--qc-thresholds", "csf_floor=0.001:0.002") == 74
+    assert "cause: Reading or writing sub-01_desc-haca3_qc.json failed (No space" in capsys.readouterr().out
+
+
 def test_a_lock_that_finds_no_room_fails_its_session_and_no_other(app, monkeypatch, capsys):
     def acquire(self, **how):
         if self.lock_file.endswith("sub-01.lock"):
