@@ -63,7 +63,7 @@ class Header:
 
 def run_job(file: Path) -> int:
     """Run the job in a file, write ``result.json`` to its ``out_dir``, and return the exit code."""
-    text = file.read_text()
+    text = file.read_bytes()
     header = from_json(text, Header)
     out_dir = Path(header.out_dir)
     kind, work = TASKS[header.task]

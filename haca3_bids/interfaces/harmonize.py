@@ -130,7 +130,7 @@ def run_process(job: Job, kind: type[T], folder: Path, threads: int) -> T:
     out = Path(job.out_dir)
     out.mkdir(exist_ok=True)
     file = folder / "job.json"
-    file.write_text(to_json(job))
+    file.write_text(to_json(job), encoding="utf-8")
     (out / "result.json").unlink(missing_ok=True)
     done = subprocess.run(
         [sys.executable, "-m", ENGINE, str(file)],
@@ -141,7 +141,7 @@ def run_process(job: Job, kind: type[T], folder: Path, threads: int) -> T:
         stdin=subprocess.DEVNULL,
         preexec_fn=partial(end_with_parent, os.getpid()),
     )
-    (folder / "engine.log").write_text(done.stdout + done.stderr)
+    (folder / "engine.log").write_text(done.stdout + done.stderr, encoding="utf-8")
     return read_result(done.returncode, out / "result.json", done.stderr, kind)
 
 

@@ -33,7 +33,7 @@ class WritingInterface(SimpleInterface):  # type: ignore[misc]
 
     def _write(self, key: str, folder: str | Path, content: object) -> None:
         """Write an output as JSON, ``KEY.json`` in ``folder``."""
-        self._out(key, Path(folder) / f"{key}.json").write_text(to_readable_json(content))
+        self._out(key, Path(folder) / f"{key}.json").write_text(to_readable_json(content), encoding="utf-8")
 
 
 class StepInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]

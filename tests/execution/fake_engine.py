@@ -42,7 +42,7 @@ def run(words: list[str], **how: Any) -> subprocess.CompletedProcess[str]:
 
 
 def main(path: str) -> int:
-    job = json.loads(Path(path).read_text())
+    job = json.loads(Path(path).read_bytes())
     behaviour = os.environ.get("FAKE_ENGINE", "")
     out = Path(job["out_dir"])
     if behaviour == "killed":

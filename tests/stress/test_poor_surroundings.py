@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +35,23 @@ def test_the_name_of_a_folder_changes_nothing(run: Run, heads: Path, undisturbed
     found = {name: digest for name, digest in fingerprints(odd.out).items() if name not in same}
     assert found == {name: digest for name, digest in undisturbed.items() if name not in same}
     assert not list(run.folder.rglob("trace*"))
+
+
+def test_a_locale_that_is_not_utf_8_changes_nothing(run: Run, heads: Path, undisturbed: dict[str, str]) -> None:
+    """As LANG=en_US is on some clusters: JSON is UTF-8 all the same, also with the path of a folder."""
+    localedef, locales = shutil.which("localedef"), run.folder / "locales"
+    locales.mkdir(parents=True)
+    locale = f"{locales}/en_US.ISO-8859-1"
+    if not localedef or subprocess.run([localedef, "-i", "en_US", "-f", "ISO-8859-1", locale]).returncode:
+        pytest.skip("needs the sources of a locale")
+    folder = run.folder / "Köpfe"
+    folder.mkdir()
+    variables = {"LOCPATH": str(locales), "LC_ALL": "en_US.ISO-8859-1"}
+    odd = Run(folder, heads, variables=variables)
+    assert odd.finish() == 0, odd.said
+    same = {"dataset_description.json"}  # which links to the input
+    found = {name: digest for name, digest in fingerprints(odd.out).items() if name not in same}
+    assert found == {name: digest for name, digest in undisturbed.items() if name not in same}
 
 
 def as_stranger(*lines: str) -> list[str]:
