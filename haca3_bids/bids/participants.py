@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,12 +97,15 @@ def _with_zeros(
     rows: Mapping[str, dict[str, str]], known: Collection[str]
 ) -> tuple[dict[str, dict[str, str]], dict[str, list[str]]]:
     """The rows with ``sub-1`` renamed to ``sub-01`` where this is unambiguous, and the renamed participants."""
-    renamed: dict[str, str] = {}
-    for name in rows:
-        meant = [one for one in known if one not in rows and _number(one) == _number(name) is not None]
-        if name not in known and len(meant) == 1:
-            renamed[name] = meant[0]
-    clear = {name: new for name, new in renamed.items() if list(renamed.values()).count(new) == 1}
+    without_row: dict[int | None, list[str]] = {}
+    for one in known:
+        if one not in rows:
+            without_row.setdefault(_number(one), []).append(one)
+    without_row.pop(None, None)
+    meant = {name: without_row.get(_number(name), []) for name in rows.keys() - set(known)}
+    renamed = {name: found[0] for name, found in meant.items() if len(found) == 1}
+    times = Counter(renamed.values())
+    clear = {name: renamed[name] for name in rows if times[renamed.get(name, "")] == 1}
     names = [f"{name} for {new}" for name, new in clear.items()]
     return {clear.get(name, name): row for name, row in rows.items()}, {"missing zeros were added": names}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -93,3 +94,14 @@ def test_the_group_page_says_how_many_sessions_have_no_site(tmp_path: Path) -> N
     assert "2 of 12 sessions have no Site." in re.sub(r"\s+", " ", page)
     table.unlink()
     assert cohort_notes(read_cohort(out, raw), raw) == ["12 of 12 sessions have no site."]
+
+
+def test_thousands_of_participants_are_read_at_once(tmp_path: Path) -> None:
+    """Without leading zeros, each row is matched with the participants: a loop in a loop would take several seconds."""
+    known = [f"sub-{number:04d}" for number in range(5000)]
+    rows = "".join(f"sub-{number}\tF\n" for number in range(5000))
+    (tmp_path / "participants.tsv").write_text(f"participant_id\tsex\n{rows}")
+    begun = time.process_time()
+    read = read_participants(tmp_path / "participants.tsv", known)
+    assert time.process_time() - begun < 2.0
+    assert set(read.rows) == set(known)
