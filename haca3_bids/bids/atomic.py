@@ -82,6 +82,14 @@ def _make(path: Path) -> None:
             path.chmod(stat.S_IMODE(new.st_mode) | stat.S_IRWXG)
 
 
+def lock_folder(output_dir: Path) -> Path:
+    """The folder of the locks; git and DataLad ignore it, since they would replace the locks by read-only links."""
+    folder = make_folder(output_dir / "logs" / "locks")
+    if not (folder / ".gitignore").exists():
+        write_text(folder / ".gitignore", "*\n")
+    return folder
+
+
 @contextmanager
 def locked(output_dir: Path, what: str, patience_s: float = LOCK_PATIENCE_S) -> Iterator[None]:
     """Hold the lock ``what`` of a derivatives dataset; TemporaryFailure if another process does not release it.
@@ -90,7 +98,7 @@ def locked(output_dir: Path, what: str, patience_s: float = LOCK_PATIENCE_S) -> 
     """
     from filelock import FileLock, Timeout
 
-    folder = make_folder(output_dir / "logs" / "locks")
+    folder = lock_folder(output_dir)
     path = folder / f"{what}.lock"
     mode = LOCK_MODE | folder.stat().st_mode & stat.S_IWGRP
     lock = FileLock(path, mode=mode, fallback_to_soft=False)  # a soft lock would outlive a killed job
@@ -106,6 +114,11 @@ def locked(output_dir: Path, what: str, patience_s: float = LOCK_PATIENCE_S) -> 
             f"Its owner is {_owner(path)}, who can make the output writable for the group: chmod -R g+w.",
         ) from error
     except OSError as error:
+        if error.errno == errno.ELOOP:  # as git-annex makes them of files
+            raise CannotCreate(
+                f"The lock logs/locks/{path.name} of {output_dir.name} is a symbolic link.",
+                "Remove the folder logs/locks when no run is using it.",
+            ) from error
         if error.errno in DISK_ERRORS:
             sentence = f"The lock logs/locks/{path.name} of {output_dir.name} cannot be created ({error.strerror})."
             raise InputOutputFailure(sentence, "Is the disk full, or the quota used up?") from error

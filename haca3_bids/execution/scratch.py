@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from haca3_bids import __version__
-from haca3_bids.bids.atomic import locked, make_folder, write_text
+from haca3_bids.bids.atomic import lock_folder, locked, write_text
 from haca3_bids.digest import short_digest
 from haca3_bids.private import empty, private_folder, temporary_folder
 from haca3_bids.settings import Settings
@@ -49,7 +49,7 @@ def output_key(output_dir: Path) -> str:
 
     It is derived from random digits that are stored in the output, and from its inode, which a copy does not share.
     """
-    folder = make_folder(output_dir / "logs" / "locks")
+    folder = lock_folder(output_dir)
     path = folder / "output.id"
     with locked(output_dir, "dataset"):
         if not path.exists():

@@ -69,7 +69,7 @@ def test_eight_runs_do_every_session_once_and_lose_none(fakes: None, tmp_path: P
         assert (out / f"sub-{label}.html").is_file()
     issues = run_validator(out)
     assert [issue for issue in issues or () if issue["severity"] == "error"] == []
-    assert not [path.name for path in out.rglob(".*") if path.name != ".bidsignore"]
+    assert not [path.name for path in out.rglob(".*") if path.name not in (".bidsignore", ".gitignore")]
 
 
 def test_the_sessions_of_a_subject_can_be_divided_among_jobs(fakes: None, tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_the_sessions_of_a_subject_can_be_divided_among_jobs(fakes: None, tmp_pa
         record = json.loads((out / f"sub-01/ses-{visit}/anat/sub-01_ses-{visit}_desc-haca3_qc.json").read_text())
         assert record["status"] == "done"
         assert f"ses-{visit}" in page
-    assert not [path.name for path in out.rglob(".*") if path.name != ".bidsignore"]
+    assert not [path.name for path in out.rglob(".*") if path.name not in (".bidsignore", ".gitignore")]
 
 
 def test_a_page_is_not_written_again_while_its_subject_is_processed(

@@ -91,6 +91,30 @@ def test_a_lock_that_cannot_be_opened_is_told_with_its_owner(place: Path) -> Non
         pass
 
 
+def test_an_output_that_is_kept_with_git_annex_can_be_processed_again(
+    app: App, out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It replaces all files that git does not ignore by links to read-only ones, and so would lock everybody out."""
+    assert app() == 0
+    ignored = [path for path in out.rglob("*") if (path.parent / ".gitignore").exists()]
+    assert {path.parent for path in ignored} == {out / "logs/locks"}
+    for path in [one for one in out.rglob("*") if one.is_file() and one not in ignored]:
+        kept = tmp_path / "annex" / path.relative_to(out)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(kept)
+        kept.chmod(0o444)
+        path.symlink_to(kept)
+    assert app() == 0
+    assert "0 done, 2 skipped" in capsys.readouterr().out
+    assert app("--reprocess") == 0
+    assert not any(path.is_symlink() for path in out.rglob("*.nii.gz"))
+    lock = out / "logs/locks/sub-01.lock"
+    lock.unlink()
+    lock.symlink_to(tmp_path / "annex/lock")
+    assert app("--participant-label", "01") == 73
+    assert "The lock logs/locks/sub-01.lock of out is a symbolic link." in capsys.readouterr().out
+
+
 def test_a_current_folder_that_is_closed_or_gone_is_a_usage_error(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

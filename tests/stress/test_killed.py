@@ -30,7 +30,7 @@ def is_true(code: int, run: Run) -> bool:
 def second_run_equals(run: Run, undisturbed: dict[str, str]) -> None:
     assert run.finish() == 0, run.said
     assert fingerprints(run.out) == undisturbed
-    assert not [path for path in run.out.rglob(".*") if path.name != ".bidsignore"]
+    assert not [path for path in run.out.rglob(".*") if path.name not in (".bidsignore", ".gitignore")]
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
