@@ -38,14 +38,20 @@ class Geometry:
 
 
 def open_image(path: Path) -> Any:
-    """The image in a file, without reading its voxels; BadInput if there is none."""
+    """The NIfTI image in a file, without reading its voxels; BadInput if there is none."""
     try:
         _check_file(path)
-        return nib.load(path)
+        image = nib.load(path)
     except BadInput:
         raise
     except Exception as error:
         raise unreadable(path, error) from error
+    if not isinstance(image, nib.Nifti1Image):  # of which NIfTI-2 is a subclass
+        raise BadInput(
+            f"{path.name} is not a NIfTI file (.nii or .nii.gz).",
+            "Convert it, for example with mri_convert. Analyze files (.hdr and .img) do not define left and right.",
+        )
+    return image
 
 
 def _check_file(path: Path) -> None:

@@ -40,8 +40,6 @@ class Placement:
 
 def placement(image: Any, path: Path) -> Placement:
     """The placement of an image of three or more axes; BadInput if a voxel has no size or position."""
-    if not isinstance(image.header, nib.Nifti1Header):
-        return Placement(np.asarray(image.affine, np.float64))
     unit = _unit(image.header)
     sizes = _sizes(image, path) * UNIT_MM[unit]
     found = _believed(image.header, sizes, path.name, UNIT_MM[unit])

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pytest
 from made_scans import (
@@ -194,6 +195,23 @@ def test_a_file_without_permission_is_said_to_be_one(raw: Path, monkeypatch: pyt
     assert failed.error.exit_code == 65
     with pytest.raises(BadInput, match="no permission"):
         load_volume(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "written", "read_as"),
+    [
+        (nib.MGHImage, "T1.mgz", "T1.mgz"),
+        (nib.AnalyzeImage, "T1.img", "T1.img"),  # it does not define left and right
+        (nib.Nifti1Pair, "T1.img", "T1.img"),
+        (nib.Nifti1Pair, "T1.img", "T1.hdr"),
+    ],
+)
+def test_an_image_of_another_format_is_said_to_be_one(
+    tmp_path: Path, kind: type[Any], written: str, read_as: str
+) -> None:
+    kind(head(), AFFINE).to_filename(tmp_path / written)
+    with pytest.raises(BadInput, match=rf"{read_as} is not a NIfTI file \(\.nii or \.nii\.gz\)"):
+        load_volume(tmp_path / read_as)
 
 
 def test_a_filter_does_not_bring_back_what_cannot_be_believed(raw: Path, tmp_path: Path) -> None:
