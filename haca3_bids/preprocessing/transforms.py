@@ -100,7 +100,7 @@ def read_itk(path: str | os.PathLike[str]) -> Matrix:
         is_text = path.suffix != ".mat" or b"Transform:" in content
         kind, numbers, fixed = (_fields_of_text if is_text else _fields_of_matlab)(content)
         centre = fixed[:3]
-        linear, translation = _linear_part(kind, numbers)
+        linear, translation = _linear_part(kind, numbers, turns_z_y_x=bool(fixed[3:].any()))
     except (OSError, LookupError, TypeError, ValueError, MatReadError, NotImplementedError) as error:
         found, hint = str(error), "Give a file that antsRegistration, fMRIPrep or this program wrote."
         if _is_table(path):
@@ -160,12 +160,15 @@ def _is_table(path: Path) -> bool:
         return False
 
 
-def _linear_part(kind: str, numbers: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _linear_part(
+    kind: str, numbers: NDArray[np.float64], *, turns_z_y_x: bool
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     if kind.startswith(("AffineTransform", "MatrixOffsetTransformBase")) and numbers.size == 12:
         return numbers[:9].reshape(3, 3), numbers[9:]
     if kind.startswith("Euler3DTransform") and numbers.size == 6:
-        # ITK composes Rz Rx Ry
-        return Rotation.from_euler("ZXY", [numbers[2], numbers[0], numbers[1]]).as_matrix(), numbers[3:]
+        x, y, z = numbers[:3]  # ITK composes Rz Rx Ry, or Rz Ry Rx where the fourth fixed parameter (ComputeZYX) is set
+        order, angles = ("ZYX", [z, y, x]) if turns_z_y_x else ("ZXY", [z, x, y])
+        return Rotation.from_euler(order, angles).as_matrix(), numbers[3:]
     if kind.startswith("VersorRigid3D") and numbers.size == 6:
         real = np.sqrt(max(0.0, 1.0 - float((numbers[:3] ** 2).sum())))
         return Rotation.from_quat([*numbers[:3], real]).as_matrix(), numbers[3:]

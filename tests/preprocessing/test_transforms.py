@@ -42,14 +42,16 @@ def test_ants_reads_the_file_and_moves_points_as_the_matrix_does(tmp_path: Path)
 def test_euler_and_versor_files_are_read(tmp_path: Path) -> None:
     import ants
 
-    for kind, numbers in (
-        ("Euler3DTransform_double_3_3", (0.2, -0.1, 0.4, 3.0, -5.0, 7.0)),
-        ("VersorRigid3DTransform_double_3_3", (0.1, -0.2, 0.15, 3.0, -5.0, 7.0)),
+    for kind, numbers, fixed in (
+        ("Euler3DTransform_double_3_3", (0.2, -0.1, 0.4, 3.0, -5.0, 7.0), "4 -9 2"),
+        ("Euler3DTransform_double_3_3", (0.2, -0.1, 0.4, 3.0, -5.0, 7.0), "4 -9 2 0"),
+        ("Euler3DTransform_double_3_3", (0.2, -0.1, 0.4, 3.0, -5.0, 7.0), "4 -9 2 1"),  # another order of rotations
+        ("VersorRigid3DTransform_double_3_3", (0.1, -0.2, 0.15, 3.0, -5.0, 7.0), "4 -9 2"),
     ):
         path = tmp_path / f"{kind}.tfm"
         path.write_text(
             f"#Insight Transform File V1.0\n#Transform 0\nTransform: {kind}\n"
-            f"Parameters: {' '.join(map(str, numbers))}\nFixedParameters: 4 -9 2\n"
+            f"Parameters: {' '.join(map(str, numbers))}\nFixedParameters: {fixed}\n"
         )
         expected = np.array(ants.read_transform(str(path)).apply_to_point((10.0, 20.0, 30.0)))
         found = apply(read_itk(path), np.array([[-10.0, -20.0, 30.0]]))[0] * [-1, -1, 1]
