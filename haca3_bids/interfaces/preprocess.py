@@ -152,7 +152,7 @@ class Resample(Step):
     def _work(self, folder: Path) -> ScanFacts:
         inputs = self.inputs
         pull = read_itk(inputs.to_reference) @ read_itk(inputs.to_template)
-        raw, field = load_scan(inputs.in_file).image, load_volume(inputs.field)
+        raw, field = load_scan(inputs.in_file).image, load_volume(inputs.field, may_be_constant=True)
         image, covered = session.on_template_grid(raw, field, load_template(inputs.template).head, pull, self._settings)
         save_volume(image, self._out("out_file", folder / "unscaled.nii"), in_template=True)
         save_volume(covered, self._out("coverage", folder / "coverage.nii.gz"), in_template=True, dtype=np.uint8)

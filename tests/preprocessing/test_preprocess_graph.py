@@ -10,7 +10,8 @@ import pytest
 
 from haca3_bids.errors import BadInput
 from haca3_bids.interfaces.native import ToNative
-from haca3_bids.interfaces.preprocess import Register, Scale
+from haca3_bids.interfaces.preprocess import Register, Resample, Scale
+from haca3_bids.preprocessing.bias import log_field
 from haca3_bids.preprocessing.resampling import resample
 from haca3_bids.preprocessing.transforms import inverse, read_itk, similarity_matrix, write_itk
 from haca3_bids.settings import PreprocessingSettings
@@ -158,6 +159,22 @@ def test_of_a_defaced_session_no_other_contrast_shows_the_face(phantom, tmp_path
         )
         out = load_volume(node.run().outputs.out_file)
         assert bool((out.data[~head] == 0).all()) is not is_reference
+
+
+def test_a_scan_that_shows_too_little_brain_for_a_bias_field_is_resampled_as_it_is(
+    phantom, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("haca3_bids.interfaces.preprocess.load_template", lambda name: phantom.template())
+    scan = phantom.scan("T1w")
+    save_volume(scan, tmp_path / "scan.nii.gz")
+    save_volume(log_field(scan, SETTINGS, np.zeros(scan.shape, np.bool_)), tmp_path / "field.nii.gz")
+    write_itk(np.eye(4), tmp_path / "identity.txt")
+    files = {key: str(tmp_path / f"{name}.nii.gz") for key, name in (("in_file", "scan"), ("field", "field"))}
+    files |= dict.fromkeys(("to_reference", "to_template"), str(tmp_path / "identity.txt"))
+    out = load_volume(Resample(**files, sloppy=True).run().outputs.out_file)
+    inside = phantom.mask(3, 4, 5)
+    np.testing.assert_allclose(out.data[inside], scan.data[inside], rtol=1e-3)
 
 
 def test_a_node_brings_an_image_back_to_the_scans_own_grid(phantom, tmp_path, monkeypatch) -> None:
