@@ -47,6 +47,7 @@ def log_field(volume: Volume, settings: PreprocessingSettings, mask: NDArray[np.
     voxel_mm = ROUGH_MM if rough else ESTIMATE_MM
     coarse = shrink(volume, voxel_mm)
     inside = head_mask(coarse) if mask is None else shrink(volume.with_data(mask), voxel_mm).data >= 0.5
+    inside = _measured(coarse.data, inside)
     if inside.sum() < SMALLEST_MASK:
         return coarse.with_data(np.zeros(coarse.shape))
     inside = _without_dark(coarse.data, inside)
@@ -67,6 +68,12 @@ def log_field(volume: Volume, settings: PreprocessingSettings, mask: NDArray[np.
     known = field[inside]
     field = np.clip(field, known.min(), known.max()) - known.mean(dtype=np.float64).astype(np.float32)
     return coarse.with_data(field)
+
+
+def _measured(data: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The mask without zeros if these are most of it, as in a slab that was padded to the field of view of a head."""
+    positive = mask & (data > 0)
+    return positive if 2 * positive.sum() < mask.sum() else mask
 
 
 def _without_dark(data: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

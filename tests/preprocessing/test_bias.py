@@ -40,6 +40,16 @@ def test_a_mask_too_small_for_a_field_leaves_the_image_alone(phantom) -> None:
     np.testing.assert_array_equal(correct_bias(scan, SETTINGS, nothing).data, scan.data)
 
 
+def test_the_field_of_a_slab_is_found_in_a_grid_of_zeros_around_it(phantom, biased) -> None:
+    scan, brain, white = biased(phantom.scan("T1w", noise=0.01), 0.3), phantom.mask(3, 4, 5), phantom.mask(5)
+    planes = np.flatnonzero(brain.any(axis=(0, 1)))
+    beyond = np.ones(scan.shape[2], np.bool_)
+    beyond[planes[len(planes) // 2 - 3 : len(planes) // 2 + 3]] = False
+    scan.data[..., beyond] = white[..., beyond] = False
+    assert (scan.data[brain] > 0).mean() < 0.25
+    assert spread(correct_bias(scan, SETTINGS, brain), white) < 0.7 * spread(scan, white)
+
+
 def test_numpys_generator_is_left_as_it_was(phantom) -> None:
     np.random.seed(3)  # noqa: NPY002
     before = np.random.get_state()[1].copy()  # noqa: NPY002
