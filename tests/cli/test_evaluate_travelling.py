@@ -7,6 +7,7 @@ import shutil
 from argparse import Namespace
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 from derivatives import AFFINE, SHAPE, ball, describe, name, save, tables
@@ -172,6 +173,12 @@ def test_scans_are_compared_as_they_were_before_preprocessing(cohort, capsys, tm
     assert {row["baseline"] for row in tests if row["method"] == "as scanned"} == {"unharmonized"}
     assert run(data, *options, "--raw", cohort) == 65
     assert "does not contain sub-0_ses-A_T2w.nii.gz" in capsys.readouterr().err
+    path = raw / "sub-0/ses-A/anat/sub-0_ses-A_T2w.nii.gz"
+    scan = nib.load(path)
+    scan.set_sform(None, 0)  # it can only have been processed with --force orientation
+    scan.set_qform(None, 0)
+    nib.save(scan, path)
+    assert run(data, *options, "--raw", raw) == 0
 
 
 def shifted(mm: float) -> np.ndarray:

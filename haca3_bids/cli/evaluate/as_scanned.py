@@ -33,7 +33,7 @@ def as_scanned(image: TemplateImage, grid: Volume, raw: Path) -> Volume:
     reference = to_template[0].name.partition("_from-")[2].partition("_to-")[0]
     if reference != image.contrast:
         pull = read_itk(folder / stem.format(image.contrast, reference)) @ pull
-    return resample(load_volume(_scan(image, raw)), grid, pull)
+    return resample(load_volume(_scan(image, raw), forced=True), grid, pull)  # haca3-bids has accepted its header
 
 
 def _scan(image: TemplateImage, raw: Path) -> Path:
