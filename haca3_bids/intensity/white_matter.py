@@ -11,6 +11,7 @@ from haca3_bids.errors import BadInput
 BINS = 2000  # bins of the histogram, each 0.15 % of the median
 SPAN = 3.0  # range of the histogram, in medians
 SMALLEST_MASK = 200  # positive voxels required
+TRACE, FEW = 0.05, 0.01  # of the 99th percentile: no white matter is so dark; of the voxels: too few to make a peak
 SMOOTHING = 1.5  # times Silverman's bandwidth, since mode estimation requires a smoother density
 
 
@@ -21,7 +22,7 @@ def white_matter_peak(image: NDArray[np.floating], mask: NDArray[np.bool_]) -> f
     200 positive voxels.
     """
     values = np.asarray(image[mask], np.float64)
-    values = values[np.isfinite(values) & (values > 0)]
+    values = _without_traces(values[np.isfinite(values) & (values > 0)])
     if values.size < SMALLEST_MASK:
         raise BadInput(
             f"Only {values.size} voxels of white matter have a signal; {SMALLEST_MASK} are required to find its peak.",
@@ -31,6 +32,12 @@ def white_matter_peak(image: NDArray[np.floating], mask: NDArray[np.bool_]) -> f
     counts, edges = np.histogram(values / unit, bins=BINS, range=(0.0, SPAN))
     density = gaussian_filter1d(counts.astype(np.float64), _bandwidth(values / unit) / (edges[1] - edges[0]))
     return unit * _summit(density, (edges[:-1] + edges[1:]) / 2.0)
+
+
+def _without_traces(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The values without what an interpolation leaves where a scan was padded with zeros: many, but close to zero."""
+    bright = values[values > TRACE * np.percentile(values, 99)] if values.size else values
+    return bright if bright.size < (1 - FEW) * values.size else values
 
 
 def _bandwidth(values: NDArray[np.float64]) -> float:

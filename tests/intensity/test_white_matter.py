@@ -47,6 +47,14 @@ def test_integers_have_a_peak_between_them() -> None:
     assert white_matter_peak(np.round(tissue(0.04) / 20), ALL) == pytest.approx(25, rel=0.03)
 
 
+@pytest.mark.parametrize("measured", [0.1, 0.5, 0.7])
+def test_traces_of_an_interpolation_in_zeros_are_no_peak(measured: float) -> None:
+    image = tissue(0.1)
+    padded = np.arange(image.size) > measured * image.size
+    image[padded] = 500 * np.exp(-np.random.default_rng(1).exponential(20, padded.sum()))  # splines decay like this
+    assert white_matter_peak(image, ALL) == pytest.approx(500, rel=0.02)
+
+
 def test_a_mask_without_signal_is_refused() -> None:
     with pytest.raises(BadInput, match="Only 0 voxels of white matter"):
         white_matter_peak(np.zeros(ALL.size), ALL)
