@@ -36,6 +36,13 @@ def test_the_unit_of_the_image_does_not_matter(phantom) -> None:
     np.testing.assert_array_equal(head_mask(scan), head_mask(scan.with_data(scan.data * 64)))
 
 
+def test_voxels_below_zero_do_not_hide_the_air(phantom) -> None:
+    scan = phantom.scan("T1w")
+    largest = np.percentile(scan.data, 99.8)
+    overflowed = np.where(scan.data > largest, scan.data - 2 * largest, scan.data)  # as in 16-bit integers
+    assert dice(head_mask(scan.with_data(overflowed)), head_mask(scan)) > 0.98
+
+
 def test_dilation_and_erosion_are_in_millimetres() -> None:
     mask = np.zeros((31, 31, 11), np.bool_)
     mask[15, 15, 5] = True
