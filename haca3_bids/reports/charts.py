@@ -115,7 +115,8 @@ def slices(
         row, column = divmod(index, columns)
         box = (column / columns, 1 - (row + 1) / rows, 1 / columns, (1 - NAME_INCH / tile) / rows)
         axes = figure.add_axes(box)
-        axes.imshow(picture.pixels, cmap="gray", vmin=0, vmax=ends[name], origin="lower")
+        extent = (0.0, picture.width_mm, 0.0, picture.height_mm)
+        axes.imshow(picture.pixels, cmap="gray", vmin=0, vmax=ends[name], origin="lower", extent=extent)
         axes.set_title(name, color="#ced4da", fontsize=9, pad=4)
         axes.set_axis_off()
     return figure

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from haca3_bids.reports.charts import slices
 from haca3_bids.reports.planes import PLANES, cut, white_end
 from haca3_bids.volumes.volume import Volume, reorient
 
@@ -43,6 +44,11 @@ def test_a_plane_outside_the_volume_is_its_last_one(head: Volume) -> None:
 def test_voxels_that_are_not_cubes_keep_their_shape_in_mm() -> None:
     picture = cut(Volume(np.ones((10, 20, 30), np.float32), np.diag([0.5, 0.5, 3.0, 1.0])), "coronal", 0.0)
     assert (picture.width_mm, picture.height_mm) == (5.0, 90.0)
+
+
+def test_a_chart_shows_voxels_that_are_not_cubes_in_their_shape() -> None:
+    (axes,) = slices({"coronal slices": Volume(np.ones((40, 8, 30), np.float32), np.diag([1.0, 5.0, 1.0, 1.0]))}).axes
+    assert axes.images[0].get_extent() == [0.0, 40.0, 0.0, 40.0]
 
 
 def test_white_ignores_background_and_never_is_zero(head: Volume) -> None:
