@@ -9,7 +9,8 @@ from haca3_bids.errors import BadInput
 
 PERCENTILE = 95.0
 CEILING = 5.0  # upper limit of scaled intensities
-TINY = 1e-5  # added to the percentile, as the released program does
+TINY = 1e-5  # added to the percentile, as the released program does,
+TINY_SHARE = 1e-3  # but at most this share of it: intensities have no unit
 CUT_AREA = 0.2  # relative area of an outermost plane above which the head is cut by the field of view
 
 
@@ -26,7 +27,7 @@ def upper_percentile(image: Array, name: str = "the image") -> float:
 
 def scaled(image: Array, percentile: float) -> Array:
     """The image divided by its 95th percentile and clipped to [0, 5]."""
-    result = image / np.float32(percentile + TINY)
+    result = image / np.float32(percentile + min(TINY, TINY_SHARE * percentile))
     return np.clip(result, 0, CEILING, out=result)
 
 

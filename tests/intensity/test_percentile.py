@@ -15,6 +15,12 @@ def test_scaled_images_lie_between_zero_and_five() -> None:
     assert scaled(image, 2.0) == pytest.approx(np.array([0, 0, 1, 5]), abs=1e-4)
 
 
+@pytest.mark.parametrize("unit", [1e-9, 1e-6, 1e-3, 1.0, 1e9])
+def test_the_unit_of_an_image_does_not_matter(unit: float) -> None:
+    image = np.linspace(0, 5, 101, dtype=np.float32)
+    assert scaled(image * np.float32(unit), 2 * unit) == pytest.approx(image / 2, rel=2e-3)
+
+
 def test_a_percentile_of_zero_is_refused() -> None:
     with pytest.raises(BadInput, match="95th percentile of sub-1"):
         upper_percentile(np.zeros((3, 3, 3), np.float32), "sub-1")
