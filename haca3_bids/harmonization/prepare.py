@@ -97,8 +97,8 @@ def _covered(values: Array, canvas: Canvas, coverage: Volume | None, settings: H
 
 
 def _head(values: Array, window: Mask, canvas: Canvas, rim: Rim, settings: HarmonizationSettings) -> Mask | None:
-    noisy = not settings.like_authors
-    head = None if settings.background == "none" else head_mask(values, window, noisy=noisy)
+    exact = settings.like_authors
+    head = None if settings.background == "none" else head_mask(values, window, noisy=not exact, may_be_shell=exact)
     if rim.head is None or settings.like_authors:
         return head
     given = canvas.place_mask(rim.head)
@@ -117,7 +117,7 @@ def _votes(values: Array, head: Mask | None, covered: Mask, settings: Harmonizat
 
 def _whole_head(images: Mapping[str, Volume]) -> Mask:
     """The union of the heads in all images; only its largest connected piece, to exclude noise."""
-    heads = [head_mask(image.data, radius=1) for image in images.values()]
+    heads = [head_mask(image.data, radius=1, may_be_shell=True) for image in images.values()]
     return largest_piece(closed(np.logical_or.reduce(heads)))
 
 

@@ -12,13 +12,22 @@ from haca3_bids.volumes.box import bounding_box
 
 CLOSING_RADIUS = 20  # voxels: includes ventricles, sinuses and the dark skull in the head
 SPECK = 200  # voxels: smaller components may be noise in the air, which a closing would join to the head
+SHELL = 1.2  # size of the filled mask, relative to the mask, above which it is only fat around the brain
 WITHOUT_SPECKS = 0.7  # fraction of the mask left without specks below which they are noise; dim scalp leaves 0.8
 
 
-def head_mask(image: Array, within: Mask | None = None, radius: int = CLOSING_RADIUS, *, noisy: bool = False) -> Mask:
+def head_mask(
+    image: Array,
+    within: Mask | None = None,
+    radius: int = CLOSING_RADIUS,
+    *,
+    noisy: bool = False,
+    may_be_shell: bool = False,
+) -> Mask:
     """A mask of the head; Otsu's threshold is computed from the voxels ``within``, by default all.
 
-    ``noisy`` removes small components if they make up much of the mask, as noise above the threshold does.
+    ``noisy`` removes small components if they make up much of the mask, as noise above the threshold does. If fat is so
+    bright that the brain is below the threshold, the mask is filled unless it ``may_be_shell``.
     """
     values = image if within is None else image[within]
     if not values.size or values.min() == values.max():
@@ -28,12 +37,31 @@ def head_mask(image: Array, within: Mask | None = None, radius: int = CLOSING_RA
         calm = without_specks(bright, SPECK)
         if _rough_size(calm, radius) < WITHOUT_SPECKS * _rough_size(bright, radius):
             bright = calm
-    return closed(bright, radius)
+    mask = closed(bright, radius)
+    return mask if may_be_shell or not _is_shell(mask) else filled(mask)
 
 
 def _rough_size(mask: Mask, radius: int) -> int:
     """The number of voxels of the closed mask, at half resolution to save time."""
     return int(closed(mask[::2, ::2, ::2], radius // 2).sum())
+
+
+def _is_shell(mask: Mask) -> bool:
+    """Whether the mask encloses much that does not belong to it, at half resolution to save time."""
+    small = mask[::2, ::2, ::2]
+    return bool(filled(small).sum() > SHELL * small.sum())
+
+
+def filled(mask: Mask) -> Mask:
+    """The mask with what it encloses in the slices across any axis."""
+    return np.logical_or.reduce([filled_slices(mask, axis) for axis in range(3)])  # type: ignore[no-any-return]
+
+
+def filled_slices(mask: Mask, axis: int) -> Mask:
+    """The mask with what it encloses in the slices across ``axis``."""
+    structure = np.zeros((3, 3, 3), np.bool_)
+    structure[tuple(slice(None) if a != axis else 1 for a in range(3))] = ndimage.generate_binary_structure(2, 1)
+    return np.asarray(ndimage.binary_fill_holes(mask, structure), np.bool_)
 
 
 def largest_piece(mask: Mask) -> Mask:

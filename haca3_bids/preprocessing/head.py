@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
-from haca3_bids.intensity.background import largest_piece
+from haca3_bids.intensity.background import filled_slices, largest_piece
 from haca3_bids.preprocessing.resampling import shrink
 from haca3_bids.preprocessing.transforms import inverse
 from haca3_bids.volumes.box import bounding_box
@@ -37,14 +37,8 @@ def _coarse_mask(coarse: Volume) -> NDArray[np.bool_]:
     mask = largest_piece(ndimage.binary_opening(mask, iterations=1) if min(mask.shape) > 8 else mask)
     mask = closed(mask, coarse.zooms_mm, CLOSE_MM)
     for axis in range(3):  # a slab is open at its ends, so its slices are filled as well
-        mask = _filled_slices(mask, axis)
+        mask = filled_slices(mask, axis)
     return np.asarray(ndimage.binary_fill_holes(mask), np.bool_)
-
-
-def _filled_slices(mask: NDArray[np.bool_], axis: int) -> NDArray[np.bool_]:
-    structure = np.zeros((3, 3, 3), np.bool_)
-    structure[tuple(slice(None) if a != axis else 1 for a in range(3))] = ndimage.generate_binary_structure(2, 1)
-    return np.asarray(ndimage.binary_fill_holes(mask, structure), np.bool_)
 
 
 def dilated(mask: NDArray[np.bool_], zooms_mm: NDArray[np.float64], radius_mm: float) -> NDArray[np.bool_]:

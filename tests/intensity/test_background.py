@@ -33,6 +33,14 @@ def test_a_dark_ventricle_belongs_to_the_head_and_the_noise_around_it_does_not()
     assert np.array_equal(head_mask(image), head)
 
 
+def test_a_brain_that_is_darker_than_the_threshold_belongs_to_the_head() -> None:
+    radius = np.linalg.norm(np.indices((64, 64, 64)) - 31.5, axis=0)
+    image = np.select([radius < 24, radius < 28], [80.0, 400.0], 0.0)  # fat near a coil, whose field was not corrected
+    image += np.random.default_rng(2).random(image.shape) * 10
+    assert np.array_equal(head_mask(image), radius < 28)
+    assert not head_mask(image, may_be_shell=True)[radius < 20].any()  # as the released program does
+
+
 def test_the_threshold_ignores_what_was_not_scanned() -> None:
     image = np.random.default_rng(3).uniform(99, 101, (20, 20, 40)).astype(np.float32)
     image[:10] -= 70
