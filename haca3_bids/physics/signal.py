@@ -113,10 +113,12 @@ class Protocol:
 
     @property
     def possible(self) -> bool:
-        """Whether all parts fit into the repetition time."""
+        """Whether no part is negative, and all fit into the repetition time."""
+        if min(self.te_ms, self.ti_ms, self.spacing_ms, self.pulses, self.train_ms, self.stored) < 0:
+            return False
         if self.sequence == "MPRAGE":
             return min(recoveries_ms(self.tr_ms, self.ti_ms, self.spacing_ms, self.pulses)) >= 0
-        return max(self.ti_ms, self.te_ms, self.train_ms) < self.tr_ms
+        return self.ti_ms + max(self.te_ms, self.train_ms) < self.tr_ms
 
 
 def signal(protocol: Protocol, tissues: TissueTable) -> Array:

@@ -59,6 +59,8 @@ def test_a_sidecar_becomes_the_same_protocol_as_words():
         ("T1w", "MPRAGE", "field=7", "no tissue values for 7 T"),
         ("T1w", "MPRAGE", "tr=7", "no time for all its parts"),
         ("T2w", "SE", "tr=50", "no time for all its parts"),
+        ("T2w", "SE", "train=-500", "no time for all its parts"),
+        ("FLAIR", "FLAIR", "tr=9000,ti=8950", "no time for all its parts"),  # the echoes come after the inversion time
     ],
 )
 def test_an_impossible_description_is_named(contrast, sequence, text, sentence):
