@@ -12,7 +12,7 @@ from haca3_bids.volumes.box import bounding_box
 
 CLOSING_RADIUS = 20  # voxels: includes ventricles, sinuses and the dark skull in the head
 SPECK = 200  # voxels: smaller components may be noise in the air, which a closing would join to the head
-SHELL = 1.2  # size of the filled mask, relative to the mask, above which it is only fat around the brain
+SHELL = 1.05  # size of the filled mask, relative to the mask, above which the brain is missing; heads have 1.003
 WITHOUT_SPECKS = 0.7  # fraction of the mask left without specks below which they are noise; dim scalp leaves 0.8
 
 
@@ -26,8 +26,8 @@ def head_mask(
 ) -> Mask:
     """A mask of the head; Otsu's threshold is computed from the voxels ``within``, by default all.
 
-    ``noisy`` removes small components if they make up much of the mask, as noise above the threshold does. If fat is so
-    bright that the brain is below the threshold, the mask is filled unless it ``may_be_shell``.
+    ``noisy`` removes small components if they make up much of the mask, as noise above the threshold does. If fat or
+    fluid is so bright that the brain is below the threshold, the mask is filled unless it ``may_be_shell``.
     """
     values = image if within is None else image[within]
     if not values.size or values.min() == values.max():

@@ -41,6 +41,13 @@ def test_a_brain_that_is_darker_than_the_threshold_belongs_to_the_head() -> None
     assert not head_mask(image, may_be_shell=True)[radius < 20].any()  # as the released program does
 
 
+def test_white_matter_in_bright_fluid_belongs_to_the_head_in_a_slab() -> None:
+    radius = np.linalg.norm(np.indices((64, 64, 12))[:2] - 31.5, axis=0)
+    image = np.select([radius < 13, radius < 28], [100.0, 350.0], 0.0)  # the closing comes in from the open ends
+    image += np.random.default_rng(2).random(image.shape) * 10
+    assert np.array_equal(head_mask(image), radius < 28)
+
+
 def test_the_threshold_ignores_what_was_not_scanned() -> None:
     image = np.random.default_rng(3).uniform(99, 101, (20, 20, 40)).astype(np.float32)
     image[:10] -= 70
