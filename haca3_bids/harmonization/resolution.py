@@ -31,7 +31,7 @@ class Blur:
     width: float
 
     def __call__(self, image: Array) -> Array:
-        blurred: Array = gaussian_filter1d(image, self.width, self.axis, mode="constant")  # air around the head
+        blurred: Array = gaussian_filter1d(image, self.width, self.axis)
         return blurred
 
 

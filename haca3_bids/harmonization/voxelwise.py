@@ -258,8 +258,8 @@ class Voxelwise(Method):
         shown: dict[str, list[Tensor]] = {name: [] for name in sources}
         for first in range(0, int(mask.sum()), CHUNK):
             some = _part(sources, slice(first, first + CHUNK))
+            anatomy = self.model.fuse(some.maps, self.model.trust(some))
             for name, theta in zip(sources, some.thetas.unbind(dim=1), strict=True):
-                anatomy = self.model.fuse(some.maps, self.model.attend(some, theta))
                 shown[name].append(self.model.decode(anatomy, theta)[0].clamp(min=0))
         found = {}
         for name, one in sources.items():

@@ -136,7 +136,11 @@ class Mixture(nn.Module):
         keys, query = self.key(log_theta(sources.thetas)), self.query(log_theta(target))[..., None]
         reliability = sources.maps[:, :, RELIABILITY]
         scores = reliability + _over_places((keys @ query)[..., 0] / self.config.keys**0.5, reliability)
-        return scores.masked_fill(~sources.covers, ABSENT).softmax(dim=1) * sources.covers
+        return _shared(scores, sources.covers)
+
+    def trust(self, sources: Sources) -> Tensor:
+        """Attention without a target, (batch, sources, ...): softmax over sources of r_i; 0 where not covered."""
+        return _shared(sources.maps[:, :, RELIABILITY], sources.covers)
 
     def fuse(self, maps: Tensor, alpha: Tensor) -> Anatomy:
         """Beta = softmax(sum_i alpha_i logits_i), delta = sum_i alpha_i delta_i; maps as in ``Sources``."""
@@ -200,6 +204,11 @@ class Mixture(nn.Module):
         growth: Tensor = self.carry_scale(pairs) @ anatomy.beta.clamp(0, 1).flatten(2)
         trust = sources.maps[:, :, CARRY].sigmoid() * _over_places(own, left)
         return (trust * growth.exp().reshape(left.shape) * left).sum(dim=1)
+
+
+def _shared(scores: Tensor, covers: Tensor) -> Tensor:
+    """Softmax of scores (batch, sources, ...) over the sources that cover a place; 0 for the others."""
+    return scores.masked_fill(~covers, ABSENT).softmax(dim=1) * covers
 
 
 def _over_places(value: Tensor, like: Tensor) -> Tensor:
