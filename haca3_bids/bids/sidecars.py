@@ -144,7 +144,12 @@ def _source(own: SourceReport) -> dict[str, object]:
         "Attention": own.attention,
         "BrainCovered": own.brain_covered,
     }
-    more = {"Residual": own.residual, "LooksLike": own.looks_like, "ByProtocol": own.by_protocol}
+    more = {
+        "Residual": own.residual,
+        "LooksLike": own.looks_like,
+        "ByProtocol": own.by_protocol,
+        "SliceWidth": own.slice_width,
+    }
     return said | {key: value for key, value in more.items() if value is not None}
 
 

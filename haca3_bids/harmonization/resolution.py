@@ -16,7 +16,7 @@ from scipy.ndimage import gaussian_filter1d
 from haca3_bids.arrays import Array, Mask
 from haca3_bids.volumes.box import Box, bounding_box
 
-WIDTHS = (0.9, 1.2, 1.6, 2.0, 2.5)  # voxels; slices of thickness t, interpolated linearly, are blurred by t / 2
+WIDTHS = (0.9, 1.2, 1.6, 2.0, 2.5)  # voxels
 UNDERESTIMATED = 1.25  # ratio of the true width to the measured one, since the model's image is blurred as well
 DIRECTED = 0.98  # largest ratio of the squared error after blurring along the axis to that along any other, or none
 MIDDLE = 0.5  # fraction of each axis of the head in which the blur is measured
@@ -29,6 +29,11 @@ class Blur:
 
     axis: int
     width: float
+
+    @property
+    def slice_width(self) -> float:
+        """The width of slices that are blurred like this once they are interpolated linearly, in voxels."""
+        return 2 * self.width
 
     def __call__(self, image: Array) -> Array:
         blurred: Array = gaussian_filter1d(image, self.width, self.axis)

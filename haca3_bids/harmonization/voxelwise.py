@@ -45,6 +45,7 @@ class _Encoded:
     theta: Tensor  # (tissues,)
     values: Tensor  # (voxels,), white matter = 1
     covers: Tensor  # (voxels,), bool
+    slice_width: float | None = None  # voxels; None if the source is not blurred across slices
 
 
 class Voxelwise(Method):
@@ -240,7 +241,7 @@ class Voxelwise(Method):
         shares = (attention / attention.sum().clamp_min(1e-12)).cpu().tolist()
         covered = {name: session.brain_covered(name) for name in codes}
         reports = {
-            name: replace(one, attention=share, brain_covered=covered[name])
+            name: replace(one, attention=share, brain_covered=covered[name], slice_width=sources[name].slice_width)
             for (name, one), share in zip(codes.items(), shares, strict=True)
         }
         maps = zip(sources, torch.cat(alphas, dim=1), strict=True) if alphas else ()
@@ -266,8 +267,9 @@ class Voxelwise(Method):
             scan, model = placed(one.values * one.covers, mask), placed(torch.cat(shown.pop(name)), mask)
             blur = slice_blur(scan, model)
             if blur is not None:
-                logger.info("The slices of the %s are blurred by %.1f voxels.", name, 2 * blur.width)
-                one = replace(one, values=torch.from_numpy(restored(scan, model, blur)[mask]).to(self.device))
+                logger.info("The slices of the %s are %.1f voxels wide.", name, blur.slice_width)
+                values = torch.from_numpy(restored(scan, model, blur)[mask]).to(self.device)
+                one = replace(one, values=values, slice_width=blur.slice_width)
             found[name] = one
         return found
 

@@ -71,6 +71,7 @@ class SourceReport:
     residual: float | None = None  # mixture model: robust standard deviation of what theta does not explain
     looks_like: str | None = None  # mixture model: the contrast whose images have the most similar theta
     by_protocol: bool | None = None  # mixture model: whether theta was measured with the protocol in the sidecar
+    slice_width: float | None = None  # mixture model: measured width of blurred slices, voxels; None if not blurred
 
 
 @dataclass(frozen=True)

@@ -35,10 +35,10 @@ def harmonized(theta: list[float], eta: list[float], variant: str, **said: Any) 
 
 def test_a_table_stands_in_the_sidecar_by_the_names_of_its_tissues() -> None:
     table = [0.1 * index + 0.00004 for index in range(len(TISSUES))]
-    found = harmonized(table, [0.12346], "mixture", residual=0.04, looks_like="T2w")
+    found = harmonized(table, [0.12346], "mixture", residual=0.04, looks_like="T2w", slice_width=3.0)
     source = found["SourceContrasts"]["T1w"]
     assert source["Theta"] == found["Target"]["Theta"] == {name: round(0.1 * i, 4) for i, name in enumerate(TISSUES)}
-    assert (source["Eta"], source["Residual"], source["LooksLike"]) == (0.1235, 0.04, "T2w")
+    assert (source["Eta"], source["Residual"], source["LooksLike"], source["SliceWidth"]) == (0.1235, 0.04, "T2w", 3.0)
     assert (found["Model"], found["Anatomy"]) == ("mixture", "soft")
     assert "mixture model" in found["Description"]
     assert "FusionWeights" not in found

@@ -35,10 +35,12 @@ def test_the_thickness_of_slices_is_taken_into_account(monkeypatch):
     checkpoint = load_networks(settings).checkpoint
     targets = [target_from_reference("T2w", checkpoint)]
 
-    def psnr_db():
+    def harmonized():
         (made,) = harmonize(scans, targets, checkpoint, None, settings, white=1.0)
-        return scaled_psnr_db(made.image.data, truth, head.brain, head.head)
+        return made, scaled_psnr_db(made.image.data, truth, head.brain, head.head)
 
-    found = psnr_db()
+    found, psnr_db = harmonized()
+    assert found.sources["T1w"].slice_width is None
+    assert found.sources["T2w"].slice_width == pytest.approx(THICK["T2w"].thickness_voxels, rel=0.3)
     monkeypatch.setattr(voxelwise, "slice_blur", lambda *_: None)
-    assert found > psnr_db() + WANTED_DB
+    assert psnr_db > harmonized()[1] + WANTED_DB
