@@ -10,7 +10,7 @@ import argparse
 import json
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -181,7 +181,8 @@ def stage(options: argparse.Namespace) -> Stage:
     maps = {head: path for name in names for head, path in found.items() if path.name.startswith(name)}
     if len(maps) != len(names):
         raise SystemExit(f"{options.labels} has {len(maps)} maps that begin with {', '.join(names)}.")
-    builtin, *heads = load_heads(maps, options.cache)
+    # random numbers depend on the names of the files alone, so that the people are those of the model card
+    builtin, *heads = (replace(one, name=Path(one.name).name) for one in load_heads(maps, options.cache))
     rng = np.random.default_rng(VALIDATION_SITES_SEED)
     sites = held_out_sites() if options.open_test_set else [draw_site(rng) for _ in range(SITES)]
     settings = HarmonizationSettings(
