@@ -11,14 +11,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
+from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
 from haca3_bids.arrays import Array, Mask
 from haca3_bids.volumes.box import Box, bounding_box
 
 WIDTHS = (0.9, 1.2, 1.6, 2.0, 2.5)  # voxels
-UNDERESTIMATED = 1.25  # ratio of the true width to the measured one, since the model's image is blurred as well
-DIRECTED = 0.98  # largest ratio of the squared error after blurring along the axis to that along any other, or none
+UNDERESTIMATED = 1.1  # ratio of the true width to the measured one, since the model's image is blurred as well
+DIRECTED = 0.97  # largest ratio of the squared error after blurring along the axis to that along any other, or none
+DETAIL = 2.0  # voxels; what a Gaussian of this width removes is compared: coarse errors say nothing about slices
 MIDDLE = 0.5  # fraction of each axis of the head in which the blur is measured
 DARK, UNLIKE = 0.1, 0.5  # relative to white matter and to the model: darker or less similar voxels do not count
 
@@ -41,18 +42,19 @@ class Blur:
 
 
 def slice_blur(scan: Array, model: Array) -> Blur | None:
-    """The blur across the slices of ``scan``, from the axis along which a blurred ``model`` is most similar to it.
+    """The blur across the slices of ``scan``: that of ``model`` along one axis which makes their details most similar.
 
     Both are zero outside the head. None if no axis is better than the others: then they differ in other respects.
     """
     middle = _middle(model > 0)
     scan, model = scan[middle], model[middle]
     counts = (scan > 0) & (model > DARK) & (np.abs(scan - model) < UNLIKE * model)
-    seen, without = scan[counts], _error(scan[counts], model[counts])
+    seen = _detail(scan)[counts]
+    without = _error(seen, _detail(model)[counts])
     best: list[tuple[float, Blur]] = []
     for axis in range(scan.ndim):
         tried = [Blur(axis, width) for width in WIDTHS]
-        errors = [_error(seen, blur(model)[counts]) for blur in tried]
+        errors = [_error(seen, _detail(blur(model))[counts]) for blur in tried]
         best.append((min(errors), tried[int(np.argmin(errors))]))
     (error, blur), (second, _), *_ = sorted(best, key=lambda one: one[0])
     return Blur(blur.axis, UNDERESTIMATED * blur.width) if error < DIRECTED * min(second, without) else None
@@ -62,6 +64,12 @@ def restored(scan: Array, model: Array, blur: Blur) -> Array:
     """The scan x as x + y - A y, not below zero, with the model's image y and its ``blur`` A y."""
     sharp: Array = np.maximum(scan + model - blur(model), 0)
     return sharp
+
+
+def _detail(image: Array) -> Array:
+    """What remains of an image without its coarse structure."""
+    detail: Array = image - gaussian_filter(image, DETAIL)
+    return detail
 
 
 def _middle(head: Mask) -> Box:
