@@ -34,7 +34,7 @@ class Blur:
     @property
     def slice_width(self) -> float:
         """The width of slices that are blurred like this once they are interpolated linearly, in voxels."""
-        return 2 * self.width
+        return round(2 * self.width, 1)
 
     def __call__(self, image: Array) -> Array:
         blurred: Array = gaussian_filter1d(image, self.width, self.axis)
