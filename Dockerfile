@@ -12,7 +12,7 @@ COPY setup.cfg constraints.txt wheel[s]/* /src/
 RUN --mount=type=secret,id=pipconf,target=/etc/pip.conf \
     --mount=type=secret,id=ca,target=/run/host-ca.crt \
     python3 -c "from configparser import ConfigParser as C; c = C(); c.read('/src/setup.cfg'); \
-        print(c['options']['install_requires'])" > /src/requirements.txt \
+        print(c['options']['install_requires'], c['options.extras_require']['openvino'])" > /src/requirements.txt \
     && PIP_EXTRA_INDEX_URL="$TORCH_INDEX_URL" \
         /opt/haca3/venv/bin/pip install -r /src/requirements.txt -c /src/constraints.txt \
     && cd /opt/haca3/venv/lib/python3*/site-packages && rm -rf torch/test torch/include \

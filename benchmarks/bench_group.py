@@ -27,6 +27,7 @@ def test_five_thousand_sessions_make_a_page_that_opens(tmp_path: Path) -> None:
 
     write_cohort(tmp_path / "out", tmp_path / "raw", SESSIONS)
     (tmp_path / "raw/dataset_description.json").write_text('{"Name": "none", "BIDSVersion": "1.9.0"}')
+    (tmp_path / "out/dataset_description.json").write_text('{"GeneratedBy": [{"Name": "haca3_bids"}]}')
     begun = time.monotonic()
     words = [str(tmp_path / "raw"), str(tmp_path / "out"), "group"]
     subprocess.run([sys.executable, "-c", PROGRAM, *words], check=True)

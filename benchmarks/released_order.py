@@ -12,7 +12,7 @@ import multiprocessing
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -27,7 +27,7 @@ from haca3_bids.harmonization.target import Target
 from haca3_bids.memory import peak_memory_bytes
 from haca3_bids.networks.fusion import FusionNet
 from haca3_bids.networks.haca3 import Haca3
-from haca3_bids.settings import HarmonizationSettings
+from haca3_bids.settings import HarmonizationSettings, Precision
 from haca3_bids.volumes.canvas import CANVAS
 from haca3_bids.volumes.volume import Volume
 
@@ -84,13 +84,26 @@ def released_slice(stack: int = STACK, threads: int = THREADS) -> Work:
 
 def engine_slice(targets: int = 1, threads: int = THREADS) -> Work:
     """One slice as the engine computes it, in a session of ``3 * SIDE`` slices, including all overhead."""
+    return _engine((SIDE,) * 3, targets, threads, "fp32", None, 3 * SIDE)
+
+
+def engine_session(threads: int = THREADS, precision: Precision = "bf16") -> Work:
+    """A whole session of two sources and one target as the engine computes it, with the fusion."""
+    sides = HEAD[0].stop - HEAD[0].start, HEAD[1].stop - HEAD[1].start, HEAD[2].stop - HEAD[2].start
+    work = _engine(sides, 1, threads, precision, _fusion(), 1)
+    return replace(work, operations=work.operations * SLICES)
+
+
+def _engine(
+    sides: tuple[int, ...], targets: int, threads: int, precision: Precision, fusion: FusionNet | None, parts: int
+) -> Work:
     model = _networks()
     checkpoint = Checkpoint(model, name="random", sha256="", references={}, card={})
-    settings = HarmonizationSettings(device="cpu", threads=threads)
+    settings = HarmonizationSettings(device="cpu", threads=threads, precision=precision)
     wanted = [Target(f"t{n}", "T1w", (float(n), 1.0), (0.3, 0.5), 1000.0, "benchmark") for n in range(targets)]
     with inference(threads):
         operations = _operations(model)
-    return _timed(lambda: harmonize(_small_head(), wanted, checkpoint, None, settings), 3 * SIDE, operations)
+    return _timed(lambda: harmonize(_head(sides), wanted, checkpoint, fusion, settings), parts, operations)
 
 
 def released_plane(planes: int = PLANES, threads: int = THREADS) -> Work:
@@ -143,8 +156,8 @@ def _operations(model: Haca3) -> float:
     return float(counter.get_total_flops())
 
 
-def _small_head() -> dict[str, Volume]:
-    noise = np.random.default_rng(0).normal(0, 20, (SIDE,) * 3)
+def _head(sides: tuple[int, ...]) -> dict[str, Volume]:
+    noise = np.random.default_rng(0).normal(0, 20, sides)
     affine = np.diag([-1.0, -1.0, 1.0, 1.0])
     return {name: Volume((level + noise).astype(np.float32), affine) for name, level in (("T1w", 1000), ("T2w", 700))}
 
@@ -159,6 +172,8 @@ def main() -> None:
         "a slice, engine": partial(engine_slice, threads=threads),
         "a plane of the whole fusion, released order": partial(released_plane, CANVAS, threads),
         "the whole fusion, engine": partial(engine_fusion, threads),
+        "a session, engine in fp32": partial(engine_session, threads, "fp32"),
+        "a session, engine in bf16": partial(engine_session, threads, "bf16"),
     }
     for name, work in works.items():
         found = apart(work)

@@ -49,12 +49,15 @@ def choose_precision(wanted: str, device: torch.device) -> Precision:
         raise UsageError(f"{wanted} is not a precision.", f"Choose one of {', '.join(PRECISIONS)}.")
     if wanted != "auto":
         return cast(Precision, wanted)
+    return "bf16" if computes_bf16(device) else "fp32"
+
+
+def computes_bf16(device: torch.device) -> bool:
+    """Whether the GPU or the processor has bf16 arithmetic."""
     if device.type == "cuda":
-        fast = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
-        fast = any(getattr(torch.cpu, name, lambda: False)() for name in names)
-    return "bf16" if fast else "fp32"
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    return any(getattr(torch.cpu, name, lambda: False)() for name in names)
 
 
 @contextlib.contextmanager

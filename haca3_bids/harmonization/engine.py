@@ -248,7 +248,7 @@ def _finished(made: Made, session: Session, method: Method, task: _Task, device:
         record,
         image=_written(image, scale, task),
         std=None if made.std is None else _written(task.canvas.restore(made.std), scale, task),
-        device=str(device),
+        device=f"{device} ({method.compiler})" if method.compiler else str(device),
         precision=method.settings.precision,
         anatomy=method.anatomy,
         attention_maps={name: task.canvas.restore(part) for name, part in made.attention_maps.items()},

@@ -62,6 +62,7 @@ class Method(ABC):
 
     anatomy: str  # how beta is taken: "argmax", "sample" or "soft"
     settings: HarmonizationSettings  # with the precision that was chosen
+    compiler: str | None = None  # name and version, if the networks do not run in PyTorch
 
     @abstractmethod
     def mask(self, sources: Mapping[str, Prepared]) -> Mask:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from haca3_bids.arrays import Array, Mask
+from haca3_bids.harmonization import openvino
 from haca3_bids.harmonization.device import Batches, half_precision, inference, reused_memory
 from haca3_bids.harmonization.drawn import DrawnImage
 from haca3_bids.harmonization.fusion import SLAB, fuse_in_slabs, median
@@ -32,9 +33,14 @@ class Slicewise(Method):
     def __init__(
         self, model: Haca3, fusion: FusionNet | None, settings: HarmonizationSettings, device: torch.device
     ) -> None:
-        # faster norms round differently, which can change a likeliest level, and with it a whole slice
-        exact = settings.like_authors
-        self.model = model.eval().to(device) if exact else made_lean(model, device, settings.precision)
+        model = model.eval()
+        if settings.like_authors:
+            # faster networks round differently, which can change a likeliest level, and with it a whole slice
+            self.model = model.to(device)
+        elif openvino.usable(device, settings.precision):
+            self.model, self.compiler = openvino.compiled(model, settings.threads), openvino.version()
+        else:
+            self.model = made_lean(model, device, settings.precision)
         self.fusion, self.settings, self.device = fusion, settings, device
         self.anatomy = settings.beta
 

@@ -44,5 +44,7 @@ class ArtifactEncoder(nn.Module):
         self.seq = nn.Sequential(nn.Conv2d(65, 32, 32, stride=32), *normalized(32), nn.Conv2d(32, eta_dim, 7))
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.seq(torch.cat([self.in_conv(x), x], dim=1)).flatten(1)
+        features = self.in_conv(x)
+        same = torch.empty_like(features[:, :1]).copy_(x)  # of the features' precision and memory format
+        out: Tensor = self.seq(torch.cat([features, same], dim=1)).flatten(1)
         return out
