@@ -33,6 +33,7 @@ ONLY_OF = {  # the options that some trainings accept and others do not
     "source": ("baseline",),
     "target": ("baseline",),
     "apply": ("baseline",),
+    "contrast": ("baseline",),
 }
 VALIDATION_SHARE = 9  # every ninth head (by name; at least one), and every ninth person of a site, is for validation
 HACA3_WEIGHTS = "haca3_weights"  # in the record of fusion: the networks for which it is trained

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 METHODS = {"cyclegan": 1, "cut": 1, "adeli": 1, "calamiti": 2, "deepharmony": 1}  # and how many contrasts they need
 STEPS, RATE = 2000, 2e-4
+CONTRAST = "T1w"  # to harmonize, unless another one is asked for
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     sites.add_argument(
         "--target", type=Path, metavar="SESSION", help="BIDS session whose sidecars describe the site to harmonize to"
     )
-    sites.add_argument("--contrast", choices=CONTRASTS, default="T1w", help="contrast to harmonize (default: T1w)")
+    sites.add_argument("--contrast", choices=CONTRASTS, help=f"contrast to harmonize (default: {CONTRAST})")
     sites.add_argument(
         "--apply",
         type=Path,
@@ -68,7 +69,7 @@ def train(args: argparse.Namespace, heads: list[Anatomy], kept: list[Anatomy], s
     folder, about = args.out / args.method, identity(args, RANDOM)
     network = train_baseline(args.method, heads[1:] + kept, _sites(args), folder, setting, about)
     if setting.machine.leads:
-        apply_baseline(network, args.contrast, _scans(args), folder / "images")
+        apply_baseline(network, args.contrast or CONTRAST, _scans(args), folder / "images")
 
 
 def _scans(args: argparse.Namespace) -> list[Path]:
@@ -77,15 +78,12 @@ def _scans(args: argparse.Namespace) -> list[Path]:
 
     if not args.apply:
         return []
-    session = args.source.name if args.source.name.startswith("ses-") else ""
-    found = [
-        image.path
-        for image in images_of(args.apply)
-        if (image.desc, image.contrast, image.session) == ("preproc", args.contrast, session)
-    ]
+    contrast, session = args.contrast or CONTRAST, args.source.name if args.source.name.startswith("ses-") else ""
+    wanted = ("preproc", contrast, session)
+    found = [image.path for image in images_of(args.apply) if (image.desc, image.contrast, image.session) == wanted]
     if not found:
         raise BadInput(
-            f"{args.apply.resolve().name} has no desc-preproc {args.contrast} of {session or 'scans without session'}.",
+            f"{args.apply.resolve().name} has no desc-preproc {contrast} of {session or 'scans without session'}.",
             "Give the output folder of haca3-bids, with sessions that have the label of --source.",
         )
     return found
@@ -97,9 +95,10 @@ def _sites(args: argparse.Namespace) -> Sites:
 
     source, target = _protocols(args.source), _protocols(args.target)
     shared = [contrast for contrast in CONTRASTS if contrast in source and contrast in target]
-    chosen = sorted(shared, key=lambda contrast: contrast != args.contrast)[: METHODS[args.method]]
-    if args.contrast not in chosen or len(chosen) < METHODS[args.method]:
-        wanted = args.contrast if METHODS[args.method] == 1 else f"{args.contrast} and one more contrast"
+    first, count = args.contrast or CONTRAST, METHODS[args.method]
+    chosen = sorted(shared, key=lambda contrast: contrast != first)[:count]
+    if first not in chosen or len(chosen) < count:
+        wanted = first if count == 1 else f"{first} and one more contrast"
         raise UsageError(
             f"{args.method} needs sidecars of {wanted} in both sessions; they share {', '.join(shared) or 'none'}.",
             "Give folders of sessions with --source and --target, such as BIDS_DIR/sub-01/ses-1.",

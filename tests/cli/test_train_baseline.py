@@ -77,6 +77,7 @@ def test_what_is_missing_is_said(data, capsys, monkeypatch, change, sentence) ->
         ("baseline cut", "two sites"),
         ("haca3 cut", "does not accept a method (cut)"),
         ("haca3 --apply out", "haca3 train haca3 does not accept --apply"),
+        ("mixture --contrast T2w", "haca3 train mixture does not accept --contrast"),
         ("baseline cut --start-from builtin", "Only haca3 train mixture and haca3 accept it"),
         ("baseline cut --striped", "Only haca3 train fusion accepts it"),
         ("artifact --data out", "haca3 train artifact does not accept --data"),
