@@ -7,8 +7,10 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from haca3_bids.arrays import Mask
 
-def dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+
+def dice(one: Mask, other: Mask) -> float:
     """The Dice coefficient (Ecology 26:297, 1945); 1 if both masks are empty. ValueError if shapes differ."""
     if one.shape != other.shape:
         raise ValueError(f"shapes {one.shape} and {other.shape} differ")

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from haca3_bids.arrays import Mask
+
 Array = NDArray[np.float64]
 
 RATIOS = np.concatenate([[0.0], np.logspace(-3, 7, 31)])  # grid of variance between subjects / residual variance
@@ -75,7 +77,7 @@ def fitted(found: Moments, weights: Array | None = None) -> Fits:
     return _fitted([found], [np.ones((1, len(found.visits))) if weights is None else np.asarray(weights, np.float64)])
 
 
-def fitted_mixed(one: Moments, other: Moments, swapped: NDArray[np.bool_]) -> Fits:
+def fitted_mixed(one: Moments, other: Moments, swapped: Mask) -> Fits:
     """REML estimates with the values of ``other`` for the subjects that are ``swapped`` (draws, subjects)."""
     return _fitted([one, other], [(~swapped).astype(np.float64), swapped.astype(np.float64)])
 

@@ -74,6 +74,6 @@ def silhouette(rows: Table, sites: Sequence[str]) -> float:
     return float(silhouette_score(StandardScaler().fit_transform(rows), np.asarray(sites)))
 
 
-def _by_site(sites: Sequence[str]) -> dict[str, NDArray[np.bool_]]:
+def _by_site(sites: Sequence[str]) -> dict[str, Mask]:
     names = np.asarray(sites)
     return {str(site): names == site for site in np.unique(names)}

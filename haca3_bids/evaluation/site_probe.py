@@ -17,11 +17,13 @@ from scipy.optimize import minimize
 from scipy.stats import beta
 from sklearn.model_selection import StratifiedGroupKFold
 
+from haca3_bids.arrays import Mask
+
 Table = NDArray[np.float64]
 Labels = NDArray[np.int_]
 # Given training images, labellings, test images and a seed: predicted classes (labellings, test images) and whether
 # each training failed to converge.
-Classifier = Callable[[Table, Labels, Table, int], tuple[Labels, NDArray[np.bool_]]]
+Classifier = Callable[[Table, Labels, Table, int], tuple[Labels, Mask]]
 
 FOLDS = 5
 COMPONENTS = 10  # largest number of principal components
@@ -131,7 +133,7 @@ def _guessed(scores: Table, failures: Labels, about: Design) -> Guessed:
     )
 
 
-def _linear(classes: int, rows: Table, labels: Labels, tried: Table, _: int) -> tuple[Labels, NDArray[np.bool_]]:
+def _linear(classes: int, rows: Table, labels: Labels, tried: Table, _: int) -> tuple[Labels, Mask]:
     return discriminated(rows, labels, tried, classes), np.zeros(len(labels), np.bool_)
 
 
@@ -153,7 +155,7 @@ def discriminated(rows: Table, labels: Labels, tried: Table, classes: int) -> La
     return np.asarray(scores.argmax(axis=2))
 
 
-def _network(classes: int, rows: Table, labels: Labels, tried: Table, seed: int) -> tuple[Labels, NDArray[np.bool_]]:
+def _network(classes: int, rows: Table, labels: Labels, tried: Table, seed: int) -> tuple[Labels, Mask]:
     guesses, failed = np.empty((len(labels), len(tried)), np.int_), np.zeros(len(labels), np.bool_)
     start, options = _initial(rows.shape[1], classes, seed), {"maxiter": ITERATIONS, "gtol": TOLERANCE}
     for number, own in enumerate(labels):

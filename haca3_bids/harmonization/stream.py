@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from haca3_bids.arrays import Array
+from haca3_bids.arrays import Array, Mask
 from haca3_bids.harmonization.device import Batches, Indices, half_precision
 from haca3_bids.harmonization.method import Session
 from haca3_bids.harmonization.prepare import Prepared, nonempty, representative
@@ -91,9 +91,7 @@ class Stream:
         logits, codes = (torch.stack(part, dim=1) for part in zip(*parts, strict=True))
         return _Encoded(logits, codes, torch.from_numpy(votes).to(self.device))
 
-    def _encode_source(
-        self, source: Prepared, batch: Indices, orientation: str, seen: NDArray[np.bool_]
-    ) -> tuple[Tensor, Tensor]:
+    def _encode_source(self, source: Prepared, batch: Indices, orientation: str, seen: Mask) -> tuple[Tensor, Tensor]:
         """Logits and codes of one source; where it has no data, they are zero and NaN."""
         rows = np.ones_like(seen) if self.settings.like_authors else seen
         model, levels = self.model, self.model.config.beta_dim

@@ -41,7 +41,7 @@ def window(slices: Mask) -> tuple[Voxels, Voxels]:
     return _run(np.logical_or.reduce(shown, axis=1)), _run(np.logical_or.reduce(shown))
 
 
-def _run(occupied: NDArray[np.bool_]) -> Voxels:
+def _run(occupied: Mask) -> Voxels:
     """The shortest range of indices with all occupied ones whose length is a multiple of MULTIPLE."""
     found = np.flatnonzero(occupied)
     length = -(-int(found[-1] - found[0] + 1) // MULTIPLE) * MULTIPLE

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
+from haca3_bids.arrays import Mask
 from haca3_bids.errors import BadInput
 
 BINS = 2000  # bins of the histogram, each 0.15 % of the median
@@ -15,7 +16,7 @@ TRACE, FEW = 0.05, 0.01  # of the 99th percentile: no white matter is so dark; o
 SMOOTHING = 1.5  # times Silverman's bandwidth, since mode estimation requires a smoother density
 
 
-def white_matter_peak(image: NDArray[np.floating], mask: NDArray[np.bool_]) -> float:
+def white_matter_peak(image: NDArray[np.floating], mask: Mask) -> float:
     """The mode of the positive intensities inside ``mask``, by kernel density estimation.
 
     It is robust to lesions and partial volume, and scales with the image. Raises BadInput if the mask has fewer than

@@ -6,10 +6,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from nipype.interfaces.base import File, TraitedSpec, traits
-from numpy.typing import NDArray
 
+from haca3_bids.arrays import Mask
 from haca3_bids.interfaces.preprocess import LABELS
 from haca3_bids.interfaces.step import SessionInputSpec, Step, StepInputSpec, StepOutputSpec, WritingInterface
 from haca3_bids.preprocessing.head import dilated, head_mask
@@ -72,8 +71,8 @@ def as_scanned(
     grid: Volume,
     pull: Matrix,
     regions: Regions,
-    covered: NDArray[np.bool_],
-    blank: NDArray[np.bool_],
+    covered: Mask,
+    blank: Mask,
 ) -> AsScanned:
     """A scan's coarse copy with the masks of the template grid; ``pull`` leads from there to the scan.
 

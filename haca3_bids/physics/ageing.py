@@ -9,10 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
-from haca3_bids.arrays import Array
+from haca3_bids.arrays import Array, Mask
 from haca3_bids.physics.anatomy import FULL, Anatomy
 from haca3_bids.physics.tissues import BRAIN, TISSUES
 from haca3_bids.physics.ventricles import brain_box, ventricles
@@ -63,7 +62,7 @@ def aged(anatomy: Anatomy, ageing: Ageing, years: float) -> Anatomy:
     return Anatomy(shares, anatomy.name)
 
 
-def _pushed(part: Array, fluid: NDArray[np.bool_], push_mm: float) -> Array:
+def _pushed(part: Array, fluid: Mask, push_mm: float) -> Array:
     """Tissue fractions (tissues, x, y, z) after the wall of ``fluid`` moved outwards by ``push_mm``.
 
     Tissue at distance r from the wall comes from r - push exp(-r / FADE_MM), which does not fold if the push is less

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from haca3_bids.arrays import Mask
+from haca3_bids.arrays import Array, Mask
 from haca3_bids.physics.tissues import IN_BRAIN, TISSUES
 from haca3_bids.volumes.canvas import AUTHORS_GRID, AUTHORS_ORIGIN_MM, LPS
 from haca3_bids.volumes.volume import Volume, reorient
@@ -43,9 +43,9 @@ class Anatomy:
         out: Mask = self.shares[IN_BRAIN].sum(axis=0, dtype=np.uint16) > FULL // 2
         return out
 
-    def share_of(self, tissue: str) -> NDArray[np.float32]:
+    def share_of(self, tissue: str) -> Array:
         """The fraction of one tissue, 0..1, (192, 224, 192)."""
-        out: NDArray[np.float32] = self.shares[TISSUES.index(tissue)].astype(np.float32) / FULL
+        out: Array = self.shares[TISSUES.index(tissue)].astype(np.float32) / FULL
         return out
 
 
@@ -70,9 +70,7 @@ def builtin_head(icbm: Mapping[str, Volume]) -> Anatomy:
     return Anatomy(out, "builtin")
 
 
-def _as_in_one_person(
-    grey: NDArray[np.float32], white: NDArray[np.float32]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _as_in_one_person(grey: Array, white: Array) -> tuple[Array, Array]:
     """Tissue fractions of one person, from the probabilities of many people.
 
     Where nine in ten people have white matter, the voxel of a person is white matter, not nine tenths of it: the more
@@ -96,7 +94,7 @@ def _between(distance: NDArray[np.floating], low: float, high: float) -> NDArray
     return np.clip(distance - low + 0.5, 0, 1) * np.clip(high - distance + 0.5, 0, 1)
 
 
-def _on_grid(volume: Volume) -> NDArray[np.float32]:
+def _on_grid(volume: Volume) -> Array:
     volume = reorient(volume)
     origin = np.rint(np.linalg.inv(AFFINE) @ volume.affine[:, 3])[:3].astype(int).tolist()
     return placed(volume.data / volume.data.max(), origin)

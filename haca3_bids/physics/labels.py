@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, optimize
 
-from haca3_bids.arrays import Mask
+from haca3_bids.arrays import Array, Mask
 from haca3_bids.physics.anatomy import AFFINE, FULL, SHAPE, Anatomy, placed
 from haca3_bids.physics.pose import rotation
 from haca3_bids.physics.tissues import TISSUES
@@ -70,9 +70,9 @@ def from_brainweb(labels: Volume, name: str = "") -> Anatomy:
     return Anatomy(shares, name)
 
 
-def _halved(mask: Mask) -> NDArray[np.float32]:
+def _halved(mask: Mask) -> Array:
     nx, ny, nz = (n // 2 for n in mask.shape)
-    out: NDArray[np.float32] = mask.reshape(nx, 2, ny, 2, nz, 2).mean(axis=(1, 3, 5), dtype=np.float32)
+    out: Array = mask.reshape(nx, 2, ny, 2, nz, 2).mean(axis=(1, 3, 5), dtype=np.float32)
     return out
 
 

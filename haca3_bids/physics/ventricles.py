@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
-from haca3_bids.arrays import Mask
+from haca3_bids.arrays import Array, Mask
 from haca3_bids.physics.anatomy import AFFINE, Anatomy
 from haca3_bids.volumes.box import Box, bounding_box
 
@@ -49,7 +48,7 @@ def _usual_places(box: Box) -> Mask:
     )
     inside = np.zeros((len(x), len(y), len(z)), bool)
     for centre, radii in PLACES_MM:
-        parts: list[NDArray[np.float32]] = [
+        parts: list[Array] = [
             ((np.abs(along) if axis == 0 else along) - c) ** 2 / np.float32(r) ** 2
             for axis, (along, c, r) in enumerate(zip((x, y, z), centre, radii, strict=True))
         ]

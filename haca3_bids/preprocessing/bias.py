@@ -6,9 +6,9 @@ The field has no detail finer than 50 mm, so voxels of 4 mm suffice and take a h
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.interpolate import make_interp_spline
 
+from haca3_bids.arrays import Array, Mask
 from haca3_bids.preprocessing.ants_bridge import seeded_ants, to_ants
 from haca3_bids.preprocessing.head import head_mask
 from haca3_bids.preprocessing.resampling import shrink
@@ -27,7 +27,7 @@ SMALLEST_MASK = 100  # coarse voxels: too few for an estimate
 DARK_SHARE = 0.3  # of the median: darker voxels are ignored
 
 
-def correct_bias(volume: Volume, settings: PreprocessingSettings, mask: NDArray[np.bool_] | None = None) -> Volume:
+def correct_bias(volume: Volume, settings: PreprocessingSettings, mask: Mask | None = None) -> Volume:
     """The image divided by its bias field, on its own grid; the mean intensity inside ``mask`` does not change."""
     return without_field(volume, log_field(volume, settings, mask))
 
@@ -37,7 +37,7 @@ def without_field(volume: Volume, field: Volume) -> Volume:
     return volume.with_data(volume.data / np.exp(_refined(field.data, field, volume)))
 
 
-def log_field(volume: Volume, settings: PreprocessingSettings, mask: NDArray[np.bool_] | None = None) -> Volume:
+def log_field(volume: Volume, settings: PreprocessingSettings, mask: Mask | None = None) -> Volume:
     """The logarithm of the field on a coarse grid around the mask, with mean 0 in ``mask``.
 
     ``mask`` is the brain; without it, a rough field is estimated in the head, for registration. Outside the mask, the
@@ -70,19 +70,19 @@ def log_field(volume: Volume, settings: PreprocessingSettings, mask: NDArray[np.
     return coarse.with_data(field)
 
 
-def _measured(data: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _measured(data: Array, mask: Mask) -> Mask:
     """The mask without zeros if these are most of it, as in a slab that was padded to the field of view of a head."""
     positive = mask & (data > 0)
     return positive if 2 * positive.sum() < mask.sum() else mask
 
 
-def _without_dark(data: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _without_dark(data: Array, mask: Mask) -> Mask:
     """The mask without bone, air and, where it is black, CSF: the logarithm of noise is no signal."""
     bright = mask & (data > DARK_SHARE * np.median(data[mask]))
     return bright if bright.sum() > 0.3 * mask.sum() else mask
 
 
-def _refined(data: NDArray[np.float32], coarse: Volume, fine: Volume) -> NDArray[np.float32]:
+def _refined(data: Array, coarse: Volume, fine: Volume) -> Array:
     """A smooth map on a finer grid with the same axes, by cubic splines along one axis after the other."""
     to_coarse = inverse(coarse.affine) @ fine.affine
     for axis in range(3):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from haca3_bids.arrays import Mask
 from haca3_bids.preprocessing.transforms import Matrix, inverse
 from haca3_bids.preprocessing.transforms import apply as move
 from haca3_bids.volumes.volume import Volume
@@ -16,7 +17,7 @@ SEEN = 0.5  # fraction of a ball that the field of view must contain
 PRESENT = 0.5  # fraction of its visible part that is head if the face is present
 
 
-def looks_defaced(head: NDArray[np.bool_], covered: NDArray[np.bool_], grid: Volume, to_grid: Matrix) -> bool:
+def looks_defaced(head: Mask, covered: Mask, grid: Volume, to_grid: Matrix) -> bool:
     """Whether most of the eyes and the root of the nose are in the field of view but not part of the head.
 
     ``head`` and ``covered`` are on ``grid``; ``to_grid`` maps MNI millimetres to millimetres of the grid, including the
@@ -36,7 +37,7 @@ def looks_defaced(head: NDArray[np.bool_], covered: NDArray[np.bool_], grid: Vol
     return seen > 0 and 2 * missing > seen
 
 
-def without_face(image: Volume, head: NDArray[np.bool_]) -> Volume:
+def without_face(image: Volume, head: Mask) -> Volume:
     """The image set to zero outside the head mask of the defaced reference."""
     return image.with_data(np.where(head, image.data, np.float32(0)))
 

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
+from haca3_bids.arrays import Mask
 from haca3_bids.intensity.background import filled_slices, largest_piece
 from haca3_bids.preprocessing.resampling import shrink
 from haca3_bids.preprocessing.transforms import inverse
@@ -19,7 +20,7 @@ CLOSE_MM = 9.0  # gaps that are bridged: skull, sinuses, ear canals; a removed f
 TISSUE_SHARE = 0.6  # of Otsu's threshold, on square roots: skull and CSF are darker than the mean of tissue and air
 
 
-def head_mask(volume: Volume) -> NDArray[np.bool_]:
+def head_mask(volume: Volume) -> Mask:
     """The head mask on the grid of ``volume``: the largest connected piece, closed and filled.
 
     It is computed on a copy of about 3 mm. In a skull-stripped image it is the brain.
@@ -29,7 +30,7 @@ def head_mask(volume: Volume) -> NDArray[np.bool_]:
     return _on_fine_grid(mask, coarse, volume)
 
 
-def _coarse_mask(coarse: Volume) -> NDArray[np.bool_]:
+def _coarse_mask(coarse: Volume) -> Mask:
     data = ndimage.gaussian_filter(coarse.data, 0.5 * WORK_MM / coarse.zooms_mm * (coarse.zooms_mm < 2 * WORK_MM))
     top = np.percentile(data[data > max(float(data.min()), 0.0)], 98)
     root = np.sqrt(np.clip(data, 0, top))  # a shift by the minimum would let one overflowed voxel hide the air
@@ -41,7 +42,7 @@ def _coarse_mask(coarse: Volume) -> NDArray[np.bool_]:
     return np.asarray(ndimage.binary_fill_holes(mask), np.bool_)
 
 
-def dilated(mask: NDArray[np.bool_], zooms_mm: NDArray[np.float64], radius_mm: float) -> NDArray[np.bool_]:
+def dilated(mask: Mask, zooms_mm: NDArray[np.float64], radius_mm: float) -> Mask:
     """The mask and everything within ``radius_mm`` of it."""
     out = np.zeros_like(mask)
     if mask.any():
@@ -50,7 +51,7 @@ def dilated(mask: NDArray[np.bool_], zooms_mm: NDArray[np.float64], radius_mm: f
     return out
 
 
-def eroded(mask: NDArray[np.bool_], zooms_mm: NDArray[np.float64], radius_mm: float) -> NDArray[np.bool_]:
+def eroded(mask: Mask, zooms_mm: NDArray[np.float64], radius_mm: float) -> Mask:
     """The part of the mask deeper than ``radius_mm``; the border of the image is not a border of the mask."""
     out = np.zeros_like(mask)
     box = bounding_box(mask, margin=1)  # nothing beyond it matters
@@ -58,7 +59,7 @@ def eroded(mask: NDArray[np.bool_], zooms_mm: NDArray[np.float64], radius_mm: fl
     return out
 
 
-def closed(mask: NDArray[np.bool_], zooms_mm: NDArray[np.float64], radius_mm: float) -> NDArray[np.bool_]:
+def closed(mask: Mask, zooms_mm: NDArray[np.float64], radius_mm: float) -> Mask:
     """The mask with gaps of up to twice ``radius_mm`` closed, as if the image had no border."""
     width = np.ceil(radius_mm / zooms_mm).astype(int) + 1
     padded = np.pad(mask, [(int(w), int(w)) for w in width])
@@ -67,7 +68,7 @@ def closed(mask: NDArray[np.bool_], zooms_mm: NDArray[np.float64], radius_mm: fl
     return np.asarray(both[inner] | mask, np.bool_)
 
 
-def _on_fine_grid(mask: NDArray[np.bool_], coarse: Volume, fine: Volume) -> NDArray[np.bool_]:
+def _on_fine_grid(mask: Mask, coarse: Volume, fine: Volume) -> Mask:
     if mask.shape == fine.shape:
         return mask
     to_coarse = inverse(coarse.affine) @ fine.affine

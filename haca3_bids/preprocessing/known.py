@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from haca3_bids.arrays import Mask
 from haca3_bids.errors import BadInput
 from haca3_bids.preprocessing.head import dilated, head_mask
 from haca3_bids.preprocessing.resampling import resample_mask
@@ -59,5 +59,5 @@ def check_brain(mask: Volume, affine: Matrix, reference: Volume, template: Templ
         )
 
 
-def _volume_ml(grid: Volume, mask: NDArray[np.bool_]) -> float:
+def _volume_ml(grid: Volume, mask: Mask) -> float:
     return float(mask.sum() * np.prod(grid.zooms_mm)) * ML

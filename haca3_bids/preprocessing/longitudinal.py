@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from haca3_bids.arrays import Mask
 from haca3_bids.preprocessing.head import dilated, head_mask
 from haca3_bids.preprocessing.refinement import refined
 from haca3_bids.preprocessing.registration import (
@@ -47,7 +47,7 @@ class Frame:
         pull = self.pulls[visit]
         return TemplateAlignment(pull @ self.alignment.rigid, pull @ self.alignment.affine)
 
-    def head(self, template: Template) -> NDArray[np.bool_]:
+    def head(self, template: Template) -> Mask:
         """The head of the mean image on the template grid, to which all visits are cropped."""
         mask = self.image.with_data(head_mask(self.image))
         return resample_mask(mask, template.head, self.alignment.rigid)
@@ -97,7 +97,7 @@ def _middle(references: Mapping[str, Volume], pulls: Mapping[str, Matrix]) -> di
 
 def _registered_to(
     image: Volume,
-    mask: NDArray[np.bool_],
+    mask: Mask,
     references: Mapping[str, Volume],
     pulls: Mapping[str, Matrix],
     settings: PreprocessingSettings,
@@ -109,7 +109,7 @@ def _registered_to(
 
 
 def _registered_to_each_other(
-    mask: NDArray[np.bool_],
+    mask: Mask,
     grid: Volume,
     references: Mapping[str, Volume],
     pulls: Mapping[str, Matrix],

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from haca3_bids.arrays import Mask
 from haca3_bids.preprocessing.head import eroded
 from haca3_bids.preprocessing.registration import TemplateAlignment, register_to_template
 from haca3_bids.preprocessing.resampling import resample_mask
@@ -19,12 +19,12 @@ CORE_MM = (2.0, 1.0, 0.0)  # depth of the core; the first that leaves ENOUGH vox
 ENOUGH = 20_000  # voxels (mm³)
 
 
-def brain_on_template_grid(template: Template, alignment: TemplateAlignment) -> NDArray[np.bool_]:
+def brain_on_template_grid(template: Template, alignment: TemplateAlignment) -> Mask:
     """The template's brain, affinely aligned with the subject's, on the template grid (subject aligned rigidly)."""
     return resample_mask(template.brain, template.head, prior_pull(alignment))
 
 
-def white_matter_core(template: Template, alignment: TemplateAlignment) -> NDArray[np.bool_]:
+def white_matter_core(template: Template, alignment: TemplateAlignment) -> Mask:
     """White matter away from its borders, on the template grid, in which the white-matter peak is measured."""
     white = resample_mask(template.white_matter, template.head, prior_pull(alignment), threshold=CERTAIN)
     for depth_mm in CORE_MM:
@@ -34,7 +34,7 @@ def white_matter_core(template: Template, alignment: TemplateAlignment) -> NDArr
     return core
 
 
-def tissue_regions(template: Template, alignment: TemplateAlignment) -> dict[str, NDArray[np.bool_]]:
+def tissue_regions(template: Template, alignment: TemplateAlignment) -> dict[str, Mask]:
     """``grey`` and ``fluid`` (ventricles) of the template, on the template grid (subject aligned rigidly)."""
     pull = prior_pull(alignment)
     masks = {"grey": grey_matter(template), "fluid": ventricles(template)}
@@ -49,9 +49,7 @@ def prior_pull(alignment: TemplateAlignment) -> Matrix:
     return inverse(alignment.affine) @ alignment.rigid
 
 
-def regions_of_aligned(
-    image: Volume, template: Template, settings: PreprocessingSettings
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def regions_of_aligned(image: Volume, template: Template, settings: PreprocessingSettings) -> tuple[Mask, Mask]:
     """Brain and ventricles of an image that already lies on the template grid, as preprocessed ones do.
 
     The template is stretched to the image, by the same search as for a scan; a refinement alone finds no small head.

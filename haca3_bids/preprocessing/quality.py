@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.stats import rankdata
 
+from haca3_bids.arrays import Array, Mask
 from haca3_bids.intensity.artifacts import unevenness
 from haca3_bids.intensity.blank import blank_mask
 from haca3_bids.preprocessing.head import dilated, head_mask
@@ -55,7 +56,7 @@ class EdgeComparison:
     """Points of a fixed image, its edges there, and the edges of a moving image."""
 
     points: NDArray[np.float64]  # (n, 3), mm
-    fixed_edges: NDArray[np.float32]  # (n,)
+    fixed_edges: Array  # (n,)
     moving_edges: Volume
 
     def at(self, pull: Matrix) -> float:
@@ -76,7 +77,7 @@ class EdgeComparison:
 
 
 def registration_quality(
-    reference: Volume, template: Template, affine: Matrix, head_of_reference: NDArray[np.bool_] | None = None
+    reference: Volume, template: Template, affine: Matrix, head_of_reference: Mask | None = None
 ) -> Quality:
     """The quality of the affine alignment of the template with the reference; its head mask may be given."""
     grid = isotropic_grid(template.head, VOXEL_MM)
@@ -118,7 +119,7 @@ def visible_trouble(reference: Volume, template: Template, affine: Matrix) -> st
     return _trouble_in_air(reference, around & ~ndimage.binary_dilation(blank_mask(reference.data)), signal)
 
 
-def _trouble_in_air(reference: Volume, air: NDArray[np.bool_], signal: float) -> str:
+def _trouble_in_air(reference: Volume, air: Mask, signal: float) -> str:
     if air.sum() < SMALLEST:
         return ""
     if (level := float(reference.data[air].mean())) > AIR_LIMIT * signal:
@@ -177,7 +178,7 @@ def _ring(centre: NDArray[np.float64]) -> list[Matrix]:
     return shifts + [similarity_matrix(RING_RADIANS * step, np.zeros(3), 0.0, centre) for step in steps]
 
 
-def _black_slices(image: NDArray[np.float32], dark: float) -> float:
+def _black_slices(image: Array, dark: float) -> float:
     """The fraction of slices in which nothing is brighter than ``dark``, in the direction with the most of them."""
     others = [tuple(other for other in range(3) if other != axis) for axis in range(3)]
     return max(float((image.max(axis=across) <= dark).mean()) for across in others)

@@ -6,8 +6,8 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from haca3_bids.arrays import Mask
 from haca3_bids.preprocessing.ants_bridge import RAS_TO_LPS, seeded_ants, to_ants
 from haca3_bids.preprocessing.similarity import BINS
 from haca3_bids.preprocessing.transforms import Matrix, write_itk
@@ -21,7 +21,7 @@ SAMPLED = 0.25  # share of the voxels, on a regular lattice with a seeded jitter
 
 def refined(
     fixed: Volume,
-    mask: NDArray[np.bool_],
+    mask: Mask,
     moving: Volume,
     start: Matrix,
     kind: str,

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from haca3_bids.arrays import Mask
 from haca3_bids.preprocessing.bias import correct_bias
 from haca3_bids.preprocessing.head import dilated, head_mask
 from haca3_bids.preprocessing.quality import edges_in_brain
@@ -66,7 +67,7 @@ class TemplateAlignment:
 
 
 def register_to_template(
-    reference: Volume, template: Template, settings: PreprocessingSettings, brain: NDArray[np.bool_] | None = None
+    reference: Volume, template: Template, settings: PreprocessingSettings, brain: Mask | None = None
 ) -> TemplateAlignment:
     """The alignment of the template with the reference, from any position within about 75 degrees.
 
@@ -132,7 +133,7 @@ def resample_to_native(image_on_template: Volume, native_reference: Volume, to_t
     return image.with_data(np.where(np.abs(image.data) < RESIDUE * image.data.max(), np.float32(0), image.data))
 
 
-def centre_of(volume: Volume, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+def centre_of(volume: Volume, mask: Mask) -> NDArray[np.float64]:
     """Centre of mass of a mask, in millimetres, shape (3,)."""
     voxel = np.asarray(ndimage.center_of_mass(mask) if mask.any() else (np.asarray(mask.shape) - 1) / 2)
     return np.asarray(volume.affine[:3, :3] @ voxel + volume.affine[:3, 3])
@@ -183,7 +184,7 @@ def _right_size(place: Start, comparison: Comparison, reference: Volume, templat
     return max((place, tuned, small), key=fitness)
 
 
-def _air_about_the_head(template: Template, grid: Volume, brain: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _air_about_the_head(template: Template, grid: Volume, brain: Mask) -> Mask:
     """A rim of air beside and above the template's head, on ``grid``; empty if the template has no skull."""
     if not template.has_skull:
         return np.zeros_like(brain)
@@ -223,7 +224,7 @@ def _even(
     template: Template,
     pull: Matrix,
     settings: PreprocessingSettings,
-    brain: NDArray[np.bool_] | None,
+    brain: Mask | None,
 ) -> Volume:
     """The reference with its bias corrected inside the brain; the first correction used the whole head.
 
@@ -233,9 +234,7 @@ def _even(
     return correct_bias(reference, settings, found)
 
 
-def _comparison(
-    fixed: Volume, mask: NDArray[np.bool_], rim_mm: float, moving: Volume, voxel_mm: float, points: int
-) -> Comparison:
+def _comparison(fixed: Volume, mask: Mask, rim_mm: float, moving: Volume, voxel_mm: float, points: int) -> Comparison:
     """Coarse copies of both images compared within ``rim_mm`` of the mask."""
     small = shrink(fixed, voxel_mm)
     small_mask = shrink(fixed.with_data(mask), voxel_mm).data >= 0.5

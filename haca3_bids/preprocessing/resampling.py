@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
+from haca3_bids.arrays import Array, Mask
 from haca3_bids.preprocessing.transforms import Matrix, inverse, rigid_part
 from haca3_bids.volumes.box import Box, bounding_box
 from haca3_bids.volumes.volume import Volume
@@ -39,7 +40,7 @@ def resample(moving: Volume, grid: Volume, pull: Matrix, *, order: int = 3) -> V
     return grid.with_data(out)
 
 
-def field_of_view(moving: Volume, grid: Volume, pull: Matrix) -> NDArray[np.bool_]:
+def field_of_view(moving: Volume, grid: Volume, pull: Matrix) -> Mask:
     """The voxels of ``grid`` whose centres lie in a voxel of ``moving``: boolean, shape of ``grid``."""
     to_voxels = inverse(moving.affine) @ pull @ grid.affine
     inside = np.ones(grid.shape, np.bool_)
@@ -50,7 +51,7 @@ def field_of_view(moving: Volume, grid: Volume, pull: Matrix) -> NDArray[np.bool
     return inside
 
 
-def resample_mask(mask: Volume, grid: Volume, pull: Matrix, *, threshold: float = 0.5) -> NDArray[np.bool_]:
+def resample_mask(mask: Volume, grid: Volume, pull: Matrix, *, threshold: float = 0.5) -> Mask:
     """A mask or probability map on another grid, linearly interpolated and cut at ``threshold`` (above 0)."""
     to_voxels = inverse(mask.affine) @ pull @ grid.affine
     out = np.zeros(grid.shape, np.bool_)
@@ -97,7 +98,7 @@ def _image_of(box: Box, matrix: Matrix, shape: tuple[int, ...]) -> Box:
     return tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
 
 
-def _without_finer_detail(moving: Volume, grid: Volume, pull: Matrix) -> NDArray[np.float32]:
+def _without_finer_detail(moving: Volume, grid: Volume, pull: Matrix) -> Array:
     """The voxels of ``moving``, smoothed in each direction to the size that a voxel of ``grid`` has in it.
 
     Widths are matrices like covariances, in voxels of ``moving``: the identity for its own voxels, and E E' for voxels
@@ -112,11 +113,11 @@ def _without_finer_detail(moving: Volume, grid: Volume, pull: Matrix) -> NDArray
     sigma = np.sqrt(np.diag(covariance))
     if (sigma < SMALLEST_SIGMA).all():
         return moving.data
-    smoothed: NDArray[np.float32] = ndimage.gaussian_filter(moving.data, sigma, mode="nearest", truncate=TRUNCATE)
+    smoothed: Array = ndimage.gaussian_filter(moving.data, sigma, mode="nearest", truncate=TRUNCATE)
     return smoothed
 
 
-def _smoothed(data: NDArray[np.float32], covariance: NDArray[np.float64]) -> NDArray[np.float32]:
+def _smoothed(data: Array, covariance: NDArray[np.float64]) -> Array:
     """Gaussian smoothing in directions between the axes, in Fourier space; ``covariance`` is in voxels."""
     rims = np.ceil(TRUNCATE * np.sqrt(np.diag(covariance))).astype(int)
     shape = [fft.next_fast_len(n + 2 * int(rim), real=True) for n, rim in zip(data.shape, rims, strict=True)]

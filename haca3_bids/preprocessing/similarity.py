@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from haca3_bids.arrays import Array, Mask
 from haca3_bids.preprocessing.transforms import Matrix, inverse
 from haca3_bids.volumes.volume import Volume
 
@@ -21,7 +22,7 @@ class Comparison:
 
     points: NDArray[np.float64]  # (n, 3), millimetres of the fixed image
     fixed_bins: NDArray[np.intp]  # (n,)
-    moving: NDArray[np.float32]
+    moving: Array
     to_moving_voxels: Matrix
 
     def at(self, pull: Matrix) -> tuple[NDArray[np.float64], float]:
@@ -35,7 +36,7 @@ class Comparison:
         joint = np.bincount(cell, 1 - weight, BINS * BINS) + np.bincount(cell + 1, weight, BINS * BINS)
         return joint.reshape(BINS, BINS) / count, count / len(self.points)
 
-    def bins_under(self, pull: Matrix) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.bool_]]:
+    def bins_under(self, pull: Matrix) -> tuple[NDArray[np.intp], NDArray[np.float64], Mask]:
         """At every point: lower bin of the moving image, weight of the next bin, whether it is in the field of view."""
         matrix = self.to_moving_voxels @ pull
         index = self.points @ matrix[:3, :3].T + matrix[:3, 3]
@@ -65,9 +66,7 @@ def entropy(distribution: NDArray[np.float64]) -> float:
     return float(-(positive * np.log(positive)).sum())
 
 
-def compare(
-    fixed: Volume, mask: NDArray[np.bool_], moving: Volume, *, limit: int, moving_mask: NDArray[np.bool_]
-) -> Comparison:
+def compare(fixed: Volume, mask: Mask, moving: Volume, *, limit: int, moving_mask: Mask) -> Comparison:
     """A comparison at up to ``limit`` points, evenly distributed over the mask of the fixed image.
 
     The moving image's bins span its intensities in ``moving_mask``; brighter voxels are clipped.
@@ -81,7 +80,7 @@ def compare(
     return Comparison(points, fixed_bins, scaled, inverse(moving.affine))
 
 
-def _scaled(values: NDArray[np.float32], reference: NDArray[np.float32]) -> NDArray[np.float64]:
+def _scaled(values: Array, reference: Array) -> NDArray[np.float64]:
     """Intensities from 0 to BINS - 1, cut at the 0.5th and 99.5th percentile of ``reference``."""
     low, high = np.percentile(reference, [0.5, 99.5])
     low = min(float(low), float(values.min()) if values.size else 0.0, 0.0) if low > 0 else float(low)

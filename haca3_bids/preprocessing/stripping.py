@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
+from haca3_bids.arrays import Mask
 from haca3_bids.volumes.box import bounding_box
 from haca3_bids.volumes.volume import Volume
 
@@ -13,7 +13,7 @@ SHELL_MM = (7.0, 15.0)  # from the brain: skull and scalp, and no fluid
 BLACK, BLACK_SHARE = 0.01, 0.8  # of the brain's median; of the shell, in a scan whose skull was removed
 
 
-def looks_stripped(image: Volume, brain: NDArray[np.bool_], covered: NDArray[np.bool_]) -> bool:
+def looks_stripped(image: Volume, brain: Mask, covered: Mask) -> bool:
     """Whether nearly all voxels in a shell around the ``brain`` are black; False if the shell is out of view.
 
     ``brain`` and ``covered``, the field of view, are masks on the grid of ``image``.

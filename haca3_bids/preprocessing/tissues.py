@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
+from haca3_bids.arrays import Array, Mask
 from haca3_bids.preprocessing.head import closed, eroded
 from haca3_bids.preprocessing.template import Template
 from haca3_bids.volumes.box import bounding_box
@@ -23,7 +23,7 @@ NOT_WHITE, WHITE = 0.05, 0.9  # probability of white matter below which a voxel 
 VENTRICLES_MM = 15.0  # depth below the brain's surface at which fluid belongs to the ventricles
 
 
-def grey_matter(template: Template) -> NDArray[np.bool_]:
+def grey_matter(template: Template) -> Mask:
     """Grey matter of the template's head, by intensity."""
     relative = _relative(template)
     brain = template.brain.data > 0.5
@@ -31,7 +31,7 @@ def grey_matter(template: Template) -> NDArray[np.bool_]:
     return np.asarray(grey, np.bool_)
 
 
-def ventricles(template: Template) -> NDArray[np.bool_]:
+def ventricles(template: Template) -> Mask:
     """Fluid deep in the brain of the template's head."""
     zooms, brain = template.head.zooms_mm, template.brain.data > 0.5
     box = bounding_box(brain, margin=1)
@@ -43,7 +43,7 @@ def ventricles(template: Template) -> NDArray[np.bool_]:
     return out
 
 
-def _relative(template: Template) -> NDArray[np.float32]:
+def _relative(template: Template) -> Array:
     white = np.median(template.head.data[template.white_matter.data > WHITE])
-    relative: NDArray[np.float32] = template.head.data / white
+    relative: Array = template.head.data / white
     return relative

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from haca3_bids.arrays import Array
 from haca3_bids.reports.charts import PAPER, svg
 from haca3_bids.reports.pixels import save
 from haca3_bids.reports.planes import Picture, cut, white_end, white_of_brain
@@ -102,7 +103,7 @@ def _show(axes: Axes, picture: Picture, white: float, mask: Picture | None) -> N
     axes.set_axis_off()
 
 
-def _density(axes: Axes, values: NDArray[np.float32], bins: NDArray[np.float64], colour: str, label: str) -> None:
+def _density(axes: Axes, values: Array, bins: NDArray[np.float64], colour: str, label: str) -> None:
     """A filled histogram scaled to a height of one, so that masks of different sizes can be compared."""
     counts, _ = np.histogram(values, bins)
     axes.stairs(counts / max(counts.max(), 1), bins, fill=True, color=colour, alpha=0.55, label=label)

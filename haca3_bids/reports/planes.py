@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from haca3_bids.arrays import Array
 from haca3_bids.settings import WHITE_MATTER_PEAK
 from haca3_bids.volumes.volume import Volume, reorient
 
@@ -20,7 +20,7 @@ SHOWN_AS_WHITE = {"T1w": 1.25, "T2w": 3.5, "PDw": 1.4, "FLAIR": 2.0}  # as multi
 class Picture:
     """One plane of a volume: ``pixels`` (up, right) with the first row at the bottom, and its size."""
 
-    pixels: NDArray[np.float32]
+    pixels: Array
     width_mm: float
     height_mm: float
     plane: str

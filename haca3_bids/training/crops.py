@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from haca3_bids.arrays import Array
 from haca3_bids.physics.anatomy import FULL, Anatomy, placed
 from haca3_bids.physics.tissues import IN_BRAIN, LESION, WHITE
 from haca3_bids.volumes.canvas import CANVAS
@@ -71,7 +72,7 @@ class Heads:
 
     def _window(
         self, size: int, neighbours: int, rng: np.random.Generator, whole: bool
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    ) -> tuple[NDArray[np.uint8], Array]:
         """Thin and thick fractions (size, size, tissues) around a random voxel of a random head."""
         number = int(rng.integers(len(self.shares)))
         head, centre = self.shares[number], self.inside[number][rng.integers(len(self.inside[number]))]

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from haca3_bids.arrays import Array
 from haca3_bids.bids.atomic import read_json, write_json
 from haca3_bids.errors import BadInput
 from haca3_bids.harmonization.prepare import Prepared
@@ -122,7 +123,7 @@ class ScanData:
         where, orientation = person.inside[rng.integers(len(person.inside))], ORIENTATIONS[rng.integers(3)]
         mirrored = rng.uniform() < 0.5
 
-        def picture(volume: NDArray[np.generic], factor: float = 1.0) -> NDArray[np.float32]:
+        def picture(volume: NDArray[np.generic], factor: float = 1.0) -> Array:
             part = _around(volume, orientation, where).astype(np.float32) * np.float32(factor)
             return part[:, ::-1] if mirrored else part
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from haca3_bids.arrays import Array, Mask
 from haca3_bids.evaluation.similarity import scaled_psnr_db
 from haca3_bids.networks.mixture import Mixture, Sources
 from haca3_bids.physics.anatomy import Anatomy
@@ -38,9 +38,9 @@ class Sample:
     """One slice of one person as a batch of one, with masks and the attainable image of each target."""
 
     batch: MixtureBatch
-    head: NDArray[np.bool_]
-    brain: NDArray[np.bool_]
-    bounds: NDArray[np.float32]  # (targets, h, w): the true anatomy rendered with the other person's table
+    head: Mask
+    brain: Mask
+    bounds: Array  # (targets, h, w): the true anatomy rendered with the other person's table
 
 
 class MixtureValidation:
@@ -155,5 +155,5 @@ def _sample(data: SimulatedSlices, rng: np.random.Generator, changed: Changed) -
     return Sample(batch, view.mask, brain, np.stack(bounds))
 
 
-def _tensor(arrays: Sequence[NDArray[np.float32]]) -> Tensor:
+def _tensor(arrays: Sequence[Array]) -> Tensor:
     return torch.from_numpy(np.stack(arrays).astype(np.float32))[None]

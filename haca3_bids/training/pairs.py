@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
+from haca3_bids.arrays import Array
 from haca3_bids.harmonization.device import Batches, choose_device, inference
 from haca3_bids.harmonization.method import Session
 from haca3_bids.harmonization.prepare import Rim, fit_images, prepare
@@ -33,7 +33,6 @@ from haca3_bids.volumes.volume import Volume
 
 GAIN, NOISE, BLUR_VOXELS = 0.04, 0.08, (0.2, 0.6)  # of striped stacks, relative to the 95th percentile
 STRIPED = "striped"  # pairs without a model
-Stack = NDArray[np.float32]
 
 
 def fusion_pairs(
@@ -59,7 +58,7 @@ def fusion_pairs(
     return pairs
 
 
-def _striped_pair(head: Anatomy, contrast: str, rng: np.random.Generator) -> tuple[Stack, Stack]:
+def _striped_pair(head: Anatomy, contrast: str, rng: np.random.Generator) -> tuple[Array, Array]:
     """The true volume three times, each with random gains of its slices, noise and slight in-plane blur."""
     truth = _truth(head, contrast, rng)
     placed = np.zeros((CANVAS,) * 3, np.float32)
@@ -75,14 +74,14 @@ def _striped_pair(head: Anatomy, contrast: str, rng: np.random.Generator) -> tup
     return np.stack(stacks).astype(np.float32), placed
 
 
-def _truth(head: Anatomy, contrast: str, rng: np.random.Generator) -> Stack:
+def _truth(head: Anatomy, contrast: str, rng: np.random.Generator) -> Array:
     weights = tissue_weights(draw_site(rng)[contrast], person_deviations(rng))
     return rendered(head, weights, texture(SHAPE, rng))
 
 
 def _pair(
     model: Haca3, head: Anatomy, contrast: str, rng: np.random.Generator, device_name: str
-) -> tuple[Stack, Stack]:
+) -> tuple[Array, Array]:
     """A scan harmonized to its own contrast, as in the paper: stacks (3, z, y, x) and truth (z, y, x)."""
     settings = HarmonizationSettings(device=device_name)
     truth = _truth(head, contrast, rng)

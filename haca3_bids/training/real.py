@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from haca3_bids.arrays import Array
+from haca3_bids.arrays import Array, Mask
 from haca3_bids.harmonization.prepare import REFERENCE_SLICES
 from haca3_bids.intensity.percentile import CEILING
 from haca3_bids.networks.haca3 import PLANE
@@ -103,11 +103,11 @@ def _sources(images: dict[str, Array], rng: np.random.Generator) -> Array:
     return sources
 
 
-def _slice(volume: NDArray[np.float16] | NDArray[np.bool_], orientation: str, index: int, flip: bool) -> Array:
+def _slice(volume: NDArray[np.float16] | Mask, orientation: str, index: int, flip: bool) -> Array:
     plane: Array = np.asarray(cut(volume, orientation)[index], np.float32)
     return np.ascontiguousarray(plane[:, ::-1] if flip else plane)
 
 
-def _slices_with_head(mask: NDArray[np.bool_]) -> dict[str, NDArray[np.int_]]:
+def _slices_with_head(mask: Mask) -> dict[str, NDArray[np.int_]]:
     shares = {name: cut(np.asarray(mask), name).mean(axis=(1, 2)) for name in ORIENTATIONS}
     return {name: np.flatnonzero(share > min(LEAST_HEAD, share.max() / 2)) for name, share in shares.items()}

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from haca3_bids.arrays import Mask
 from haca3_bids.bids.atomic import read_json, write_json
 from haca3_bids.bids.names import parse_entities
 from haca3_bids.digest import file_sha256
@@ -41,9 +42,9 @@ class PlacedSession:
     name: str
     site: str
     values: Mapping[str, NDArray[np.float16]]  # by contrast; divided by the 95th percentile, background 0
-    mask: NDArray[np.bool_]  # the head: the union over images
+    mask: Mask  # the head: the union over images
     scales: Mapping[str, float]  # the 95th percentile of each image, in its own unit
-    votes: Mapping[str, NDArray[np.bool_]]  # by contrast: where the image shows the head
+    votes: Mapping[str, Mask]  # by contrast: where the image shows the head
     digests: Mapping[str, str]  # by contrast: SHA-256 of the file
 
 
@@ -152,7 +153,7 @@ def _fingerprints(session: Session) -> dict[str, list[str | int]]:
     return {contrast: [str(path), stat.st_size, stat.st_mtime_ns] for contrast, (path, stat) in found.items()}
 
 
-def _make(session: Session, folder: Path) -> tuple[NDArray[np.bool_], dict[str, float]]:
+def _make(session: Session, folder: Path) -> tuple[Mask, dict[str, float]]:
     volumes = {contrast: load_volume(path) for contrast, path in session.images.items()}
     rim = Rim({})
     canvas = fit_images(volumes, rim, SETTINGS)
@@ -160,5 +161,5 @@ def _make(session: Session, folder: Path) -> tuple[NDArray[np.bool_], dict[str, 
     for contrast, image in prepared.items():
         np.save(folder / f"{contrast}.npy", image.values.astype(np.float16))
         np.save(folder / f"{contrast}{VOTES}.npy", image.votes)
-    head: NDArray[np.bool_] = np.logical_or.reduce([image.votes for image in prepared.values()])
+    head: Mask = np.logical_or.reduce([image.votes for image in prepared.values()])
     return head, {contrast: image.scale for contrast, image in prepared.items()}

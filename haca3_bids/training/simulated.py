@@ -15,7 +15,7 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
-from haca3_bids.arrays import Array
+from haca3_bids.arrays import Array, Mask
 from haca3_bids.harmonization.prepare import REFERENCE_SLICES
 from haca3_bids.intensity.percentile import CEILING, PERCENTILE, TINY
 from haca3_bids.networks.haca3 import PLANE
@@ -125,7 +125,7 @@ class View:
     local: Array  # texture
     deviations: Array  # of the tissue values from the population mean
     coarse: Array  # tissue fractions of the subsampled volume, (voxels, tissues)
-    mask: NDArray[np.bool_]  # the head
+    mask: Mask  # the head
 
     def _scale(self, weights: Array) -> float:
         return float(np.percentile(weights[0] @ self.coarse, PERCENTILE)) + TINY
@@ -142,7 +142,7 @@ class View:
         out: Array = np.clip(image / self._scale(weights), 0, CEILING).astype(np.float32)
         return out
 
-    def sources(self, site: dict[str, Protocol], available: NDArray[np.bool_], rng: np.random.Generator) -> Array:
+    def sources(self, site: dict[str, Protocol], available: Mask, rng: np.random.Generator) -> Array:
         """Scans (contrasts, 224, 224) of the available contrasts at a site, some with artifacts; others are zero."""
         images = np.zeros((len(CONTRASTS), PLANE, PLANE), np.float32)
         for row, contrast in enumerate(CONTRASTS):
@@ -217,7 +217,7 @@ def with_lesions(shares: Array, count: int, rng: np.random.Generator) -> Array:
     return out
 
 
-def _closed(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _closed(mask: Mask) -> Mask:
     """Morphological closing with a square of CLOSING pixels."""
     grown = np.pad(mask, CLOSING).astype(np.uint8)
     for take in (ndimage.maximum_filter1d, ndimage.minimum_filter1d):
@@ -226,7 +226,7 @@ def _closed(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return grown[CLOSING:-CLOSING, CLOSING:-CLOSING] > 0
 
 
-def _draw_present(rng: np.random.Generator) -> NDArray[np.bool_]:
+def _draw_present(rng: np.random.Generator) -> Mask:
     """The contrasts of a random session, bool (contrasts,): two to four."""
     present = np.zeros(len(CONTRASTS), bool)
     present[rng.permutation(len(CONTRASTS))[: rng.choice([2, 3, 4], p=[0.5, 0.35, 0.15])]] = True

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from haca3_bids.arrays import Mask
 from haca3_bids.volumes.volume import Volume
 
 Box = tuple[slice, ...]
 
 
-def bounding_box(mask: NDArray[np.bool_], margin: int = 0) -> Box:
+def bounding_box(mask: Mask, margin: int = 0) -> Box:
     """The bounding box of a mask, extended by ``margin`` voxels within the grid.
 
     The whole grid if the mask is empty.

@@ -10,7 +10,8 @@ from scipy.ndimage import affine_transform
 
 from haca3_bids.arrays import Array, Mask
 from haca3_bids.volumes.box import Box, bounding_box
-from haca3_bids.volumes.volume import Affine, Volume, reorient, reorient_like
+from haca3_bids.volumes.placement import Affine
+from haca3_bids.volumes.volume import Volume, reorient, reorient_like
 
 CANVAS = 224  # voxels a side: the field of view of the released networks
 WHOLE: Box = (slice(0, CANVAS),) * 3

@@ -7,7 +7,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-Values = TypeVar("Values", NDArray[np.float32], NDArray[np.float64])
+from haca3_bids.arrays import Array
+
+Values = TypeVar("Values", Array, NDArray[np.float64])
 
 
 def interpolated(data: Values, axis: int, positions: NDArray[np.float64], *, smooth: bool = False) -> Values:

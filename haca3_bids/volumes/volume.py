@@ -13,13 +13,11 @@ import numpy as np
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
 from numpy.typing import NDArray
 
-from haca3_bids.arrays import Array
+from haca3_bids.arrays import Array, Mask
 from haca3_bids.errors import BadInput
 from haca3_bids.partial import partial_file
 from haca3_bids.volumes.header import check_numbers, open_image, shape_of, unreadable
-from haca3_bids.volumes.placement import Placement, placement
-
-Affine = NDArray[np.float64]
+from haca3_bids.volumes.placement import Affine, Placement, placement
 
 FINITE_SHARE = 0.01  # smallest fraction of finite voxels; a brain in a background of NaN fills more
 
@@ -62,7 +60,7 @@ def load_volume(path: str | os.PathLike[str], *, may_be_constant: bool = False, 
     return load_placed(path, may_be_constant=may_be_constant, forced=forced)[0]
 
 
-def load_mask(path: str | os.PathLike[str]) -> NDArray[np.bool_]:
+def load_mask(path: str | os.PathLike[str]) -> Mask:
     """The mask in a file, thresholded at one half; raises BadInput as ``load_volume`` does."""
     return load_volume(path, may_be_constant=True).data > 0.5
 

@@ -18,9 +18,7 @@ from haca3_bids.records.findings import Column, Drawing, Findings, Table, Value
 from haca3_bids.settings import CONTRASTS, WHITE_MATTER_PEAK, HarmonizationSettings
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
+    from haca3_bids.arrays import Mask
     from haca3_bids.bids.results import TemplateImage
     from haca3_bids.harmonization.engine import Harmonized
     from haca3_bids.harmonization.job import Networks
@@ -85,8 +83,8 @@ class _Trial:
 
     sources: Mapping[str, Volume]
     degraded: str
-    brain: NDArray[np.bool_]
-    head: NDArray[np.bool_]
+    brain: Mask
+    head: Mask
     networks: Networks
     settings: HarmonizationSettings
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from haca3_bids.arrays import Array, Mask
     from haca3_bids.volumes.volume import Volume
 
 TISSUES = {"CSF": ("CSF",), "GM": ("GM", "SGM"), "WM": ("WM", "L")}  # label- entities of their maps
@@ -47,7 +48,7 @@ def brain_in_words(folder: Path | None) -> str:
     return "the template's brain mask" if folder is None else f"given by the masks or tissue maps in {folder.name}"
 
 
-def brain_of(image: TemplateImage, grid: Volume, folder: Path | None) -> NDArray[np.bool_]:
+def brain_of(image: TemplateImage, grid: Volume, folder: Path | None) -> Mask:
     """The brain mask of the session of an image; BadInput if there is none on its grid, or it is empty."""
     brain = _brain_of(image, grid, folder)
     if not brain.any():
@@ -55,7 +56,7 @@ def brain_of(image: TemplateImage, grid: Volume, folder: Path | None) -> NDArray
     return brain
 
 
-def _brain_of(image: TemplateImage, grid: Volume, folder: Path | None) -> NDArray[np.bool_]:
+def _brain_of(image: TemplateImage, grid: Volume, folder: Path | None) -> Mask:
     import numpy as np
 
     if folder is None:
@@ -79,7 +80,7 @@ def _brain_of(image: TemplateImage, grid: Volume, folder: Path | None) -> NDArra
     )
 
 
-def tissues_of(image: TemplateImage, grid: Volume, folder: Path) -> Mapping[str, NDArray[np.bool_]]:
+def tissues_of(image: TemplateImage, grid: Volume, folder: Path) -> Mapping[str, Mask]:
     """Masks of CSF, GM and WM of the session of an image, which do not overlap; BadInput if there are none."""
     import numpy as np
 
@@ -100,7 +101,7 @@ def tissues_of(image: TemplateImage, grid: Volume, folder: Path) -> Mapping[str,
     return {tissue: numbers == BIDS_LABELS[tissue] for tissue in TISSUES}
 
 
-def lesions_of(images: Sequence[TemplateImage], grid: Volume, folder: Path) -> NDArray[np.bool_]:
+def lesions_of(images: Sequence[TemplateImage], grid: Volume, folder: Path) -> Mask:
     """The union of the lesion masks of several sessions; BadInput if none has a mask."""
     import numpy as np
 
@@ -158,9 +159,7 @@ def _labelled(files: Sequence[Path], labels: Sequence[str]) -> list[Path]:
     return [path for label in labels for path in files if f"_label-{label}_probseg." in path.name]
 
 
-def _on_grid(
-    paths: Sequence[Path], image: TemplateImage, grid: Volume, folder: Path, order: int = 1
-) -> NDArray[np.float32]:
+def _on_grid(paths: Sequence[Path], image: TemplateImage, grid: Volume, folder: Path, order: int = 1) -> Array:
     """The sum of maps on the grid of an image; only simulated truth is resampled."""
     from haca3_bids.preprocessing.resampling import resample
     from haca3_bids.volumes.volume import load_volume

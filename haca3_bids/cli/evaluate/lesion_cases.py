@@ -16,9 +16,7 @@ from haca3_bids.errors import BadInput
 from haca3_bids.settings import CONTRASTS
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
+    from haca3_bids.arrays import Mask
     from haca3_bids.bids.results import TemplateImage
     from haca3_bids.training.lesions import Case
     from haca3_bids.volumes.volume import Volume
@@ -104,9 +102,7 @@ def contrasts(visit: Visit, desc: str, args: argparse.Namespace) -> dict[str, fl
         }
 
 
-def _loaded(
-    visit: Visit, desc: str, args: argparse.Namespace
-) -> tuple[list[Volume], NDArray[np.bool_], NDArray[np.bool_]]:
+def _loaded(visit: Visit, desc: str, args: argparse.Namespace) -> tuple[list[Volume], Mask, Mask]:
     from haca3_bids.volumes.volume import load_volume
 
     images = list(visit.images[desc].values())

@@ -20,12 +20,9 @@ from haca3_bids.errors import BadInput
 from haca3_bids.records.findings import Column, Drawing, Findings, Table, Value
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
+    from haca3_bids.arrays import Mask
     from haca3_bids.volumes.volume import Volume
 
-    Mask = NDArray[np.bool_]
 
 HELP = "PSNR, SSIM and correlation between scans of the same subjects at several sites, before and after harmonization"
 MATCHED = "histogram matching"

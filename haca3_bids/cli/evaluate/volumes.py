@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from haca3_bids.arrays import Mask
     from haca3_bids.bids.results import TemplateImage
     from haca3_bids.preprocessing.template import Template
 
@@ -153,7 +154,7 @@ def _anatomy(image: TemplateImage, args: argparse.Namespace) -> NDArray[np.uint8
     return np.asarray(table[labels])
 
 
-def _regions(image: TemplateImage) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def _regions(image: TemplateImage) -> tuple[Mask, Mask]:
     from haca3_bids.preprocessing.prior import regions_of_aligned
     from haca3_bids.settings import PreprocessingSettings
     from haca3_bids.volumes.volume import load_volume
