@@ -53,8 +53,7 @@ def unreadable(error: OSError, place: Path, bids_dir: Path) -> BadInput:
 def _check_link(place: Path, bids_dir: Path) -> None:
     if place.is_symlink() and not place.exists():
         raise BadInput(
-            f"{place.relative_to(bids_dir)} is a broken link.",
-            "Mount the folder that it points to, or get the data.",
+            f"{place.relative_to(bids_dir)} is a broken link.", "Mount the folder that it points to, or get the data."
         )
 
 

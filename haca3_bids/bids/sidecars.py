@@ -53,12 +53,7 @@ def template_sidecar(space: str, sources: Sequence[str], stripped: bool) -> dict
 
 def native_sidecar(reference_uri: str, sources: Sequence[str], stripped: bool) -> dict[str, object]:
     """The keys of every image on the grid of the session's reference scan."""
-    return {
-        "SkullStripped": stripped,
-        "SpatialReference": reference_uri,
-        "Sources": list(sources),
-        "Units": UNITS,
-    }
+    return {"SkullStripped": stripped, "SpatialReference": reference_uri, "Sources": list(sources), "Units": UNITS}
 
 
 def preproc_sidecar(contrast: str, found: Preprocessing, raw: Mapping[str, object]) -> dict[str, object]:

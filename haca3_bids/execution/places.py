@@ -25,8 +25,7 @@ def check_places(settings: Settings) -> None:
     foreseen = bids_dir / "derivatives"
     if _inside(output_dir, bids_dir) and (output_dir == foreseen or not _inside(output_dir, foreseen)):
         raise UsageError(
-            f"The output {settings.output_dir} lies inside the input.",
-            f"Give a folder outside, or one in {foreseen}.",
+            f"The output {settings.output_dir} lies inside the input.", f"Give a folder outside, or one in {foreseen}."
         )
     if _inside(bids_dir, output_dir):
         raise UsageError(f"The input {settings.bids_dir} lies inside the output.", "Give another OUTPUT_DIR.")

@@ -48,13 +48,7 @@ class Run:
         """The context of a session, without its fingerprint."""
         settings = self.settings
         return Context(
-            session,
-            settings.bids_dir,
-            settings.output_dir,
-            self.space,
-            self.command,
-            self.methods,
-            settings.outputs,
+            session, settings.bids_dir, settings.output_dir, self.space, self.command, self.methods, settings.outputs
         )
 
 

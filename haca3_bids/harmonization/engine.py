@@ -174,10 +174,7 @@ def encode_target(
 
 
 def _check(
-    sources: Mapping[str, Volume],
-    targets: Sequence[Target],
-    checkpoint: Checkpoint,
-    masks: Mapping[str, Volume | None],
+    sources: Mapping[str, Volume], targets: Sequence[Target], checkpoint: Checkpoint, masks: Mapping[str, Volume | None]
 ) -> None:
     if not sources or not targets:
         raise UsageError("At least one source and one target are needed.")

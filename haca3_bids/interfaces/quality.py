@@ -66,14 +66,7 @@ class Measure(Step):
         )
 
 
-def as_scanned(
-    copy: Volume,
-    grid: Volume,
-    pull: Matrix,
-    regions: Regions,
-    covered: Mask,
-    blank: Mask,
-) -> AsScanned:
+def as_scanned(copy: Volume, grid: Volume, pull: Matrix, regions: Regions, covered: Mask, blank: Mask) -> AsScanned:
     """A scan's coarse copy with the masks of the template grid; ``pull`` leads from there to the scan.
 
     ``blank`` is where the scan was given zeros, on the grid of the copy.

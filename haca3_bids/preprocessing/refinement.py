@@ -20,12 +20,7 @@ SAMPLED = 0.25  # share of the voxels, on a regular lattice with a seeded jitter
 
 
 def refined(
-    fixed: Volume,
-    mask: Mask,
-    moving: Volume,
-    start: Matrix,
-    kind: str,
-    settings: PreprocessingSettings,
+    fixed: Volume, mask: Mask, moving: Volume, start: Matrix, kind: str, settings: PreprocessingSettings
 ) -> Matrix:
     """The pull matrix ``start`` refined by maximising Mattes mutual information inside ``mask``.
 

@@ -20,26 +20,11 @@ from haca3_bids.preprocessing.head import dilated, head_mask
 from haca3_bids.preprocessing.quality import edges_in_brain
 from haca3_bids.preprocessing.refinement import refined
 from haca3_bids.preprocessing.resampling import field_of_view, isotropic_grid, resample, resample_mask, shrink
-from haca3_bids.preprocessing.search import (
-    CHILD_LOG_SCALE,
-    LOG_SCALES,
-    Start,
-    best,
-    improved,
-    rotation_grid,
-    starts,
-)
+from haca3_bids.preprocessing.search import CHILD_LOG_SCALE, LOG_SCALES, Start, best, improved, rotation_grid, starts
 from haca3_bids.preprocessing.similarity import Comparison, compare
 from haca3_bids.preprocessing.stripping import looks_stripped
 from haca3_bids.preprocessing.template import Template
-from haca3_bids.preprocessing.transforms import (
-    Matrix,
-    displacement_mm,
-    inverse,
-    mean_rigid,
-    rigid_part,
-    scales,
-)
+from haca3_bids.preprocessing.transforms import Matrix, displacement_mm, inverse, mean_rigid, rigid_part, scales
 from haca3_bids.settings import PreprocessingSettings
 from haca3_bids.volumes.volume import Volume
 
@@ -202,12 +187,7 @@ def _is_stripped(reference: Volume, template: Template, pull: Matrix) -> bool:
 
 
 def _refined_in_brain(
-    reference: Volume,
-    template: Template,
-    start: Matrix,
-    kind: str,
-    settings: PreprocessingSettings,
-    rim_mm: float,
+    reference: Volume, template: Template, start: Matrix, kind: str, settings: PreprocessingSettings, rim_mm: float
 ) -> Matrix:
     """ANTs' refinement within a rim around the template's brain; ``start`` if the scales become implausible."""
     grid = isotropic_grid(template.head, FINE_MM)
@@ -220,11 +200,7 @@ def _refined_in_brain(
 
 
 def _even(
-    reference: Volume,
-    template: Template,
-    pull: Matrix,
-    settings: PreprocessingSettings,
-    brain: Mask | None,
+    reference: Volume, template: Template, pull: Matrix, settings: PreprocessingSettings, brain: Mask | None
 ) -> Volume:
     """The reference with its bias corrected inside the brain; the first correction used the whole head.
 

@@ -14,12 +14,7 @@ from haca3_bids.preprocessing.bias import correct_bias, log_field, without_field
 from haca3_bids.preprocessing.defacing import looks_defaced, without_face
 from haca3_bids.preprocessing.head import head_mask
 from haca3_bids.preprocessing.prior import prior_pull
-from haca3_bids.preprocessing.quality import (
-    Quality,
-    coregistration_quality,
-    registration_quality,
-    visible_trouble,
-)
+from haca3_bids.preprocessing.quality import Quality, coregistration_quality, registration_quality, visible_trouble
 from haca3_bids.preprocessing.registration import (
     FINE_MM,
     TemplateAlignment,

@@ -126,10 +126,7 @@ def _reconstruction(image: Tensor, batch: Batch, mask: Tensor, stage: Stage, per
     truth = _pooled(batch["truth"][:, None], stage.pool) * mask
     if "paired" in batch:
         mask = mask * batch["paired"][:, None, None, None]
-    return {
-        "l1": masked_l1(image, truth, mask),
-        "structure": perceptual(image * mask, truth * mask, mask),
-    }
+    return {"l1": masked_l1(image, truth, mask), "structure": perceptual(image * mask, truth * mask, mask)}
 
 
 def _contrastive(model: Haca3, logits: Tensor, sources: Tensor, present: Tensor, mask: Tensor, pool: int) -> Tensor:

@@ -184,11 +184,7 @@ def _write(state: Mapping[str, Any], path: Path) -> None:
 
 
 def _resume(
-    path: Path,
-    networks: nn.Module,
-    average: AveragedModel | None,
-    optimizer: torch.optim.Optimizer,
-    machine: Machine,
+    path: Path, networks: nn.Module, average: AveragedModel | None, optimizer: torch.optim.Optimizer, machine: Machine
 ) -> tuple[int, float]:
     """Load a checkpoint; return its step and best score, (0, -inf) if there is none."""
     if not path.exists():

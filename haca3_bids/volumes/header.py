@@ -96,8 +96,7 @@ def check_numbers(image: Any, name: str) -> None:
         )
     if kind.kind == "c":
         raise BadInput(
-            f"{name} contains complex numbers; magnitudes are required.",
-            "Use the magnitude image (part-mag) instead.",
+            f"{name} contains complex numbers; magnitudes are required.", "Use the magnitude image (part-mag) instead."
         )
 
 

@@ -25,14 +25,8 @@ if TYPE_CHECKING:
 HELP = (
     "volumes and Dice coefficients of tissues, before and after harmonization, against the truth and between sessions"
 )
-MEASURES = {
-    "dice": "Dice with the truth",
-    "size_of_error_percent": "Volume error, size (%)",
-}
-RETEST_MEASURES = {
-    "retest_dice": "Dice between sessions",
-    "retest_difference_percent": "Volume difference (%)",
-}
+MEASURES = {"dice": "Dice with the truth", "size_of_error_percent": "Volume error, size (%)"}
+RETEST_MEASURES = {"retest_dice": "Dice between sessions", "retest_difference_percent": "Volume difference (%)"}
 BY = ("contrast", "tissue")
 _KEYS = (
     CONTRAST,
@@ -108,10 +102,7 @@ def run(args: argparse.Namespace) -> Findings:
     for selection in selections:
         for participant in sorted({key[0] for key in selection.scans}):
             _measure(selection, participant, args, seen)
-    tables = {
-        "anatomy": Table(COLUMNS["anatomy"], seen.rows),
-        "retest": Table(COLUMNS["retest"], seen.retests),
-    }
+    tables = {"anatomy": Table(COLUMNS["anatomy"], seen.rows), "retest": Table(COLUMNS["retest"], seen.retests)}
     compared = seen.rows if args.truth else []
     for prefix, rows, measures in (("", compared, MEASURES), ("retest_", seen.retests, RETEST_MEASURES)):
         means, tests = mean_rows(rows, measures, BY), difference_rows(rows, measures, by=BY)
