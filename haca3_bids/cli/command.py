@@ -25,6 +25,16 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{message[:1].upper()}{message[1:]}.", f"See {self.prog} --help.")
 
 
+def add_number(group: argparse._ActionsContainer, flag: str, default: int, words: str) -> None:
+    """Add an option that takes a whole number, with its default in the help text."""
+    group.add_argument(flag, type=int, default=default, metavar="N", help=f"{words} (default: {default})")
+
+
+def add_threads(group: argparse._ActionsContainer) -> None:
+    """Add the option ``--threads``."""
+    group.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads (default: PyTorch's choice)")
+
+
 def check_least(args: argparse.Namespace, **least: int) -> None:
     """Raise UsageError if an option that was given is smaller than its minimum."""
     for name, lowest in least.items():

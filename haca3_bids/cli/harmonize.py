@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from haca3_bids.bids.names import IMAGE_EXTENSIONS
-from haca3_bids.cli.command import check_least
+from haca3_bids.cli.command import add_threads, check_least
 from haca3_bids.cli.configure import check_samples
 from haca3_bids.cli.options import add_options, typed
 from haca3_bids.errors import CannotCreate, UsageError
@@ -70,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--like-authors", dest="engine", action="store_const", const="authors", help="same as --engine authors"
     )
-    run.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads (default: chosen by PyTorch)")
+    add_threads(run)
     run.add_argument("--verbose", action="store_true", help="report progress")
 
 

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from haca3_bids.cli.command import check_least
+from haca3_bids.cli.command import add_number, check_least
 from haca3_bids.errors import CannotCreate, UsageError
 from haca3_bids.settings import CONTRASTS
 
@@ -26,13 +26,11 @@ LIFE_STREAM, BAD_STREAM = 1, 2  # generators of their own: ages, lesions and art
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``haca3 simulate``."""
     parser.add_argument("out", type=Path, metavar="OUT", help="folder to create; must be empty if it exists")
-    parser.add_argument("--sites", type=int, default=2, metavar="N", help="number of sites (default: 2)")
-    parser.add_argument("--subjects", type=int, default=1, metavar="N", help="number of subjects (default: 1)")
+    add_number(parser, "--sites", 2, "number of sites")
+    add_number(parser, "--subjects", 1, "number of subjects")
     parser.add_argument("--contrasts", nargs="+", choices=CONTRASTS, default=["T1w", "T2w"], help="default: T1w T2w")
     parser.add_argument("--travelling", action="store_true", help="scan each subject at every site (default: at one)")
-    parser.add_argument(
-        "--sessions", type=int, default=1, metavar="N", help="sessions per subject and site (default: 1)"
-    )
+    add_number(parser, "--sessions", 1, "sessions per subject and site")
     parser.add_argument("--years", type=float, default=1.0, help="time between sessions in years (default: 1)")
     parser.add_argument(
         "--ages",
@@ -51,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--labels", type=Path, help="folder of head label maps (BrainWeb, FreeSurfer or SynthSeg)")
     source.add_argument("--builtin-head", action="store_true", help="head based on nilearn's ICBM brain (default)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="random seed (default: 0)")
+    add_number(parser, "--seed", 0, "random seed")
 
 
 def main(args: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from haca3_bids.bids.atomic import read_json
 from haca3_bids.checkpoints.registry import BUILTIN
 from haca3_bids.cli import train_baseline, train_mixture
-from haca3_bids.cli.command import check_least
+from haca3_bids.cli.command import add_number, add_threads, check_least
 from haca3_bids.cli.train_identity import identity
 from haca3_bids.digest import file_sha256
 from haca3_bids.errors import BadInput, UsageError
@@ -86,8 +86,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="initial weights: a file of the same model family, builtin (mixture), haca3 or haca3plus (haca3)",
     )
     run.add_argument("--minutes", type=float, default=float("inf"), help="stop after this time; run again to resume")
-    run.add_argument("--seed", type=int, default=0, metavar="N", help="random seed (default: 0)")
-    run.add_argument("--accumulate", type=int, default=1, metavar="N", help="batches per step (default: 1)")
+    add_number(run, "--seed", 0, "random seed")
+    add_number(run, "--accumulate", 1, "batches per step")
     run.add_argument("--vgg16", type=Path, metavar="FILE", help="VGG16 weights for the perceptual loss of the paper")
     run.add_argument("--striped", action="store_true", help="train fusion on volumes with simulated stripes")
     _add_machine(parser.add_argument_group("machine"))
@@ -96,8 +96,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_machine(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     group.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="default: fp32")
-    group.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads (default: PyTorch's choice)")
-    group.add_argument("--workers", type=int, default=1, metavar="N", help="data processes (default: 1)")
+    add_threads(group)
+    add_number(group, "--workers", 1, "data processes")
 
 
 def main(args: argparse.Namespace) -> int:

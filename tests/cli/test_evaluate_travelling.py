@@ -248,7 +248,8 @@ def test_what_cannot_be_compared_is_a_sentence(arguments, code, sentence, cohort
     from haca3_bids.cli.evaluate import given
 
     monkeypatch.chdir(cohort)
-    monkeypatch.setattr(given, "_template_brain", lambda space: Volume(np.ones((9, 9, 9), np.float32), AFFINE))
+    template = Namespace(brain=Volume(np.ones((9, 9, 9), np.float32), AFFINE))
+    monkeypatch.setattr(given, "template_of", lambda *_: template)
     assert run(*arguments) == code
     assert sentence in capsys.readouterr().err
 

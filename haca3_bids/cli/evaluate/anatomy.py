@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from haca3_bids.cli.evaluate.comparison import BASELINE, CONTRAST, METHOD, PEOPLE, dot_charts, smallest_p, tested
 from haca3_bids.cli.evaluate.given import TISSUES, add_brain, brain_in_words, brain_of, tissues_of
-from haca3_bids.cli.evaluate.inputs import bad_input
+from haca3_bids.cli.evaluate.inputs import IN_TEMPLATE_SPACE, bad_input, check_grid
 from haca3_bids.cli.evaluate.selection import Key, Selection, add_selection, in_words, select
 from haca3_bids.errors import BadInput
 from haca3_bids.records.findings import Column, Drawing, Findings, Table, Value
@@ -177,9 +177,7 @@ def _session(
     about: dict[str, Value] = {"participant_id": scan.participant, "session_id": scan.session}
     for method, path in selection.files(scan).items():
         image = load_volume(path)
-        if not image.has_grid_of(grid):
-            sentence = f"{path.name} does not share the grid of {scan.path.name}."
-            raise BadInput(sentence, "Compare images in template space.")
+        check_grid(image, path, grid, scan.path, IN_TEMPLATE_SPACE)
         with bad_input(path.name):
             tissues = tissues_in(image.data, brain, selection.contrast)
         compared = against_truth(tissues, truth, voxel_ml) if truth else {name: {} for name in TISSUES}

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from haca3_bids.cli.command import add_threads
 from haca3_bids.cli.evaluate.given import add_brain, brain_in_words, brain_of
 from haca3_bids.cli.evaluate.selection import sessions_of
 from haca3_bids.cli.options import add_options, typed
@@ -74,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_brain(parser)
     run = parser.add_argument_group("harmonization")
     add_options(run, OPTIONS)
-    run.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads (default: chosen by PyTorch)")
+    add_threads(run)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ CONTRAST = Column("contrast", "Contrast of the images")
 METHOD = Column("method", "Method that made the images; unharmonized: preprocessing only")
 PEOPLE = Column("people", "Number of subjects")
 BASELINE = Column("baseline", "Method that it is compared with")
+END = "end of the 95 % interval, from a bootstrap over subjects"
 ONE_DOT = "One dot per subject, those of a subject joined; bars: medians."
 
 
@@ -22,6 +23,24 @@ def tested(measures: Mapping[str, str]) -> Iterator[Column]:
     for name, words in measures.items():
         yield Column(f"difference_{name}", f"{words}: mean difference, method minus baseline")
         yield Column(f"p_{name}", f"{words}: p of the two-sided Wilcoxon signed-rank test over subjects")
+
+
+def with_interval(name: str, description: str) -> Iterator[Column]:
+    """The columns of an estimate and of the ends of its interval."""
+    yield Column(name, description)
+    yield from interval_of(name)
+
+
+def interval_of(name: str) -> Iterator[Column]:
+    """The columns of the ends of an interval."""
+    yield Column(f"{name}_low", f"Lower {END}")
+    yield Column(f"{name}_high", f"Upper {END}")
+
+
+def estimate(row: Row, name: str) -> tuple[float, float, float]:
+    """An estimate in a row, and the ends of its interval; 0 for a missing number."""
+    value, low, high = (float(row.get(key) or 0) for key in (name, f"{name}_low", f"{name}_high"))
+    return value, low, high
 
 
 def smallest_p(people: int) -> str:

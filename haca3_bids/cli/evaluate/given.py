@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from haca3_bids.arrays import Array, Mask
+    from haca3_bids.preprocessing.template import Template
     from haca3_bids.volumes.volume import Volume
 
 TISSUES = {"CSF": ("CSF",), "GM": ("GM", "SGM"), "WM": ("WM", "L")}  # label- entities of their maps
@@ -60,7 +61,7 @@ def _brain_of(image: TemplateImage, grid: Volume, folder: Path | None) -> Mask:
     import numpy as np
 
     if folder is None:
-        brain = _template_brain(image.space)
+        brain = template_of(image.space, "Give masks with --brain.").brain
         if not brain.has_grid_of(grid):
             sentence = f"The brain of the template {image.space} and {image.path.name} are not on the same grid."
             raise BadInput(sentence, "Give masks with --brain.")
@@ -141,14 +142,15 @@ def _pose(folder: Path, image: TemplateImage) -> Path | None:
 
 
 @cache
-def _template_brain(space: str) -> Volume:
+def template_of(space: str, hint: str) -> Template:
+    """The template of a space; BadInput with the hint if there is none."""
     from haca3_bids.preprocessing.template import load_template
     from haca3_bids.settings import TEMPLATE_SPACES
 
     names = {label: name for name, label in TEMPLATE_SPACES.items()}
     if space not in names:
-        raise BadInput(f"There is no brain mask for space-{space}.", "Give masks with --brain.")
-    return load_template(names[space]).brain
+        raise BadInput(f"There is no template for space-{space}.", hint)
+    return load_template(names[space])
 
 
 def _is_dseg(path: Path) -> bool:

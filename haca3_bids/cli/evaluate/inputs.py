@@ -8,10 +8,15 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from haca3_bids.errors import BadInput, UsageError
 
+if TYPE_CHECKING:
+    from haca3_bids.volumes.volume import Volume
+
 Line = dict[str, str]
+IN_TEMPLATE_SPACE = "Compare images in template space."
 
 
 @contextmanager
@@ -22,6 +27,14 @@ def bad_input(about: str = "") -> Iterator[None]:
     except ValueError as error:
         sentence = f"{about}: {error}" if about else f"{error}"[:1].upper() + f"{error}"[1:]
         raise BadInput(f"{sentence}.") from error
+
+
+def check_grid(
+    image: Volume, path: Path, other: Volume, other_path: Path, hint: str = "Resample one to the other."
+) -> None:
+    """Raise BadInput if two images do not lie on the same grid."""
+    if not image.has_grid_of(other):
+        raise BadInput(f"{path.name} does not share the grid of {other_path.name}.", hint)
 
 
 def read_table(path: Path, columns: Sequence[str], hint: str = "") -> list[Line]:

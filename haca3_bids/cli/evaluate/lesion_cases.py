@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from haca3_bids.cli.evaluate.given import brain_of, lesions_of
-from haca3_bids.cli.evaluate.inputs import bad_input
+from haca3_bids.cli.evaluate.inputs import bad_input, check_grid
 from haca3_bids.cli.evaluate.people import read_people
 from haca3_bids.cli.evaluate.selection import add_two_descs, complete_sessions, left_out, only_harmonized
 from haca3_bids.errors import BadInput
@@ -108,9 +108,6 @@ def _loaded(visit: Visit, desc: str, args: argparse.Namespace) -> tuple[list[Vol
     images = list(visit.images[desc].values())
     volumes = [load_volume(image.path) for image in images]
     for image, volume in zip(images, volumes, strict=True):
-        if not volume.has_grid_of(volumes[0]):
-            raise BadInput(
-                f"{image.path.name} and {images[0].path.name} do not share a grid.", "Resample one to the other."
-            )
+        check_grid(volume, image.path, volumes[0], images[0].path)
     brain = brain_of(images[0], volumes[0], args.brain)
     return volumes, brain, lesions_of([images[0]], volumes[0], args.lesions)

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from haca3_bids.cli.command import check_least
+from haca3_bids.cli.command import add_number, add_threads, check_least
 from haca3_bids.cli.evaluate import lesion_cases
+from haca3_bids.cli.evaluate.comparison import estimate, with_interval
 from haca3_bids.cli.evaluate.given import add_brain
 from haca3_bids.cli.evaluate.people import add_people
 from haca3_bids.errors import BadInput, UsageError
@@ -24,14 +25,11 @@ if TYPE_CHECKING:
 
 HELP = "lesions found by a network that was trained at one site, and their contrast, before and after harmonization"
 WHERE = (Column("site", "Site of the images"), Column("method", "desc entity of the images"))
-ENDS = "of the 95 % interval, from a bootstrap over subjects"
 COLUMNS = {
     "lesions": (
         *WHERE,
         Column("subjects", "Number of subjects"),
-        Column("dice", "Dice coefficient of the lesions found and the given ones, mean over subjects"),
-        Column("dice_low", f"Lower end {ENDS}"),
-        Column("dice_high", f"Upper end {ENDS}"),
+        *with_interval("dice", "Dice coefficient of the lesions found and the given ones, mean over subjects"),
         Column(
             "recovered_percent",
             "Percentage of the loss relative to the site of the training that harmonization recovers, if there was one",
@@ -43,12 +41,10 @@ COLUMNS = {
         Column("contrast", "Contrast of the images"),
         *WHERE,
         Column("subjects", "Number of subjects"),
-        Column(
+        *with_interval(
             "lesion_contrast",
             "(lesion - surroundings) / surroundings, of medians 2 to 6 voxels apart; mean over subjects",
         ),
-        Column("lesion_contrast_low", f"Lower end {ENDS}"),
-        Column("lesion_contrast_high", f"Upper end {ENDS}"),
     ),
     "sessions": (
         Column("participant_id", "Subject"),
@@ -72,18 +68,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_brain(parser)
     training = parser.add_argument_group("training")
     training.add_argument("--train-site", metavar="SITE", help="training site (default: the first by name)")
-    training.add_argument("--folds", type=int, default=5, metavar="K", help="folds of the subjects (default: 5)")
-    training.add_argument("--steps", type=int, default=300, metavar="N", help="optimiser steps per fold (default: 300)")
-    training.add_argument(
-        "--patch",
-        type=int,
-        default=48,
-        metavar="N",
-        help="edge length of the training patches in voxels, a multiple of 16 (default: 48)",
-    )
-    training.add_argument("--seed", type=int, default=0, metavar="N", help="random seed (default: 0)")
+    add_number(training, "--folds", 5, "folds of the subjects")
+    add_number(training, "--steps", 300, "optimiser steps per fold")
+    add_number(training, "--patch", 48, "edge length of the training patches in voxels, a multiple of 16")
+    add_number(training, "--seed", 0, "random seed")
     training.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
-    training.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads (default: PyTorch's choice)")
+    add_threads(training)
 
 
 def run(args: argparse.Namespace) -> Findings:
@@ -241,11 +231,7 @@ def _notes(args: argparse.Namespace) -> list[str]:
 def _drawing(rows: Sequence[Mapping[str, Value]], site: str) -> Drawing:
     from haca3_bids.reports.intervals import intervals
 
-    data = {
-        f"{row['site']}, {row['method']}": tuple(float(row[key] or 0) for key in ("dice", "dice_low", "dice_high"))
-        for row in rows
-    }
-    points = {name: (value[0], value[1], value[2]) for name, value in data.items()}
+    points = {f"{row['site']}, {row['method']}": estimate(row, "dice") for row in rows}
     return Drawing(
         "Overlap with the given lesions",
         intervals({f"Trained at site {site}": points}, "Dice coefficient", limits=(0, 1)),

@@ -6,8 +6,9 @@ import argparse
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from haca3_bids.cli.command import check_least
+from haca3_bids.cli.command import add_number, check_least
 from haca3_bids.cli.evaluate import volumes
+from haca3_bids.cli.evaluate.comparison import estimate, interval_of, with_interval
 from haca3_bids.cli.evaluate.given import add_brain
 from haca3_bids.cli.evaluate.inputs import Line, bad_input, check_unused, number, read_table
 from haca3_bids.cli.evaluate.people import add_people
@@ -15,7 +16,6 @@ from haca3_bids.errors import BadInput
 from haca3_bids.records.findings import Column, Drawing, Findings, Table, Value
 
 HELP = "reliability of a measurement over time: intraclass correlation, residual variance and annual change"
-PERCENTILE = "of the 95 % interval, from a bootstrap over subjects"
 COLUMNS = {
     "longitudinal": (
         Column("measurement", "What was measured"),
@@ -23,19 +23,14 @@ COLUMNS = {
         Column("subjects", "Number of subjects"),
         Column("sessions", "Number of sessions"),
         Column("mean", "Mean over sessions, in units of the measurement"),
-        Column("per_year", "Slope a1 of age: change per year, in units of the measurement"),
-        Column("per_year_low", f"Lower end {PERCENTILE}"),
-        Column("per_year_high", f"Upper end {PERCENTILE}"),
-        Column("icc", "Intraclass correlation: share of the variance, at a given age, that is between subjects"),
-        Column("icc_low", f"Lower end {PERCENTILE}"),
-        Column("icc_high", f"Upper end {PERCENTILE}"),
-        Column("residual_variance", "Variance that neither age nor subject explains, in squared units"),
-        Column("residual_variance_low", f"Lower end {PERCENTILE}"),
-        Column("residual_variance_high", f"Upper end {PERCENTILE}"),
+        *with_interval("per_year", "Slope a1 of age: change per year, in units of the measurement"),
+        *with_interval(
+            "icc", "Intraclass correlation: share of the variance, at a given age, that is between subjects"
+        ),
+        *with_interval("residual_variance", "Variance that neither age nor subject explains, in squared units"),
         Column("residual_percent", "Residual standard deviation in percent of the mean", "%"),
         Column("change_percent", "Residual variance compared with that of the first method", "%"),
-        Column("change_low", f"Lower end {PERCENTILE}"),
-        Column("change_high", f"Upper end {PERCENTILE}"),
+        *interval_of("change"),
         Column("p", "Permutation test of that change: the two methods are exchanged in subjects at random"),
     ),
     "subjects": (
@@ -81,10 +76,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     volumes.add_arguments(dataset)
     add_people(dataset, "age")
     add_brain(parser)
-    parser.add_argument(
-        "--draws", type=int, default=1000, metavar="N", help="bootstrap samples and permutations (default: 1000)"
-    )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="random seed (default: 0)")
+    add_number(parser, "--draws", 1000, "bootstrap samples and permutations")
+    add_number(parser, "--seed", 0, "random seed")
 
 
 def run(args: argparse.Namespace) -> Findings:
@@ -190,8 +183,7 @@ def _drawings(
     def estimates(key: str) -> dict[str, dict[str, tuple[float, float, float]]]:
         found: dict[str, dict[str, tuple[float, float, float]]] = {}
         for row in rows:
-            ends = tuple(float(row[part] or 0) for part in (key, f"{key}_low", f"{key}_high"))
-            found.setdefault(str(row["measurement"]), {})[str(row.get("method", ""))] = (ends[0], ends[1], ends[2])
+            found.setdefault(str(row["measurement"]), {})[str(row.get("method", ""))] = estimate(row, key)
         return found
 
     return [

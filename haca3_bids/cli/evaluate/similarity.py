@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from haca3_bids.cli.evaluate.inputs import bad_input
-from haca3_bids.errors import BadInput
+from haca3_bids.cli.evaluate.inputs import bad_input, check_grid
 from haca3_bids.records.findings import Column, Drawing, Findings, Table
 
 if TYPE_CHECKING:
@@ -45,8 +44,7 @@ def run(args: argparse.Namespace) -> Findings:
     rows, images = [], {}
     for path in args.images:
         image = images[path.name] = load_volume(path)
-        if not image.has_grid_of(truth):
-            raise BadInput(f"{path.name} does not share the grid of {args.truth.name}.", "Resample one to the other.")
+        check_grid(image, path, truth, args.truth)
         with bad_input(path.name):
             found = compared(image.data, truth.data, mask)
         rows.append({"image": path.name, "psnr_db": found.psnr_db, "ssim": found.ssim})
@@ -64,8 +62,7 @@ def _mask(path: Path, truth: Volume, truth_path: Path) -> Mask:
     from haca3_bids.volumes.volume import load_volume
 
     mask = load_volume(path, may_be_constant=True)
-    if not mask.has_grid_of(truth):
-        raise BadInput(f"{path.name} does not share the grid of {truth_path.name}.", "Resample one to the other.")
+    check_grid(mask, path, truth, truth_path)
     return mask.data > 0.5
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from haca3_bids.bids.participants import NO_VALUE
-from haca3_bids.cli.command import check_least
+from haca3_bids.cli.command import add_number, check_least
 from haca3_bids.cli.evaluate import site_images
+from haca3_bids.cli.evaluate.comparison import estimate
 from haca3_bids.cli.evaluate.given import add_brain
 from haca3_bids.cli.evaluate.inputs import Line, bad_input, check_unused, number, read_table
 from haca3_bids.cli.evaluate.people import add_people
@@ -87,8 +88,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     table.add_argument("--person", default="participant_id", metavar="COLUMN", help="default: participant_id")
     table.add_argument("--method", metavar="COLUMN", help="column with the method; the first one is the baseline")
     test = parser.add_argument_group("test")
-    test.add_argument("--seeds", type=int, default=3, metavar="N", help="repetitions of each probe (default: 3)")
-    test.add_argument("--permutations", type=int, default=99, metavar="N", help="permutations per test (default: 99)")
+    add_number(test, "--seeds", 3, "repetitions of each probe")
+    add_number(test, "--permutations", 99, "permutations per test")
 
 
 def run(args: argparse.Namespace) -> Findings:
@@ -246,8 +247,7 @@ def _accuracies(rows: Sequence[Mapping[str, Value]]) -> Drawing:
     for row in rows:
         title = ", ".join(str(row[key]) for key in ("contrast", "region", "features") if key in row)
         name = " ".join(str(row[key]) for key in ("method", "probe") if key in row)
-        value, low, high = (float(row[key] or 0) for key in ("accuracy", "accuracy_low", "accuracy_high"))
-        data.setdefault(title, {})[name] = value, low, high
+        data.setdefault(title, {})[name] = estimate(row, "accuracy")
     chance = float(rows[0]["chance"] or 0)
     return Drawing(
         "Accuracy of the classifiers",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from haca3_bids.cli.evaluate.given import brain_in_words, brain_of
-from haca3_bids.cli.evaluate.inputs import bad_input
+from haca3_bids.cli.evaluate.inputs import bad_input, check_grid
 from haca3_bids.cli.evaluate.people import read_people
 from haca3_bids.cli.evaluate.selection import add_two_descs, complete_sessions, left_out, only_harmonized
 from haca3_bids.errors import BadInput
@@ -102,10 +102,7 @@ def _seen(pair: Pair, args: argparse.Namespace) -> tuple[Seen, Seen]:
     from haca3_bids.volumes.volume import load_volume
 
     volumes = [load_volume(image.path) for image in pair]
-    if not volumes[0].has_grid_of(volumes[1]):
-        raise BadInput(
-            f"{pair[0].path.name} and {pair[1].path.name} do not share a grid.", "Resample one to the other."
-        )
+    check_grid(volumes[1], pair[1].path, volumes[0], pair[0].path)
     brain = brain_of(pair[0], volumes[0], args.brain)
     regions = {"head": head_mask(volumes[0].data), "brain": brain}
     out: list[Seen] = []

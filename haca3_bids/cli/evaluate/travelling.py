@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING
 from haca3_bids.cli.evaluate.as_scanned import AS_SCANNED, as_scanned
 from haca3_bids.cli.evaluate.comparison import BASELINE, CONTRAST, METHOD, PEOPLE, dot_charts, smallest_p, tested
 from haca3_bids.cli.evaluate.given import add_brain, brain_in_words, brain_of, lesions_of
-from haca3_bids.cli.evaluate.inputs import bad_input
+from haca3_bids.cli.evaluate.inputs import IN_TEMPLATE_SPACE, bad_input, check_grid
 from haca3_bids.cli.evaluate.pairs import Pair, choose
 from haca3_bids.cli.evaluate.selection import add_selection
-from haca3_bids.errors import BadInput
 from haca3_bids.records.findings import Column, Drawing, Findings, Table, Value
 
 if TYPE_CHECKING:
@@ -181,11 +180,7 @@ def _images(
     for name, (path, other) in pair.methods.items():
         image, truth = load_volume(path), reference if other == pair.reference.path else load_volume(other)
         for file, volume in ((path, image), (other, truth)):
-            if not volume.has_grid_of(reference):
-                raise BadInput(
-                    f"{file.name} does not share the grid of {pair.reference.path.name}.",
-                    "Compare images in template space.",
-                )
+            check_grid(volume, file, reference, pair.reference.path, IN_TEMPLATE_SPACE)
         yield name, image, truth
         if scan is None:  # the first is unharmonized; the baselines that are made from it follow
             scan = image
@@ -204,8 +199,7 @@ def _baselines(
     from haca3_bids.volumes.volume import load_volume
 
     guide = load_volume(pair.guide.path)
-    if not guide.has_grid_of(scan):
-        raise BadInput(f"{pair.guide.path.name} does not share the grid of {pair.scan.path.name}.")
+    check_grid(guide, pair.guide.path, scan, pair.scan.path, IN_TEMPLATE_SPACE)
     guide_head = _head(pair.guide.path, guide, seen)
     guide_brain = brain_of(pair.guide, guide, args.brain) & guide_head
     yield MATCHED, scan.with_data(matched(scan.data, head, guide.data, guide_head))

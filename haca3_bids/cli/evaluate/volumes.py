@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from haca3_bids.cli.evaluate.given import brain_of
+from haca3_bids.cli.evaluate.given import brain_of, template_of
 from haca3_bids.cli.evaluate.inputs import Line, bad_input, number
 from haca3_bids.cli.evaluate.people import People, read_people
 from haca3_bids.cli.evaluate.selection import add_two_descs, complete_sessions, left_out, only_harmonized
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from haca3_bids.arrays import Mask
     from haca3_bids.bids.results import TemplateImage
-    from haca3_bids.preprocessing.template import Template
 
 MAPS, LEVELS_OF_HACA3 = "beta", 5
 STRUCTURES = ("GM", "WM", "LatV")
@@ -159,17 +158,8 @@ def _regions(image: TemplateImage) -> tuple[Mask, Mask]:
     from haca3_bids.settings import PreprocessingSettings
     from haca3_bids.volumes.volume import load_volume
 
-    volume, template = load_volume(image.path), _template(image.space)
+    volume = load_volume(image.path)
+    template = template_of(image.space, "Give images in the space of haca3-bids.")
     if not volume.has_grid_of(template.head):
         raise BadInput(f"{image.path.name} does not have the grid of {image.space}.", "Give images on its grid.")
     return regions_of_aligned(volume, template, PreprocessingSettings())
-
-
-def _template(space: str) -> Template:
-    from haca3_bids.preprocessing.template import load_template
-    from haca3_bids.settings import TEMPLATE_SPACES
-
-    names = {label: name for name, label in TEMPLATE_SPACES.items()}
-    if space not in names:
-        raise BadInput(f"There is no template for space-{space}.", "Give images in the space of haca3-bids.")
-    return load_template(names[space])
