@@ -26,10 +26,10 @@ def node_name(name: str) -> str:
     return name.replace("-", "_").replace("+", "_plus_")
 
 
-def some_of(names: Sequence[str]) -> str:
+def some_of(names: Sequence[str], shown: int = SHOWN) -> str:
     """The first names of a list, for a message: ``sub-01, sub-02, sub-03 and 5 more``."""
-    more = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+    more = len(names) - shown
+    return ", ".join(names[:shown]) + (f" and {more} more" if more > 0 else "")
 
 
 def session_of_node(node: str) -> str:

@@ -47,13 +47,12 @@ def train(args: argparse.Namespace, heads: list[Anatomy], kept: list[Anatomy], s
 
 def export(heads: Sequence[Anatomy], out: Path) -> None:
     """Write ``weights/mixture.safetensors`` from the best validation, or without it from the last moving average."""
-    from haca3_bids.training.identity import CHECKPOINT, card_of
-    from haca3_bids.training.loop import BEST, load_trained
+    from haca3_bids.training.identity import card_of
+    from haca3_bids.training.loop import load_trained
     from haca3_bids.training.mixture import untrained
     from haca3_bids.training.mixture_export import export_mixture
 
-    name = BEST if (out / FOLDER / BEST).exists() else CHECKPOINT
-    model = load_trained(untrained(), out / FOLDER, name)
+    model = load_trained(untrained(), out / FOLDER)
     export_mixture(model, heads, out / "weights" / "mixture.safetensors", card_of(out / FOLDER))
 
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from haca3_bids.networks.encoders import ArtifactEncoder
-from haca3_bids.physics.anatomy import Anatomy
 from haca3_bids.physics.protocols import draw_site
 from haca3_bids.physics.scanner import draw_acquisition, draw_artifacts
 from haca3_bids.settings import CONTRASTS
@@ -23,9 +20,6 @@ MARGIN = 0.2  # weight of the margin loss (Hays et al., MIDL 2025: see ``losses.
 
 class ArtifactTriplets(SimulatedSlices):
     """Item i, drawn from (seed, i): three slices of a scan, the third with artifacts, and the severity of each."""
-
-    def __init__(self, heads: Sequence[Anatomy], seed: int = 0) -> None:
-        super().__init__(heads, seed)
 
     def __getitem__(self, index: int) -> dict[str, Tensor | int]:
         rng = np.random.default_rng((self.seed, index))

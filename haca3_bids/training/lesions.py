@@ -6,8 +6,6 @@ Zuo et al. (2023), the network serves to compare images, not to segment lesions 
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +16,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from haca3_bids.arrays import Array, Mask
-from haca3_bids.errors import Unavailable
 from haca3_bids.training.loop import Batch, Losses, Plan, fit
 from haca3_bids.training.machine import ALONE, Machine
 
@@ -67,7 +64,10 @@ def standardized(images: Sequence[Array], brain: Mask) -> Array:
 def trained(cases: Sequence[Case], setting: Segmenter, folder: Path, machine: Machine = ALONE) -> nn.Module:
     """A network trained on the cases; checkpoints are written to ``folder``, and training resumes from them."""
     torch.manual_seed(setting.seed)
-    network = _unet(len(cases[0].images), setting)
+    from haca3_bids.training.baselines.blocks import basic_unet  # Unavailable without MONAI
+
+    base = setting.base
+    network = basic_unet(3, len(cases[0].images), 1, (base, base, 2 * base, 4 * base, 8 * base, base))
     loss = _dice_loss()
 
     def losses(batch: Batch, _step: int) -> Losses:
@@ -87,19 +87,6 @@ def segmented(network: nn.Module, images: Array, setting: Segmenter, machine: Ma
     found = sliding_window_inference(whole, (setting.patch,) * 3, 2, network, overlap=OVERLAP)
     assert isinstance(found, Tensor)
     return np.asarray((found[0, 0] > 0).cpu().numpy() & np.any(images != 0, axis=0))
-
-
-def _unet(contrasts: int, setting: Segmenter) -> nn.Module:
-    try:
-        from monai.networks.nets.basic_unet import BasicUNet
-    except ImportError as error:
-        raise Unavailable(
-            "MONAI is not installed.", "pip install '.[evaluate]' in the source folder installs it."
-        ) from error
-    base = setting.base
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints its widths
-        network: nn.Module = BasicUNet(3, contrasts, 1, (base, base, 2 * base, 4 * base, 8 * base, base))
-    return network
 
 
 def _dice_loss() -> nn.Module:

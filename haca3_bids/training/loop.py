@@ -197,12 +197,12 @@ def _resume(
     return int(state["step"]), float(state["best"])
 
 
-def load_trained(network: Network, folder: Path, name: str = CHECKPOINT) -> Network:
-    """The network with the weights of a checkpoint, in evaluation mode; BadInput if there is no such run.
+def load_trained(network: Network, folder: Path) -> Network:
+    """The network with the best weights of a run, in evaluation mode; BadInput if there is no such run.
 
-    Where the run has a moving average of the weights, which is what it validates, the network has these.
+    Without a validation, they are the last ones, or their moving average if the run has one.
     """
-    path = folder / name
+    path = folder / (BEST if (folder / BEST).exists() else CHECKPOINT)
     if not path.exists():
         raise BadInput(
             f"There is no trained {folder.name} network in {folder.parent}.",

@@ -98,25 +98,11 @@ class ScanData:
         sources = int(rng.integers(1, most + 1))
         able = [person for person in self.people if len(person.thetas) > sources]
         drawn = [self._crop(able[rng.integers(len(able))], sources, rng) for _ in range(BATCH[sources])]
-        stacked = [torch.from_numpy(np.stack(part)).to(self.device) for part in zip(*drawn, strict=True)]
-        images, covers, thetas, contrasts, truth, targets, wanted, scale, head = stacked
-        count, height, width = len(images), *images.shape[2:]
-        return MixtureBatch(
-            images=images,
-            covers=covers,
-            thetas=thetas,
-            tables=thetas,
-            severity=torch.full((count, sources), torch.nan, device=self.device),
-            contrasts=contrasts,
-            truth=truth,
-            targets=targets,
-            wanted=wanted,
-            scale=scale,
-            shares=torch.zeros(count, targets.shape[-1] + 1, height, width, device=self.device),
-            head=head,
-        )
+        stacked = {name: np.stack([one[name] for one in drawn]) for name in drawn[0]}
+        return MixtureBatch(**{name: torch.from_numpy(part).to(self.device) for name, part in stacked.items()})
 
-    def _crop(self, person: _Person, sources: int, rng: np.random.Generator) -> tuple[NDArray[np.generic], ...]:
+    def _crop(self, person: _Person, sources: int, rng: np.random.Generator) -> dict[str, NDArray[np.generic]]:
+        """One sample: the fields of ``MixtureBatch`` without their first axis."""
         session = person.session
         names = rng.permutation(list(person.thetas))
         target, chosen = str(names[0]), [str(name) for name in names[1 : sources + 1]]
@@ -132,11 +118,20 @@ class ScanData:
         covers = np.stack([(picture(session.votes[name]) > 0) & (head > 0) for name in chosen])
         thetas = np.array([person.thetas[name] for name in (*chosen, target)], np.float32)
         numbers = np.array([CONTRASTS.index(name) for name in (*chosen, target)])
-        scale = np.array([session.scales[target] / WHITE_MATTER_PEAK], np.float32)
-        return (
-            np.stack(images[:-1]), covers, thetas[:-1], numbers[:-1], np.stack(images[-1:]), thetas[-1:], numbers[-1:],
-            scale, head,
-        )  # fmt: skip
+        return {
+            "images": np.stack(images[:-1]),
+            "covers": covers,
+            "thetas": thetas[:-1],
+            "tables": thetas[:-1],
+            "severity": np.full(sources, np.nan, np.float32),
+            "contrasts": numbers[:-1],
+            "truth": np.stack(images[-1:]),
+            "targets": thetas[-1:],
+            "wanted": numbers[-1:],
+            "scale": np.array([session.scales[target] / WHITE_MATTER_PEAK], np.float32),
+            "shares": np.zeros((thetas.shape[1] + 1, *head.shape), np.float32),
+            "head": head,
+        }
 
 
 def _around(volume: NDArray[np.generic], orientation: str, where: NDArray[np.intp]) -> NDArray[np.generic]:

@@ -26,9 +26,9 @@ from haca3_bids.physics.tissues import IN_BRAIN, person_deviations
 from haca3_bids.settings import CONTRASTS
 from haca3_bids.training.mixture_batches import MixtureBatch
 from haca3_bids.training.simulated import SimulatedSlices
-from haca3_bids.training.validation import draw_rows
+from haca3_bids.training.validation import SEED, draw_rows
 
-SEED, SLICES = 1_000_003, 32
+SLICES = 32
 Changed = Callable[[Imperfections], Imperfections]
 OWN, ABSENT = "own", "absent"  # the target's contrast is among the sources, or not
 

@@ -18,7 +18,7 @@ from haca3_bids.harmonization.target import Target
 from haca3_bids.intensity.percentile import scaled, upper_percentile
 from haca3_bids.networks.haca3 import Haca3
 from haca3_bids.partial import partial_file
-from haca3_bids.physics.anatomy import AFFINE, SHAPE, Anatomy
+from haca3_bids.physics.anatomy import AFFINE, SHAPE, Anatomy, placed
 from haca3_bids.physics.cohort import rendered
 from haca3_bids.physics.protocols import draw_site
 from haca3_bids.physics.render import texture, tissue_weights
@@ -61,17 +61,15 @@ def fusion_pairs(
 def _striped_pair(head: Anatomy, contrast: str, rng: np.random.Generator) -> tuple[Array, Array]:
     """The true volume three times, each with random gains of its slices, noise and slight in-plane blur."""
     truth = _truth(head, contrast, rng)
-    placed = np.zeros((CANVAS,) * 3, np.float32)
-    corner = [CANVAS // 2 - n // 2 for n in SHAPE]
-    placed[tuple(slice(c, c + n) for c, n in zip(corner, SHAPE, strict=True))] = truth
-    placed = scaled(placed, upper_percentile(truth)).transpose(2, 1, 0).copy()
+    whole = placed(truth, [CANVAS // 2 - n // 2 for n in SHAPE], (CANVAS,) * 3)
+    whole = scaled(whole, upper_percentile(truth)).transpose(2, 1, 0).copy()
     stacks = []
     for axis in (0, 1, 2):  # across axial, coronal, sagittal slices of a volume with axes (z, y, x)
         gain = rng.normal(1, GAIN, CANVAS).astype(np.float32).reshape([-1 if a == axis else 1 for a in range(3)])
         blur = [0.0 if a == axis else rng.uniform(*BLUR_VOXELS) for a in range(3)]
-        noise = ndimage.gaussian_filter(rng.standard_normal(placed.shape, np.float32), blur) * NOISE
-        stacks.append((ndimage.gaussian_filter(placed, blur) * gain + noise * (placed > 0)).clip(0))
-    return np.stack(stacks).astype(np.float32), placed
+        noise = ndimage.gaussian_filter(rng.standard_normal(whole.shape, np.float32), blur) * NOISE
+        stacks.append((ndimage.gaussian_filter(whole, blur) * gain + noise * (whole > 0)).clip(0))
+    return np.stack(stacks).astype(np.float32), whole
 
 
 def _truth(head: Anatomy, contrast: str, rng: np.random.Generator) -> Array:
@@ -98,6 +96,6 @@ def _pair(
         Stream(session, method.model, settings, device, Batches(settings.batch_size, device)).run([draw])
     stacks = [draw.stacks[orientation] for orientation in ORIENTATIONS]
     stacks = [scaled(stack, upper_percentile(stack[canvas.box])) for stack in stacks]
-    placed = canvas.place(Volume(truth, AFFINE))
-    placed = scaled(placed, upper_percentile(placed[canvas.box])) * session.mask
-    return np.stack(stacks).transpose(0, 3, 2, 1).copy(), placed.transpose(2, 1, 0).copy()
+    whole = canvas.place(Volume(truth, AFFINE))
+    whole = scaled(whole, upper_percentile(whole[canvas.box])) * session.mask
+    return np.stack(stacks).transpose(0, 3, 2, 1).copy(), whole.transpose(2, 1, 0).copy()

@@ -24,18 +24,17 @@ from haca3_bids.settings import CONTRASTS
 from haca3_bids.training.artifact import ArtifactTriplets, artifact_step
 from haca3_bids.training.haca3 import Perceptual, Stage, haca3_losses, stage_at
 from haca3_bids.training.identity import CHECKPOINT
-from haca3_bids.training.loop import BEST, Batch, Plan, fit, load_trained
+from haca3_bids.training.loop import Batch, Plan, fit, load_trained
 from haca3_bids.training.losses import structural
 from haca3_bids.training.machine import ALONE, Machine
 from haca3_bids.training.real import RealSlices
 from haca3_bids.training.scans import PlacedSession, teach
 from haca3_bids.training.simulated import SimulatedSlices
-from haca3_bids.training.validation import draw_figure, score
+from haca3_bids.training.validation import SEED, draw_figure, score
 
 CONFIG = "config.json"
 ARTIFACT_BATCH = 2
 THETA_GAIN, THETA_LOGVAR = 25.0, -2.0
-VALIDATION_SEED = 1_000_003
 VALIDATION_SAMPLES = 24
 
 
@@ -96,10 +95,10 @@ class Cohort:
     def held_out(self) -> list[dict[str, Tensor | int]]:
         """A fixed set of validation samples; empty without data for validation."""
         if self.unseen:
-            simulated = SimulatedSlices([*self.unseen, *self.heads[:1]], VALIDATION_SEED, people=len(self.unseen))
+            simulated = SimulatedSlices([*self.unseen, *self.heads[:1]], SEED, people=len(self.unseen))
             return [simulated[index] for index in range(VALIDATION_SAMPLES)]
         if teach(self.unseen_sessions):
-            real = RealSlices(self.unseen_sessions, VALIDATION_SEED)
+            real = RealSlices(self.unseen_sessions, SEED)
             drawn = (real[index] for index in range(4 * VALIDATION_SAMPLES))
             return list(islice((one for one in drawn if one["paired"]), VALIDATION_SAMPLES))
         return []
@@ -156,7 +155,7 @@ def _check_config(folder: Path, config: Haca3Config) -> None:
 
 
 def load_haca3(folder: Path) -> Haca3:
-    """HACA3 from the best validation of a run, or its last step if there was no validation; BadInput if unusable."""
+    """HACA3 as trained in a folder (``load_trained``); BadInput if unusable."""
     path = folder / CONFIG
     try:
         config = Haca3Config(**json.loads(path.read_text())) if path.exists() else None
@@ -165,18 +164,14 @@ def load_haca3(folder: Path) -> Haca3:
             f"{path} describes networks that this version of haca3_bids does not have ({error}).",
             "Use the version that trained them, or train again in another folder (--out).",
         ) from error
-    return load_trained(Haca3(config), folder, BEST if (folder / BEST).exists() else CHECKPOINT)
+    return load_trained(Haca3(config), folder)
 
 
 def _enlarge_theta(model: Haca3) -> None:
     """Scale the initial theta to some tens, with little noise: the decoder's instance norms remove a small one."""
-    encoder = model.theta_encoder
     with torch.no_grad():
-        for name, parameter in encoder.named_parameters():
-            if name == "mean_conv.3.weight":
-                parameter.mul_(THETA_GAIN)
-            elif name == "logvar_conv.3.bias":
-                parameter.fill_(THETA_LOGVAR)
+        model.theta_encoder.get_parameter("mean_conv.3.weight").mul_(THETA_GAIN)
+        model.theta_encoder.get_parameter("logvar_conv.3.bias").fill_(THETA_LOGVAR)
 
 
 def batches_of(

@@ -8,10 +8,11 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from haca3_bids.bids.names import some_of
 from haca3_bids.errors import BadInput
 
+NAMED = 5  # sessions in a message
 LOG = logging.getLogger(__name__)
-NAMED = 5  # names of sessions in a message
 NOTHING = ("", "n/a")  # BIDS marks missing values of tables with n/a
 
 
@@ -23,17 +24,18 @@ def assign_sites(sessions: Sequence[str], path: Path) -> list[str]:
     table, names = _read(path), [session.rpartition("/")[2] for session in sessions]
     if repeated := [name for name, count in Counter(names).items() if count > 1]:
         raise BadInput(
-            f"Several --data folders have sessions of one name ({_listed(repeated)}); one table cannot describe both.",
+            f"Several --data folders have sessions of one name ({some_of(repeated, NAMED)}); one table cannot describe "
+            "both.",
             "Omit --sites, so that each folder is a site, or use different labels in each folder.",
         )
     rows = [next((row for row in (name, name.split("_")[0]) if row in table), "") for name in names]
     if lacking := [name for name, row in zip(names, rows, strict=True) if not row]:
         raise BadInput(
-            f"{path.name} has no row with a site for {_listed(lacking)}.",
+            f"{path.name} has no row with a site for {some_of(lacking, NAMED)}.",
             "Add a row with participant_id and site for each, or leave these sessions out of the --data folders.",
         )
     if unused := [row for row in table if row not in rows]:
-        LOG.warning("%s: no preprocessed image belongs to %s; are the labels right?", path.name, _listed(unused))
+        LOG.warning("%s: no preprocessed image belongs to %s; are the labels right?", path.name, some_of(unused, NAMED))
     return [table[row] for row in rows]
 
 
@@ -60,9 +62,3 @@ def _read(path: Path) -> dict[str, str]:
         if site not in NOTHING:  # participants without a site may be others than those of the training
             table[name] = site
     return table
-
-
-def _listed(names: Sequence[str]) -> str:
-    """The first names, and how many others there are."""
-    others = len(names) - NAMED
-    return ", ".join(names[:NAMED]) + (f" and {others} more" if others > 0 else "")

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from haca3_bids.networks.haca3 import Haca3, argmax_beta
 
+SEED = 1_000_003  # of what is validated on: other random numbers than those of a training
 BRIGHTEST = 1.6  # shown in figures, relative to the 95th percentile
 Sample = Mapping[str, Any]
 

@@ -1,9 +1,10 @@
-"""Networks shared by the baselines, built from those of MONAI."""
+"""Networks built from those of MONAI, for the baselines and the segmentation of lesions."""
 
 from __future__ import annotations
 
 import contextlib
 import io
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +28,7 @@ WIDTHS = (
     64,
     128,
     8,
-)  # channels of the U-Net from fine to coarse, and of its last layer; in articles 32 to 64
+)  # channels from fine to coarse, and of the last layer; in articles 32 to 64
 NORM = ("group", {"num_groups": 8})  # much faster than instance normalization on a CPU
 ADVERSARY = 16  # channels of the first layer; in the articles 64
 
@@ -87,5 +88,10 @@ class Adversary(nn.Module):
 
 def unet(inputs: int, outputs: int) -> BasicUNet:
     """A U-Net (batch, inputs, h, w) -> (batch, outputs, h, w), h and w multiples of 16, without final activation."""
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints its widths
-        return BasicUNet(2, inputs, outputs, WIDTHS, norm=NORM, upsample="nontrainable")
+    return basic_unet(2, inputs, outputs, WIDTHS, norm=NORM, upsample="nontrainable")
+
+
+def basic_unet(*arguments: Any, **options: Any) -> BasicUNet:
+    """MONAI's BasicUNet, which prints its widths."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        return BasicUNet(*arguments, **options)
