@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haca3_bids.arrays import Mask
-from haca3_bids.preprocessing.transforms import Matrix, inverse
-from haca3_bids.preprocessing.transforms import apply as move
+from haca3_bids.preprocessing.transforms import Matrix, apply, inverse
 from haca3_bids.volumes.volume import Volume
 
 FACE_MM = ((-33.0, 58.0, -42.0), (33.0, 58.0, -42.0), (0.0, 68.0, -45.0))  # both eyes, root of the nose, in MNI space
@@ -26,7 +25,7 @@ def looks_defaced(head: Mask, covered: Mask, grid: Volume, to_grid: Matrix) -> b
     missing = 0
     seen = 0
     for centre in FACE_MM:
-        index = _voxels(move(to_grid, _ball(np.asarray(centre))), grid)
+        index = _voxels(apply(to_grid, _ball(np.asarray(centre))), grid)
         within = np.all((index >= 0) & (index < grid.shape), axis=1)
         index = index[within].T
         in_view = covered[tuple(index)]
@@ -49,4 +48,4 @@ def _ball(centre: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _voxels(points: NDArray[np.float64], grid: Volume) -> NDArray[np.intp]:
-    return np.rint(move(inverse(grid.affine), points)).astype(np.intp)
+    return np.rint(apply(inverse(grid.affine), points)).astype(np.intp)

@@ -25,7 +25,7 @@ from haca3_bids.preprocessing.resampling import field_of_view, isotropic_grid, r
 from haca3_bids.preprocessing.similarity import compare
 from haca3_bids.preprocessing.template import Template
 from haca3_bids.preprocessing.tissues import ventricles
-from haca3_bids.preprocessing.transforms import Matrix, inverse, similarity_matrix
+from haca3_bids.preprocessing.transforms import Matrix, apply, inverse, similarity_matrix
 from haca3_bids.volumes.volume import Volume
 
 VOXEL_MM = 3.0
@@ -61,8 +61,7 @@ class EdgeComparison:
 
     def at(self, pull: Matrix) -> float:
         """Correlation of the ranks of both edges under ``pull``, within the moving image."""
-        matrix = inverse(self.moving_edges.affine) @ pull
-        index = (self.points @ matrix[:3, :3].T + matrix[:3, 3]).T
+        index = apply(inverse(self.moving_edges.affine) @ pull, self.points).T
         values = ndimage.map_coordinates(self.moving_edges.data, index, order=1, mode="constant", cval=-1.0)
         inside = values >= 0
         if inside.sum() < SMALLEST:
@@ -152,7 +151,7 @@ def edges_in_brain(reference: Volume, template: Template) -> EdgeComparison:
     near = dilated(ventricles(template), template.head.zooms_mm, VENTRICLES_MM)
     apart = template.brain.with_data(template.brain.data * ~near)
     index = np.argwhere(resample_mask(apart, grid, np.eye(4)))
-    points = index @ fixed.affine[:3, :3].T + fixed.affine[:3, 3]
+    points = apply(fixed.affine, index)
     return EdgeComparison(points, edges_of(fixed).data[tuple(index.T)], edges_of(shrink(reference, VOXEL_MM)))
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import fft, ndimage
 
 from haca3_bids.arrays import Array, Mask
-from haca3_bids.preprocessing.transforms import Matrix, inverse, rigid_part
+from haca3_bids.preprocessing.transforms import Matrix, apply, inverse, rigid_part
 from haca3_bids.volumes.box import Box, bounding_box
 from haca3_bids.volumes.volume import Volume
 
@@ -92,7 +92,7 @@ def isotropic_grid(volume: Volume, voxel_mm: float) -> Volume:
 def _image_of(box: Box, matrix: Matrix, shape: tuple[int, ...]) -> Box:
     """The smallest box on a grid of ``shape`` that holds a box of another grid, mapped by ``matrix``."""
     corners = np.array(list(product(*((part.start - 1, part.stop) for part in box))))
-    mapped = corners @ matrix[:3, :3].T + matrix[:3, 3]
+    mapped = apply(matrix, corners)
     low = np.clip(np.floor(mapped.min(axis=0)).astype(int), 0, shape)
     high = np.clip(np.ceil(mapped.max(axis=0)).astype(int) + 1, low, shape)
     return tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from haca3_bids.arrays import Array, Mask
-from haca3_bids.preprocessing.transforms import Matrix, inverse
+from haca3_bids.preprocessing.transforms import Matrix, apply, inverse
 from haca3_bids.volumes.volume import Volume
 
 BINS = 32  # of each image: Mattes' usual number is 32 to 50
@@ -38,8 +38,7 @@ class Comparison:
 
     def bins_under(self, pull: Matrix) -> tuple[NDArray[np.intp], NDArray[np.float64], Mask]:
         """At every point: lower bin of the moving image, weight of the next bin, whether it is in the field of view."""
-        matrix = self.to_moving_voxels @ pull
-        index = self.points @ matrix[:3, :3].T + matrix[:3, 3]
+        index = apply(self.to_moving_voxels @ pull, self.points)
         values = ndimage.map_coordinates(
             self.moving, index.T, order=1, mode="constant", cval=OUTSIDE, output=np.float64
         )
@@ -73,7 +72,7 @@ def compare(fixed: Volume, mask: Mask, moving: Volume, *, limit: int, moving_mas
     """
     index = np.argwhere(mask)
     index = index[:: max(1, -(-len(index) // limit))]
-    points = index @ fixed.affine[:3, :3].T + fixed.affine[:3, 3]
+    points = apply(fixed.affine, index)
     values = fixed.data[tuple(index.T)]
     fixed_bins = np.minimum(_scaled(values, values).astype(np.intp), BINS - 1)
     scaled = _scaled(moving.data, moving.data[moving_mask]).astype(np.float32)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
 import logging
 import os
 import warnings
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
@@ -21,6 +19,7 @@ from haca3_bids.preprocessing.head import dilated
 from haca3_bids.private import private_folder, temporary_folder
 from haca3_bids.settings import TEMPLATE_SPACES
 from haca3_bids.volumes.builtin import load_icbm2009a
+from haca3_bids.volumes.scan import DAMAGED, read_to_end
 from haca3_bids.volumes.volume import Volume, load_volume
 
 LOGGER = logging.getLogger("haca3_bids")
@@ -33,7 +32,6 @@ FILES: dict[str, dict[str, str | None]] = {  # TemplateFlow's description of eac
     "white": {"label": "WM", "suffix": "probseg"},
 }
 SMALLEST_FILE = 1000  # bytes: TemplateFlow leaves empty files if a download fails
-BLOCK = 2**20  # bytes read at a time
 LOCK, PATIENCE_S = ".haca3.lock", 900.0  # in the template's folder, while one process downloads
 LONGEST_CAUSE = 120  # characters of another library's message
 HINT = "Connect once to download it, set TEMPLATEFLOW_HOME to a filled cache, or use --template builtin."
@@ -108,10 +106,8 @@ def is_complete(path: Path) -> bool:
 def _is_readable(path: Path, _state: tuple[int, int]) -> bool:
     """The same, found out once for each state of the file (size, time of its last change)."""
     try:
-        with gzip.open(path) as file:
-            while file.read(BLOCK):
-                pass
-    except (OSError, EOFError, zlib.error):
+        read_to_end(path)
+    except DAMAGED:
         return False
     return True
 

@@ -10,6 +10,7 @@ import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -77,7 +78,7 @@ def displacement_mm(matrix: Matrix, centre: ArrayLike) -> float:
     return float(np.linalg.norm(matrix[:3, :3] @ centre + matrix[:3, 3] - centre))
 
 
-def apply(matrix: Matrix, points: NDArray[np.float64]) -> NDArray[np.float64]:
+def apply(matrix: Matrix, points: NDArray[Any]) -> NDArray[np.float64]:
     """The transformed points, shape (n, 3)."""
     return points @ matrix[:3, :3].T + matrix[:3, 3]
 

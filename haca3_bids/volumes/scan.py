@@ -13,7 +13,8 @@ from haca3_bids.intensity.blank import constant_background, looks_standardized, 
 from haca3_bids.volumes.header import unreadable
 from haca3_bids.volumes.volume import Volume, load_placed
 
-CHUNK = 2**20  # bytes
+CHUNK = 2**20  # bytes read at a time
+DAMAGED = (OSError, EOFError, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,16 @@ def _check_whole(path: Path) -> None:
     if path.suffix != ".gz":
         return
     try:
-        with gzip.open(path) as file:
-            while file.read(CHUNK):
-                pass
-    except (OSError, EOFError, zlib.error) as error:
+        read_to_end(path)
+    except DAMAGED as error:
         raise unreadable(path, error) from error
+
+
+def read_to_end(path: Path) -> None:
+    """Read a gzip file to its end, where its checksum is; raises one of DAMAGED if it is not complete."""
+    with gzip.open(path) as file:
+        while file.read(CHUNK):
+            pass
 
 
 def check_intensities(scan: Scan, name: str) -> None:
