@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from stage import Someone, Stage, head_of, keep, kept, parser, stage
 
-from haca3_bids.evaluation.histogram import matched
 from haca3_bids.evaluation.methods import paired, paired_p, person_means
+from haca3_bids.evaluation.normalization import matched
 from haca3_bids.evaluation.overlap import dice
 from haca3_bids.evaluation.segmentation import CSF, GREY, WHITE, segmented
 from haca3_bids.evaluation.similarity import SSIM_SETTINGS, compared, scaled_psnr_db

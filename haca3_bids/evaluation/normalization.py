@@ -1,7 +1,7 @@
-"""Baselines of intensity normalization: Nyul, WhiteStripe and z-score, from the package intensity-normalization.
+"""Baselines of intensity: histogram matching, and Nyul, WhiteStripe and z-score of the package intensity-normalization.
 
-Each method has an intensity scale of its own. For comparison with a scan, the normalized image is mapped to the scale
-of a reference image, which was normalized in the same way.
+Each normalization has an intensity scale of its own. For comparison with a scan, the normalized image is mapped to the
+scale of a reference image, which was normalized in the same way.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from skimage.exposure import match_histograms
 
 from haca3_bids.arrays import Array, Mask
 
@@ -16,6 +17,16 @@ NYUL, WHITESTRIPE, ZSCORE = "Nyul", "WhiteStripe", "z-score"
 METHODS = (NYUL, WHITESTRIPE, ZSCORE)
 LOWEST, HIGHEST = 1.0, 99.0  # percentiles at the ends of the standard scale of Nyul
 MODALITIES = {"T1w": "t1", "T2w": "t2", "PDw": "pd", "FLAIR": "flair"}
+
+
+def matched(image: Array, mask: Mask, reference: Array, reference_mask: Mask) -> Array:
+    """The image with the histogram of the reference inside ``mask``, and zero outside.
+
+    The reference may be of another person and on another grid.
+    """
+    out = np.zeros(image.shape, np.float32)
+    out[mask] = match_histograms(image[mask], reference[reference_mask])
+    return out
 
 
 def normalized(method: str, image: Array, mask: Mask, reference: Array, reference_mask: Mask, contrast: str) -> Array:

@@ -25,6 +25,8 @@ PANEL_INCH = (3.6, 2.9)
 HEAD_AXIAL_MM = 12.0  # position in the template's frame of the axial slice that is shown of heads
 
 Points = Mapping[str, Sequence[float | None]]  # name -> one value for each person; None where there is none
+Course = tuple[Sequence[str], Sequence[float], Sequence[float]]  # subjects, times and values of all sessions
+Estimates = Mapping[str, tuple[float, float, float]]  # name -> estimate, low, high
 
 
 def panels(titles: Sequence[str], label: str, columns: int = 2) -> tuple[Figure, list[Axes]]:
@@ -88,6 +90,53 @@ def histograms(
             panel.set_ylim(0, 1.05 * highest.max())
         panel.set_xlabel(xlabel, fontsize=9)
         panel.legend(frameon=False, fontsize=8, title=legend, title_fontsize=8)
+    return svg(figure)
+
+
+def courses(data: Mapping[tuple[str, str], Course], time: str, unit: str = "") -> bytes:
+    """An SVG with a panel for each (measurement, method) and a line for each subject."""
+    figure, axes = panels([f"{name}, {method}" if method else name for name, method in data], unit)
+    for panel, course in zip(axes, data.values(), strict=True):
+        for number, subject in enumerate(dict.fromkeys(course[0])):
+            own = np.array(sorted((at, value) for one, at, value in zip(*course, strict=True) if one == subject))
+            panel.plot(*own.T, marker="o", markersize=3, linewidth=0.9, color=COLOURS[number % len(COLOURS)])
+        panel.set_xlabel(time, fontsize=9)
+    for name in dict.fromkeys(name for name, _ in data):
+        _same_limits([panel for panel, (own, _) in zip(axes, data, strict=True) if own == name])
+    return svg(figure)
+
+
+def _same_limits(axes: Sequence[Axes]) -> None:
+    limits = np.array([panel.get_ylim() for panel in axes])
+    for panel in axes:
+        panel.set_ylim(limits[:, 0].min(), limits[:, 1].max())
+
+
+def intervals(
+    data: Mapping[str, Estimates],
+    label: str,
+    *,
+    limits: tuple[float | None, float | None] = (None, None),
+    line: float | None = None,
+) -> bytes:
+    """An SVG with one panel for each title: a dot with a bar for each estimate, and a dashed line at ``line``."""
+    figure, axes = panels(list(data), label)
+    if len(data) == 1:
+        figure.set_size_inches(2 * PANEL_INCH[0], PANEL_INCH[1])
+    for panel, estimates in zip(axes, data.values(), strict=True):
+        for place, (value, low, high) in enumerate(estimates.values()):
+            colour = COLOURS[place % len(COLOURS)]
+            panel.vlines(place, low, high, color=colour, linewidth=2)
+            panel.scatter([place], [value], s=28, color=colour, zorder=2)
+        if line is not None:
+            panel.axhline(line, color="#868e96", linewidth=0.8, linestyle="--")
+        panel.set_ylim(*limits)
+        panel.set_xlim(-0.5, len(estimates) - 0.5)
+        panel.set_xticks(range(len(estimates)), list(estimates))
+        if len(estimates) > 4 or any(len(name) > 12 for name in estimates):
+            panel.tick_params(axis="x", labelrotation=35)
+            for text in panel.get_xticklabels():
+                text.set_horizontalalignment("right")
     return svg(figure)
 
 

@@ -63,12 +63,12 @@ def standardized(images: Sequence[Array], brain: Mask) -> Array:
 
 def trained(cases: Sequence[Case], setting: Segmenter, folder: Path, machine: Machine = ALONE) -> nn.Module:
     """A network trained on the cases; checkpoints are written to ``folder``, and training resumes from them."""
-    torch.manual_seed(setting.seed)
-    from haca3_bids.training.baselines.blocks import basic_unet  # Unavailable without MONAI
+    from haca3_bids.training.baselines.blocks import DiceLoss, basic_unet  # Unavailable without MONAI
 
+    torch.manual_seed(setting.seed)
     base = setting.base
     network = basic_unet(3, len(cases[0].images), 1, (base, base, 2 * base, 4 * base, 8 * base, base))
-    loss = _dice_loss()
+    loss = DiceLoss(sigmoid=True, batch=True)
 
     def losses(batch: Batch, _step: int) -> Losses:
         return {"total": loss(network(batch["images"]), batch["lesions"])}
@@ -87,13 +87,6 @@ def segmented(network: nn.Module, images: Array, setting: Segmenter, machine: Ma
     found = sliding_window_inference(whole, (setting.patch,) * 3, 2, network, overlap=OVERLAP)
     assert isinstance(found, Tensor)
     return np.asarray((found[0, 0] > 0).cpu().numpy() & np.any(images != 0, axis=0))
-
-
-def _dice_loss() -> nn.Module:
-    from monai.losses.dice import DiceLoss
-
-    loss: nn.Module = DiceLoss(sigmoid=True, batch=True)
-    return loss
 
 
 def _batches(cases: Sequence[Case], setting: Segmenter, first: int) -> Iterator[Batch]:

@@ -15,7 +15,7 @@ from derivatives import AFFINE, SHAPE, ball, describe, name, save, tables
 from haca3_bids.bids.atomic import make_folder, write_json
 from haca3_bids.cli import toolbox
 from haca3_bids.cli.evaluate.pairs import _reimplemented
-from haca3_bids.evaluation.histogram import matched
+from haca3_bids.evaluation.normalization import matched
 from haca3_bids.evaluation.similarity import fitted
 from haca3_bids.intensity.background import head_mask
 from haca3_bids.preprocessing.transforms import write_itk

@@ -5,7 +5,7 @@ import pytest
 from skimage.exposure import match_histograms
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from haca3_bids.evaluation.histogram import matched
+from haca3_bids.evaluation.normalization import matched
 from haca3_bids.evaluation.similarity import (
     compared,
     correlation,

@@ -229,7 +229,7 @@ def _notes(args: argparse.Namespace) -> list[str]:
 
 
 def _drawing(rows: Sequence[Mapping[str, Value]], site: str) -> Drawing:
-    from haca3_bids.reports.intervals import intervals
+    from haca3_bids.reports.charts import intervals
 
     points = {f"{row['site']}, {row['method']}": estimate(row, "dice") for row in rows}
     return Drawing(

@@ -177,8 +177,7 @@ def _subjects(value: str, method: str, course: Course) -> list[dict[str, Value]]
 def _drawings(
     data: Mapping[tuple[str, str], Course], rows: Sequence[Mapping[str, Value]], time: str, unit: str
 ) -> list[Drawing]:
-    from haca3_bids.reports.courses import courses
-    from haca3_bids.reports.intervals import intervals
+    from haca3_bids.reports.charts import courses, intervals
 
     def estimates(key: str) -> dict[str, dict[str, tuple[float, float, float]]]:
         found: dict[str, dict[str, tuple[float, float, float]]] = {}

@@ -241,7 +241,7 @@ def _fluid(groups: Sequence[Group]) -> Drawing:
 
 
 def _accuracies(rows: Sequence[Mapping[str, Value]]) -> Drawing:
-    from haca3_bids.reports.intervals import intervals
+    from haca3_bids.reports.charts import intervals
 
     data: dict[str, dict[str, tuple[float, float, float]]] = {}
     for row in rows:

@@ -195,14 +195,13 @@ def _baselines(
 ) -> Iterator[tuple[str, Volume]]:
     """The scan matched to the guide by each baseline: histogram matching and normalizations."""
     from haca3_bids.evaluation import normalization
-    from haca3_bids.evaluation.histogram import matched
     from haca3_bids.volumes.volume import load_volume
 
     guide = load_volume(pair.guide.path)
     check_grid(guide, pair.guide.path, scan, pair.scan.path, IN_TEMPLATE_SPACE)
     guide_head = _head(pair.guide.path, guide, seen)
     guide_brain = brain_of(pair.guide, guide, args.brain) & guide_head
-    yield MATCHED, scan.with_data(matched(scan.data, head, guide.data, guide_head))
+    yield MATCHED, scan.with_data(normalization.matched(scan.data, head, guide.data, guide_head))
     for method in normalization.METHODS:
         try:
             made = normalization.normalized(method, scan.data, brain, guide.data, guide_brain, pair.contrast)

@@ -14,6 +14,7 @@ from haca3_bids.errors import Unavailable
 
 try:
     from monai.losses.adversarial_loss import PatchAdversarialLoss
+    from monai.losses.dice import DiceLoss as DiceLoss
     from monai.networks.nets.basic_unet import BasicUNet
     from monai.networks.nets.patchgan_discriminator import PatchDiscriminator
 except ImportError as error:
