@@ -1,4 +1,4 @@
-"""The scatter of a longitudinal measurement and its intraclass correlation, before and after harmonization.
+"""Change over time: the scatter of a longitudinal measurement and its intraclass correlation, and one person's slope.
 
 The model of ``random_intercept``, as in table 2 of Zuo et al. (2023): the residual includes differences between
 scanners. Intervals are from a bootstrap over subjects, p-values from a permutation test that exchanges the methods.
@@ -52,6 +52,15 @@ class Reduction:
     p: float  # two-sided, permutation
 
 
+@dataclass(frozen=True)
+class Change:
+    """The regression line of one person's visits."""
+
+    per_year: float
+    at_start: float  # value of the line at the first visit
+    residual: float  # standard deviation about the line; 0 with two visits
+
+
 def scatter(
     subjects: Sequence[str], ages: Sequence[float], values: Sequence[float], draws: int = DRAWS, seed: int = 0
 ) -> Scatter:
@@ -90,6 +99,17 @@ def exchange_p(one: Moments, other: Moments, draws: int = DRAWS, seed: int = 0) 
     ratio = fitted_mixed(one, other, ~swapped).residual / fitted_mixed(one, other, swapped).residual
     change = np.abs(np.log(ratio))
     return float((change >= change[0] - EQUAL).mean())
+
+
+def change(years: Sequence[float], values: Sequence[float]) -> Change:
+    """The least-squares line through the visits; ValueError unless there are two at different times."""
+    t, y = np.asarray(years, np.float64), np.asarray(values, np.float64)
+    if t.shape != y.shape or t.size < 2 or np.ptp(t) == 0:
+        raise ValueError(f"two visits at different times are needed, found times {t.tolist()}")
+    t = t - t.min()
+    slope, start = np.polyfit(t, y, 1)
+    squares = ((y - start - slope * t) ** 2).sum()
+    return Change(float(slope), float(start), float(np.sqrt(squares / (t.size - 2))) if t.size > 2 else 0.0)
 
 
 def _resampled(subjects: int, draws: int, seed: int) -> Array:

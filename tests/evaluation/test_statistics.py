@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from haca3_bids.evaluation.longitudinal import change
 from haca3_bids.evaluation.methods import difference_rows, paired, paired_p, person_means
 from haca3_bids.evaluation.overlap import dice, dice_by_label
 from haca3_bids.evaluation.reliability import reliability
+from haca3_bids.evaluation.scatter import change
 
 SHROUT_FLEISS = [[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -18,8 +19,8 @@ from haca3_bids.cli.evaluate import (
     site,
     travelling,
 )
-from haca3_bids.cli.evaluate.output import check_out, print_tables, write_findings
-from haca3_bids.records.findings import Column, Findings
+from haca3_bids.errors import CannotCreate
+from haca3_bids.records.findings import Column, Findings, to_tsv
 
 
 class Experiment(Protocol):
@@ -40,6 +41,7 @@ class Experiment(Protocol):
         """Its findings; BadInput if the input is not suitable."""
 
 
+DIGITS = 4  # of printed numbers
 HELP = "Measure the effect of harmonization, in images, tables and whole outputs of haca3-bids."
 EXPERIMENTS: Mapping[str, Experiment] = {
     "similarity": similarity,
@@ -86,3 +88,36 @@ def shareable(words: Sequence[str]) -> str:
     from haca3_bids.execution.places import shareable_word
 
     return " ".join(["haca3", *(shareable_word(word, {}) for word in words)])
+
+
+def print_tables(findings: Findings) -> None:
+    """Print tab-separated tables, with empty lines between them, and notes to standard error."""
+    for note in findings.notes:
+        print(note, file=sys.stderr)
+    for index, table in enumerate(findings.tables.values()):
+        if index:
+            print()
+        print(to_tsv(table, DIGITS), end="")
+
+
+def check_out(folder: Path) -> None:
+    """Create the output folder; CannotCreate if that is impossible. It is called before long computations."""
+    from haca3_bids.bids.atomic import make_folder
+
+    if folder.exists() and not folder.is_dir():
+        raise CannotCreate(f"--out {folder.name} is a file.", "Name a folder.")
+    make_folder(folder)
+
+
+def write_findings(name: str, findings: Findings, command: str, folder: Path) -> None:
+    """Write a TSV and a JSON file for every table, and one report; existing files are replaced."""
+    from haca3_bids.bids.atomic import write_text
+    from haca3_bids.reports.findings import findings_page, write_table
+
+    try:
+        for part, table in findings.tables.items():
+            write_table(folder, name if part == name else f"{name}_{part}", table)
+        write_text(folder / f"{name}.html", findings_page(name, findings, command))
+    except OSError as error:
+        raise CannotCreate(f"{folder.name} cannot be written to ({error.strerror}).", "Is the disk full?") from error
+    print(f"Report: {folder / name}.html", file=sys.stderr)

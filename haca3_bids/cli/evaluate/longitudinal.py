@@ -158,7 +158,7 @@ def _change(before: Course, after: Course, names: tuple[str, str], args: argpars
 
 
 def _subjects(value: str, method: str, course: Course) -> list[dict[str, Value]]:
-    from haca3_bids.evaluation.longitudinal import change
+    from haca3_bids.evaluation.scatter import change
 
     rows: list[dict[str, Value]] = []
     for person in dict.fromkeys(course[0]):
