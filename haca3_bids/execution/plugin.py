@@ -19,14 +19,11 @@ from nipype.pipeline import plugins
 from nipype.pipeline.plugins.multiproc import MultiProcPlugin, process_initializer, run_node
 
 from haca3_bids.errors import TemporaryFailure
+from haca3_bids.execution.crash import HINT_MEMORY
 from haca3_bids.orphan import end_with_parent
 
 LOGGER = logging.getLogger("haca3_bids")
-KILLED = TemporaryFailure(
-    "The worker process was killed, probably because memory ran out.",
-    "Set --mem, reduce --nprocs, or request more memory for the job.",
-)
-
+KILLED = TemporaryFailure("The worker process was killed, probably because memory ran out.", HINT_MEMORY)
 NO_RESULT = "finished or terminated, but results file does not exist"  # Nipype, of a job that left nothing
 JOB_KILLED = TemporaryFailure(
     "The job of this step was killed, or could not start.",

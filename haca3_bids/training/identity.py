@@ -56,9 +56,9 @@ def _difference(key: str, was: object, now: object) -> str:
     return f"{name} {one}, not {other}"
 
 
-def card_of(folder: Path, file: str = RUN) -> dict[str, str]:
+def card_of(folder: Path) -> dict[str, str]:
     """The model card of what was trained in ``folder``: numbers, but no names of scans or files."""
-    run = read_json(folder / file)
+    run = read_json(folder / RUN)
     if run is None:
         return {"made by": "haca3 train"}
     sessions, told = run.get("sessions", {}), {k: str(v) for k, v in run.items() if not isinstance(v, dict | list)}

@@ -43,9 +43,9 @@ def references() -> dict[str, Reference]:
     }
 
 
-def priors(tables: SiteTables, seed: int = 0) -> dict[str, Prior]:
+def priors(tables: SiteTables) -> dict[str, Prior]:
     """The prior of theta for each contrast: the distribution of tables of simulated people at all sites."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     sites = torch.arange(len(tables.rows))
     found = {}
     for number, contrast in enumerate(CONTRASTS):

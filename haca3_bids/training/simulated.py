@@ -27,7 +27,7 @@ from haca3_bids.physics.signal import Protocol
 from haca3_bids.physics.tissues import FATTY, IN_BRAIN, LESION, WHITE, person_deviations
 from haca3_bids.settings import CONTRASTS
 from haca3_bids.training.acquisition import CLOSING, FAT_LEFT, FAT_SUPPRESSED
-from haca3_bids.training.crops import LESION_RADII, LESIONED, STRIPPED
+from haca3_bids.training.crops import LESION_RADII, LESIONED, ROTATION, SCALING, SHIFT, STRIPPED
 from haca3_bids.training.dropout import left_by_dropout
 from haca3_bids.volumes.slices import ORIENTATIONS
 
@@ -188,10 +188,10 @@ def _slices_with_head(head: Anatomy) -> dict[str, NDArray[np.int_]]:
 
 def _deformed(shares: Array, rng: np.random.Generator) -> Array:
     """The slice after a random rotation, scaling, reflection and elastic deformation."""
-    angle, scale = rng.normal(0, 0.12), np.exp(rng.normal(0, 0.06, 2))
+    angle, scale = rng.normal(0, ROTATION), np.exp(rng.normal(0, SCALING, 2))
     matrix = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * scale
     matrix[:, 0] *= rng.choice([-1, 1])
-    theta = torch.tensor(np.concatenate([matrix, rng.normal(0, 0.03, (2, 1))], axis=1), dtype=torch.float32)
+    theta = torch.tensor(np.concatenate([matrix, rng.normal(0, SHIFT, (2, 1))], axis=1), dtype=torch.float32)
     grid = functional.affine_grid(theta[None], [1, 1, PLANE, PLANE], align_corners=False)
     elastic = torch.from_numpy(rng.normal(0, 0.02, (1, 2, 9, 9)).astype(np.float32))
     grid = grid + functional.interpolate(elastic, (PLANE, PLANE), mode="bicubic").permute(0, 2, 3, 1)
