@@ -107,5 +107,6 @@ def test_what_cannot_be_trained_is_a_sentence(arguments, code, sentence, dataset
 def test_without_monai_it_is_said_how_to_install_it(dataset, capsys, monkeypatch):
     monkeypatch.chdir(dataset)
     monkeypatch.setitem(sys.modules, "monai.networks.nets.basic_unet", None)
+    monkeypatch.delitem(sys.modules, "haca3_bids.training.baselines.blocks", raising=False)  # loaded by another test
     assert toolbox.main(["evaluate", "lesions", "out", *QUICK.split()]) == 69
     assert "pip install '.[evaluate]'" in capsys.readouterr().err

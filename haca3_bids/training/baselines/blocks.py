@@ -22,14 +22,7 @@ except ImportError as error:
         "MONAI is not installed.", "pip install '.[evaluate]' in the source folder installs it."
     ) from error
 
-WIDTHS = (
-    8,
-    16,
-    32,
-    64,
-    128,
-    8,
-)  # channels from fine to coarse, and of the last layer; in articles 32 to 64
+WIDTHS = (8, 16, 32, 64, 128, 8)  # channels from fine to coarse, and of the last layer; in articles 32 to 64
 NORM = ("group", {"num_groups": 8})  # much faster than instance normalization on a CPU
 ADVERSARY = 16  # channels of the first layer; in the articles 64
 
