@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from haca3_bids.bids.atomic import read_json
-from haca3_bids.checkpoints.registry import BUILTIN
+from haca3_bids.checkpoints.registry import BUILTIN, resolve
 from haca3_bids.cli import train_baseline, train_mixture
 from haca3_bids.cli.command import add_number, add_threads, check_least
 from haca3_bids.cli.train_identity import identity
 from haca3_bids.digest import file_sha256
 from haca3_bids.errors import BadInput, UsageError
+from haca3_bids.training.identity import CHECKPOINT, RANDOM, RUN, card_of, claim, weights_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from haca3_bids.networks.haca3 import Haca3
     from haca3_bids.physics.anatomy import Anatomy
     from haca3_bids.training.haca3 import Perceptual
@@ -156,8 +156,6 @@ def _check(args: argparse.Namespace) -> None:
 
 def _check_beginning(args: argparse.Namespace) -> None:
     """UsageError if there are no weights with which HACA3 can start."""
-    from haca3_bids.training.identity import CHECKPOINT
-
     if args.start_from == BUILTIN:
         raise _not_haca3(BUILTIN, "the built-in weights")
     if not (args.start_from or (args.out / "artifact" / CHECKPOINT).exists()):
@@ -182,7 +180,6 @@ def _heads(args: argparse.Namespace) -> tuple[list[Anatomy], list[Anatomy]]:
 
 
 def _artifact(args: argparse.Namespace, heads: list[Anatomy], _: list[Anatomy], setting: Setting) -> None:
-    from haca3_bids.training.identity import RANDOM, claim
     from haca3_bids.training.run import train_artifact
 
     claim(args.out / "artifact", identity(args, RANDOM), leads=setting.machine.leads)
@@ -190,7 +187,6 @@ def _artifact(args: argparse.Namespace, heads: list[Anatomy], _: list[Anatomy], 
 
 
 def _haca3(args: argparse.Namespace, heads: list[Anatomy], kept: list[Anatomy], setting: Setting) -> None:
-    from haca3_bids.training.identity import claim
     from haca3_bids.training.run import train_haca3
 
     model, begin, start = _beginning(args)
@@ -205,11 +201,9 @@ def _haca3(args: argparse.Namespace, heads: list[Anatomy], kept: list[Anatomy], 
 def _beginning(args: argparse.Namespace) -> tuple[Haca3, float, str]:
     """The initial networks, the position in the curriculum, and what distinguishes these networks from others."""
     from haca3_bids.checkpoints.formats import load_checkpoint
-    from haca3_bids.checkpoints.registry import resolve
     from haca3_bids.networks.encoders import ArtifactEncoder
     from haca3_bids.networks.haca3 import Haca3
     from haca3_bids.training.haca3 import LAST_STAGE
-    from haca3_bids.training.identity import RANDOM, weights_digest
     from haca3_bids.training.loop import load_trained
     from haca3_bids.training.run import untrained
 
@@ -255,7 +249,6 @@ def _perceptual(args: argparse.Namespace, setting: Setting) -> Perceptual:
 
 def _fusion(args: argparse.Namespace, heads: list[Anatomy], _: list[Anatomy], setting: Setting) -> None:
     from haca3_bids.training.fusion import train_fusion
-    from haca3_bids.training.identity import RANDOM, claim, weights_digest
     from haca3_bids.training.pairs import STRIPED, fusion_pairs
     from haca3_bids.training.run import load_haca3
 
@@ -270,7 +263,6 @@ def _fusion(args: argparse.Namespace, heads: list[Anatomy], _: list[Anatomy], se
 def _export(heads: list[Anatomy], out: Path) -> None:
     from haca3_bids.networks.fusion import FusionNet
     from haca3_bids.training.export import export
-    from haca3_bids.training.identity import CHECKPOINT, card_of
     from haca3_bids.training.loop import load_trained
     from haca3_bids.training.run import load_haca3
 
@@ -288,7 +280,6 @@ def _export(heads: list[Anatomy], out: Path) -> None:
 
 def _check_fusion(model: Haca3, folder: Path) -> None:
     """BadInput if the fusion network was trained for other networks."""
-    from haca3_bids.training.identity import RUN, weights_digest
     from haca3_bids.training.pairs import STRIPED
 
     trained_for = (read_json(folder / RUN) or {}).get(HACA3_WEIGHTS, STRIPED)

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from haca3_bids.bids.atomic import read_json
+from haca3_bids.bids.results import images_of
 from haca3_bids.cli.train_identity import identity
 from haca3_bids.errors import BadInput, UsageError
 from haca3_bids.settings import CONTRASTS
+from haca3_bids.training.identity import RANDOM
 
 if TYPE_CHECKING:
     from haca3_bids.physics.anatomy import Anatomy
@@ -64,7 +66,6 @@ def check(args: argparse.Namespace) -> None:
 def train(args: argparse.Namespace, heads: list[Anatomy], kept: list[Anatomy], setting: Setting) -> None:
     """Train the baseline, or resume."""
     from haca3_bids.training.baselines.run import apply_baseline, train_baseline
-    from haca3_bids.training.identity import RANDOM
 
     folder, about = args.out / args.method, identity(args, RANDOM)
     network = train_baseline(args.method, heads[1:] + kept, _sites(args), folder, setting, about)
@@ -74,8 +75,6 @@ def train(args: argparse.Namespace, heads: list[Anatomy], kept: list[Anatomy], s
 
 def _scans(args: argparse.Namespace) -> list[Path]:
     """The preprocessed images to harmonize; BadInput where there are none."""
-    from haca3_bids.bids.results import images_of
-
     if not args.apply:
         return []
     contrast, session = args.contrast or CONTRAST, args.source.name if args.source.name.startswith("ses-") else ""

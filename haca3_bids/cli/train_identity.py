@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from haca3_bids.digest import file_sha256
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from haca3_bids.training.scans import PlacedSession
 
 

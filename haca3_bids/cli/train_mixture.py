@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from haca3_bids.cli.train_identity import identity
 from haca3_bids.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
     from haca3_bids.networks.mixture import Mixture
     from haca3_bids.physics.anatomy import Anatomy
     from haca3_bids.training.run import Setting

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from haca3_bids.bids.atomic import make_folder, write_text
 from haca3_bids.cli.evaluate import (
     anatomy,
     attention,
@@ -20,11 +21,12 @@ from haca3_bids.cli.evaluate import (
     travelling,
 )
 from haca3_bids.errors import CannotCreate
+from haca3_bids.execution.places import shareable_word
 from haca3_bids.records.findings import Column, Findings, to_tsv
 
 
 class Experiment(Protocol):
-    """The interface of the module of an experiment, which must not import heavy packages before ``run``."""
+    """The interface of the module of an experiment, which imports nothing slower than NumPy before ``run``."""
 
     @property
     def HELP(self) -> str:  # noqa: N802
@@ -85,8 +87,6 @@ def main(args: argparse.Namespace) -> int:
 
 def shareable(words: Sequence[str]) -> str:
     """The command line with paths replaced by their last component, also in NAME=PATH."""
-    from haca3_bids.execution.places import shareable_word
-
     return " ".join(["haca3", *(shareable_word(word, {}) for word in words)])
 
 
@@ -102,8 +102,6 @@ def print_tables(findings: Findings) -> None:
 
 def check_out(folder: Path) -> None:
     """Create the output folder; CannotCreate if that is impossible. It is called before long computations."""
-    from haca3_bids.bids.atomic import make_folder
-
     if folder.exists() and not folder.is_dir():
         raise CannotCreate(f"--out {folder.name} is a file.", "Name a folder.")
     make_folder(folder)
@@ -111,7 +109,6 @@ def check_out(folder: Path) -> None:
 
 def write_findings(name: str, findings: Findings, command: str, folder: Path) -> None:
     """Write a TSV and a JSON file for every table, and one report; existing files are replaced."""
-    from haca3_bids.bids.atomic import write_text
     from haca3_bids.reports.findings import findings_page, write_table
 
     try:

@@ -10,6 +10,9 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from haca3_bids.bids.results import TemplateImage
 from haca3_bids.cli.evaluate.comparison import BASELINE, CONTRAST, METHOD, PEOPLE, dot_charts, smallest_p, tested
 from haca3_bids.cli.evaluate.given import TISSUES, add_brain, brain_in_words, brain_of, tissues_of
 from haca3_bids.cli.evaluate.inputs import IN_TEMPLATE_SPACE, bad_input, check_grid
@@ -18,7 +21,6 @@ from haca3_bids.errors import BadInput
 from haca3_bids.records.findings import Column, Drawing, Findings, Table, Value
 
 if TYPE_CHECKING:
-    from haca3_bids.bids.results import TemplateImage
     from haca3_bids.evaluation.anatomy import Tissues
     from haca3_bids.volumes.volume import Volume
 
@@ -192,8 +194,6 @@ def _session(
 
 def _numbered(tissues: Tissues, grid: Volume) -> Volume:
     """A label image in which CSF is 1, GM 2 and WM 3."""
-    import numpy as np
-
     return grid.with_data(np.select(list(tissues.values()), list(range(1, len(tissues) + 1))))
 
 

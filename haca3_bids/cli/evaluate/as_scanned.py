@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from haca3_bids.bids.atomic import read_json
+from haca3_bids.bids.results import TemplateImage
 from haca3_bids.errors import BadInput
 
 if TYPE_CHECKING:
-    from haca3_bids.bids.results import TemplateImage
     from haca3_bids.volumes.volume import Volume
 
 AS_SCANNED = "as scanned"

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from haca3_bids.arrays import Mask
+from haca3_bids.bids.results import TemplateImage, images_of
 from haca3_bids.cli.command import add_threads
 from haca3_bids.cli.evaluate.given import add_brain, brain_in_words, brain_of
 from haca3_bids.cli.evaluate.selection import sessions_of
@@ -19,8 +24,6 @@ from haca3_bids.records.findings import Column, Drawing, Findings, Table, Value
 from haca3_bids.settings import CONTRASTS, WHITE_MATTER_PEAK, HarmonizationSettings
 
 if TYPE_CHECKING:
-    from haca3_bids.arrays import Mask
-    from haca3_bids.bids.results import TemplateImage
     from haca3_bids.harmonization.engine import Harmonized
     from haca3_bids.harmonization.job import Networks
     from haca3_bids.physics.scanner import Imperfections
@@ -91,8 +94,6 @@ class _Trial:
 
     def worse(self, how: Imperfections) -> Volume:
         """The source acquired again with imperfections ``how``."""
-        import numpy as np
-
         from haca3_bids.physics.scanner import acquire
 
         source, unit = self.sources[self.degraded], np.float32(WHITE_MATTER_PEAK)
@@ -151,8 +152,6 @@ def run(args: argparse.Namespace) -> Findings:
 
 def _sessions(args: argparse.Namespace) -> list[dict[str, TemplateImage]]:
     """The sources of each requested session by contrast; BadInput if a session is not usable."""
-    from haca3_bids.bids.results import images_of
-
     found: dict[str, dict[str, TemplateImage]] = {}
     images = images_of(args.dataset)
     for contrast in CONTRASTS:
@@ -234,8 +233,6 @@ def _row(trial: _Trial, source: Volume, image: Harmonized, clean: Harmonized | N
 
 def _badness(eta: Sequence[float], trial: _Trial) -> float:
     """Eta if it is one number; for HACA3 its distance from eta of the built-in reference."""
-    import math
-
     return eta[0] if len(eta) == 1 else math.dist(eta, trial.networks.checkpoint.references[trial.degraded].eta)
 
 

@@ -7,22 +7,22 @@ the transform of haca3-bids. All other maps must be on the grid of the images.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
+from haca3_bids.arrays import Array, Mask
 from haca3_bids.bids.atomic import read_json
 from haca3_bids.bids.names import IMAGE_EXTENSIONS, parse_entities
 from haca3_bids.bids.results import TemplateImage
 from haca3_bids.errors import BadInput
+from haca3_bids.settings import TEMPLATE_SPACES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from haca3_bids.arrays import Array, Mask
     from haca3_bids.preprocessing.template import Template
     from haca3_bids.volumes.volume import Volume
 
@@ -58,8 +58,6 @@ def brain_of(image: TemplateImage, grid: Volume, folder: Path | None) -> Mask:
 
 
 def _brain_of(image: TemplateImage, grid: Volume, folder: Path | None) -> Mask:
-    import numpy as np
-
     if folder is None:
         brain = template_of(image.space, "Give masks with --brain.").brain
         if not brain.has_grid_of(grid):
@@ -83,8 +81,6 @@ def _brain_of(image: TemplateImage, grid: Volume, folder: Path | None) -> Mask:
 
 def tissues_of(image: TemplateImage, grid: Volume, folder: Path) -> Mapping[str, Mask]:
     """Masks of CSF, GM and WM of the session of an image, which do not overlap; BadInput if there are none."""
-    import numpy as np
-
     files = session_files(folder, image)
     maps = {tissue: _labelled(files, labels) for tissue, labels in TISSUES.items()}
     if all(maps.values()):
@@ -104,8 +100,6 @@ def tissues_of(image: TemplateImage, grid: Volume, folder: Path) -> Mapping[str,
 
 def lesions_of(images: Sequence[TemplateImage], grid: Volume, folder: Path) -> Mask:
     """The union of the lesion masks of several sessions; BadInput if none has a mask."""
-    import numpy as np
-
     found = [
         _on_grid([path], image, grid, folder) > MOST
         for image in images
@@ -145,7 +139,6 @@ def _pose(folder: Path, image: TemplateImage) -> Path | None:
 def template_of(space: str, hint: str) -> Template:
     """The template of a space; BadInput with the hint if there is none."""
     from haca3_bids.preprocessing.template import load_template
-    from haca3_bids.settings import TEMPLATE_SPACES
 
     names = {label: name for name, label in TEMPLATE_SPACES.items()}
     if space not in names:
@@ -178,8 +171,6 @@ def _on_grid(paths: Sequence[Path], image: TemplateImage, grid: Volume, folder: 
 
 def _from_image_to_truth(image: TemplateImage, pose: Path) -> NDArray[np.float64]:
     """The transform (4, 4) from millimetres of the image to those of the truth, via scanner coordinates."""
-    import numpy as np
-
     from haca3_bids.preprocessing.transforms import inverse, read_itk
 
     to_scanner = next(image.path.parent.glob(f"{image.session_name}_from-*_to-{image.space}_mode-image_xfm.txt"), None)

@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from haca3_bids.arrays import Mask
+from haca3_bids.bids.results import TemplateImage, images_of
 from haca3_bids.cli.evaluate.given import brain_of, lesions_of
 from haca3_bids.cli.evaluate.inputs import bad_input, check_grid
 from haca3_bids.cli.evaluate.people import read_people
@@ -16,8 +20,6 @@ from haca3_bids.errors import BadInput
 from haca3_bids.settings import CONTRASTS
 
 if TYPE_CHECKING:
-    from haca3_bids.arrays import Mask
-    from haca3_bids.bids.results import TemplateImage
     from haca3_bids.training.lesions import Case
     from haca3_bids.volumes.volume import Volume
 
@@ -53,9 +55,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def visits(args: argparse.Namespace) -> tuple[list[Visit], list[str]]:
     """All sessions with complete images, and a note on the others; BadInput if there are none, or a site is missing."""
-    import numpy as np
-
-    from haca3_bids.bids.results import images_of
     from haca3_bids.volumes.volume import load_volume
 
     people, everything = read_people(args.people, args.site), images_of(args.dataset)

@@ -10,16 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from haca3_bids.cli.command import add_number, add_threads, check_least
 from haca3_bids.cli.evaluate import lesion_cases
 from haca3_bids.cli.evaluate.comparison import estimate, with_interval
 from haca3_bids.cli.evaluate.given import add_brain
+from haca3_bids.cli.evaluate.lesion_cases import Visit
 from haca3_bids.cli.evaluate.people import add_people
 from haca3_bids.errors import BadInput, UsageError
+from haca3_bids.evaluation.overlap import dice
+from haca3_bids.evaluation.scatter import DRAWS
 from haca3_bids.records.findings import Column, Drawing, Findings, Table, Value
 
 if TYPE_CHECKING:
-    from haca3_bids.cli.evaluate.lesion_cases import Visit
     from haca3_bids.training.lesions import Segmenter
     from haca3_bids.training.machine import Machine
 
@@ -102,8 +106,6 @@ def _check(args: argparse.Namespace) -> None:
 
 def _parts(visits: Sequence[Visit], site: str, args: argparse.Namespace) -> dict[str, int]:
     """The fold in which each subject is held out; BadInput if there are too few subjects or sites."""
-    import numpy as np
-
     sites = sorted({visit.site for visit in visits})
     if site not in sites:
         raise BadInput(f"There is no site {site}.", f"The sites are {', '.join(sites)}.")
@@ -154,7 +156,6 @@ def _segmented(visits: Sequence[Visit], parts: Mapping[str, int], site: str, arg
 def _result(
     visit: Visit, method: str, fold: int, network: Any, setting: Segmenter, here: Machine, args: argparse.Namespace
 ) -> _Result:
-    from haca3_bids.evaluation.overlap import dice
     from haca3_bids.training.lesions import segmented
 
     case = lesion_cases.case(visit, method, args)
@@ -167,8 +168,6 @@ def _result(
 
 
 def _by_subject(results: Sequence[_Result], site: str, method: str) -> dict[str, float]:
-    import numpy as np
-
     mine: dict[str, list[float]] = {}
     for one in results:
         if (one.visit.site, one.method) == (site, method):
@@ -177,8 +176,6 @@ def _by_subject(results: Sequence[_Result], site: str, method: str) -> dict[str,
 
 
 def _dice_rows(results: Sequence[_Result], site: str, args: argparse.Namespace) -> list[dict[str, Value]]:
-    import numpy as np
-
     from haca3_bids.evaluation.lesions import recovered
     from haca3_bids.evaluation.methods import paired
 
@@ -194,8 +191,6 @@ def _dice_rows(results: Sequence[_Result], site: str, args: argparse.Namespace) 
 
 
 def _contrast_rows(visits: Sequence[Visit], args: argparse.Namespace) -> list[dict[str, Value]]:
-    import numpy as np
-
     found: dict[tuple[str, str, str], dict[str, list[float]]] = {}
     for visit in visits:
         for method in (args.before, args.after):
@@ -210,10 +205,6 @@ def _contrast_rows(visits: Sequence[Visit], args: argparse.Namespace) -> list[di
 
 def _row(site: str, method: str, name: str, values: Mapping[str, float], args: argparse.Namespace) -> dict[str, Value]:
     """A row with the mean over subjects and its bootstrap interval."""
-    import numpy as np
-
-    from haca3_bids.evaluation.scatter import DRAWS
-
     own = np.array(list(values.values()))
     drawn = np.random.default_rng(args.seed).choice(own, (DRAWS, len(own))).mean(axis=1)
     low, high = np.percentile(drawn, (2.5, 97.5))

@@ -13,6 +13,7 @@ from haca3_bids.cli.evaluate.given import add_brain
 from haca3_bids.cli.evaluate.inputs import Line, bad_input, check_unused, number, read_table
 from haca3_bids.cli.evaluate.people import add_people
 from haca3_bids.errors import BadInput
+from haca3_bids.evaluation.scatter import change, reduction, scatter
 from haca3_bids.records.findings import Column, Drawing, Findings, Table, Value
 
 HELP = "reliability of a measurement over time: intraclass correlation, residual variance and annual change"
@@ -130,8 +131,6 @@ def _course(lines: Iterable[Line], person: str, time: str, value: str) -> Course
 
 
 def _model(value: str, courses: Mapping[str, Course], args: argparse.Namespace) -> list[dict[str, Value]]:
-    from haca3_bids.evaluation.scatter import scatter
-
     rows: list[dict[str, Value]] = []
     first = next(iter(courses))
     for name, course in courses.items():
@@ -146,8 +145,6 @@ def _model(value: str, courses: Mapping[str, Course], args: argparse.Namespace) 
 
 
 def _change(before: Course, after: Course, names: tuple[str, str], args: argparse.Namespace) -> dict[str, Value]:
-    from haca3_bids.evaluation.scatter import reduction
-
     if before[:2] != after[:2]:
         raise BadInput(
             f"{' and '.join(names)} do not have the same sessions.", "Keep only the sessions that all methods have."
@@ -158,8 +155,6 @@ def _change(before: Course, after: Course, names: tuple[str, str], args: argpars
 
 
 def _subjects(value: str, method: str, course: Course) -> list[dict[str, Value]]:
-    from haca3_bids.evaluation.scatter import change
-
     rows: list[dict[str, Value]] = []
     for person in dict.fromkeys(course[0]):
         own = [(age, found) for one, age, found in zip(*course, strict=True) if one == person]

@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from haca3_bids.errors import BadInput
+from haca3_bids.evaluation.overlap import dice_by_label
 from haca3_bids.records.findings import Column, Drawing, Findings, Table
 
 if TYPE_CHECKING:
@@ -32,9 +35,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Findings:
     """A table with one row per label."""
-    import numpy as np
-
-    from haca3_bids.evaluation.overlap import dice_by_label
     from haca3_bids.volumes.volume import load_volume
 
     names = [path.name for path in args.maps]

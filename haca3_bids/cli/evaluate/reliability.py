@@ -6,8 +6,11 @@ import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from haca3_bids.cli.evaluate.inputs import bad_input, number, read_table
 from haca3_bids.errors import BadInput
+from haca3_bids.evaluation.reliability import reliability
 from haca3_bids.records.findings import Column, Drawing, Findings, Table
 
 HELP = "intraclass correlation coefficients of a measurement"
@@ -34,10 +37,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Findings:
     """A table with one row of coefficients."""
-    import numpy as np
-
-    from haca3_bids.evaluation.reliability import reliability
-
     table = _by_person(args)
     sites = sorted({site for values in table.values() for site in values})
     whole = {person: values for person, values in table.items() if set(values) == set(sites)}

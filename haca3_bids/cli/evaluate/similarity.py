@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from haca3_bids.arrays import Mask
 from haca3_bids.cli.evaluate.inputs import bad_input, check_grid
 from haca3_bids.records.findings import Column, Drawing, Findings, Table
 
 if TYPE_CHECKING:
-    from haca3_bids.arrays import Mask
     from haca3_bids.volumes.volume import Volume
 
 HELP = "PSNR and SSIM of images and a reference on the same grid"

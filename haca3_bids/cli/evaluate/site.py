@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from haca3_bids.bids.participants import NO_VALUE
 from haca3_bids.cli.command import add_number, check_least
 from haca3_bids.cli.evaluate import site_images
@@ -15,11 +17,11 @@ from haca3_bids.cli.evaluate.comparison import estimate
 from haca3_bids.cli.evaluate.given import add_brain
 from haca3_bids.cli.evaluate.inputs import Line, bad_input, check_unused, number, read_table
 from haca3_bids.cli.evaluate.people import add_people
+from haca3_bids.cli.evaluate.site_images import Group
 from haca3_bids.errors import BadInput
 from haca3_bids.records.findings import Column, Drawing, Findings, Table, Value
 
 if TYPE_CHECKING:
-    from haca3_bids.cli.evaluate.site_images import Group
     from haca3_bids.evaluation.site_probe import Guessed
 
 HELP = "whether classifiers can identify the site of an image, before and after harmonization"
@@ -130,8 +132,6 @@ class _Trial:
 
 
 def _trials(group: Group, args: argparse.Namespace) -> Iterator[_Trial]:
-    import numpy as np
-
     from haca3_bids.evaluation.site_probe import design, linear_probe, network_probe
 
     with bad_input(group.about.get("contrast", "")):
@@ -169,10 +169,6 @@ def _distances(group: Group) -> Iterator[dict[str, Value]]:
 
 
 def _of_table(args: argparse.Namespace) -> Group:
-    import numpy as np
-
-    from haca3_bids.cli.evaluate.site_images import Group
-
     known = [args.person, args.site, *([args.method] if args.method else [])]
     lines = read_table(args.input, (*known, *args.value), "choose with --person, --site, --method, --value")
     names = args.value or [name for name in lines[0] if name not in (*known, *FIXED)]
@@ -220,8 +216,6 @@ def _unconverged(trials: Sequence[_Trial]) -> list[str]:
 
 def _fluid(groups: Sequence[Group]) -> Drawing:
     """The mean histograms of fluid of every site, by contrast and method."""
-    import numpy as np
-
     from haca3_bids.evaluation.site_features import BINS
     from haca3_bids.reports.charts import histograms
 

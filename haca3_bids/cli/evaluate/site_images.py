@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
+from haca3_bids.bids.results import TemplateImage, images_of
 from haca3_bids.cli.evaluate.given import brain_in_words, brain_of
 from haca3_bids.cli.evaluate.inputs import bad_input, check_grid
 from haca3_bids.cli.evaluate.people import read_people
@@ -14,15 +17,9 @@ from haca3_bids.cli.evaluate.selection import add_two_descs, complete_sessions, 
 from haca3_bids.errors import BadInput
 from haca3_bids.settings import CONTRASTS
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from haca3_bids.bids.results import TemplateImage
-
-    Rows = NDArray[np.float64]
-    Pair = tuple[TemplateImage, TemplateImage]  # before and after harmonization
-    Seen = dict[tuple[str, str], Rows]  # (region, what) -> numbers of one image
+Rows = NDArray[np.float64]
+Pair = tuple[TemplateImage, TemplateImage]  # before and after harmonization
+Seen = dict[tuple[str, str], Rows]  # (region, what) -> numbers of one image
 
 REGIONS = ("head", "brain")
 FEATURES = ("intensity", "image")
@@ -48,8 +45,6 @@ def add_arguments(parser: argparse._ActionsContainer) -> None:
 
 def groups(args: argparse.Namespace) -> tuple[list[Group], list[str]]:
     """A group for each contrast and region, and notes; BadInput if no session has both images, or a site is missing."""
-    from haca3_bids.bids.results import images_of
-
     people, images = read_people(args.people, args.site), images_of(args.input)
     args.after = args.after or only_harmonized(images, args.input)
     found: list[Group] = []
@@ -74,8 +69,6 @@ def groups(args: argparse.Namespace) -> tuple[list[Group], list[str]]:
 
 
 def _groups(contrast: str, pairs: Sequence[Pair], sites: Sequence[str], args: argparse.Namespace) -> list[Group]:
-    import numpy as np
-
     seen = [_seen(pair, args) for pair in pairs]
     if len({one[0]["head", "image"].size for one in seen}) > 1:
         raise BadInput(f"The {contrast} images are not on one grid.", "Compare images in one template space.")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from haca3_bids.arrays import Mask
 from haca3_bids.cli.evaluate.as_scanned import AS_SCANNED, as_scanned
 from haca3_bids.cli.evaluate.comparison import BASELINE, CONTRAST, METHOD, PEOPLE, dot_charts, smallest_p, tested
 from haca3_bids.cli.evaluate.given import add_brain, brain_in_words, brain_of, lesions_of
@@ -19,7 +20,6 @@ from haca3_bids.cli.evaluate.selection import add_selection
 from haca3_bids.records.findings import Column, Drawing, Findings, Table, Value
 
 if TYPE_CHECKING:
-    from haca3_bids.arrays import Mask
     from haca3_bids.volumes.volume import Volume
 
 

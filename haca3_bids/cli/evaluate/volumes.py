@@ -5,22 +5,20 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
+from haca3_bids.arrays import Mask
+from haca3_bids.bids.results import TemplateImage, images_of
 from haca3_bids.cli.evaluate.given import brain_of, template_of
 from haca3_bids.cli.evaluate.inputs import Line, bad_input, number
 from haca3_bids.cli.evaluate.people import People, read_people
 from haca3_bids.cli.evaluate.selection import add_two_descs, complete_sessions, left_out, only_harmonized
 from haca3_bids.errors import BadInput
+from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.records.findings import Column, Table, Value
-from haca3_bids.settings import CONTRASTS
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from haca3_bids.arrays import Mask
-    from haca3_bids.bids.results import TemplateImage
+from haca3_bids.settings import CONTRASTS, PreprocessingSettings
 
 MAPS, LEVELS_OF_HACA3 = "beta", 5
 STRUCTURES = ("GM", "WM", "LatV")
@@ -57,8 +55,6 @@ def add_arguments(parser: argparse._ActionsContainer) -> None:
 
 def measured(args: argparse.Namespace) -> Measured:
     """Segment every session that has both images; BadInput if there is none, or an age is missing."""
-    from haca3_bids.bids.results import images_of
-
     people, images = read_people(args.people, "age"), images_of(args.input)
     args.after = args.after or only_harmonized(images, args.input)
     sessions, lacking = complete_sessions(images, (args.before, args.after), [args.contrast])
@@ -130,10 +126,7 @@ def _volumes(
 
 def _anatomy(image: TemplateImage, args: argparse.Namespace) -> NDArray[np.uint8]:
     """CSF, grey matter and white matter with lesions, from the anatomy map of a harmonized image."""
-    import numpy as np
-
     from haca3_bids.evaluation.segmentation import CSF, GREY, WHITE
-    from haca3_bids.physics.tissues import TISSUES
     from haca3_bids.volumes.volume import load_volume
 
     target = args.after.removeprefix("haca3")
@@ -155,7 +148,6 @@ def _anatomy(image: TemplateImage, args: argparse.Namespace) -> NDArray[np.uint8
 
 def _regions(image: TemplateImage) -> tuple[Mask, Mask]:
     from haca3_bids.preprocessing.prior import regions_of_aligned
-    from haca3_bids.settings import PreprocessingSettings
     from haca3_bids.volumes.volume import load_volume
 
     volume = load_volume(image.path)
