@@ -78,7 +78,7 @@ def load_checkpoint(path: str | os.PathLike[str], variant: str | None = None) ->
         entry = find_by_hash(sha256)
         config = replace(config, variant=_variant(variant or (entry and entry.variant) or config.variant))
     wanted = "HACA3 weights" if isinstance(config, Haca3Config) else "weights of this version's mixture model"
-    found = "fusion" if _is_fusion(contents.state) else ""
+    found = "fusion" if any(key.startswith(FUSION_KEY) for key in contents.state) else ""
     model = _filled(partial(FAMILIES[type(config)], config), contents.state, path, wanted, found)
     return Checkpoint(model, _name(path, sha256), sha256, header.references, header.card, header.priors)
 
@@ -225,10 +225,6 @@ def _filled(build: Callable[[], N], state: State, path: Path, wanted: str, found
     network.load_state_dict(numbers)
     network.eval().requires_grad_(False)
     return network
-
-
-def _is_fusion(state: State) -> bool:
-    return any(key.startswith(FUSION_KEY) for key in state)
 
 
 def _name(path: Path, sha256: str) -> str:

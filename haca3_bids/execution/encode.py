@@ -11,8 +11,7 @@ from pathlib import Path
 
 from haca3_bids.bids.atomic import locked, write_copy
 from haca3_bids.bids.describe import claim_targets, known_targets, target_picture
-from haca3_bids.errors import FileLost, Haca3Error, TemporaryFailure
-from haca3_bids.execution.crash import Crash
+from haca3_bids.errors import FileLost, TemporaryFailure
 from haca3_bids.execution.graph import run_graph
 from haca3_bids.execution.progress import progress_of
 from haca3_bids.execution.select import Selection
@@ -114,7 +113,8 @@ def _encode_once(run: Run, requests: Sequence[TargetRequest], parts: Sequence[Ta
         progress.begin(workflow, len(parts))
         crashes = run_graph(workflow, run.settings, run.resources, run.logs, progress)
     if crashes:
-        raise _target_error(crashes[0])
+        step, error = crashes[0].step, crashes[0].error
+        raise type(error)(f"A target could not be encoded (while {step}): {error.sentence}", error.hint)
     values: Values = {}
     for request in requests:
         made = image_fingerprint(request, run.settings, run.weights)
@@ -137,8 +137,3 @@ def _scratch(run: Run, request: TargetRequest) -> Path:
     from haca3_bids.workflows.targets import target_workflow_name
 
     return run.work / "targets_wf" / target_workflow_name(request.name)
-
-
-def _target_error(crash: Crash) -> Haca3Error:
-    sentence = f"A target could not be encoded (while {crash.step}): {crash.error.sentence}"
-    return type(crash.error)(sentence, crash.error.hint)

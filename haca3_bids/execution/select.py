@@ -16,7 +16,7 @@ from haca3_bids.bids.usable import FILTERED, NOT_REQUESTED
 from haca3_bids.errors import BadInput, Haca3Error, InputOutputFailure, NothingSelected, NoUsableImage
 from haca3_bids.execution.outcome import FAILED, SKIPPED, Outcome
 from haca3_bids.records.target import Target
-from haca3_bids.settings import CONTRASTS, SelectionSettings, Settings
+from haca3_bids.settings import CONTRASTS, Settings
 
 LOGGER = logging.getLogger("haca3_bids")
 
@@ -44,7 +44,8 @@ def select_sessions(settings: Settings) -> Selection:
             name = f"sub-{subject}"
             outcomes.append(Outcome(name, FAILED, "searching for images", input_error(error, name, settings.bids_dir)))
     if not found and not outcomes:
-        raise _nothing(settings.selection)
+        labels = ", ".join(settings.selection.sessions)
+        raise NothingSelected(f"No subject has a session {labels}.", "See the folders ses-* of the dataset.")
     absent = [label for label in settings.selection.sessions if label not in {one.session for one in found}]
     if absent and not outcomes:
         LOGGER.warning("No subject has a session with the label %s.", " or ".join(absent))
@@ -81,11 +82,6 @@ def input_error(error: Exception, name: str, bids_dir: Path) -> Haca3Error:
         return unreadable(error, bids_dir / name, bids_dir)
     words = " ".join(f"{type(error).__name__}: {error}".split())
     return BadInput(f"The files of {name} cannot be understood ({words}).", "Inspect them; -v prints the details.")
-
-
-def _nothing(selection: SelectionSettings) -> NothingSelected:
-    labels = ", ".join(selection.sessions)
-    return NothingSelected(f"No subject has a session {labels}.", "See the folders ses-* of the dataset.")
 
 
 def _no_image(settings: Settings, sessions: Sequence[Session]) -> Haca3Error:

@@ -87,7 +87,7 @@ def lesion_places(anatomy: Anatomy) -> dict[str, tuple[NDArray[np.int_], Array]]
     height_mm = AFFINE[2, 2] * (np.arange(white.shape[2]) + corner[2]) + AFFINE[2, 3]
     white &= height_mm > LOWEST_MM
     to_wall, along_wall = _distance(ventricles(anatomy)[box])
-    to_cortex, along_cortex = _distance(_cortex(anatomy)[box])
+    to_cortex, along_cortex = _distance(anatomy.shares[GREY][box] > FULL // 2)
     near_wall, near_cortex = to_wall < NEAR_MM["periventricular"], to_cortex < NEAR_MM["juxtacortical"]
     far = (to_wall > 3 * NEAR_MM["periventricular"]) & (to_cortex > 2 * NEAR_MM["juxtacortical"])
     chosen = {
@@ -96,11 +96,6 @@ def lesion_places(anatomy: Anatomy) -> dict[str, tuple[NDArray[np.int_], Array]]
         "deep": (white & far, along_wall),
     }
     return {kind: (np.argwhere(mask) + corner, along[:, mask].T) for kind, (mask, along) in chosen.items()}
-
-
-def _cortex(anatomy: Anatomy) -> Mask:
-    out: Mask = anatomy.shares[GREY] > FULL // 2
-    return out
 
 
 def _distance(mask: Mask) -> tuple[Array, Array]:
