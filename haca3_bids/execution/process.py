@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 from haca3_bids.bids.discover import Session
 from haca3_bids.bids.leftovers import remove_partial_sessions
 from haca3_bids.bids.names import some_of
-from haca3_bids.bids.record import record_path
-from haca3_bids.errors import FileLost
+from haca3_bids.bids.record import is_finished, record_path
+from haca3_bids.errors import FileLost, Haca3Error
 from haca3_bids.execution.crash import Crash
 from haca3_bids.execution.graph import run_graph
 from haca3_bids.execution.interrupt import stop_children
-from haca3_bids.execution.judge import judge_session, stopped
 from haca3_bids.execution.lock import in_rounds, parts_of, sessions_at_once
 from haca3_bids.execution.outcome import DONE, FAILED, Outcome
 from haca3_bids.execution.plan import plan_sessions
@@ -23,12 +22,13 @@ from haca3_bids.execution.progress import Progress, progress_of
 from haca3_bids.execution.publish import publish
 from haca3_bids.execution.room import warn_if_short
 from haca3_bids.execution.select import Selection
-from haca3_bids.execution.task import Run, engine_needs, session_scratch
+from haca3_bids.execution.task import Run, engine_needs, node_names, session_scratch
 
 if TYPE_CHECKING:
     from haca3_bids.workflows.participant import SessionPlan
 
 LOGGER = logging.getLogger("haca3_bids")
+STOPPED = Haca3Error("The run stopped before this session was finished.", "Run the same command again.")
 
 
 def process(run: Run, selection: Selection) -> list[Outcome]:
@@ -60,7 +60,7 @@ def process(run: Run, selection: Selection) -> list[Outcome]:
     parts, size = parts_of(everyone, run.visits), sessions_at_once(None if execution.plugin_file else resources.nprocs)
     with progress_of(len(everyone)) as progress:
         ended = {one.name: one for one in in_rounds(run.settings.output_dir, parts, size, work)}
-    return [ended.get(session.name) or stopped(run, session) for session in selection.sessions]
+    return [ended.get(session.name) or _stopped(run, session) for session in selection.sessions]
 
 
 def _run(run: Run, plans: Sequence[SessionPlan], progress: Progress) -> list[Outcome]:
@@ -91,7 +91,7 @@ def _run_once(run: Run, plans: Sequence[SessionPlan], progress: Progress) -> lis
     progress.begin(workflow, len(plans))
     crashes = _steps(run, workflow, [plan.session for plan in plans], progress)
     ended = [
-        judge_session(run, plan, crashes, written=_written(run, plan.session) != earlier)
+        _judged(run, plan, crashes, written=_written(run, plan.session) != earlier)
         for plan, earlier in zip(plans, before, strict=True)
     ]
     useless = {one.name for one in ended if isinstance(one.error, FileLost)}
@@ -110,6 +110,21 @@ def _steps(run: Run, workflow: Any, sessions: Sequence[Session], progress: Progr
         raise
     finally:
         remove_partial_sessions(run.settings.output_dir, sessions)
+
+
+def _judged(run: Run, plan: SessionPlan, crashes: Sequence[Crash], written: bool) -> Outcome:
+    """The outcome of one session from the crashes of its steps and its record; ``written``: whether that is new."""
+    session = plan.session
+    own = [crash for crash in crashes if any(crash.concerns(name) for name in node_names(run, session))]
+    if own:
+        return Outcome(session.name, FAILED, own[0].step, own[0].error, own[0].file)
+    if not written or not is_finished(plan.context, plan.targets):
+        return _stopped(run, session)
+    return Outcome(session.name, DONE)
+
+
+def _stopped(run: Run, session: Session) -> Outcome:
+    return Outcome(session.name, FAILED, "", STOPPED, run.logs / "log.txt")
 
 
 def _written(run: Run, session: Session) -> int:
