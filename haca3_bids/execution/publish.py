@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 
 from haca3_bids.bids.atomic import locked, make_folder
@@ -46,7 +46,7 @@ def publish(run: Run, sessions: Sequence[Session], outcomes: Sequence[Outcome]) 
     unwritten: dict[str, Haca3Error] = {}
     for subject in dict.fromkeys(session.subject for session in sessions):
         try:
-            write_pages(run.settings, [subject])
+            write_page(run.settings, subject)
         except (Haca3Error, OSError) as error:
             unwritten[subject] = _expected(f"sub-{subject}", error)
     lacking = {name: unwritten.get(session.subject) for name, session in by_name.items()}
@@ -59,15 +59,14 @@ def _without_page(outcome: Outcome, error: Haca3Error | None) -> Outcome:
     return Outcome(outcome.name, FAILED, WRITING, error)
 
 
-def write_pages(settings: Settings, subjects: Iterable[str]) -> None:
-    """Write the page of each subject that has a record."""
+def write_page(settings: Settings, subject: str) -> None:
+    """Write the page of a subject, if it has a record."""
     from haca3_bids.reports.subject import write_subject_page
 
-    for subject in subjects:
-        if any((settings.output_dir / f"sub-{subject}").rglob(RECORDS)):
-            with locked(settings.output_dir, page_of(subject)):  # other runs may process other sessions of the subject
-                page = write_subject_page(settings.output_dir, subject, show_targets=settings.quality.show_targets)
-            LOGGER.info("Page: %s", page)
+    if any((settings.output_dir / f"sub-{subject}").rglob(RECORDS)):
+        with locked(settings.output_dir, page_of(subject)):  # other runs may process other sessions of the subject
+            page = write_subject_page(settings.output_dir, subject, show_targets=settings.quality.show_targets)
+        LOGGER.info("Page: %s", page)
 
 
 def rewrite_pages(settings: Settings) -> int:
@@ -93,7 +92,7 @@ def _rewritten(settings: Settings, subject: str) -> Outcome:
                 stack.enter_context(locked(settings.output_dir, session, patience_s=0))
             for path in records:
                 judge_again(path, settings)
-            write_pages(settings, [subject])
+            write_page(settings, subject)
     except (Haca3Error, OSError) as error:
         known = _expected(name, error)
         LOGGER.warning("%s is left out: %s", name, known)

@@ -114,7 +114,7 @@ def scans(session: Session, rng: np.random.Generator, bad: np.random.Generator |
 
 def _maybe_bad(how: Imperfections, rng: np.random.Generator) -> tuple[Imperfections, FieldOfView]:
     degraded, cut = rng.uniform(size=2) < (BAD_SHARE, CUT_SHARE)
-    worse, view = draw_artifacts(rng, axes=2), draw_field_of_view(rng)  # motion and ghosts spread in plane
+    worse, view = draw_artifacts(rng), draw_field_of_view(rng)
     return worse if degraded else how, view if cut else FieldOfView()
 
 

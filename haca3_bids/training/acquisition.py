@@ -98,7 +98,7 @@ class Scanner:
     def _moved(self, images: Tensor, bad: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> tuple[Tensor, Tensor]:
         severity, out = torch.zeros(len(images), device=images.device), images.clone()
         for number in np.flatnonzero(bad):
-            how = draw_artifacts(self.rng, axes=2)
+            how = draw_artifacts(self.rng)
             severity[number] = how.severity
             out[number] = torch.from_numpy(acquire(images[number].cpu().numpy(), how)).to(images.device)
         return out, severity

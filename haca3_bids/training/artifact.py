@@ -25,7 +25,7 @@ class ArtifactTriplets(SimulatedSlices):
         rng = np.random.default_rng((self.seed, index))
         person = int(rng.integers(len(self.heads)))
         protocol = draw_site(rng)[CONTRASTS[rng.integers(len(CONTRASTS))]]
-        good, bad = draw_acquisition(rng, axes=2), draw_artifacts(rng, axes=2)
+        good, bad = draw_acquisition(rng, axes=2), draw_artifacts(rng)
         first, second = self.view(person, rng), self.view(person, rng)
         images = [first.acquired(protocol, good), second.acquired(protocol, good), first.acquired(protocol, bad)]
         severity = [good.severity, good.severity, min(bad.severity, MAX_SEVERITY)]

@@ -98,7 +98,7 @@ def _sources(images: dict[str, Array], rng: np.random.Generator) -> Array:
     for contrast, image in images.items():
         row, seen = CONTRASTS.index(contrast), image
         if rng.uniform() < DEGRADED:
-            seen = acquire(image, draw_artifacts(rng, axes=2)) * (image > 0)
+            seen = acquire(image, draw_artifacts(rng)) * (image > 0)
         sources[row] = np.clip(seen, 0, CEILING)
     return sources
 

@@ -149,7 +149,7 @@ class View:
             if not available[row]:
                 continue
             bad = available.sum() > 1 and rng.uniform() < 0.15
-            how = draw_artifacts(rng, axes=2) if bad else draw_acquisition(rng, axes=2)
+            how = draw_artifacts(rng) if bad else draw_acquisition(rng, axes=2)
             fat = rng.uniform(*FAT_LEFT) if rng.uniform() < FAT_SUPPRESSED else 1.0
             images[row] = self.acquired(site[contrast], how, fat) * np.float32(np.exp(rng.normal(0, 0.03)))
         return images
