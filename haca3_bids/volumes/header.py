@@ -124,7 +124,7 @@ def shape_of(image: Any, path: Path) -> tuple[int, int, int]:
         shape = shape[:-1]
     if len(shape) > 3:
         raise BadInput(
-            f"{path.name} is {len(shape)}D ({shape[3]} volumes); one 3D volume is required.",
+            f"{path.name} is {len(shape)}D ({math.prod(shape[3:])} volumes); one 3D volume is required.",
             "Exclude it, or select another file with --bids-filter-file.",
         )
     if len(shape) < 3 or min(shape) < 2:

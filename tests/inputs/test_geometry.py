@@ -78,6 +78,7 @@ MILLI, METRE, MICRON = 2, 1, 3  # codes of xyzt_units
         ({"data": head()[:, :, 24]}, "has shape (44, 52)"),
         ({"data": head()[:, :, 24:25]}, "has shape (44, 52, 1)"),
         ({"data": np.stack([head()] * 2, axis=-1)}, "is 4D (2 volumes)"),
+        ({"data": np.stack([head()] * 3, axis=-1)[:, :, :, None]}, "is 5D (3 volumes)"),
         ({"data": RGB}, "is a colour image (RGB)"),
         ({"data": head().astype(np.complex64)}, "contains complex numbers"),
     ],
