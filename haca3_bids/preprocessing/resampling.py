@@ -52,17 +52,24 @@ def field_of_view(moving: Volume, grid: Volume, pull: Matrix) -> Mask:
 
 
 def resample_mask(mask: Volume, grid: Volume, pull: Matrix, *, threshold: float = 0.5) -> Mask:
-    """A mask or probability map on another grid, linearly interpolated and cut at ``threshold`` (above 0)."""
+    """A mask or probability map on another grid, linearly interpolated and cut at ``threshold`` (above 0).
+
+    At the faces of its grid, it ends with the outermost voxels, not in their centres.
+    """
     to_voxels = inverse(mask.affine) @ pull @ grid.affine
     out = np.zeros(grid.shape, np.bool_)
     box = _image_of(bounding_box(mask.data > 0, margin=1), inverse(to_voxels), grid.shape)  # zero elsewhere
     start = to_voxels[:3, :3] @ [part.start for part in box] + to_voxels[:3, 3]
     shape = tuple(part.stop - part.start for part in box)
     found = ndimage.affine_transform(
-        mask.data, to_voxels[:3, :3], start, output_shape=shape, output=np.float32, order=1
+        mask.data, to_voxels[:3, :3], start, output_shape=shape, output=np.float32, order=1, mode="nearest"
     )
     out[box] = found >= threshold
-    return out
+    return out & field_of_view(mask, grid, pull) if _reaches_a_face(mask.data > 0) else out
+
+
+def _reaches_a_face(mask: NDArray[np.bool_]) -> bool:
+    return any(bool(np.moveaxis(mask, axis, 0)[end].any()) for axis in range(3) for end in (0, -1))
 
 
 def shrink(volume: Volume, voxel_mm: float) -> Volume:

@@ -145,3 +145,11 @@ def test_a_mask_moves_with_its_image() -> None:
     image.data[10:30, 12:30, 8:28] = 1
     both = resample_mask(image, GRID, OBLIQUE) & resample_mask(image, GRID, OBLIQUE, threshold=0.9)
     assert 0.8 < both.sum() / resample_mask(image, GRID, OBLIQUE).sum() <= 1
+
+
+def test_a_mask_reaches_as_far_as_its_outermost_voxels() -> None:
+    thick = Volume(np.ones((8, 8, 4), np.float32), np.diag([2.0, 2.0, 6.0, 1.0]))
+    grid = isotropic_grid(thick, 1.0)
+    np.testing.assert_array_equal(resample_mask(thick, grid, np.eye(4)), field_of_view(thick, grid, np.eye(4)))
+    assert resample_mask(thick, grid, np.eye(4)).all()
+    assert not resample_mask(thick, grid, similarity_matrix((0, 0, 0), (0, 0, 24.0))).any()
