@@ -229,11 +229,13 @@ class ExecutionSettings(Checked):
     keep_work: bool = setting(False, "keep the intermediate files of finished sessions")
     nprocs: int | None = setting(
         None,
-        "maximum number of processes (default: as allowed by cgroup, Slurm and CPU affinity)",
+        "maximum number of processes (default: as allowed by cgroup, batch system and CPU affinity)",
         "--nprocs --n-procs",
         least=1,
     )
-    omp_nthreads: int | None = setting(None, "maximum number of threads per process", least=1)
+    omp_nthreads: int | None = setting(
+        None, "maximum number of threads per process (default: number of processes, at most 8)", least=1
+    )
     mem_gb: float | None = setting(
         None,
         "memory limit, for example 12GB (default: as allowed by cgroup and Slurm)",

@@ -1,4 +1,4 @@
-"""The processors and memory that this process may use according to cgroup, Slurm and affinity."""
+"""The processors and memory that this process may use according to cgroup, batch system and affinity."""
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ from haca3_bids.settings import ExecutionSettings
 
 MEMORY_SHARE = 0.9  # of what is allowed; the rest is for this process and the file cache
 MOST_THREADS = 8  # a registration or a network gains little beyond
+PROCESSORS = (  # variables with the processors of a job on this machine; of each batch system, the first that is set
+    ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE"),
+    ("NSLOTS",),  # Grid Engine
+    ("PBS_NUM_PPN", "NCPUS"),  # Torque, PBS Professional
+    ("LSB_DJOB_NUMPROC",),  # LSF
+)
 
 
 @dataclass(frozen=True)
@@ -30,15 +36,14 @@ def plan_resources(wanted: ExecutionSettings) -> Resources:
 
 
 def allowed_processors(environ: Mapping[str, str] = os.environ, root: Path = Path("/")) -> int:
-    """The smallest of affinity, cgroup quota and Slurm's allocation.
+    """The smallest of affinity, cgroup quota and the allocation of the batch system.
 
-    loky's ``cpu_count`` reads the quota of the outermost control group only, none of Slurm's variables and no memory.
+    loky's ``cpu_count`` reads the quota of the outermost control group only, no variable of a batch system and no
+    memory.
     """
     limits = [len(os.sched_getaffinity(0)), *_cgroup_processors(root)]
-    for variable in ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE"):
-        if environ.get(variable, "").isdigit():
-            limits.append(int(environ[variable]))
-            break
+    for variables in PROCESSORS:
+        limits += [int(environ[name]) for name in variables if environ.get(name, "").isdigit()][:1]
     return max(1, min(limits))
 
 

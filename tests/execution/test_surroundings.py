@@ -64,6 +64,25 @@ def test_slurm_limits_what_the_host_has(tmp_path: Path) -> None:
     assert allowed_memory_gb(by_cpu, tmp_path) == pytest.approx(0.536870912)
 
 
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({"NSLOTS": "3"}, 3),
+        ({"PBS_NUM_PPN": "4", "NCPUS": "2"}, 4),
+        ({"NCPUS": "2"}, 2),
+        ({"LSB_DJOB_NUMPROC": "5"}, 5),
+        ({"NSLOTS": "3", "SLURM_CPUS_PER_TASK": "2"}, 2),
+        ({"NSLOTS": "many", "LSB_DJOB_NUMPROC": ""}, 8),
+        ({"NSLOTS": "64"}, 8),
+    ],
+)
+def test_other_batch_systems_limit_the_processors_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], expected: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(8))
+    assert allowed_processors(environ, tmp_path) == expected
+
+
 def test_without_limits_the_affinity_counts(tmp_path: Path) -> None:
     assert allowed_processors({}, tmp_path) == len(os.sched_getaffinity(0))
 
