@@ -144,6 +144,22 @@ def test_volumes_of_a_dataset_are_measured_before_and_after(dataset, tmp_path, c
     assert float(again[0][0]["icc"]) == pytest.approx(float(model[0]["icc"]), abs=1e-3)
 
 
+def test_what_lies_outside_the_field_of_view_of_one_session_is_no_tissue_in_any(dataset, tmp_path, capsys):
+    """In a T2w, where white matter is the darkest tissue, zeros looked like white matter."""
+    copy = tmp_path / "copy"
+    shutil.copytree(dataset, copy)
+    for path in copy.glob("sub-*/ses-*/anat/*_T1w.nii.gz"):
+        image = load_volume(path)
+        bright = np.where(image.data != 0, 1800 - image.data, 0)
+        if "ses-1" in path.name and "preproc" in path.name:
+            bright[:20] = 0
+        save_volume(image.with_data(bright), path.with_name(path.name.replace("_T1w", "_T2w")))
+    words = (copy, "--people", people(tmp_path / "ages.tsv"), "--contrast", "T2w", "--draws", 9)
+    *_, volumes = tables(capsys, *words)
+    found = [float(row["WM"]) for row in volumes if row["participant_id"] == "sub-0"]
+    assert found == pytest.approx([2 / 3 * np.pi * (12**3 - 4**3) / 1000] * 4, rel=0.08)
+
+
 def test_an_image_with_other_voxels_is_named(dataset, tmp_path, capsys):
     """Its shape is that of the others, but its volumes would be twice as large."""
     copy = tmp_path / "copy"

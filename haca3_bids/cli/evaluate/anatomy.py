@@ -170,11 +170,13 @@ def _session(
 ) -> Iterator[tuple[str, Tissues]]:
     """The tissues of a session by method; adds the rows of the session."""
     from haca3_bids.evaluation.anatomy import against_truth, tissues_in
+    from haca3_bids.intensity.blank import blank_mask
     from haca3_bids.volumes.volume import load_volume
 
     grid = load_volume(scan.path)
     brain, voxel_ml = brain_of(scan, grid, args.brain or args.truth), float(grid.zooms_mm.prod()) / 1000
-    truth = tissues_of(scan, grid, args.truth) if args.truth else None
+    truth = tissues_of(scan, grid, args.truth) if args.truth else {}
+    truth = {name: mask & ~blank_mask(grid.data) for name, mask in truth.items()}  # no tissue is seen where nothing is
     shown = {"truth": _numbered(truth, grid)} if truth else {}
     about: dict[str, Value] = {"participant_id": scan.participant, "session_id": scan.session}
     for method, path in selection.files(scan).items():

@@ -50,8 +50,13 @@ def brain_in_words(folder: Path | None) -> str:
 
 
 def brain_of(image: TemplateImage, grid: Volume, folder: Path | None) -> Mask:
-    """The brain mask of the session of an image; BadInput if there is none on its grid, or it is empty."""
-    brain = _brain_of(image, grid, folder)
+    """The brain mask of the session of an image; BadInput if there is none on its grid, or it is empty.
+
+    ``grid`` is the image itself: where it has no data, as outside its field of view, there is no brain.
+    """
+    from haca3_bids.intensity.blank import blank_mask
+
+    brain = _brain_of(image, grid, folder) & ~blank_mask(grid.data)
     if not brain.any():
         raise BadInput(f"The brain mask of {image.session_name} is empty.", "Give other masks with --brain.")
     return brain

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,9 @@ from haca3_bids.errors import BadInput
 from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.records.findings import Column, Table, Value
 from haca3_bids.settings import CONTRASTS, PreprocessingSettings
+
+if TYPE_CHECKING:
+    from haca3_bids.volumes.volume import Volume
 
 MAPS, LEVELS_OF_HACA3 = "beta", 5
 STRUCTURES = ("GM", "WM", "LatV")
@@ -80,7 +84,8 @@ def measured(args: argparse.Namespace) -> Measured:
     brain = "the template's brain, stretched to each subject" if args.brain is None else f"masks of {args.brain.name}"
     notes = [
         f"Tissues of {args.contrast} images by a mixture of three normal distributions and a Markov random field, "
-        f"within {brain}; the same masks before and after harmonization."
+        f"within {brain} and the fields of view of all sessions of a subject; the same masks before and after "
+        "harmonization."
     ]
     notes += left_out(lacking, f"no desc-{args.before} or no desc-{args.after} {args.contrast} image")
     return Measured(lines, Table(COLUMNS, rows), [*notes, *_ages_of_subjects(people, list(sessions))])
@@ -101,27 +106,48 @@ def _ages_of_subjects(people: People, sessions: Sequence[tuple[str, str]]) -> li
 def _volumes(
     pairs: Sequence[Mapping[str, TemplateImage]], args: argparse.Namespace
 ) -> list[Mapping[str, dict[str, float]]]:
-    """Volumes by desc for each session of a subject; the regions are those of the first session."""
+    """Volumes by desc for each session of a subject; the regions are those of the first session.
+
+    Voxels outside the field of view of one session are left out in all, since they have no tissue there.
+    """
     from haca3_bids.evaluation.segmentation import segmented, volumes_ml
     from haca3_bids.volumes.volume import load_volume
 
     brain, ventricles = _regions(pairs[0][args.before])
     template_grid = load_volume(pairs[0][args.before].path)
+    seen = _seen([pair[args.before] for pair in pairs], template_grid)
     out: list[Mapping[str, dict[str, float]]] = []
     for pair in pairs:
         own: dict[str, dict[str, float]] = {}
         for desc, image in pair.items():
             volume = load_volume(image.path)
             mask = brain if args.brain is None else brain_of(image, volume, args.brain)
-            if not volume.has_grid_of(template_grid):
-                raise BadInput(f"{image.path.name} does not have the grid of the template.", "Give images on its grid.")
+            _check_grid(image, volume, template_grid)
             with bad_input(image.path.name):
-                tissues = segmented(volume.data, mask, args.contrast)
+                tissues = segmented(volume.data, mask & seen, args.contrast)
             own[desc] = volumes_ml(tissues, ventricles, float(volume.zooms_mm.prod()))
         if args.anatomy_maps:
-            own[MAPS] = volumes_ml(_anatomy(pair[args.after], args), ventricles, float(volume.zooms_mm.prod()))
+            own[MAPS] = volumes_ml(_anatomy(pair[args.after], args) * seen, ventricles, float(volume.zooms_mm.prod()))
         out.append(own)
     return out
+
+
+def _seen(images: Sequence[TemplateImage], grid: Volume) -> Mask:
+    """The voxels in the field of view of all images; BadInput if one has another grid."""
+    from haca3_bids.intensity.blank import blank_mask
+    from haca3_bids.volumes.volume import load_volume
+
+    seen = np.ones(grid.shape, np.bool_)
+    for image in images:
+        volume = load_volume(image.path)
+        _check_grid(image, volume, grid)
+        seen &= ~blank_mask(volume.data)
+    return seen
+
+
+def _check_grid(image: TemplateImage, volume: Volume, grid: Volume) -> None:
+    if not volume.has_grid_of(grid):
+        raise BadInput(f"{image.path.name} does not have the grid of the template.", "Give images on its grid.")
 
 
 def _anatomy(image: TemplateImage, args: argparse.Namespace) -> NDArray[np.uint8]:
