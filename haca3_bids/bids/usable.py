@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from haca3_bids.bids.names import matches_filter, parse_entities
+from haca3_bids.bids.names import IMAGE_EXTENSIONS, matches_filter, parse_entities
 from haca3_bids.settings import CONTRASTS, SelectionSettings
 
 Filters = Mapping[str, Mapping[str, Any]]  # requested values of entities, by contrast
@@ -45,7 +45,9 @@ FILTER_KEYS = {
 
 def why_unusable(name: str, selection: SelectionSettings, filters: Filters) -> str:
     """Why the file of that name is not a candidate; empty if it is one."""
-    entities, suffix, _ = parse_entities(name)
+    entities, suffix, extension = parse_entities(name)
+    if extension not in IMAGE_EXTENSIONS:
+        return f"its name has a period before the extension ({extension}), as copies and labels such as 0.7mm do"
     if suffix in OTHER_CONTRASTS:
         return OTHER_CONTRASTS[suffix]
     if suffix not in CONTRASTS:

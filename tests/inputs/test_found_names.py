@@ -30,6 +30,8 @@ LEFT_OUT: dict[
     "an invented entity": ("sub-01_foo-1_T1w", "BIDS does not define foo-"),
     "one hemisphere": ("sub-01_hemi-L_T1w", "BIDS does not define hemi-"),
     "a name of nobody": ("T1w", "does not state the subject"),
+    "a copy beside it": ("sub-01_T1w.bak", "its name has a period before the extension (.bak.nii.gz)"),
+    "a label with a period": ("sub-01_acq-0.7mm_T1w", "its name has a period before the extension"),
     "a deprecated suffix": ("sub-01_PD", "PDw"),
 }
 
