@@ -11,7 +11,9 @@ from pathlib import Path
 
 from haca3_bids.bids.atomic import locked, write_copy
 from haca3_bids.bids.describe import claim_targets, known_targets, target_picture
-from haca3_bids.errors import FileLost, TemporaryFailure
+from haca3_bids.errors import BadInput, FileLost, Haca3Error, TemporaryFailure
+from haca3_bids.execution.crash import Crash
+from haca3_bids.execution.failed_targets import check_failures, known_failures, note_failure
 from haca3_bids.execution.graph import run_graph
 from haca3_bids.execution.progress import progress_of
 from haca3_bids.execution.select import Selection
@@ -40,9 +42,11 @@ def encode_targets(run: Run) -> list[Target]:
     values |= _known(run, [request for request in run.requests if not request.values])
     missing = _missing(run, values)
     if missing:
+        failures = known_failures(run, missing)
         with _alone_with(run, missing):
             values |= _known(run, missing)  # another run may have encoded them in the meantime
             missing = _missing(run, values)
+            check_failures(run, missing, failures)  # or failed
             if missing:
                 encoded = _encode(run, missing)
                 claim_targets(run.settings.output_dir, [one for own in encoded.values() for one in own])
@@ -113,8 +117,7 @@ def _encode_once(run: Run, requests: Sequence[TargetRequest], parts: Sequence[Ta
         progress.begin(workflow, len(parts))
         crashes = run_graph(workflow, run.settings, run.resources, run.logs, progress)
     if crashes:
-        step, error = crashes[0].step, crashes[0].error
-        raise type(error)(f"A target could not be encoded (while {step}): {error.sentence}", error.hint)
+        raise _target_error(run, requests, crashes[0])
     values: Values = {}
     for request in requests:
         made = image_fingerprint(request, run.settings, run.weights)
@@ -137,3 +140,15 @@ def _scratch(run: Run, request: TargetRequest) -> Path:
     from haca3_bids.workflows.targets import target_workflow_name
 
     return run.work / "targets_wf" / target_workflow_name(request.name)
+
+
+def _target_error(run: Run, requests: Sequence[TargetRequest], crash: Crash) -> Haca3Error:
+    """The error of a target; if its images are the cause, other runs that wait for it are told."""
+    from haca3_bids.workflows.targets import target_workflow_name
+
+    sentence = f"A target could not be encoded (while {crash.step}): {crash.error.sentence}"
+    error = type(crash.error)(sentence, crash.error.hint)
+    for request in requests if isinstance(error, BadInput) else ():
+        if any(crash.concerns(target_workflow_name(part.name)) for part in request.parts):
+            note_failure(run, request, error)
+    return error

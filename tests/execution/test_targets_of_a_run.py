@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from fake_parts import fake_weights, head, make_dataset
 
 from haca3_bids.errors import BadInput, Haca3Error, NothingSelected, UsageError
+from haca3_bids.execution import encode
 from haca3_bids.execution.targets import mean_of, parse_targets
 from haca3_bids.settings import HarmonizationSettings, Settings
 from haca3_bids.volumes.volume import save_volume
@@ -112,6 +114,35 @@ def test_a_target_that_is_no_image_stops_the_run(app: App, tmp_path: Path, out: 
     save_volume(head().with_data(head().data * 0 + 3), tmp_path / "flat_T1w.nii.gz")
     assert app("--target", f"x={tmp_path / 'flat_T1w.nii.gz'}") == 65
     assert not list(out.rglob("*.nii.gz"))
+
+
+def test_runs_that_waited_for_a_target_are_told_that_its_image_cannot_be_used_but_later_ones_try_it(
+    app: App, tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_volume(head().with_data(head().data * 0 + 3), tmp_path / "flat_T1w.nii.gz")
+    asked = ("--target", f"x={tmp_path / 'flat_T1w.nii.gz'}", "T2w:1,2")
+    assert app(*asked) == 65
+    said = capsys.readouterr().err
+    assert "is constant" in said
+    (note,) = out.glob("logs/locks/target-*.json")
+    failed = note.read_text()
+    note.unlink()
+    real = encode.locked
+
+    @contextmanager
+    def after_another_run(folder: Path, what: str, patience_s: float = 9.0) -> Iterator[None]:
+        with real(folder, what, patience_s=patience_s):
+            if what == "target-x":
+                note.write_text(failed)
+            yield
+
+    with monkeypatch.context() as waiting:
+        waiting.setattr(encode, "locked", after_another_run)
+        waiting.setattr(encode, "_encode", None)
+        assert app(*asked) == 65
+    assert capsys.readouterr().err == said
+    assert app(*asked) == 65
+    assert json.loads(note.read_text())["attempt"] != json.loads(failed)["attempt"]
 
 
 def test_a_target_is_seen_in_the_reports_of_others_only_when_that_is_asked_for(
