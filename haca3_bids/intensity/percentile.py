@@ -31,10 +31,11 @@ def scaled(image: Array, percentile: float) -> Array:
     return np.clip(result, 0, CEILING, out=result)
 
 
-def estimated_coverage(image: Array) -> Mask:
+def estimated_coverage(image: Array, cut_area: float = CUT_AREA) -> Mask:
     """An estimate of the field of view: everything but the empty slabs where the head ends in a plane.
 
-    A head tapers off; if its outermost plane has a large area, the field of view ended there.
+    A head tapers off; if its outermost plane has a large area (above ``cut_area``, relative to the largest one), the
+    field of view ended there.
     """
     covered = np.ones(image.shape, bool)
     for axis in range(image.ndim):
@@ -44,7 +45,7 @@ def estimated_coverage(image: Array) -> Mask:
         if not planes.size:
             continue
         along = np.moveaxis(covered, axis, 0)
-        limit = CUT_AREA * areas.max()
+        limit = cut_area * areas.max()
         if areas[planes[0]] > limit:
             along[: planes[0]] = False
         if areas[planes[-1]] > limit:

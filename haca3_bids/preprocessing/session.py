@@ -9,6 +9,7 @@ import numpy as np
 from haca3_bids.arrays import Mask
 from haca3_bids.errors import BadInput
 from haca3_bids.intensity.blank import blank_mask
+from haca3_bids.intensity.percentile import estimated_coverage
 from haca3_bids.intensity.white_matter import white_matter_peak
 from haca3_bids.preprocessing.bias import correct_bias, log_field, without_field
 from haca3_bids.preprocessing.defacing import looks_defaced, without_face
@@ -29,6 +30,7 @@ from haca3_bids.preprocessing.transforms import Matrix, displacement_mm, inverse
 from haca3_bids.preprocessing.uncertainty import uncertainty
 from haca3_bids.records.preprocessing import Registration, ScanFacts
 from haca3_bids.settings import WHITE_MATTER_PEAK, PreprocessingSettings
+from haca3_bids.volumes.box import bounding_box, cropped
 from haca3_bids.volumes.volume import Volume
 
 # Limits below which a session fails. Correct alignments of most simulated heads have a similarity of at least 0.30 and
@@ -38,6 +40,7 @@ SIMILARITY_LIMIT = 0.25  # of edges away from the ventricles
 DISTINCTNESS_LIMIT = 0.14  # difference of the similarity to its mean over displaced alignments
 WEAK_SIMILARITY_LIMIT, WEAK_DISTINCTNESS_LIMIT = 0.15, 0.16  # a lower similarity is accepted if distinctness is higher
 COREGISTRATION_LIMIT = 0.8  # ratio of mutual information to its mean in displaced positions, minus 1
+CUT_AREA = 0.5  # of the largest plane: the first plane of a head is smaller, also in thick slices without skull
 IN_HEAD_LIMIT = 0.90  # fraction of the template's brain in the head
 COVERED_LIMIT = 0.25  # fraction of the template's brain in the field of view of the reference
 
@@ -160,8 +163,15 @@ def on_template_grid(
     raw: Volume, field: Volume, grid: Volume, pull: Matrix, settings: PreprocessingSettings
 ) -> tuple[Volume, Volume]:
     """The scan without bias, interpolated once, and its field of view (0 or 1), both on the template grid."""
+    raw = without_padding(raw)
     image = resample(without_field(raw, field), grid, pull, order=1 if settings.sloppy else 3)
     return image, grid.with_data(field_of_view(raw, grid, pull))
+
+
+def without_padding(raw: Volume) -> Volume:
+    """The scan without empty slices beyond a plane in which the head is cut: a slab padded with zeros is a slab."""
+    measured = estimated_coverage(raw.data, CUT_AREA)
+    return raw if measured.all() else cropped(raw, bounding_box(measured))
 
 
 def head(

@@ -9,6 +9,7 @@ from scipy import ndimage
 from haca3_bids.errors import BadInput
 from haca3_bids.preprocessing import registration, session
 from haca3_bids.preprocessing.registration import TemplateAlignment
+from haca3_bids.preprocessing.resampling import shrink
 from haca3_bids.preprocessing.search import Start
 from haca3_bids.preprocessing.transforms import similarity_matrix
 from haca3_bids.records.preprocessing import Preprocessing, Registration, ScanFacts, gathered
@@ -109,3 +110,28 @@ def test_the_brain_of_a_skull_stripped_scan_lies_in_its_head(phantom) -> None:
     brain = ndimage.binary_erosion(phantom.mask(3, 4, 5))
     place = TemplateAlignment(np.eye(4), np.eye(4))
     assert session.judged(place, scan.with_data(scan.data * brain), phantom.template(), FAST).passed
+
+
+def test_a_slab_padded_with_zeros_is_the_slab(phantom) -> None:
+    """Else its zeros would count in the percentiles by which the networks scale an image."""
+    scan = phantom.scan("T2w")
+    middle = scan.shape[2] // 2
+    padded = scan.with_data(np.where(abs(np.arange(scan.shape[2]) - middle) <= 5, scan.data, 0))
+    slab = session.without_padding(padded)
+    assert slab.shape == (*scan.shape[:2], 11)
+    assert session.without_padding(scan) is scan
+    turned, settings = similarity_matrix((0.2, 0.1, 0.0), (1.0, 2.0, 3.0)), PreprocessingSettings()
+    field = scan.with_data(np.zeros(scan.shape))
+    (one, covered), (other, whole) = (
+        session.on_template_grid(image, field, scan, turned, settings) for image in (slab, padded)
+    )
+    np.testing.assert_array_equal(one.data, other.data)
+    np.testing.assert_array_equal(covered.data, whole.data)
+    assert 0 < covered.data.mean() < 0.5
+
+
+def test_air_that_was_set_to_zero_belongs_to_the_field_of_view(phantom) -> None:
+    brain = phantom.scan("T1w").with_data(phantom.scan("T1w").data * phantom.mask(5))
+    assert session.without_padding(brain) is brain
+    thick = shrink(brain, 6.0)
+    assert session.without_padding(thick) is thick
