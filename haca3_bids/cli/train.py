@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from haca3_bids.bids.atomic import read_json
 from haca3_bids.checkpoints.registry import BUILTIN, resolve
 from haca3_bids.cli import train_baseline, train_mixture
 from haca3_bids.cli.command import add_number, add_threads, check_least
+from haca3_bids.cli.train_export import HACA3_WEIGHTS, check_trained, export
 from haca3_bids.cli.train_identity import identity
 from haca3_bids.digest import file_sha256
-from haca3_bids.errors import BadInput, UsageError
-from haca3_bids.training.identity import CHECKPOINT, RANDOM, RUN, card_of, claim, weights_digest
+from haca3_bids.errors import CannotCreate, UsageError
+from haca3_bids.training.identity import CHECKPOINT, RANDOM, claim, weights_digest
 
 if TYPE_CHECKING:
     from haca3_bids.networks.haca3 import Haca3
@@ -36,7 +36,6 @@ ONLY_OF = {  # the options that some trainings accept and others do not
     "contrast": ("baseline",),
 }
 VALIDATION_SHARE = 9  # every ninth head (by name; at least one), and every ninth person of a site, is for validation
-HACA3_WEIGHTS = "haca3_weights"  # in the record of fusion: the networks for which it is trained
 SEEDS = 2**64  # the seeds that PyTorch accepts are smaller
 STEPS = {
     "mixture": train_mixture.STEPS,
@@ -109,7 +108,8 @@ def main(args: argparse.Namespace) -> int:
     _check(args)
     use_threads(args.threads)
     if args.what == "export":
-        _export(_heads(args)[0], args.out)
+        check_trained(args.out)
+        export(_heads(args)[0], args.out)
         return 0
     plan = Plan(
         args.steps or STEPS[args.what],
@@ -130,6 +130,8 @@ def main(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     check_least(args, steps=1, accumulate=1, seed=0, threads=0, workers=0)
+    if args.out.exists() and not args.out.is_dir():
+        raise CannotCreate(f"--out {args.out} is a file.", "Name a folder.")
     if args.seed >= SEEDS:
         raise UsageError(f"--seed {args.seed} is too large.", "It must be below 2^64; small numbers serve as well.")
     if not args.minutes >= 0:
@@ -258,33 +260,3 @@ def _fusion(args: argparse.Namespace, heads: list[Anatomy], _: list[Anatomy], se
     with setting.machine.leader_first():
         pairs = fusion_pairs(model, heads, folder / "pairs", args.seed, str(setting.machine.device))
     train_fusion(pairs, folder, setting.plan, setting.machine)
-
-
-def _export(heads: list[Anatomy], out: Path) -> None:
-    from haca3_bids.networks.fusion import FusionNet
-    from haca3_bids.training.export import export
-    from haca3_bids.training.loop import load_trained
-    from haca3_bids.training.run import load_haca3
-
-    if (out / train_mixture.FOLDER).is_dir():
-        train_mixture.export(heads, out)
-        if not (out / "haca3").is_dir():
-            return
-    model, fusion = load_haca3(out / "haca3"), None
-    if (out / "fusion" / CHECKPOINT).exists():
-        _check_fusion(model, out / "fusion")
-        fusion = load_trained(FusionNet(), out / "fusion")
-    cards = card_of(out / "haca3"), card_of(out / "fusion")
-    export(model, fusion, heads, out / "weights", *cards)
-
-
-def _check_fusion(model: Haca3, folder: Path) -> None:
-    """BadInput if the fusion network was trained for other networks."""
-    from haca3_bids.training.pairs import STRIPED
-
-    trained_for = (read_json(folder / RUN) or {}).get(HACA3_WEIGHTS, STRIPED)
-    if trained_for not in (STRIPED, weights_digest(model)):
-        raise BadInput(
-            f"The fusion network in {folder} was trained for HACA3 networks that have been trained further since.",
-            f"Delete {folder}; run haca3 train fusion again if you need a fusion network.",
-        )

@@ -7,7 +7,7 @@ import torch
 
 from haca3_bids.checkpoints.formats import load_checkpoint
 from haca3_bids.checkpoints.registry import builtin_path
-from haca3_bids.cli import train
+from haca3_bids.cli import train, train_export
 from haca3_bids.cli.toolbox import main
 from haca3_bids.errors import BadInput
 from haca3_bids.training import fusion, mixture, pairs, run
@@ -113,15 +113,15 @@ def test_fusion_is_trained_for_the_networks_it_was_begun_for(command, tmp_path, 
     networks = [torch.nn.Linear(2, 2) for _ in range(2)]
     monkeypatch.setattr(run, "load_haca3", lambda folder: networks[0])
     assert [command("fusion") for _ in range(2)] == [(0, 1), (0, 2)]
-    train._check_fusion(networks[0], tmp_path / "run" / "fusion")
+    train_export._check_fusion(networks[0], tmp_path / "run" / "fusion")
     assert command("fusion", "--striped") == (65, 2)
     networks.reverse()
     assert command("fusion") == (65, 2)
     assert f"not {weights_digest(networks[0])}" in capsys.readouterr().err
     with pytest.raises(BadInput, match="trained further since"):
-        train._check_fusion(networks[0], tmp_path / "run" / "fusion")
+        train_export._check_fusion(networks[0], tmp_path / "run" / "fusion")
 
 
 def test_the_striped_fusion_network_fits_all_networks(command, tmp_path):
     assert command("fusion", "--striped") == (0, 1)
-    train._check_fusion(torch.nn.Linear(2, 2), tmp_path / "run" / "fusion")
+    train_export._check_fusion(torch.nn.Linear(2, 2), tmp_path / "run" / "fusion")
