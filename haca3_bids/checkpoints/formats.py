@@ -64,7 +64,8 @@ def load_checkpoint(path: str | os.PathLike[str], variant: str | None = None) ->
     """The harmonization networks in a file of the authors or our own, in evaluation mode, fp32, on the CPU.
 
     The authors' files do not name their variant. It is the one given, else that of the registry for this SHA-256, else
-    that of the file's header, else HACA3. Raises Unavailable for a file that cannot be used.
+    that of the file's header, else HACA3. Raises Unavailable for a file that cannot be used, UsageError for a variant
+    of a mixture model.
     """
     path = Path(path)
     contents, sha256 = _read(path), file_sha256(path)
@@ -77,6 +78,9 @@ def load_checkpoint(path: str | os.PathLike[str], variant: str | None = None) ->
     if isinstance(config, Haca3Config):
         entry = find_by_hash(sha256)
         config = replace(config, variant=_variant(variant or (entry and entry.variant) or config.variant))
+    elif variant not in (None, config.variant):
+        sentence = f"--variant {variant} does not apply to {_name(path, sha256)}, which is a mixture model."
+        raise UsageError(sentence, "Omit it, or choose HACA3 weights with --weights.")
     wanted = "HACA3 weights" if isinstance(config, Haca3Config) else "weights of this version's mixture model"
     found = "fusion" if any(key.startswith(FUSION_KEY) for key in contents.state) else ""
     model = _filled(partial(FAMILIES[type(config)], config), contents.state, path, wanted, found)

@@ -13,7 +13,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 from haca3_bids.digest import file_sha256
-from haca3_bids.errors import CannotCreate, Unavailable
+from haca3_bids.errors import CannotCreate, Unavailable, UsageError
 from haca3_bids.partial import partial_file
 
 logger = logging.getLogger(__name__)
@@ -109,6 +109,15 @@ def fusion_for(weights: str, fusion: str) -> str:
     if fusion != AUTO:
         return fusion
     return "fusion" if weights in RELEASED else MEDIAN
+
+
+def check_fusion(mixture: str, fusion: str) -> None:
+    """Raise UsageError if a fusion network is given with a mixture model: only HACA3 fuses three orientations."""
+    if fusion != MEDIAN:
+        raise UsageError(
+            f"--fusion-weights {Path(fusion).name} does not apply to {mixture}, which is a mixture model.",
+            "Omit it, or choose HACA3 weights with --weights.",
+        )
 
 
 def resolve(name_or_file: str | os.PathLike[str], kind: str = "haca3") -> Path:

@@ -89,7 +89,9 @@ def _add_target(group: argparse._ArgumentGroup) -> None:
         help="artifact level of the target of --theta (default: 0.3 0.5)",
     )
     group.add_argument(
-        "--contrast", help="name of the target's contrast in the sidecar (default: taken from the target's file name)"
+        "--contrast",
+        help="contrast of --target-image or --theta, for the sidecar and the mixture model (default: taken from the "
+        "name of --target-image)",
     )
 
 
@@ -124,6 +126,8 @@ def _check(options: argparse.Namespace) -> None:
             raise UsageError(f"{option} is given twice for one contrast.", "Give one image per contrast.")
     if options.eta and not options.theta:
         raise UsageError("--eta requires --theta.", "Images and built-in references come with their own eta.")
+    if options.contrast and options.target:
+        raise UsageError("--contrast has no effect with --target.", "A built-in reference has its own contrast.")
     check_least(options, threads=0)
     out: Path = options.out
     if not out.name.endswith(IMAGE_EXTENSIONS):
@@ -214,6 +218,7 @@ def _write(image: Harmonized, sidecar: Mapping[str, object], out: Path) -> None:
 
 
 def _target(options: argparse.Namespace, checkpoint: Checkpoint, settings: HarmonizationSettings) -> Target:
+    from haca3_bids.execution.described_targets import MIXTURE
     from haca3_bids.harmonization.engine import encode_target
     from haca3_bids.harmonization.target import target_from_numbers, target_from_reference
 
@@ -222,8 +227,15 @@ def _target(options: argparse.Namespace, checkpoint: Checkpoint, settings: Harmo
     if options.theta:
         return target_from_numbers(options.contrast or "", tuple(options.theta), tuple(options.eta or ()) or None)
     path: Path = options.target_image
-    named = re.search(rf"_({'|'.join(CONTRASTS)})\.", path.name)
+    named = re.search(rf"(?:^|_)({'|'.join(CONTRASTS)})\.", path.name)
     contrast = options.contrast or (named[1] if named else "")
+    if (
+        checkpoint.variant == MIXTURE and contrast not in CONTRASTS
+    ):  # it decides which source's details are carried over
+        raise UsageError(
+            f"The contrast of the target image {path.name} is unknown.",
+            f"Give --contrast, one of {', '.join(CONTRASTS)}, or a file name that ends in it, such as _T1w.nii.gz.",
+        )
     return encode_target(_load(path, options), contrast, checkpoint, settings, origin=f"the image {path.name}")
 
 

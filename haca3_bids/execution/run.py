@@ -19,6 +19,7 @@ from haca3_bids.bids.describe import check_dataset, check_maker, describe_datase
 from haca3_bids.bids.given import check_derivatives
 from haca3_bids.bids.replaced import check_origin
 from haca3_bids.bids.validate import check_description, validate_bids
+from haca3_bids.checkpoints.registry import check_fusion
 from haca3_bids.errors import Haca3Error, UsageError
 from haca3_bids.execution.described_targets import MIXTURE
 from haca3_bids.execution.encode import with_targets
@@ -128,6 +129,8 @@ def check_means(settings: Settings) -> tuple[Weights, list[TargetRequest]]:
     LOGGER.info("Weights %s (%s, %s), device %s.", weights.name, weights.variant, weights.sha256[:12], weights.device)
     if weights.variant == MIXTURE and settings.harmonization.beta == "sample":
         raise UsageError(f"--beta sample is not possible with {weights.name}.", "Only HACA3 weights draw anatomy.")
+    if weights.variant == MIXTURE:
+        check_fusion(weights.name, weights.fusion)
     if eclare and weights.device == "cpu":
         LOGGER.warning("ECLARE without a GPU takes half a day for each scan in thick slices; builtin takes minutes.")
     requests = parse_targets(settings, weights)

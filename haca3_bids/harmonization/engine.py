@@ -182,9 +182,9 @@ def _check(
     needed = checkpoint.model.config.theta_dim
     for target in targets:
         if len(target.theta) != needed:
+            called = " ".join(["the target", *filter(None, [target.name or target.contrast])])
             raise UsageError(
-                f"Theta of target {target.name or target.contrast} has {len(target.theta)} numbers; the weights "
-                f"{checkpoint.name} need {needed}.",
+                f"Theta of {called} has {len(target.theta)} numbers; the weights {checkpoint.name} need {needed}.",
                 "Give an image or a contrast as target; numbers are only valid for the weights they were made with.",
             )
 

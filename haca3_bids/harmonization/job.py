@@ -15,7 +15,7 @@ import torch
 
 from haca3_bids.bids.atomic import write_json
 from haca3_bids.checkpoints.formats import Checkpoint, load_checkpoint, load_fusion
-from haca3_bids.checkpoints.registry import MEDIAN, fusion_for, resolve
+from haca3_bids.checkpoints.registry import MEDIAN, check_fusion, fusion_for, resolve
 from haca3_bids.digest import file_sha256
 from haca3_bids.errors import BadInput, Haca3Error, InputOutputFailure, UsageError
 from haca3_bids.harmonization.engine import Harmonized, encode_targets, harmonize
@@ -148,9 +148,11 @@ def load_networks(settings: HarmonizationSettings, with_fusion: bool = True) -> 
     """The networks of the settings."""
     checkpoint = load_checkpoint(resolve(settings.weights), settings.variant)
     weights = WeightsUsed(checkpoint.name, checkpoint.sha256, checkpoint.variant)
-    if not with_fusion or not isinstance(checkpoint.model, Haca3):  # only HACA3 fuses orientations
-        return Networks(checkpoint, None, weights)
     wanted = fusion_for(settings.weights, settings.fusion_weights)
+    if not isinstance(checkpoint.model, Haca3):
+        check_fusion(checkpoint.name, wanted)
+    if not with_fusion or not isinstance(checkpoint.model, Haca3):
+        return Networks(checkpoint, None, weights)
     if wanted == MEDIAN:
         return Networks(checkpoint, None, weights, WeightsUsed(MEDIAN))
     path = resolve(wanted, "fusion")

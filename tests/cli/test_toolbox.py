@@ -32,7 +32,7 @@ def seen(monkeypatch):
     calls = {}
 
     class Networks:
-        name, references = "tiny", {}
+        name, references, variant = "tiny", {}, "haca3"
 
     def harmonize(sources, targets, checkpoint, fusion, settings, **more):
         calls.update(sources=sources, target=targets[0], settings=settings, **more)
@@ -145,6 +145,7 @@ def test_a_reference_that_the_weights_lack_is_a_usage_error(head, seen, tmp_path
         (["--theta", "1", "2", "--out", "o.nii", "--coverage", "T2w=m.nii"], 64, "no effect without a T2w source"),
         (["--target-image", "x_std.nii", "--out", "x.nii"], 64, "would replace x_std.nii or its sidecar"),
         (["--target", "T1w", "--eta", "1", "2", "--out", "o.nii"], 64, "--eta requires --theta"),
+        (["--target", "T1w", "--contrast", "T2w", "--out", "o.nii"], 64, "no effect with --target"),
         (["--theta", "1", "2", "--source", "T1w=x.nii", "--out", "o.nii"], 64, "twice"),
         (["--theta", "1", "2", "--source", "CT=x.nii", "--out", "o.nii"], 64, "CONTRAST=FILE"),
         (["--theta", "1", "2", "--source", "T2w=none.nii", "--out", "o.nii"], 65, "does not exist"),
@@ -164,6 +165,52 @@ def test_missing_weights_are_a_sentence(head, tmp_path, capsys):
     arguments = ["--source", f"T1w={head}", "--theta", "1", "2", "--weights", "none.pt", "--out", tmp_path / "o.nii"]
     assert run(*arguments) == 69
     assert "The weights file none.pt cannot be found." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--target", "T1w", "--variant", "haca3plus"], "--variant haca3plus does not apply to builtin"),
+        (["--target", "T1w", "--fusion-weights", "f.pt"], "--fusion-weights f.pt does not apply to builtin"),
+        (["--target-image", "scan.nii.gz"], "The contrast of the target image scan.nii.gz is unknown."),
+        (
+            ["--target-image", "scan.nii.gz", "--contrast", "t1"],
+            "The contrast of the target image scan.nii.gz is unknown.",
+        ),
+        (["--theta", "1", "2"], "Theta of the target has 2 numbers; the weights builtin need 13."),
+    ],
+)
+def test_what_the_mixture_model_cannot_use_is_a_usage_error(arguments, sentence, head, capsys, monkeypatch):
+    monkeypatch.chdir(head.parent)
+    head.with_name("scan.nii.gz").symlink_to(head)
+    assert run("--source", f"T1w={head.name}", "--out", "o.nii", *arguments) == 64
+    assert sentence in capsys.readouterr().err
+
+
+def test_the_contrast_of_a_target_image_may_be_its_whole_name(head, seen, tmp_path, monkeypatch):
+    from haca3_bids.harmonization import engine, target
+
+    def encode(volume, contrast, checkpoint, settings, *, origin):
+        return target.Target("", contrast, (7.0, 8.0), (0.0, 0.0), 1.0, origin)
+
+    monkeypatch.setattr(engine, "encode_target", encode)
+    (tmp_path / "FLAIR.nii.gz").symlink_to(head)
+    words = ["--target-image", tmp_path / "FLAIR.nii.gz", "--out", tmp_path / "out.nii"]
+    assert run("--source", f"T1w={head}", *words) == 0
+    assert seen["target"].contrast == "FLAIR"
+
+
+@pytest.mark.parametrize("what", ["export", "mixture --simulate ."])
+def test_a_training_whose_folder_is_a_file_is_a_sentence(what, head, capsys, monkeypatch):
+    monkeypatch.chdir(head.parent)
+    assert toolbox.main(["train", *what.split(), "--out", head.name]) == 73
+    assert f"--out {head.name} is a file." in capsys.readouterr().err
+
+
+def test_nothing_is_exported_or_made_where_nothing_was_trained(tmp_path, capsys):
+    assert toolbox.main(["train", "export", "--out", str(tmp_path / "none")]) == 65
+    assert "has no trained networks." in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
 
 
 def test_weights_are_listed_with_their_hashes(capsys, monkeypatch, tmp_path):

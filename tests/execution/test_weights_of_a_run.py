@@ -7,10 +7,11 @@ import pytest
 
 from haca3_bids.checkpoints.formats import Reference, save_checkpoint
 from haca3_bids.errors import Unavailable, UsageError
+from haca3_bids.execution import run
 from haca3_bids.execution.weights import find_weights, with_weights
 from haca3_bids.networks.haca3 import Haca3, Haca3Config
 from haca3_bids.records.engine import Weights
-from haca3_bids.settings import HarmonizationSettings
+from haca3_bids.settings import HarmonizationSettings, Settings
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +34,14 @@ def test_weights_are_read_in_a_process_of_their_own(file: Path) -> None:
     resolved = with_weights(HarmonizationSettings(weights=str(file)), weights)
     assert (resolved.weights, resolved.variant) == (str(file.resolve()), "haca3plus")
     assert json.dumps(weights.described())
+
+
+def test_a_fusion_network_beside_a_mixture_model_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    weights = Weights("builtin", "b", "0", "mixture", "/a/f.pt", "1", {}, "cpu")
+    monkeypatch.setattr(run, "find_weights", lambda _: weights)
+    monkeypatch.setattr(run, "check_template", lambda _: {})
+    with pytest.raises(UsageError, match=r"--fusion-weights f\.pt does not apply to builtin"):
+        run.check_means(Settings(tmp_path, tmp_path / "out"))
 
 
 def test_missing_broken_or_foreign_weights_are_69(file: Path, tmp_path: Path) -> None:
