@@ -245,7 +245,10 @@ def _write(path: Path, state: Mapping[str, Tensor], header: Mapping[str, object]
         with partial_file(path) as partial:
             partial.write_bytes(save(tensors, metadata=metadata))  # save_file would set mode 600
     except (OSError, SafetensorError) as error:
-        raise CannotCreate(f"{path} cannot be written ({error}).") from error
+        why = error.strerror if isinstance(error, OSError) else error
+        raise CannotCreate(
+            f"{path} cannot be written ({why}).", "Does its folder exist, and is there space?"
+        ) from error
 
 
 def _unusable(path: Path, what: str, hint: str) -> Unavailable:

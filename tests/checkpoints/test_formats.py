@@ -174,7 +174,7 @@ def test_fusion_and_harmonization_weights_are_not_mistaken_for_each_other(author
 def test_missing_files_and_folders_are_sentences(checkpoint, tmp_path):
     with pytest.raises(Unavailable, match="cannot be found"):
         load_checkpoint(tmp_path / "none.pt")
-    with pytest.raises(CannotCreate):
+    with pytest.raises(CannotCreate, match=r"own.safetensors cannot be written \(No such file or directory\)."):
         save_checkpoint(tmp_path / "no" / "own.safetensors", checkpoint.model, references={}, card={})
 
 

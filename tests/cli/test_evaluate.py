@@ -143,6 +143,7 @@ def test_every_column_is_described_once(name):
         (["similarity", "a.nii", "--truth", "none.nii"], 65, "does not exist"),
         (["similarity", "other.nii", "--truth", "a.nii"], 65, "does not share the grid"),
         (["overlap", "a.nii", "other.nii"], 65, "do not share a grid"),
+        (["overlap", "a.nii", "a.nii"], 65, "a.nii is not a label map"),
         (["reliability", "volumes.tsv", "--value", "white"], 65, "has no column white"),
         (["reliability", "volumes.tsv", "--value", "site"], 65, "is not a number"),
         (["reliability", "short.tsv", "--value", "grey"], 65, "'' in column grey is not a number"),

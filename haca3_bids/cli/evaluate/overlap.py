@@ -14,6 +14,9 @@ from haca3_bids.evaluation.overlap import dice_by_label
 from haca3_bids.records.findings import Column, Drawing, Findings, Table
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from haca3_bids.volumes.volume import Volume
 
 HELP = "Dice coefficient of each label in two label maps"
@@ -26,6 +29,9 @@ COLUMNS = {
     )
 }
 MM3_PER_ML = 1000.0
+WHOLE = 1e-3  # tolerance of whole numbers
+MOST_LABELS = 2000  # atlases have a few hundred
+HINT = "Give segmentations; images of intensities are compared by haca3 evaluate similarity."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +47,7 @@ def run(args: argparse.Namespace) -> Findings:
     one, other = (load_volume(path, may_be_constant=True) for path in args.maps)
     if not one.has_grid_of(other):
         raise BadInput(f"{names[0]} and {names[1]} do not share a grid.", "Resample one to the other.")
-    labels = [np.rint(volume.data).astype(np.int64) for volume in (one, other)]
+    labels = [_labels(volume, name) for volume, name in zip((one, other), names, strict=True)]
     found = dice_by_label(*labels)
     if not found:
         raise BadInput("Neither map has a label.", "Labels are whole numbers other than 0.")
@@ -54,6 +60,16 @@ def run(args: argparse.Namespace) -> Findings:
     summary = f"The labels of {names[0]} are compared with those of {names[1]}."
     drawings = [_drawing(dict(zip(names, (one, other), strict=True)))] if args.out else ()
     return Findings(summary, {"overlap": Table(COLUMNS["overlap"], rows)}, drawings)
+
+
+def _labels(volume: Volume, name: str) -> NDArray[np.int64]:
+    """The whole numbers of a label map; BadInput for an image of intensities or fractions."""
+    import numpy as np
+
+    labels = np.rint(volume.data).astype(np.int64)
+    if not np.allclose(volume.data, labels, rtol=0, atol=WHOLE) or np.unique(labels).size > MOST_LABELS:
+        raise BadInput(f"{name} is not a label map: it has fractions, or more than {MOST_LABELS} values.", HINT)
+    return labels
 
 
 def _drawing(maps: Mapping[str, Volume]) -> Drawing:
