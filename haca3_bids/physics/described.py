@@ -23,6 +23,9 @@ WORDS = {  # word of a description: field of Protocol
     "field": "field_t", "tr": "tr_ms", "te": "te_ms", "ti": "ti_ms", "flip": "flip_deg", "spacing": "spacing_ms",
     "pulses": "pulses", "train": "train_ms", "stored": "stored",
 }  # fmt: skip
+LONGEST_MS = 60_000.0
+LIMITS = {"flip": (0.0, 180.0), "stored": (0.0, 1.0), "pulses": (1.0, 2000.0)}  # else 0 to LONGEST_MS
+MAY_BE_ZERO = ("train", "spacing", "stored")
 COMMON = {  # missing values
     "MPRAGE": REFERENCE_PROTOCOLS["T1w"],
     "SPGR": Protocol("T1w", "SPGR", 3.0, 20, 4.6, flip_deg=25),
@@ -60,11 +63,27 @@ def protocol_from_words(contrast: str, sequence: str, text: str) -> Protocol:
         word, _, value = part.partition("=")
         if word not in WORDS:
             raise UsageError(f"'{part}' does not describe a protocol.", f"Use {', '.join(f'{w}=...' for w in WORDS)}.")
-        try:
-            numbers[WORDS[word]] = float(value)
-        except ValueError:
-            raise UsageError(f"'{part}' contains no number.", "Times are in ms, angles in degrees.") from None
+        if WORDS[word] in numbers:
+            raise UsageError(f"'{text}' contains {word} twice.", "Give each parameter once.")
+        numbers[WORDS[word]] = _parameter(word, value)
     return _completed(contrast, sequence, numbers)
+
+
+def _parameter(word: str, value: str) -> float:
+    """The number of one parameter; UsageError if it is none, or no protocol has it."""
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if math.isnan(number):
+        raise UsageError(f"'{word}={value}' contains no number.", "Times are in ms, angles in degrees.")
+    low, high = LIMITS.get(word, (0.0, LONGEST_MS))
+    if not low <= number <= high or (number == 0 and word not in MAY_BE_ZERO):
+        raise UsageError(
+            f"{word}={value} is not possible.",
+            f"It must be above {low:g}, up to {high:g} (times in ms, angles in degrees).",
+        )
+    return number
 
 
 def protocol_from_sidecar(contrast: str, sidecar: Mapping[str, Any]) -> Protocol:

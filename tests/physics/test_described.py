@@ -59,7 +59,14 @@ def test_a_sidecar_becomes_the_same_protocol_as_words():
         ("T1w", "MPRAGE", "field=7", "no tissue values for 7 T"),
         ("T1w", "MPRAGE", "tr=7", "no time for all its parts"),
         ("T2w", "SE", "tr=50", "no time for all its parts"),
-        ("T2w", "SE", "train=-500", "no time for all its parts"),
+        ("T2w", "SE", "train=-500", "train=-500 is not possible"),
+        ("T1w", "MPRAGE", "flip=-9", "flip=-9 is not possible"),
+        ("T1w", "MPRAGE", "flip=0", "flip=0 is not possible"),
+        ("T1w", "MPRAGE", "tr=inf", "tr=inf is not possible"),
+        ("T1w", "MPRAGE", "tr=nan", "'tr=nan' contains no number"),
+        ("FLAIR", "FLAIR", "ti=0", "ti=0 is not possible"),
+        ("T2w", "SPACE", "stored=1.5", "stored=1.5 is not possible"),
+        ("T1w", "MPRAGE", "tr=2300,tr=2000", "contains tr twice"),
         ("FLAIR", "FLAIR", "tr=9000,ti=8950", "no time for all its parts"),  # the echoes come after the inversion time
     ],
 )
