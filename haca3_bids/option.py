@@ -24,6 +24,9 @@ def as_typed(value: Any) -> Any:
     return value if isinstance(value, int | float) else str(value)
 
 
+LARGEST = 2**31 - 2  # whole number: ANTs takes signed 32-bit numbers, and gets one more than the seed
+
+
 @dataclass(frozen=True)
 class Option:
     """One option. What the declaration leaves out comes from the field: its name, its type, its group."""
@@ -86,6 +89,8 @@ class Option:
             raise UsageError(f"--{self.name} {wrong[0]} is invalid.", f"Choose from {', '.join(self.allowed)}.")
         if self.least is not None and value is not None and value < self.least:
             raise UsageError(f"--{self.name} {value} is invalid.", f"Give {self.least} or more.")
+        if isinstance(value, int) and value > LARGEST:
+            raise UsageError(f"--{self.name} {value} is invalid.", f"Give {LARGEST} or less.")
 
 
 def setting(default: Any, text: str = "", flags: str = "", **more: Any) -> Any:

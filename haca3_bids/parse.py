@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import re
 from pathlib import Path
@@ -81,6 +82,8 @@ def threshold(text: str) -> tuple[str, float | None, float | None]:
         values = [None if word in ("none", "") else float(word) for word in words]
     except ValueError:
         values = []
+    if any(value is not None and math.isnan(value) for value in values):
+        values = []  # nothing is above or below it
     if not measure or not sign or len(values) not in (1, 2):
         raise argparse.ArgumentTypeError(f"'{text}' is not MEASURE=LOOK, MEASURE=LOOK:FAIL or MEASURE=none")
     return measure, values[0], values[1] if len(values) == 2 else None

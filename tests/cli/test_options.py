@@ -195,6 +195,14 @@ def test_a_negative_seed_is_refused_because_ants_would_take_the_clock_for_it() -
             settings(flag, "-1")
 
 
+def test_numbers_that_the_libraries_cannot_take_are_refused() -> None:
+    for flag in ("--random-seed", "--seed", "--batch-size"):
+        with pytest.raises(UsageError, match=rf"{flag} 2147483647 is invalid\. Give 2147483646 or less"):
+            settings(flag, str(2**31 - 1))
+    with pytest.raises(UsageError, match="'noise=nan' is not MEASURE=LOOK"):
+        settings("--qc-thresholds", "noise=nan")
+
+
 def test_settings_that_are_reported_have_a_label_of_their_own() -> None:
     found = labels(HarmonizationSettings)
     assert found == {"device": "Device", "precision": "Precision", "beta": "Anatomy", "seed": "Seed"}
