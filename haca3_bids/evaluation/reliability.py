@@ -28,7 +28,8 @@ def reliability(table: Table) -> Reliability:
     """Reliability of measurements (people, sites); ValueError unless there are two of each and none is missing."""
     values = np.asarray(table, np.float64)
     if values.ndim != 2 or min(values.shape) < 2 or not np.isfinite(values).all():
-        raise ValueError(f"a table of at least two people and two sites without gaps is needed, found {values.shape}")
+        found = " x ".join(map(str, values.shape))
+        raise ValueError(f"a table of at least two people and two sites without gaps is needed, found {found}")
     if values.min() == values.max():
         raise ValueError("all values are equal: nothing varies between people or sites")
     people, sites = values.shape

@@ -10,6 +10,7 @@ import pytest
 from derivatives import SHAPE, ball, describe, name, save, write_table
 
 from haca3_bids.cli import toolbox
+from haca3_bids.cli.evaluate.inputs import read_table
 from haca3_bids.evaluation.methods import paired_p
 
 DESCS = ("preproc", "haca3siteB")
@@ -76,6 +77,25 @@ def test_cells_beyond_the_last_column_are_ignored(root, capsys, tmp_path) -> Non
     (tmp_path / "volumes.tsv").write_text("\n".join([first, *(f"{row}\t" for row in rows)]) + "\n")
     words = ("longitudinal", tmp_path / "volumes.tsv", "--value", "GM", "--method", "method", "--draws", 20)
     assert "haca3siteB" in said(capsys, 0, *words)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"participant_id\tsite\tage\rsub-1\tA\t30\rsub-2\tB\t40\r",
+        b'participant_id\tsite\tage\nsub-1\t"A\t30\n\nsub-2\t"B"\t"40"\n',
+        "participant_id\tsite\tage\r\nsub-1\tA\t30\r\nsub-2\tB\t40".encode("utf-16"),
+        b"participant_id\tsite\tage\tcity\nsub-1\tA\t30\tZ\xfcrich\nsub-2\tB\t40\n",
+    ],
+)
+def test_tables_are_read_as_they_are_found(content, tmp_path) -> None:
+    """With an unpaired quotation mark, rows were swallowed; other encodings were refused."""
+    (tmp_path / "table.tsv").write_bytes(content)
+    lines = read_table(tmp_path / "table.tsv", ("participant_id", "site", "age"))
+    assert [(line["participant_id"], line["site"], line["age"]) for line in lines] == [
+        ("sub-1", "A", "30"),
+        ("sub-2", "B", "40"),
+    ]
 
 
 def test_images_with_another_target_are_told(root, capsys, monkeypatch, tmp_path) -> None:

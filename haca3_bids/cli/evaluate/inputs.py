@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from haca3_bids.bids.lenient import read_text
 from haca3_bids.errors import BadInput, UsageError
 
 if TYPE_CHECKING:
@@ -40,16 +42,15 @@ def check_grid(
 def read_table(path: Path, columns: Sequence[str], hint: str = "") -> list[Line]:
     """The rows of a tab-separated table; BadInput if it has none, or lacks one of the ``columns``.
 
-    Cells that are missing at the end of a row are empty. ``hint`` says how to choose other columns.
+    Any line ending and text encoding is accepted. Cells that are missing at the end of a row are empty. ``hint`` says
+    how to choose other columns.
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, delimiter="\t", restval="")
-            lines, known = list(reader), list(reader.fieldnames or ())
-        for line in lines:
-            line.pop(None, None)  # cells beyond the last column
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(path)
+    except OSError as error:
         raise BadInput(f"{path.name} cannot be read.", "A text file with tabs between columns is needed.") from error
+    known, *rows = [_cells(line) for line in re.split(r"\r\n|\r|\n", text) if line.strip()] or [[]]
+    lines = [dict(zip_longest(known, row[: len(known)], fillvalue="")) for row in rows]
     missing = [name for name in columns if name not in known]
     if missing:
         raise BadInput(
@@ -59,6 +60,11 @@ def read_table(path: Path, columns: Sequence[str], hint: str = "") -> list[Line]
     if not lines:
         raise BadInput(f"{path.name} has no rows.", "One row per session is needed, below the names of the columns.")
     return lines
+
+
+def _cells(line: str) -> list[str]:
+    """The cells of a row; quotation marks around one are removed, and have no other meaning."""
+    return [cell.strip().strip('"').strip() for cell in line.split("\t")]
 
 
 def number(text: str, name: str) -> float:
