@@ -13,6 +13,7 @@ from typing import Any
 
 from haca3_bids.bids.atomic import locked, make_folder, read_json, write_text
 from haca3_bids.bids.leftovers import remove_partial_files
+from haca3_bids.bids.lenient import read_object
 from haca3_bids.errors import CannotCreate, UsageError
 from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.quality.contrast import is_table
@@ -102,7 +103,7 @@ def check_dataset(output_dir: Path, weights: Mapping[str, str]) -> None:
 def _description(
     output_dir: Path, bids_dir: Path, version: str, weights: Mapping[str, str], old: Mapping[str, Any]
 ) -> dict[str, Any]:
-    source = read_json(bids_dir / "dataset_description.json") or {}
+    source, _ = read_object(bids_dir / "dataset_description.json")
     link = os.path.relpath(bids_dir.resolve(), output_dir.resolve())
     tool = {"Name": APP, "Version": version, "Description": "Contrast harmonization, following HACA3"}
     return {

@@ -36,6 +36,13 @@ def test_other_weights_are_refused_and_named(raw: Path, tmp_path: Path) -> None:
         check_dataset(out, WEIGHTS | {"sha256": "c"})
 
 
+def test_the_input_keeps_its_name_with_a_byte_order_mark(raw: Path, tmp_path: Path) -> None:
+    path = raw / "dataset_description.json"
+    path.write_bytes(b"\xef\xbb\xbf" + json.dumps({"Name": "Heads", "BIDSVersion": "1.9.0"}).encode())
+    describe_dataset(tmp_path / "out", raw, version="1", weights=WEIGHTS)
+    assert (read_json(tmp_path / "out/dataset_description.json") or {})["Name"] == "haca3_bids harmonization of Heads"
+
+
 def test_one_name_never_stands_for_two_targets(raw: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     describe_dataset(out, raw, version="1", weights=WEIGHTS)
