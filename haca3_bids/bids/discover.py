@@ -103,8 +103,13 @@ def read_filters(path: Path | None) -> dict[str, dict[str, Any]]:
         return {}
     try:
         filters = json.loads(read_text(path))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"The filter file {path.name} cannot be read as JSON ({type(error).__name__}).") from error
+    except OSError as error:
+        raise UsageError(
+            f"The filter file {path.name} cannot be read ({error.strerror}).", "Check its path."
+        ) from error
+    except (ValueError, RecursionError) as error:
+        sentence = f"The filter file {path.name} cannot be read as JSON ({error})."
+        raise UsageError(sentence, 'For example {"t1w": {"acquisition": "3D"}}.') from error
     by_key = {contrast.lower(): contrast for contrast in CONTRASTS}
     if not isinstance(filters, dict) or not all(isinstance(value, dict) for value in filters.values()):
         raise UsageError(

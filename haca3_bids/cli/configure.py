@@ -83,7 +83,8 @@ def read_config(path: Path) -> dict[str, Any]:
     try:
         tables = tomllib.loads(read_text(path))
     except OSError as error:
-        raise UsageError(f"Cannot read the configuration file {path} ({type(error).__name__}).") from error
+        sentence = f"The configuration file {path} cannot be read ({error.strerror})."
+        raise UsageError(sentence, "Check its path.") from error
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UsageError(f"{path.name} is not valid TOML: {error}.") from error
     values: dict[str, Any] = {}

@@ -121,7 +121,11 @@ def read_plugin_file(path: Path) -> dict[str, Any]:
 
     try:
         content = yaml.safe_load(path.read_text())
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+    except OSError as error:
+        raise UsageError(
+            f"The plugin file {path.name} cannot be read ({error.strerror}).", "Check its path."
+        ) from error
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise UsageError(f"The plugin file {path.name} cannot be read as YAML ({type(error).__name__}).") from error
     if not (
         isinstance(content, dict)

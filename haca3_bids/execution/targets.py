@@ -145,7 +145,9 @@ def mean_of(name: str, value: str, typed: str, settings: Settings) -> TargetRequ
         try:
             words = Path(value).expanduser().read_text(encoding="utf-8-sig").split()
         except (OSError, UnicodeDecodeError) as error:
-            raise BadInput(f"--target {typed}: {Path(value).name} cannot be read ({error}).") from error
+            why = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+            sentence = f"--target {typed}: {Path(value).name} cannot be read ({why})."
+            raise BadInput(sentence, "It must list one sub-X or sub-X_ses-Y per line.") from error
     else:
         words = _with_images(sorted(fnmatch.filter(_session_names(settings.bids_dir), value)), typed, settings)
     if not words:
