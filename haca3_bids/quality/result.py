@@ -10,6 +10,7 @@ import numpy as np
 
 from haca3_bids.arrays import Array, Mask
 from haca3_bids.evaluation.similarity import compared
+from haca3_bids.intensity.blank import blank_mask
 from haca3_bids.quality.contrast import contrast_vector, is_table, name_doubt
 from haca3_bids.records.engine import EngineResult, HarmonizedImage
 from haca3_bids.settings import WHITE_MATTER_PEAK
@@ -84,9 +85,12 @@ def clipped_share(values: Array) -> float | None:
 
 
 def structure_kept(source: Array, harmonized: Array, brain: Mask) -> float | None:
-    """Mean structural similarity inside the brain (as in ``haca3 evaluate``); None if it is undefined."""
+    """Mean structural similarity inside the brain (as in ``haca3 evaluate``); None if it is undefined.
+
+    Voxels outside the field of view of the source are left out: they are inferred from other sources.
+    """
     try:
-        return compared(np.nan_to_num(harmonized), source, brain).ssim
+        return compared(np.nan_to_num(harmonized), source, brain & ~blank_mask(source)).ssim
     except ValueError:  # no positive intensities
         return None
 

@@ -88,7 +88,7 @@ THRESHOLDS: Mapping[str, Threshold] = {
         Threshold("name_margin", "scan", BELOW, -0.5, -1.0, "the image does not match the contrast in its name",
                   "distance to the nearest other contrast minus the distance to the contrast of the name"),
         Threshold("ssim", "image", BELOW, 0.50, None, "structure may have changed",
-                  "mean structural similarity to the session's own image of that contrast, inside the brain"),
+                  "mean structural similarity to the session's own image of that contrast, in the brain that it shows"),
         Threshold("theta_distance_before", "image", ABOVE, None, None, "far from its target before harmonization",
                   "distance in theta from the session's own image of that contrast to the target (tables of "
                   "tissues: root mean square of log differences)"),

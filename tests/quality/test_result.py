@@ -26,6 +26,14 @@ T1W, T2W = (
 RESULT = EngineResult(references={"T1w": ReferenceCodes((0, 0), (0, 0), (0, 0.5, 1.5))})
 
 
+def test_what_was_inferred_outside_the_field_of_view_of_a_slab_is_no_change_of_structure() -> None:
+    slab = SOURCE.copy()
+    slab[..., SOURCE.shape[2] // 2 :] = 0
+    seen = measure_result(IMAGE, RESULT, SOURCE, slab, BRAIN).ssim
+    assert seen is not None
+    assert seen > 0.95
+
+
 def test_an_image_that_did_not_change_kept_its_structure_and_another_did_not() -> None:
     same = measure_result(IMAGE, RESULT, SOURCE, SOURCE, BRAIN).ssim
     turned = measure_result(IMAGE, RESULT, SOURCE[::-1].copy(), SOURCE, BRAIN).ssim
