@@ -274,8 +274,11 @@ def known_masks(inputs: Any, reference: Volume, template: Template) -> session.K
 
 
 def _known(path: Any) -> Volume | None:
-    """A mask that earlier derivatives may have given."""
-    return load_volume(path, may_be_constant=True) if isdefined(path) else None
+    """A mask that earlier derivatives may have given, as 0 and 1: some have 255, which an interpolation would widen."""
+    if not isdefined(path):
+        return None
+    mask = load_volume(path, may_be_constant=True)
+    return mask.with_data(mask.data > 0.5)
 
 
 def _alignment(inputs: Any) -> TemplateAlignment:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+from nipype.interfaces.base import Undefined
 
 from haca3_bids.errors import BadInput
 from haca3_bids.interfaces import longitudinal, preprocess
 from haca3_bids.preprocessing.known import check_brain, check_mask
+from haca3_bids.preprocessing.resampling import isotropic_grid
 from haca3_bids.preprocessing.transforms import similarity_matrix
 from haca3_bids.volumes.volume import Volume, save_volume
 
@@ -84,3 +88,14 @@ def test_a_brain_that_is_elsewhere_than_that_of_the_template_is_refused(phantom,
     moved = Volume(brain.data, similarity_matrix((0, 0, 0), (0.0, 0.0, -30.0)) @ brain.affine)
     with pytest.raises(BadInput, match=r"x\.nii\.gz is not where the registration finds the brain"):
         check_brain(moved, np.eye(4), scan, template, "x.nii.gz")
+
+
+def test_a_mask_of_0_and_255_is_that_of_0_and_1(phantom, brain, tmp_path) -> None:
+    """On another grid, it was wider by up to a voxel."""
+    masks = []
+    for level in (1, 255):
+        save_volume(brain.with_data(brain.data * level), tmp_path / f"brain{level}.nii.gz", dtype=np.uint8)
+        inputs = SimpleNamespace(brain_mask=str(tmp_path / f"brain{level}.nii.gz"), head_mask=Undefined)
+        known = preprocess.known_masks(inputs, phantom.scan("T1w"), phantom.template())
+        masks.append(known.on(isotropic_grid(brain, 1.7))[1])
+    np.testing.assert_array_equal(*masks)
