@@ -11,7 +11,7 @@ from haca3_bids.interfaces.preprocess import VolumeOutputSpec
 from haca3_bids.interfaces.step import Step, StepInputSpec
 from haca3_bids.preprocessing import session
 from haca3_bids.preprocessing.neck import without_neck
-from haca3_bids.preprocessing.resolution import acquisition
+from haca3_bids.preprocessing.resolution import acquisition, coarse_voxels
 from haca3_bids.records.preprocessing import ScanFacts
 from haca3_bids.volumes.header import check_geometry
 from haca3_bids.volumes.scan import check_intensities, load_scan
@@ -46,6 +46,6 @@ class Read(Step):
         save_volume(blank, self._out("blank", folder / "blank.nii.gz"), dtype=np.uint8)
         return ScanFacts(
             acquisition=acquisition(scan.image),
-            remarks=(*scan.remarks, *([shortened] if shortened else [])),
+            remarks=(*scan.remarks, *filter(None, [shortened, coarse_voxels(scan.image, name)])),
             orientation_assumed=scan.orientation_assumed,
         )
