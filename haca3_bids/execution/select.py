@@ -11,7 +11,7 @@ from pathlib import Path
 
 from haca3_bids.bids.discover import Session, check_session, discover_subject, list_subjects, read_filters
 from haca3_bids.bids.listing import unreadable
-from haca3_bids.bids.names import is_label
+from haca3_bids.bids.names import is_label, parse_entities
 from haca3_bids.bids.usable import FILTERED, NOT_REQUESTED
 from haca3_bids.errors import BadInput, Haca3Error, InputOutputFailure, NothingSelected, NoUsableImage
 from haca3_bids.execution.outcome import FAILED, SKIPPED, Outcome
@@ -49,12 +49,28 @@ def select_sessions(settings: Settings) -> Selection:
     absent = [label for label in settings.selection.sessions if label not in {one.session for one in found}]
     if absent and not outcomes:
         LOGGER.warning("No subject has a session with the label %s.", " or ".join(absent))
+    for contrast in _emptied_by_filters(found):
+        LOGGER.warning(
+            "--bids-filter-file excludes every %s image. Check its entities, for example their spelling.", contrast
+        )
     to_check = [session for session in found if session.images or session.problem]
     if not to_check and not outcomes:
         raise _no_image(settings, found)
     empty = [session for session in found if session not in to_check]
     outcomes += [Outcome(one.name, SKIPPED, reason=_why_empty(one)) for one in empty]
     return dataclasses.replace(_checked(to_check, outcomes, settings), empty=tuple(empty))
+
+
+def _emptied_by_filters(sessions: Sequence[Session]) -> list[str]:
+    """The contrasts of which only the filters leave no image."""
+    used = {contrast for session in sessions for contrast in session.images}
+    filtered = {
+        parse_entities(Path(one.path).name)[1]
+        for session in sessions
+        for one in session.left_out
+        if one.reason == FILTERED
+    }
+    return [contrast for contrast in CONTRASTS if contrast in filtered - used]
 
 
 def _checked(sessions: Sequence[Session], outcomes: list[Outcome], settings: Settings) -> Selection:

@@ -59,6 +59,22 @@ def test_what_is_left_out_by_its_name_can_be_asked_for(tmp_path: Path) -> None:
         assert f"-{value}_T1w" in session.images["T1w"].path.name
 
 
+def test_a_filter_that_excludes_every_image_of_a_contrast_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root, file = healthy_dataset(tmp_path / "raw"), tmp_path / "filter.json"
+    for suffix in ("acq-a_T1w", "T2w"):
+        write_scan(root / f"sub-01/anat/sub-01_{suffix}.nii.gz")
+    said = {}
+    for key in ("acquisition", "acquisiton"):
+        file.write_text(json.dumps({"t2w": {key: "a"}, "t1w": {"acquisition": [None, "a"]}}))
+        caplog.clear()
+        found(root, selection=SelectionSettings(filter_file=file, skip_validation=True, modalities=("T1w", "T2w")))
+        said[key] = caplog.text
+    assert "excludes every T2w image. Check its entities" in said["acquisiton"]
+    assert "T1w" not in said["acquisiton"]
+
+
 def two_dates(root: Path) -> None:
     for label, contrast in (("2020-01-15", "T1w"), ("2020-06-20", "T2w")):
         write_scan(root / f"sub-01/ses-{label}/anat/sub-01_ses-{label}_{contrast}.nii.gz")
