@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from haca3_bids.harmonization.voxelwise import Voxelwise
 from haca3_bids.networks.fusion import FusionNet
 from haca3_bids.networks.haca3 import Haca3
 from haca3_bids.records.engine import HarmonizedImage, SourceReport
-from haca3_bids.settings import CONTRASTS, WHITE_MATTER_PEAK, HarmonizationSettings
+from haca3_bids.settings import CONTRASTS, WHITE_MATTER_PEAK, Extra, HarmonizationSettings
 from haca3_bids.volumes.canvas import Canvas
 from haca3_bids.volumes.volume import Volume
 
@@ -91,7 +91,9 @@ def harmonize(
     source. ``extras`` may contain "attention" and "beta".
     """
     masks = {"white matter": white_matter, "head mask": head_mask, "content": content, "brain": brain}
-    _check(sources, targets, checkpoint, {**(coverage or {}), **masks})
+    seen = {f"the coverage of {name}": mask for name, mask in (coverage or {}).items()}
+    _check(sources, targets, checkpoint, {**seen, **masks})
+    _check_names(sources, {*(coverage or {}), *(protocols or {})}, extras)
     ordered = sources if settings.like_authors else {c: sources[c] for c in sorted(sources, key=_rank)}
     rim = Rim(coverage or {}, head_mask, content, brain)
     canvas, prepared = _prepared(ordered, checkpoint, rim, settings)
@@ -148,6 +150,8 @@ def encode_targets(
     images, they should be upright, with voxels of about 1 mm; this is not checked. The mixture model measures them
     together.
     """
+    if not images:
+        raise UsageError("At least one image is needed for a target.")
     _check_grids(images, coverage or {})
     _, prepared = _prepared(images, checkpoint, Rim(coverage or {}, None), settings)
 
@@ -187,6 +191,17 @@ def _check(
                 f"Theta of {called} has {len(target.theta)} numbers; the weights {checkpoint.name} need {needed}.",
                 "Give an image or a contrast as target; numbers are only valid for the weights they were made with.",
             )
+
+
+def _check_names(sources: Collection[str], belonging: Collection[str], extras: Collection[str]) -> None:
+    """UsageError for a name that would be ignored: a contrast, what belongs to no source, an additional image."""
+    for wrong, known in (
+        ({*sources} - {*CONTRASTS}, CONTRASTS),
+        ({*belonging} - {*sources}, sources),
+        ({*extras} - {*get_args(Extra)}, get_args(Extra)),
+    ):
+        if wrong:
+            raise UsageError(f"'{min(wrong)}' is not one of {', '.join(known)}.", "Correct its name, or leave it out.")
 
 
 def _check_grids(images: Mapping[str, Volume], masks: Mapping[str, Volume | None]) -> None:

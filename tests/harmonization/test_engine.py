@@ -8,7 +8,7 @@ import torch
 
 from haca3_bids.errors import BadInput, TemporaryFailure, UsageError
 from haca3_bids.harmonization import engine, slicewise
-from haca3_bids.harmonization.engine import harmonize
+from haca3_bids.harmonization.engine import encode_targets, harmonize
 from haca3_bids.harmonization.prepare import Rim, fit_images, prepare
 from haca3_bids.harmonization.target import Target
 from haca3_bids.volumes.volume import Volume, reorient, reorient_like
@@ -224,6 +224,29 @@ def test_images_on_different_grids_are_refused(pair, small_heads, tiny, settings
         harmonize({"T1w": pair["T1w"], "T2w": small_heads["T2w"]}, [TARGET], tiny, None, settings)
     with pytest.raises(BadInput, match="head mask"):
         harmonize(pair, [TARGET], tiny, None, settings, head_mask=small_heads["T2w"])
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"sources": "T1"}, "'T1' is not one of T1w, T2w, PDw, FLAIR"),
+        ({"coverage": "T2w"}, "'T2w' is not one of T1w"),
+        ({"protocols": "T2w"}, "'T2w' is not one of T1w"),
+        ({"extras": ("alpha",)}, "'alpha' is not one of beta, attention, std"),
+    ],
+)
+def test_names_that_would_be_ignored_are_refused(change, sentence, pair, tiny, settings):
+    named = {key: value if key == "extras" else {value: pair["T1w"]} for key, value in change.items()}
+    sources = named.pop("sources", {"T1w": pair["T1w"]})
+    with pytest.raises(UsageError, match=sentence):
+        harmonize(sources, [TARGET], tiny, None, settings, **named)
+
+
+def test_a_target_of_no_image_and_a_coverage_on_another_grid_are_refused(pair, small_heads, tiny, settings):
+    with pytest.raises(UsageError, match="At least one image"):
+        encode_targets({}, tiny, settings)
+    with pytest.raises(BadInput, match=r"the coverage of T1w .* does not share the grid of T1w"):
+        harmonize({"T1w": pair["T1w"]}, [TARGET], tiny, None, settings, coverage={"T1w": small_heads["T2w"]})
 
 
 def test_an_empty_source_is_refused(pair, tiny, settings):
