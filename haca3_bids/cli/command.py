@@ -75,6 +75,9 @@ def from_system(error: OSError) -> Haca3Error | None:
             f"No permission to read or write {real_path(file)} ({error.strerror}).",
             "Check its owner and permissions, and those of its parent folders.",
         )
+    if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG):
+        sentence = f"{real_path(file)} cannot be read or created ({error.strerror})."
+        return CannotCreate(sentence, "Is a file in the place of a folder, or a folder in the place of a file?")
     return None
 
 

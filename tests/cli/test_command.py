@@ -31,6 +31,12 @@ def test_a_full_disk_and_a_missing_permission_are_sentences(capsys: pytest.Captu
     assert "No permission to read or write b.nii" in capsys.readouterr().err
 
 
+def test_a_file_in_the_place_of_a_folder_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    for number in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG):
+        assert ended(OSError(number, os.strerror(number), "a/b.nii")) == 73
+        assert f"a/b.nii cannot be read or created ({os.strerror(number)})." in capsys.readouterr().err
+
+
 def test_an_unexpected_error_is_not_hidden() -> None:
     with pytest.raises(FileNotFoundError):
         ended(FileNotFoundError(errno.ENOENT, "gone", "b.nii"))
