@@ -128,9 +128,11 @@ def shape_of(image: Any, path: Path) -> tuple[int, int, int]:
             "Exclude it, or select another file with --bids-filter-file.",
         )
     if len(shape) < 3 or min(shape) < 2:
-        raise BadInput(f"{path.name} has shape {shape}; a 3D volume with several voxels along every axis is required.")
+        sentence = f"{path.name} has shape {shape}; a 3D volume with several voxels along every axis is required."
+        raise BadInput(sentence, "Leave it out, or use the whole scan.")
     if math.prod(shape) > MOST_VOXELS:
-        raise BadInput(f"{path.name} has shape {shape}; at most {MOST_VOXELS:.0e} voxels are possible.")
+        sentence = f"{path.name} has shape {shape}; at most {MOST_VOXELS:.0e} voxels are possible."
+        raise BadInput(sentence, "Resample it to larger voxels, or correct its header.")
     needed, held = math.prod(shape) * image.get_data_dtype().itemsize, path.stat().st_size
     if needed > held * (PACKED if path.suffix == ".gz" else 1):
         raise BadInput(

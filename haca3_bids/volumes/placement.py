@@ -25,6 +25,7 @@ FLAT = 1e-4  # smallest determinant relative to the product of the edges
 FARTHEST = 1e9  # largest entry of an affine, in any unit; squares of larger ones could overflow
 ANGLE_DEG = 1.0  # tolerance of rotations and right angles
 SCANNER = 1  # code of scanner coordinates; other codes may refer to a template, with stretching
+CONVERT = "Convert the scan again, or correct its header."
 FORCE = "--force orientation (haca3-bids, haca3 harmonize)"
 
 
@@ -62,7 +63,7 @@ def _sizes(image: Any, path: Path) -> NDArray[np.float64]:
     if not np.isfinite(sizes).all() or (sizes == 0).any():
         raise BadInput(
             f"{path.name} has voxels of {_by(sizes)} in its header (pixdim); three finite lengths are required.",
-            "Convert the scan again, or correct its header.",
+            CONVERT,
         )
     return sizes
 
@@ -94,9 +95,10 @@ def _qform(header: nib.Nifti1Header) -> Affine | None:
 def _in_space(form: Affine | None, name: str) -> Affine:
     """The form if it is finite and invertible; BadInput otherwise."""
     if form is None or not (np.abs(form) < FARTHEST).all():
-        raise BadInput(f"{name} has an affine that is not finite or not a rotation: its position is undefined.")
+        sentence = f"{name} has an affine that is not finite or not a rotation: its position is undefined."
+        raise BadInput(sentence, CONVERT)
     if abs(np.linalg.det(form[:3, :3])) <= FLAT * np.linalg.norm(form[:3, :3], axis=0).prod():
-        raise BadInput(f"{name} has an affine with zero determinant: its position is undefined.")
+        raise BadInput(f"{name} has an affine with zero determinant: its position is undefined.", CONVERT)
     return form
 
 

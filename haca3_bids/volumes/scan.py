@@ -62,7 +62,7 @@ def read_to_end(path: Path) -> None:
 def check_intensities(scan: Scan, name: str) -> None:
     """Raise BadInput for a scan that is constant or standardized."""
     if scan.image.data.min() == scan.image.data.max():
-        raise BadInput(f"{name} is constant: it contains no image.")
+        raise BadInput(f"{name} is constant: it contains no image.", "Leave it out, or copy the original again.")
     if looks_standardized(scan.image.data):
         raise BadInput(
             f"{name} appears to be standardized: many of its voxels are negative.",

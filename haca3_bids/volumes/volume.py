@@ -102,11 +102,13 @@ def _voxels(image: Any, path: Path) -> Array:
 def _checked(data: Array, affine: Affine, name: str, may_be_constant: bool) -> Volume:
     finite = np.isfinite(data)
     if finite.mean() < FINITE_SHARE:
-        raise BadInput(f"{name} has {100 * (1 - finite.mean()):.0f} % voxels that are not finite.")
+        sentence = f"{name} has {100 * (1 - finite.mean()):.0f} % voxels that are not finite."
+        raise BadInput(sentence, "Use the original image of the scanner.")
     if not finite.all():
         data = np.where(finite, data, np.float32(0))
     if not may_be_constant and data.min() == data.max():
-        raise BadInput(f"{name} is constant (every voxel is {data.flat[0]:g}): it contains no image.")
+        sentence = f"{name} is constant (every voxel is {data.flat[0]:g}): it contains no image."
+        raise BadInput(sentence, "Leave it out, or copy the original again.")
     return Volume(data, affine)
 
 
