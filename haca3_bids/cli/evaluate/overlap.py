@@ -14,7 +14,6 @@ from haca3_bids.evaluation.overlap import dice_by_label
 from haca3_bids.records.findings import Column, Drawing, Findings, Table
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from haca3_bids.volumes.volume import Volume
