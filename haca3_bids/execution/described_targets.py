@@ -58,8 +58,12 @@ def _from_tissues(name: str, contrast: str, text: str, typed: str, weights: Weig
     if contrast not in weights.references:
         raise UsageError(f"--target {typed}: the weights {weights.name} have no reference for {contrast}.")
     theta = list(weights.references[contrast].theta)
+    given: set[str] = set()
     for part in text.split(","):
         tissue, _, value = part.partition("=")
+        if tissue in given:
+            raise UsageError(f"--target {typed}: {tissue} is given twice.", "Give one intensity for each tissue.")
+        given.add(tissue)
         if tissue not in TISSUES or tissue == "white":
             known = ", ".join(one for one in TISSUES if one != "white")
             raise UsageError(f"--target {typed}: '{tissue}' is not a tissue with an intensity.", f"Tissues: {known}.")

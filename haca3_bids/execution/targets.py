@@ -153,6 +153,7 @@ def mean_of(name: str, value: str, typed: str, settings: Settings) -> TargetRequ
     if not words:
         raise NothingSelected(f"--target {typed} matches no session of {settings.bids_dir.name}.")
     label = name or check_target_name(as_label(Path(value).name.removesuffix(".txt")))
+    words = list(dict.fromkeys(words))  # a session that is listed twice counts once
     members = [_subject(f"{label}Member{number + 1}", word, typed, settings) for number, word in enumerate(words)]
     return TargetRequest(label, typed, members=tuple(members))
 

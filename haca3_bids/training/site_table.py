@@ -43,14 +43,14 @@ def _read(path: Path) -> dict[str, str]:
     """The site of each ``sub-X`` or ``sub-X_ses-Y``; BadInput if the file is not such a table."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
-            rows = list(csv.DictReader(stream, delimiter="\t", restval=""))
+            rows = list(csv.DictReader(stream, delimiter="\t", restval="", quoting=csv.QUOTE_NONE))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise BadInput(f"{path} cannot be read ({error}).", "--sites takes a TSV file.") from error
     if not rows or not {"participant_id", "site"} <= set(rows[0]):
         raise BadInput(f"{path.name} has no columns participant_id and site.", "It must be a TSV with these columns.")
     table: dict[str, str] = {}
     for row in rows:
-        person, session, site = (row.get(column, "").strip() for column in ("participant_id", "session_id", "site"))
+        person, session, site = (row.get(column, "").strip(' "') for column in ("participant_id", "session_id", "site"))
         name = f"sub-{person.removeprefix('sub-')}"
         if session not in NOTHING:
             name += f"_ses-{session.removeprefix('ses-')}"

@@ -53,6 +53,7 @@ def test_a_sidecar_is_a_target(tmp_path):
         ("T1w:white=0.7", "'white' is not a tissue"),
         ("T1w:grey=dark", "'grey=dark' contains no number"),
         ("T1w:grey=-1", "not between 0 and 20"),
+        ("T1w:grey=0.5,grey=0.6", "grey is given twice"),
         ("PDw:grey=1", "no reference for PDw"),
     ],
 )

@@ -61,3 +61,8 @@ def test_one_table_cannot_describe_two_datasets_with_the_same_labels(table):
 def test_a_table_that_does_not_say_the_site_is_a_sentence(table, rows, words):
     with pytest.raises(BadInput, match=words):
         assign_sites(["a/sub-01_ses-1"], table(*rows))
+
+
+def test_a_quotation_mark_does_not_swallow_the_rows_that_follow(table):
+    path = table('01\tn/a\t"north', '02\tn/a\t"south"', "03\tn/a\teast")
+    assert assign_sites(["a/sub-01", "a/sub-02", "a/sub-03"], path) == ["north", "south", "east"]
