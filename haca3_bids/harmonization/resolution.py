@@ -17,8 +17,9 @@ from haca3_bids.arrays import Array, Mask
 from haca3_bids.volumes.box import Box, bounding_box
 
 WIDTHS = (0.9, 1.2, 1.6, 2.0, 2.5)  # voxels
+SMOOTHNESS = (0.0, 0.4, 0.5, 0.6, 0.7)  # voxels: blurs along all axes, of a scan that is smooth but not in thick slices
 UNDERESTIMATED = 1.1  # ratio of the true width to the measured one, since the model's image is blurred as well
-DIRECTED = 0.97  # largest ratio of the squared error after blurring along the axis to that along any other, or none
+DIRECTED = 0.97  # largest ratio of the squared error after blurring along the axis to that along any other, or along all
 DETAIL = 2.0  # voxels; what a Gaussian of this width removes is compared: coarse errors say nothing about slices
 MIDDLE = 0.5  # fraction of each axis of the head in which the blur is measured
 DARK, UNLIKE = 0.1, 0.5  # relative to white matter and to the model: darker or less similar voxels do not count
@@ -44,20 +45,21 @@ class Blur:
 def slice_blur(scan: Array, model: Array) -> Blur | None:
     """The blur across the slices of ``scan``: that of ``model`` along one axis which makes their details most similar.
 
-    Both are zero outside the head. None if no axis is better than the others: then they differ in other respects.
+    Both are zero outside the head. None if no axis is better than the others, or a blur along all of them is as good:
+    then they differ in other respects.
     """
     middle = _middle(model > 0)
     scan, model = scan[middle], model[middle]
     counts = (scan > 0) & (model > DARK) & (np.abs(scan - model) < UNLIKE * model)
     seen = _detail(scan)[counts]
-    without = _error(seen, _detail(model)[counts])
+    smooth = min(_error(seen, _detail(gaussian_filter(model, width))[counts]) for width in SMOOTHNESS)
     best: list[tuple[float, Blur]] = []
     for axis in range(scan.ndim):
         tried = [Blur(axis, width) for width in WIDTHS]
         errors = [_error(seen, _detail(blur(model))[counts]) for blur in tried]
         best.append((min(errors), tried[int(np.argmin(errors))]))
     (error, blur), (second, _), *_ = sorted(best, key=lambda one: one[0])
-    return Blur(blur.axis, UNDERESTIMATED * blur.width) if error < DIRECTED * min(second, without) else None
+    return Blur(blur.axis, UNDERESTIMATED * blur.width) if error < DIRECTED * min(second, smooth) else None
 
 
 def restored(scan: Array, model: Array, blur: Blur) -> Array:

@@ -38,6 +38,10 @@ def test_a_scan_that_is_blurred_in_all_directions_does_not_have_thick_slices(tru
     assert slice_blur(gaussian_filter(truth, 1.0), truth) is None
 
 
+def test_a_scan_that_is_smooth_but_not_quite_evenly_does_not_have_thick_slices(truth):
+    assert slice_blur(_noisy(gaussian_filter(truth, (0.7, 0.55, 0.5))), truth) is None
+
+
 def test_a_scale_and_a_part_without_data_do_not_matter(truth):
     scan = thick_slices(truth, 1, THICKNESS)
     scan[:, :, : SIZE // 2] = 0
