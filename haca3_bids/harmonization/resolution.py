@@ -17,9 +17,9 @@ from haca3_bids.arrays import Array, Mask
 from haca3_bids.volumes.box import Box, bounding_box
 
 WIDTHS = (0.9, 1.2, 1.6, 2.0, 2.5)  # voxels
-SMOOTHNESS = (0.0, 0.4, 0.5, 0.6, 0.7)  # voxels: blurs along all axes, of a scan that is smooth but not in thick slices
+SMOOTHNESS = (0.0, 0.4, 0.5, 0.6, 0.7)  # voxels: blurs along all axes, of a scan that is merely smooth
 UNDERESTIMATED = 1.1  # ratio of the true width to the measured one, since the model's image is blurred as well
-DIRECTED = 0.97  # largest ratio of the squared error after blurring along the axis to that along any other, or along all
+DIRECTED = 0.97  # largest ratio of the squared error after blurring along the axis to that along any other, or all
 DETAIL = 2.0  # voxels; what a Gaussian of this width removes is compared: coarse errors say nothing about slices
 MIDDLE = 0.5  # fraction of each axis of the head in which the blur is measured
 DARK, UNLIKE = 0.1, 0.5  # relative to white matter and to the model: darker or less similar voxels do not count
