@@ -1,6 +1,7 @@
 """The networks of HACA3 compiled by OpenVINO, an optional dependency (``pip install 'haca3_bids[openvino]'``).
 
-OpenVINO fuses convolutions, instance norms and activations. In bf16, a slice takes half of the time of PyTorch.
+OpenVINO fuses convolutions, instance norms and activations. In bf16 on a processor with AMX, a slice of two sources
+takes 70 ms on one core, in PyTorch 139 ms.
 """
 
 from __future__ import annotations
