@@ -34,7 +34,7 @@ def fuse_in_slabs(net: FusionNet, stacks: Sequence[Array], device: torch.device,
 
     Air around the head is computed only once (``_shown``). The statistics of the instance norms are those of the whole
     volume, so that the convolutions before them are computed again for the result: keeping their maps would take 0.5 GB
-    and save a third of the time. The result equals that of the whole volume up to rounding.
+    and save hardly any time. The result equals that of the whole volume up to rounding.
     """
     net = net.to(device)
     shown = [_shown(axis, stacks) for axis in range(3)]
