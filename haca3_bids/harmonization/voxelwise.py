@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from haca3_bids.arrays import Mask
+from haca3_bids.arrays import Array, Mask
 from haca3_bids.harmonization.device import Batches, Indices, half_precision, inference, reused_memory
 from haca3_bids.harmonization.method import Made, Method, Session, SourceReport, union
 from haca3_bids.harmonization.prepare import Prepared, nonempty
@@ -32,6 +32,7 @@ from haca3_bids.volumes.slices import ORIENTATIONS, cut
 
 logger = logging.getLogger(__name__)
 
+REPETITIONS = 2  # of the restoration of thick slices: more gain less than 0.02 dB
 TOGETHER = 2  # repetitions of the measurement of theta, with the anatomy from all images of a session
 CHUNK = 40_000  # voxels decoded at a time
 CONSISTENT = 1.2  # largest distance of theta from the table of a protocol: 28 of 32 simulated scans are nearer
@@ -253,25 +254,33 @@ class Voxelwise(Method):
             beta=placed(torch.cat(classes), session.mask) if classes else None,
         )
 
-    def _restored(self, sources: Mapping[str, _Encoded], mask: Mask) -> dict[str, _Encoded]:
+    def _restored(self, sources: Mapping[str, _Encoded], mask: Mask) -> Mapping[str, _Encoded]:
         """The sources with thin slices, so that their residuals are those at their own resolution (``resolution``)."""
         mask = mask[bounding_box(mask)]
+        scans = {name: placed(one.values * one.covers, mask) for name, one in sources.items()}
+        models = self._models(sources, mask, corrected=False)
+        blurs = {name: blur for name in sources if (blur := slice_blur(scans[name], models[name]))}
+        for name, blur in blurs.items():
+            logger.info("The slices of the %s are %.1f voxels wide.", name, blur.slice_width)
+        for repeated in range(REPETITIONS if blurs else 0):
+            models = self._models(sources, mask, corrected=True) if repeated else models
+            thin = {}
+            for name, blur in blurs.items():
+                values = torch.from_numpy(restored(scans[name], models[name], blur)[mask]).to(self.device)
+                thin[name] = replace(sources[name], values=values, slice_width=blur.slice_width)
+            sources = {**sources, **thin}
+        return sources
+
+    def _models(self, sources: Mapping[str, _Encoded], mask: Mask, *, corrected: bool) -> dict[str, Array]:
+        """The model's own image of each source, from the anatomy of all sources; not below zero."""
         shown: dict[str, list[Tensor]] = {name: [] for name in sources}
         for first in range(0, int(mask.sum()), CHUNK):
             some = _part(sources, slice(first, first + CHUNK))
             anatomy = self.model.fuse(some.maps, self.model.trust(some))
+            anatomy = self.model.correct(anatomy, some)[0] if corrected else anatomy
             for name, theta in zip(sources, some.thetas.unbind(dim=1), strict=True):
                 shown[name].append(self.model.decode(anatomy, theta)[0].clamp(min=0))
-        found = {}
-        for name, one in sources.items():
-            scan, model = placed(one.values * one.covers, mask), placed(torch.cat(shown.pop(name)), mask)
-            blur = slice_blur(scan, model)
-            if blur is not None:
-                logger.info("The slices of the %s are %.1f voxels wide.", name, blur.slice_width)
-                values = torch.from_numpy(restored(scan, model, blur)[mask]).to(self.device)
-                one = replace(one, values=values, slice_width=blur.slice_width)
-            found[name] = one
-        return found
+        return {name: placed(torch.cat(shown.pop(name)), mask) for name in sources}
 
     def _decoded(self, target: Target, sources: Mapping[str, _Encoded], part: slice) -> tuple[Tensor, Tensor, Anatomy]:
         """Image (voxels,), attention (sources, voxels) and anatomy of some voxels."""

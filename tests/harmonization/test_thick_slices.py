@@ -42,5 +42,7 @@ def test_the_thickness_of_slices_is_taken_into_account(monkeypatch):
     found, psnr_db = harmonized()
     assert found.sources["T1w"].slice_width is None
     assert found.sources["T2w"].slice_width == pytest.approx(THICK["T2w"].thickness_voxels, rel=0.3)
+    monkeypatch.setattr(voxelwise, "REPETITIONS", 1)
+    assert psnr_db > harmonized()[1]
     monkeypatch.setattr(voxelwise, "slice_blur", lambda *_: None)
     assert psnr_db > harmonized()[1] + WANTED_DB
