@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from haca3_bids.training.scans import PlacedSession
 
 HELP = "Train the networks on simulated images, on preprocessed scans, or on both; interrupted runs resume."
+TRAININGS = ("mixture", "artifact", "haca3", "fusion", "baseline")
 ONLY_OF = {  # the options that some trainings accept and others do not
     "data": ("mixture", "haca3"),
     "sites": ("mixture", "haca3"),
@@ -34,8 +35,10 @@ ONLY_OF = {  # the options that some trainings accept and others do not
     "target": ("baseline",),
     "apply": ("baseline",),
     "contrast": ("baseline",),
+    **dict.fromkeys(("steps", "accumulate", "workers"), TRAININGS),
 }
 VALIDATION_SHARE = 9  # every ninth head (by name; at least one), and every ninth person of a site, is for validation
+WORKERS = 1
 SEEDS = 2**64  # the seeds that PyTorch accepts are smaller
 STEPS = {
     "mixture": train_mixture.STEPS,
@@ -86,7 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     run.add_argument("--minutes", type=float, default=float("inf"), help="stop after this time; run again to resume")
     add_number(run, "--seed", 0, "random seed")
-    add_number(run, "--accumulate", 1, "batches per step")
+    run.add_argument("--accumulate", type=int, metavar="N", help="batches per step (default: 1)")
     run.add_argument("--vgg16", type=Path, metavar="FILE", help="VGG16 weights for the perceptual loss of the paper")
     run.add_argument("--striped", action="store_true", help="train fusion on volumes with simulated stripes")
     _add_machine(parser.add_argument_group("machine"))
@@ -96,7 +99,7 @@ def _add_machine(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     group.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="default: fp32")
     add_threads(group)
-    add_number(group, "--workers", 1, "data processes")
+    group.add_argument("--workers", type=int, metavar="N", help=f"data processes (default: {WORKERS})")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -114,14 +117,14 @@ def main(args: argparse.Namespace) -> int:
     plan = Plan(
         args.steps or STEPS[args.what],
         *RATES[args.what],
-        accumulate=args.accumulate,
+        accumulate=args.accumulate or 1,
         seed=args.seed,
         minutes=args.minutes,
     )
     with machine(args.device, args.precision) as here:
         with here.leader_first():
             heads, kept = _heads(args)
-        setting = Setting(plan, here, args.workers)
+        setting = Setting(plan, here, WORKERS if args.workers is None else args.workers)
         stages = {"mixture": train_mixture.train, "artifact": _artifact, "haca3": _haca3, "fusion": _fusion}
         stages["baseline"] = train_baseline.train
         stages[args.what](args, heads, kept, setting)
@@ -138,9 +141,10 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError(f"--minutes {args.minutes:g} is invalid.", "Give 0 or more; 0 trains for one step.")
     for name, stages in ONLY_OF.items():
         if getattr(args, name) and args.what not in stages:
+            able = " and ".join(filter(None, [", ".join(stages[:-1]), stages[-1]]))
             raise UsageError(
                 f"haca3 train {args.what} does not accept --{name.replace('_', '-')}.",
-                f"Only haca3 train {' and '.join(stages)} accept{'s' * (len(stages) == 1)} it.",
+                f"Only haca3 train {able} accept{'s' * (len(stages) == 1)} it.",
             )
     if args.sites and not args.data:
         raise UsageError("--sites has no effect without --data.", "Omit --sites, or give --data DERIVATIVES.")

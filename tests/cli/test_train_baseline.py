@@ -81,6 +81,7 @@ def test_what_is_missing_is_said(data, capsys, monkeypatch, change, sentence) ->
         ("baseline cut --start-from builtin", "Only haca3 train mixture and haca3 accept it"),
         ("baseline cut --striped", "Only haca3 train fusion accepts it"),
         ("artifact --data out", "haca3 train artifact does not accept --data"),
+        ("export --steps 5", "Only haca3 train mixture, artifact, haca3, fusion and baseline accept it"),
         ("mixture --sites sites.tsv", "--sites has no effect without --data"),
     ],
 )
