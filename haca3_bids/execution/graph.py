@@ -57,7 +57,7 @@ def run_graph(workflow: Any, settings: Settings, resources: Resources, logs: Pat
     try:
         with chdir(scratch):  # Nipype's resource monitor leaves files where its workers were started
             plugin, arguments = _plugin(settings, resources, logs, progress)
-            workflow.run(plugin=plugin, plugin_args=arguments)
+            _run(workflow, plugin, arguments)
     except Exception as error:
         crashes = [crash for crash in read_crashes(logs) if crash.file not in known]
         if not crashes:
@@ -67,6 +67,17 @@ def run_graph(workflow: Any, settings: Settings, resources: Resources, logs: Pat
     finally:
         gc.unfreeze()
     return [crash for crash in read_crashes(logs) if crash.file not in known]
+
+
+def _run(workflow: Any, plugin: Any, arguments: dict[str, Any]) -> None:
+    """Run a workflow; if it ends early, no job is left on the cluster."""
+    from haca3_bids.execution.plugin import cancel_jobs
+
+    try:
+        workflow.run(plugin=plugin, plugin_args=arguments)
+    except BaseException:
+        cancel_jobs(plugin)
+        raise
 
 
 def _plugin(settings: Settings, resources: Resources, logs: Path, progress: Progress) -> tuple[Any, dict[str, Any]]:

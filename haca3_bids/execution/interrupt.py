@@ -57,14 +57,16 @@ def _raiser(error: type[KeyboardInterrupt]) -> Callable[[int, FrameType | None],
     return handler
 
 
-def stop_children() -> None:
-    """Terminate all descendants of this process, and kill those that have not ended after PATIENCE_S.
+def not_again() -> None:
+    """The interrupt is not raised again, since cleaning up after it can take longer than AGAIN_S."""
+    signal.setitimer(signal.ITIMER_REAL, 0)
 
-    The interrupt is not raised again, since this, and cleaning up after it, can take longer than AGAIN_S.
-    """
+
+def stop_children() -> None:
+    """Terminate all descendants of this process, and kill those that have not ended after PATIENCE_S."""
     import psutil
 
-    signal.setitimer(signal.ITIMER_REAL, 0)
+    not_again()
     children = psutil.Process().children(recursive=True)
     for child in children:
         with suppress(psutil.NoSuchProcess):

@@ -6,6 +6,7 @@ import logging
 import os
 import pickle
 import signal
+import subprocess
 import threading
 from collections.abc import Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -20,6 +21,7 @@ from nipype.pipeline.plugins.multiproc import MultiProcPlugin, process_initializ
 
 from haca3_bids.errors import TemporaryFailure
 from haca3_bids.execution.crash import HINT_MEMORY
+from haca3_bids.execution.interrupt import not_again
 from haca3_bids.orphan import end_with_parent
 
 LOGGER = logging.getLogger("haca3_bids")
@@ -29,6 +31,9 @@ JOB_KILLED = TemporaryFailure(
     "The job of this step was killed, or could not start.",
     "Request more memory or time for jobs in the plugin file; the scheduler says why it ended (sacct -j).",
 )
+
+CANCEL = {"SLURM": "scancel", "SGE": "qdel", "PBS": "qdel", "LSF": "bkill", "OAR": "oardel"}
+CANCEL_S = 60.0  # time for a busy scheduler to answer
 
 
 def cluster_plugin(name: str, arguments: dict[str, Any]) -> Any:
@@ -48,6 +53,21 @@ def _with_list(result: dict[str, Any] | None) -> dict[str, Any] | None:
     if result is None or not isinstance(text, str):
         return result
     return result | {"traceback": format_exception(JOB_KILLED) if NO_RESULT in text else text.splitlines(keepends=True)}
+
+
+def cancel_jobs(plugin: Any) -> None:
+    """Cancel the jobs that a plugin of Nipype has submitted to a cluster and that may still wait or run."""
+    jobs = [str(job) for job in getattr(plugin, "_pending", ())]
+    command = CANCEL.get(type(plugin).__name__.removesuffix("Plugin"))
+    if not (jobs and command):
+        return
+    not_again()
+    try:
+        subprocess.run([command, *jobs], capture_output=True, timeout=CANCEL_S, check=True)
+    except (OSError, subprocess.SubprocessError) as error:
+        LOGGER.warning("The jobs %s could not be cancelled: %s", ", ".join(jobs), error)
+    else:
+        LOGGER.info("Jobs cancelled: %s", ", ".join(jobs))
 
 
 @dataclass(frozen=True)
