@@ -112,3 +112,23 @@ def test_the_plugin_of_nipype_sends_every_step_as_a_job(submit: Submit, study: P
     said = submit(f"#!/bin/bash\n{hooked}\n{app}\n")
     assert (tmp_path / "out/sub-01.html").is_file(), said
     assert list((tmp_path / "work").rglob("*slurm*")), "no step left the files of a job"
+
+
+def test_an_interrupted_run_of_the_plugin_leaves_no_job(submit: Submit, study: Path, tmp_path: Path) -> None:
+    """Jobs that are held wait for ever."""
+    (tmp_path / "plugin.yml").write_text('plugin: SLURM\nplugin_args: {sbatch_args: "--mem=600M --hold "}\n')
+    words = "--participant-label 01 --skip-bids-validation --nipype-plugin-file plugin.yml"
+    app = f"{APP} {study} {tmp_path}/out participant {words} --work-dir {tmp_path}/work"
+    waiting = "squeue --noheader --states=PENDING --format"
+    said = submit(f"""#!/bin/bash
+        {app} &
+        for second in $(seq 100); do {waiting} %i | grep -q . && break; sleep 1; done
+        {waiting} "submitted %i"
+        kill -TERM $!
+        wait $!
+        echo "exit code $?"
+        {waiting} "left %i"
+    """)
+    assert "submitted" in said, said
+    assert "exit code 143" in said, said
+    assert "left" not in said.partition("exit code")[2], said
