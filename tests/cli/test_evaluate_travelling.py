@@ -105,6 +105,21 @@ def test_lesions_of_both_sessions_are_left_out(cohort, capsys, tmp_path) -> None
     assert float(rows[0]["psnr_brain_db"]) == pytest.approx(expected.psnr_db, rel=1e-3)
 
 
+def test_what_one_of_the_scans_does_not_show_is_left_out(cohort, capsys, tmp_path) -> None:
+    shutil.copytree(cohort / "derivatives", tmp_path / "derivatives")
+    path = name(tmp_path / "derivatives", 0, "A", "desc-preproc_T1w")
+    scan, truth = (load_volume(name(cohort / "derivatives", 0, session, "desc-preproc_T1w")).data for session in "AB")
+    shown = np.ones(SHAPE, bool)
+    shown[:, :, :7] = False
+    save(scan * shown, path)
+    options = ("--brain", cohort / "masks", "--after", "haca3", "--contrast", "T1w")
+    assert run(tmp_path / "derivatives", *options) == 0
+    rows, *_ = tables(capsys.readouterr().out)
+    head = head_mask(truth)
+    expected = fitted(scan, truth, ball(5) & head & shown, head)
+    assert float(rows[0]["psnr_brain_db"]) == pytest.approx(expected.psnr_db, rel=1e-3)
+
+
 def test_any_folder_of_images_of_the_same_names_is_a_method(cohort, capsys, tmp_path) -> None:
     for person in range(2):
         exact = load_volume(name(cohort / "derivatives", person, "B", "desc-preproc_T1w")).data

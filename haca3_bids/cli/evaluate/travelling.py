@@ -110,7 +110,8 @@ def run(args: argparse.Namespace) -> Findings:
     people = len({row["participant_id"] for row in seen.rows})
     notes = [
         f"The data range of PSNR and SSIM is the 95th percentile of the reference in the head. The head is found by "
-        f"Otsu's method in the unharmonized reference; the brain is {brain_in_words(args.brain)}.",
+        f"Otsu's method in the unharmonized reference; the brain is {brain_in_words(args.brain)}. Voxels outside the "
+        "field of view of either scan are left out.",
         "Histogram matching uses the whole head. Nyul, WhiteStripe and z-score use the brain and are extrapolated to "
         "the rest of the head.",
         smallest_p(people),
@@ -143,20 +144,23 @@ def _head(path: Path, image: Volume, seen: _Seen) -> Mask:
 def _measure(pair: Pair, args: argparse.Namespace, seen: _Seen) -> None:
     """Add the rows of one pair of sessions, for every method."""
     from haca3_bids.evaluation.similarity import best_factor, correlation, fitted
+    from haca3_bids.intensity.blank import blank_mask
     from haca3_bids.volumes.volume import load_volume
 
-    reference = load_volume(pair.reference.path)
+    scan, reference = load_volume(pair.scan.path), load_volume(pair.reference.path)
+    check_grid(scan, pair.scan.path, reference, pair.reference.path, IN_TEMPLATE_SPACE)
     head = _head(pair.reference.path, reference, seen)
     brain = brain_of(pair.reference, reference, args.brain) & head
-    kept = ~lesions_of((pair.scan, pair.reference), reference, args.exclude) if args.exclude else head
+    shown = ~(blank_mask(scan.data) | blank_mask(reference.data))
+    kept = shown & ~lesions_of((pair.scan, pair.reference), reference, args.exclude) if args.exclude else shown
     about: dict[str, Value] = {
         "participant_id": pair.scan.participant,
         "session_id": pair.scan.session,
         "reference_session_id": pair.reference.session,
         "contrast": pair.contrast,
     }
-    shown = {"reference": reference} if args.out and pair.contrast not in seen.pictures else {}
-    for method, image, truth in _images(pair, reference, head, brain, args, seen):
+    drawn = {"reference": reference} if args.out and pair.contrast not in seen.pictures else {}
+    for method, image, truth in _images(pair, reference, head & shown, brain & shown, args, seen):
         row = about | {"method": method}
         for place, mask in zip(PLACES, (brain, head), strict=True):
             with bad_input(f"{pair.scan.path.name} and {pair.reference.path.name}"):
@@ -164,10 +168,10 @@ def _measure(pair: Pair, args: argparse.Namespace, seen: _Seen) -> None:
             row |= {f"psnr_{place}_db": found.psnr_db, f"ssim_{place}": found.ssim}
         row |= {"correlation_brain": correlation(image.data, truth.data, brain & kept)}
         seen.rows.append(row)
-        if shown:
-            shown[method] = image.with_data(image.data * best_factor(image.data[head], reference.data[head]))
-    if shown:
-        seen.pictures[pair.contrast] = _picture(pair.contrast, shown)
+        if drawn:
+            drawn[method] = image.with_data(image.data * best_factor(image.data[head], reference.data[head]))
+    if drawn:
+        seen.pictures[pair.contrast] = _picture(pair.contrast, drawn)
 
 
 def _images(
