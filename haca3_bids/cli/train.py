@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -109,6 +110,8 @@ def main(args: argparse.Namespace) -> int:
     from haca3_bids.training.run import Setting
 
     _check(args)
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("haca3_bids").setLevel(logging.INFO)
     use_threads(args.threads)
     if args.what == "export":
         check_trained(args.out)

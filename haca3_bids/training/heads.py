@@ -89,7 +89,7 @@ def _cached(cache: Path, name: str, make: Callable[[], Anatomy], source: str = "
     path, record = cache / f"{name}.npy", cache / f"{name}.sha256"
     known = record.read_text() if record.exists() else ""
     if not path.exists() or known != source:
-        LOG.info("making head %s", name)
+        LOG.info("Preparing the head %s.", name)
         path.parent.mkdir(parents=True, exist_ok=True)
         record.unlink(missing_ok=True)
         with partial_file(path) as partial:

@@ -161,7 +161,7 @@ def _step(
     if torch.isfinite(norm):
         optimizer.step()
     else:
-        LOG.warning("step %d is skipped: its gradient is not finite", step + 1)
+        LOG.warning("Step %d is skipped: its gradient is not finite.", step + 1)
     if average:
         average.update_parameters(networks)
 
@@ -193,7 +193,7 @@ def _resume(
     if average:
         average.load_state_dict(state["average"])
     optimizer.load_state_dict(state["optimizer"])
-    LOG.info("resuming after step %d", state["step"])
+    LOG.info("Resuming after step %d.", state["step"])
     return int(state["step"]), float(state["best"])
 
 

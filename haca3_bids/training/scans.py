@@ -129,7 +129,7 @@ def _placed(session: Session, folder: Path) -> PlacedSession:
     mask, record = folder / "mask.npy", folder / "sources.json"
     made_from = read_json(record) or {}
     if made_from.get("files") != _fingerprints(session):
-        LOG.info("placing %s", session.name)
+        LOG.info("Preparing the scans of %s.", session.name)
         folder.mkdir(parents=True, exist_ok=True)
         record.unlink(missing_ok=True)
         head, scales = _make(session, folder)
