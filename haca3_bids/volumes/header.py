@@ -13,6 +13,7 @@ import numpy as np
 
 from haca3_bids.errors import BadInput
 from haca3_bids.volumes.placement import Placement, placement
+from haca3_bids.volumes.unreadable import unreadable
 
 SMALLEST_MM, LARGEST_MM = 50.0, 500.0  # limits of the longest and the shortest side of a field of view
 BORE_MM = 1000.0  # largest side of a field of view
@@ -73,17 +74,6 @@ def _check_file(path: Path) -> None:
 
 def _content_is_elsewhere(path: Path, keeper: str, command: str) -> BadInput:
     return BadInput(f"{path.name} is managed by {keeper}, and its content is not on this machine.", f"Run {command}.")
-
-
-def unreadable(path: Path, error: Exception) -> BadInput:
-    """The error for an unreadable file: nibabel, zlib, gzip and numpy each raise their own exceptions."""
-    if isinstance(error, PermissionError):
-        return BadInput(
-            f"There is no permission to read {path.name}.", "Change its permissions (chmod), or ask its owner."
-        )
-    return BadInput(
-        f"{path.name} cannot be read as an image ({type(error).__name__}).", "It may be truncated; copy it again."
-    )
 
 
 def check_numbers(image: Any, name: str) -> None:

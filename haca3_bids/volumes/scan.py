@@ -10,7 +10,7 @@ from pathlib import Path
 
 from haca3_bids.errors import BadInput
 from haca3_bids.intensity.blank import constant_background, looks_standardized, without_background
-from haca3_bids.volumes.header import unreadable
+from haca3_bids.volumes.unreadable import unreadable
 from haca3_bids.volumes.volume import Volume, load_placed
 
 CHUNK = 2**20  # bytes read at a time

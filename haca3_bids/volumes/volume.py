@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from haca3_bids.arrays import Array, Mask
 from haca3_bids.errors import BadInput
 from haca3_bids.partial import partial_file
-from haca3_bids.volumes.header import check_numbers, open_image, shape_of, unreadable
+from haca3_bids.volumes.header import check_numbers, open_image, shape_of
 from haca3_bids.volumes.placement import Affine, Placement, placement
+from haca3_bids.volumes.unreadable import unreadable
 
 FINITE_SHARE = 0.01  # smallest fraction of finite voxels; a brain in a background of NaN fills more
 

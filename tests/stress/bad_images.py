@@ -103,12 +103,12 @@ KINDS: dict[str, dict[str, tuple[Make, str]]] = {
         ),
     },
     "wrong extension": {
-        "not packed": (lambda path: path.write_bytes(head()), "cannot be read"),
-        "packed all the same": (plain(gzip.compress(head())), "cannot be read"),
-        "a picture": (lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(500)), "cannot be read"),
-        "text": (lambda path: path.write_text("a scan\n"), "cannot be read"),
-        "DICOM": (lambda path: path.write_bytes(bytes(128) + b"DICM" + bytes(500)), "cannot be read"),
-        "MGH": (packed(nib.MGHImage(np.ones((9, 9, 9), "f4"), AFFINE).to_bytes()), "cannot be read"),
+        "not packed": (lambda path: path.write_bytes(head()), "its name ends in .gz, but it is not compressed"),
+        "packed all the same": (plain(gzip.compress(head())), "it is compressed (gzip), but its name does not end"),
+        "a picture": (lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(500)), "it is not a NIfTI file"),
+        "text": (lambda path: path.write_text("a scan\n"), "it is not a NIfTI file"),
+        "DICOM": (lambda path: path.write_bytes(bytes(128) + b"DICM" + bytes(500)), "it is a DICOM file"),
+        "MGH": (packed(nib.MGHImage(np.ones((9, 9, 9), "f4"), AFFINE).to_bytes()), "it is not a NIfTI file"),
         "one of a pair": (pair, "cannot be read"),
     },
     "huge dimensions": {
@@ -147,7 +147,7 @@ KINDS: dict[str, dict[str, tuple[Make, str]]] = {
         "another size": (packed(head(srow_z=[0, 0, 9, -78])), "contradictory"),
     },
     "types": {
-        "unknown": (packed(head(datatype=999)), "cannot be read"),
+        "unknown": (packed(head(datatype=999)), "its header is invalid (data code 999 not recognized)"),
         "binary": (packed(head(datatype=1, bitpix=1)), "cannot be read"),
         "complex": (packed(head("<c8")), "complex"),
         "colour": (packed(head(datatype=128, bitpix=24)), "colour"),
