@@ -67,6 +67,7 @@ def _on_disk(bids_dir: Path) -> Iterator[str]:
     for subject in bids_dir.glob("sub-*"):
         try:
             for place in session_places(subject).values():
-                yield from (str(path.relative_to(bids_dir)) for path in anatomical_files(place, bids_dir))
+                found = (path for path in anatomical_files(place, bids_dir) if path.name.endswith(IMAGE_EXTENSIONS))
+                yield from (str(path.relative_to(bids_dir)) for path in found)
         except (OSError, BadInput):
             continue

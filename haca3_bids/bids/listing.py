@@ -1,4 +1,4 @@
-"""The NIfTI files in the folders of a subject, and problems with the names of the folders."""
+"""The images in the folders of a subject, and problems with the names of the folders."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from haca3_bids.bids.names import IMAGE_EXTENSIONS, is_label, parse_entities
+from haca3_bids.bids.names import IMAGE_EXTENSIONS, OTHER_FORMATS, is_label, parse_entities
 from haca3_bids.errors import BadInput
 
 LABELS = "Labels consist of letters, digits and '+'. Rename the folder and the files in it."
@@ -32,7 +32,7 @@ def session_places(folder: Path) -> dict[str | None, Path]:
 
 
 def anatomical_files(place: Path, bids_dir: Path) -> list[Path]:
-    """Every NIfTI file below a session's folder ``anat``, in alphabetical order, without hidden ones.
+    """Every image below a session's folder ``anat``, of any format, in alphabetical order, without hidden ones.
 
     Raises BadInput if one of these folders is a broken link, OSError if it cannot be read.
     """
@@ -61,7 +61,7 @@ def _walk(folder: Path) -> Iterator[Path]:
     for entry in os.scandir(folder):
         if entry.name.startswith("."):
             continue
-        if entry.name.endswith(IMAGE_EXTENSIONS):
+        if entry.name.lower().endswith((*IMAGE_EXTENSIONS, *OTHER_FORMATS)):
             yield Path(entry.path)
         elif entry.is_dir(follow_symlinks=False):
             yield from _walk(Path(entry.path))

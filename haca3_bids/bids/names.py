@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from haca3_bids.errors import UsageError
 
 IMAGE_EXTENSIONS = (".nii", ".nii.gz")
+OTHER_FORMATS = (".nii.bz2", ".nii.xz", ".nii.zst", ".img", ".mgz", ".mgh", ".mnc", ".nrrd", ".mha", ".mif")
 ENTITY_ORDER = ("sub", "ses", "acq", "rec", "run", "space", "res", "desc")
 SHOWN = 3  # names in a message
 LABEL_RULE = "Labels have letters, digits and '+' only."

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from haca3_bids.bids.names import IMAGE_EXTENSIONS, matches_filter, parse_entities
+from haca3_bids.bids.names import IMAGE_EXTENSIONS, OTHER_FORMATS, matches_filter, parse_entities
 from haca3_bids.settings import CONTRASTS, SelectionSettings
 
 Filters = Mapping[str, Mapping[str, Any]]  # requested values of entities, by contrast
@@ -47,7 +47,7 @@ def why_unusable(name: str, selection: SelectionSettings, filters: Filters) -> s
     """Why the file of that name is not a candidate; empty if it is one."""
     entities, suffix, extension = parse_entities(name)
     if extension not in IMAGE_EXTENSIONS:
-        return f"its name has a period before the extension ({extension}), as copies and labels such as 0.7mm do"
+        return _why_extension(extension)
     if suffix in OTHER_CONTRASTS:
         return OTHER_CONTRASTS[suffix]
     if suffix not in CONTRASTS:
@@ -65,6 +65,14 @@ def why_unusable(name: str, selection: SelectionSettings, filters: Filters) -> s
     if not matches_filter(entities, known):
         return FILTERED
     return ""
+
+
+def _why_extension(extension: str) -> str:
+    if extension.lower() in IMAGE_EXTENSIONS:
+        return f"its extension is in capital letters; rename it to {extension.lower()}"
+    if other := next((one for one in OTHER_FORMATS if extension.lower().endswith(one)), ""):
+        return f"not in NIfTI ({other}); convert it to .nii.gz"
+    return f"its name has a period before the extension ({extension}), as copies and labels such as 0.7mm do"
 
 
 def why_no_magnitude(name: str, part: str, filters: Filters) -> str:

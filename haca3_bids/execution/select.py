@@ -101,14 +101,16 @@ def input_error(error: Exception, name: str, bids_dir: Path) -> Haca3Error:
 
 
 def _no_image(settings: Settings, sessions: Sequence[Session]) -> Haca3Error:
-    reasons = [one.reason for session in sessions for one in session.left_out]
-    if any(words in reason for reason in reasons for words in (NOT_REQUESTED, FILTERED)):
+    left_out = [one for session in sessions for one in session.left_out]
+    if any(words in one.reason for one in left_out for words in (NOT_REQUESTED, FILTERED)):
         return NothingSelected(
             "The filters exclude all images of all sessions.", "See --bids-filter-file and --modalities; try --dry-run."
         )
     return NoUsableImage(
         f"No session of {settings.bids_dir.name} has a usable {', '.join(CONTRASTS[:-1])} or {CONTRASTS[-1]} image.",
-        f"Left out: {reasons[0]}." if reasons else "Images must be in sub-X/[ses-Y/]anat.",
+        f"Left out: {left_out[0].path} ({left_out[0].reason})."
+        if left_out
+        else "Images must be in sub-X/[ses-Y/]anat.",
     )
 
 

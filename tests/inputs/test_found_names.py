@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from as_found import HEALTHY, SCAN, errors, found, healthy_dataset, images, write_scan
 
-from haca3_bids.errors import BadInput, InputOutputFailure, UsageError
+from haca3_bids.errors import BadInput, InputOutputFailure, NoUsableImage, UsageError
 from haca3_bids.execution import select
 from haca3_bids.execution.run import check_input
 from haca3_bids.settings import SelectionSettings, Settings
@@ -34,6 +34,33 @@ LEFT_OUT: dict[
     "a label with a period": ("sub-01_acq-0.7mm_T1w", "its name has a period before the extension"),
     "a deprecated suffix": ("sub-01_PD", "PDw"),
 }
+
+
+OTHER_ENDS = {  # of names of images, and why they are not used
+    ".NII.GZ": "its extension is in capital letters; rename it to .nii.gz",
+    ".Nii": "its extension is in capital letters; rename it to .nii",
+    ".mgz": "not in NIfTI (.mgz); convert it to .nii.gz",
+    ".nii.bz2": "not in NIfTI (.nii.bz2); convert it to .nii.gz",
+    ".IMG": "not in NIfTI (.img); convert it to .nii.gz",
+}
+
+
+@pytest.mark.parametrize("end", OTHER_ENDS)
+def test_an_image_that_is_only_lacking_the_extension_of_nifti_is_named(end: str, tmp_path: Path) -> None:
+    root = healthy_dataset(tmp_path / "raw")
+    image = write_scan(root / SCAN)
+    image.rename(image.with_name(f"sub-01_T1w{end}"))
+    selected, said = found(root)
+    assert images(selected) == {}
+    assert f"sub-01_T1w{end}: {OTHER_ENDS[end]}" in said
+
+
+def test_a_dataset_with_no_usable_image_names_one_that_was_left_out(tmp_path: Path) -> None:
+    root = healthy_dataset(tmp_path / "raw")
+    image = root / HEALTHY / f"anat/{HEALTHY}_T1w.nii.gz"
+    image.rename(image.with_name(f"{HEALTHY}_T1w.NII.GZ"))
+    with pytest.raises(NoUsableImage, match=rf"{HEALTHY}_T1w\.NII\.GZ \(its extension is in capital letters"):
+        check_input(Settings(root, tmp_path / "out"))
 
 
 @pytest.mark.parametrize("kind", LEFT_OUT)
