@@ -109,6 +109,12 @@ def _split_name(typed: str) -> tuple[str, str]:
     name, sign, value = typed.partition("=")
     if not sign or not value or "/" in name or ":" in name:
         return "", typed
+    if name in CONTRASTS:  # else a T2w, or all images of a session, would silently be targets called T1w
+        raise UsageError(
+            f"--target {typed}: '{value}' is neither a sequence nor a sidecar (.json), as {name}=... requires.",
+            f"Sequences are {', '.join(SEQUENCES)}. An image or session needs no contrast; a name must differ from all "
+            "contrasts.",
+        )
     return check_target_name(name), value
 
 

@@ -106,7 +106,7 @@ def protocol_from_sidecar(contrast: str, sidecar: Mapping[str, Any]) -> Protocol
     if contrast == "FLAIR" and numbers["ti_ms"] is None:
         missing.append("InversionTime")
     if missing:
-        raise UsageError(f"The sidecar of the {contrast} does not contain {', '.join(missing)}.")
+        raise UsageError(f"The sidecar of the {contrast} does not contain {', '.join(missing)} as a positive number.")
     found = {key: value for key, value in numbers.items() if value is not None}
     found["field_t"] = _known_field(contrast, found["field_t"])
     sequence = _sequence(contrast, found, _kinds(sidecar))

@@ -55,6 +55,12 @@ def test_a_target_that_cannot_be_had_is_refused(dataset: Path, typed: str, kind:
         parsed(dataset, typed)
 
 
+@pytest.mark.parametrize("value", ["T2w", "sub-01", "sub-02/anat/sub-02_T1w.nii.gz", "mprage"])
+def test_a_contrast_is_no_name_of_a_target(dataset: Path, value: str) -> None:
+    with pytest.raises(UsageError, match="neither a sequence nor a sidecar.*as T1w=... requires"):
+        parsed(dataset, f"T1w={value}")
+
+
 def test_an_image_whose_name_does_not_say_its_contrast_is_refused(tmp_path: Path, dataset: Path) -> None:
     save_volume(head(), tmp_path / "scan.nii.gz")
     with pytest.raises(UsageError, match="does not contain its contrast"):
