@@ -204,8 +204,8 @@ class QualitySettings(Checked):
     )
     group_by: str = setting(
         "",
-        "variable that colours sessions and suggests targets in the group report: a column of participants.tsv, or "
-        "scanner, manufacturer, model, field or session (default: site, else scanner, else session)",
+        "variable that colours sessions and suggests targets in the group report: a column of participants.tsv or "
+        "sessions.tsv, or scanner, manufacturer, model, field or session (default: site, else scanner, else session)",
         metavar="COLUMN",
     )
     show_targets: bool = setting(

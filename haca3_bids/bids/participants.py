@@ -1,4 +1,4 @@
-"""Tolerant reading of ``participants.tsv``: whatever is unambiguous is accepted, the rest is reported."""
+"""Tolerant reading of ``participants.tsv`` and ``sessions.tsv``: what is unambiguous is accepted, the rest reported."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from haca3_bids.bids.names import is_label, some_of
 
 DELIMITERS = {"\t": "tabs", ",": "commas", ";": "semicolons"}
 NO_VALUE = ("", "n/a", "nan")
+ID_COLUMNS = {"sub": "participant_id", "ses": "session_id"}
 
 
 @dataclass(frozen=True)
 class Participants:
-    """The columns of each participant (``sub-01``), and warnings about the file."""
+    """The columns of each participant (``sub-01``) or session (``ses-1``), and warnings about the file."""
 
     rows: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
@@ -29,21 +30,30 @@ def read_participants(path: Path, known: Collection[str] = ()) -> Participants:
 
     ``known`` are the participants of the dataset, to which labels without leading zeros are matched.
     """
+    return _read(path, known, "sub")
+
+
+def read_sessions(path: Path, known: Collection[str] = ()) -> Participants:
+    """The sessions in a file ``sub-01_sessions.tsv``, as ``read_participants`` reads those."""
+    return _read(path, known, "ses")
+
+
+def _read(path: Path, known: Collection[str], entity: str) -> Participants:
     if not path.exists() and not path.is_symlink():
         return Participants()
     try:
         lines = [line for line in re.split(r"\r\n|\r|\n", read_text(path)) if line.strip()]
-        delimiter = next((one for one in DELIMITERS if _id_column(_cells(lines[:1], one)) is not None), None)
+        delimiter = next((one for one in DELIMITERS if _id_column(_cells(lines[:1], one), entity) is not None), None)
         header, *body = _cells(lines, delimiter or "\t") or [[]]
     except (OSError, csv.Error) as error:
         words = error.strerror if isinstance(error, OSError) else error
         return Participants(warnings=(f"{path.name} cannot be read ({words}).",))
     if delimiter is None:
-        return Participants(warnings=(f"{path.name} has no column participant_id and is not used.",))
+        return Participants(warnings=(f"{path.name} has no column {ID_COLUMNS[entity]} and is not used.",))
     warnings = []
     if delimiter != "\t":
         warnings.append(f"{path.name} has {DELIMITERS[delimiter]} between its columns; BIDS requires tabs.")
-    rows, problems = _rows(header, body)
+    rows, problems = _rows(header, body, entity)
     rows, more = _with_zeros(rows, known)
     warnings += [f"{path.name}: {kind}: {some_of(names)}." for kind, names in (problems | more).items() if names]
     missing = sorted(set(known) - set(rows))
@@ -60,21 +70,22 @@ def _cells(lines: Sequence[str], delimiter: str) -> list[list[str]]:
     return [[cell.strip().strip('"').strip() for cell in row] for row in rows]
 
 
-def _id_column(rows: Sequence[Sequence[str]]) -> int | None:
+def _id_column(rows: Sequence[Sequence[str]], entity: str) -> int | None:
     names = [re.sub(r"[ _-]", "", name).casefold() for row in rows[:1] for name in row]
-    return names.index("participantid") if "participantid" in names else None
+    wanted = ID_COLUMNS[entity].replace("_", "")
+    return names.index(wanted) if wanted in names else None
 
 
 def _rows(
-    header: Sequence[str], body: Sequence[Sequence[str]]
+    header: Sequence[str], body: Sequence[Sequence[str]], entity: str
 ) -> tuple[dict[str, dict[str, str]], dict[str, list[str]]]:
-    """The columns by participant, and the problematic names or lines, by problem."""
-    at = _id_column([header]) or 0
+    """The columns by participant or session, and the problematic names or lines, by problem."""
+    at = _id_column([header], entity) or 0
     rows: dict[str, dict[str, str]] = {}
     unclear: list[str] = []
     twice: list[str] = []
     for number, cells in enumerate(body, start=2):
-        name = _participant(cells[at]) if at < len(cells) else ""
+        name = _name(cells[at], entity) if at < len(cells) else ""
         if not name or any(cells[len(header) :]):
             unclear.append(f"line {number}")
             continue
@@ -88,9 +99,9 @@ def _rows(
     return rows, {unused: unclear, "more than one row, of which only the matching values are used": twice}
 
 
-def _participant(text: str) -> str:
-    label = re.sub(r"^sub-", "", text, flags=re.IGNORECASE)
-    return f"sub-{label}" if is_label(label) else ""
+def _name(text: str, entity: str) -> str:
+    label = re.sub(f"^{entity}-", "", text, flags=re.IGNORECASE)
+    return f"{entity}-{label}" if is_label(label) else ""
 
 
 def _with_zeros(
@@ -110,6 +121,6 @@ def _with_zeros(
     return {clear.get(name, name): row for name, row in rows.items()}, {"missing zeros were added": names}
 
 
-def _number(participant: str) -> int | None:
-    label = participant.removeprefix("sub-")
+def _number(name: str) -> int | None:
+    label = name.partition("-")[2]
     return int(label) if label.isascii() and label.isdigit() else None

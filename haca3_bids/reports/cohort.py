@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from haca3_bids.bids.discover import chosen_labels
 from haca3_bids.bids.lenient import read_object
 from haca3_bids.bids.names import parse_entities
-from haca3_bids.bids.participants import read_participants
+from haca3_bids.bids.participants import Participants, read_participants, read_sessions
 from haca3_bids.bids.record import read_session
 from haca3_bids.errors import Failure
 from haca3_bids.records.engine import SourceReport
@@ -22,6 +22,8 @@ RECORDS = "sub-*_desc-haca3_qc.json"
 SIDECAR_GROUPS = {"manufacturer": "Manufacturer", "model": "ManufacturersModelName", "field": "MagneticFieldStrength"}
 MOST_GROUPS = 60  # of one column: more tell people apart, not scanners
 PARTICIPANTS = "participants.tsv"
+DATES = "acq_time"  # column of sessions.tsv that is not shown
+MOST_NOTES = 3  # on files sessions.tsv, of which each participant may have one
 NOT_KNOWN = "n/a"
 PREFERRED = ("site", "scanner", "session")  # by which is coloured where nobody says
 
@@ -59,15 +61,26 @@ def read_cohort(
     if records:
         with_results(output_dir, bids_dir, sorted({record.subject for record in records.values()}), subjects)
     people = read_participants(bids_dir / PARTICIPANTS, names).rows
+    visits = read_visits(bids_dir, records.values())
     members = []
     for path, record in records.items():
         subject, session = record.subject, record.session or ""
         if (subjects and subject not in subjects) or (sessions and session not in sessions):
             continue
         participant, label = f"sub-{subject}", f"ses-{session}" if session else ""
-        groups = dict(people.get(participant, {})) | _from_sidecars(path) | {"session": label or NOT_KNOWN}
+        own = {key: value for key, value in visits[participant].rows.get(label, {}).items() if key != DATES}
+        groups = {**people.get(participant, {}), **own, **_from_sidecars(path), "session": label or NOT_KNOWN}
         members.append(Member(participant, label, record, groups))
     return members
+
+
+def read_visits(bids_dir: Path, records: Iterable[SessionRecord]) -> dict[str, Participants]:
+    """For each participant, the columns of the sessions in ``sessions.tsv``, such as their sites."""
+    known: dict[str, set[str]] = {}
+    for record in records:
+        labels = known.setdefault(f"sub-{record.subject}", set())
+        labels |= {f"ses-{record.session}"} if record.session else set()
+    return {name: read_sessions(bids_dir / name / f"{name}_sessions.tsv", known[name]) for name in sorted(known)}
 
 
 def with_results(output_dir: Path, bids_dir: Path, found: Sequence[str], wanted: Sequence[str]) -> list[str]:
@@ -96,11 +109,16 @@ def session_record(path: Path) -> SessionRecord:
 
 
 def cohort_notes(members: Sequence[Member], bids_dir: Path, column: str = "") -> list[str]:
-    """Notes on the groups: problems of participants.tsv, and the number of sessions without a group.
+    """Notes on the groups: problems of participants.tsv and sessions.tsv, and the number of sessions without a group.
 
     ``column`` is the column that defines the groups.
     """
     notes = list(read_participants(bids_dir / PARTICIPANTS, {member.participant for member in members}).warnings)
+    visits = read_visits(bids_dir, [member.record for member in members])
+    problems = [warning for own in visits.values() for warning in own.warnings]
+    notes += problems[:MOST_NOTES]
+    if len(problems) > MOST_NOTES:
+        notes.append(f"There are {len(problems) - MOST_NOTES} more problems of this kind in files sessions.tsv.")
     names = {name for member in members for name in member.groups}
     site = next((name for name in names if name.casefold() == "site"), "site")
     for name in dict.fromkeys([site, *([column] if column else [])]):

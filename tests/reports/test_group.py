@@ -16,7 +16,7 @@ from haca3_bids.physics.tissues import TISSUES
 from haca3_bids.records.files import from_values, to_json
 from haca3_bids.records.findings import to_tsv
 from haca3_bids.records.session import SessionRecord
-from haca3_bids.reports.cohort import Member, chosen_column, group_columns, read_cohort
+from haca3_bids.reports.cohort import Member, chosen_column, cohort_notes, group_columns, read_cohort
 from haca3_bids.reports.group import group_page
 from haca3_bids.reports.outliers import medoid, medoids, percentiles, robust_distances, robust_z
 from haca3_bids.reports.tables import HACA3_COLUMNS, MIXTURE_COLUMNS, contrast_table, qc_table
@@ -66,6 +66,19 @@ def test_sessions_are_grouped_by_participants_tsv_sidecars_or_a_named_column(coh
     assert "manufacturer" not in columns  # all are of one
     assert cohort[0].groups["scanner"] == "Tesla & Söhne 3 T"
     assert (chosen_column(columns, ""), chosen_column(columns, "age")) == ("site", "age")
+
+
+def test_a_site_of_a_session_takes_precedence_over_that_of_its_participant(tmp_path: Path) -> None:
+    write_cohort(tmp_path / "out", tmp_path / "raw", 4, people=2)
+    (tmp_path / "raw/sub-0000").mkdir()
+    table = "session_id\tsite\tacq_time\nses-1\tOslo\t2020-01-02\nses-3\tRome\tn/a\n"
+    (tmp_path / "raw/sub-0000/sub-0000_sessions.tsv").write_text(table)
+    members = read_cohort(tmp_path / "out", tmp_path / "raw")
+    sites = {member.name: member.groups["site"] for member in members}
+    assert sites["sub-0000_ses-1"] == "Oslo"
+    assert sites["sub-0000_ses-2"] == "Aarhus"
+    assert not any("acq_time" in member.groups for member in members)  # dates stay in the dataset
+    assert "sub-0000_sessions.tsv has no row for ses-2." in cohort_notes(members, tmp_path / "raw")
 
 
 def test_a_session_unlike_the_others_has_a_large_distance_and_the_measure_that_says_so(cohort: list[Member]) -> None:
