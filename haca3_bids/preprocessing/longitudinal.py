@@ -13,6 +13,7 @@ import numpy as np
 
 from haca3_bids.arrays import Mask
 from haca3_bids.preprocessing.head import dilated, head_mask
+from haca3_bids.preprocessing.mirrored import exchanged_sides
 from haca3_bids.preprocessing.refinement import refined
 from haca3_bids.preprocessing.registration import (
     BRAIN_RIM_MM,
@@ -54,9 +55,15 @@ class Frame:
 
 
 def common_frame(references: Mapping[str, Volume], template: Template, settings: PreprocessingSettings) -> Frame:
-    """The frame of several visits, from coarse copies of their references; independent of their order."""
+    """The frame of several visits, from coarse copies of their references; independent of their order.
+
+    Raises BadInput if left and right are exchanged in one of them, unless the settings accept poor registrations.
+    """
     first, *others = sorted(references)
     guess = {visit: coregister(references[visit], references[first], settings) for visit in others}
+    for visit, pull in guess.items() if not (settings.sloppy or "registration" in settings.force) else ():
+        if wrong := exchanged_sides(f"The scans of {first} and {visit}", references[visit], references[first], pull):
+            raise wrong
     pulls = _middle(references, {first: np.eye(4), **guess})
     for _ in range(ROUNDS if len(references) > 2 else 0):
         image = mean_image(references, pulls)

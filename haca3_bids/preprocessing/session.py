@@ -14,6 +14,7 @@ from haca3_bids.intensity.white_matter import white_matter_peak
 from haca3_bids.preprocessing.bias import correct_bias, log_field, without_field
 from haca3_bids.preprocessing.defacing import looks_defaced, without_face
 from haca3_bids.preprocessing.head import head_mask
+from haca3_bids.preprocessing.mirrored import exchanged_sides
 from haca3_bids.preprocessing.prior import prior_pull
 from haca3_bids.preprocessing.quality import Quality, coregistration_quality, registration_quality, visible_trouble
 from haca3_bids.preprocessing.registration import (
@@ -136,6 +137,8 @@ def coregistered(
             f"{1 + distinctness:.1f} times that of displaced positions ({1 + COREGISTRATION_LIMIT:.1f} are required).",
             "Inspect both scans. Exclude one (--modalities, --bids-filter-file), or use --force registration.",
         )
+    elif not settings.sloppy:
+        poor = exchanged_sides(f"The {contrast} and the session's reference", moving, reference, pull)
     return pull, ScanFacts(
         coregistration_similarity=similarity,
         coregistration_distinctness=distinctness,
