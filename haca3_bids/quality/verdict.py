@@ -49,6 +49,7 @@ def _numbers(preprocessing: Preprocessing, images: Mapping[str, Numbers]) -> Qua
             "registration_similarity": found.similarity,
             "registration_distinctness": found.distinctness,
             "registration_uncertainty_deg": found.uncertainty_deg,
+            "registration_rotation_deg": found.rotation_deg,
             "brain_in_head": found.brain_in_head,
             "brain_covered": found.brain_covered,
             "rigid_shift_mm": found.rigid_shift_mm,

@@ -50,6 +50,13 @@ def test_a_swapped_name_says_what_the_image_looks_like() -> None:
     assert "it looks like T2w" in reason.sentence
 
 
+@pytest.mark.parametrize(("degrees", "verdict"), [(60.0, "pass"), (173.0, "look")])
+def test_a_head_that_its_header_does_not_show_upright_does_not_pass(degrees: float, verdict: str) -> None:
+    judged = judge(replace(record(), registration=Registration(**REGISTRATION, rotation_deg=degrees)), {})
+    assert judged.verdict == verdict
+    assert all("left and right are uncertain" in reason.sentence for reason in judged.reasons)
+
+
 def test_the_reference_is_not_judged_by_its_registration_to_itself() -> None:
     block = judge(record(), {})
     assert "coregistration_similarity" not in block.scans["T1w"]
