@@ -8,7 +8,7 @@ import pickle
 import signal
 import subprocess
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -22,6 +22,7 @@ from nipype.pipeline.plugins.multiproc import MultiProcPlugin, process_initializ
 from haca3_bids.errors import TemporaryFailure
 from haca3_bids.execution.crash import HINT_MEMORY
 from haca3_bids.execution.interrupt import not_again
+from haca3_bids.execution.progress import tell_failure
 from haca3_bids.orphan import end_with_parent
 
 LOGGER = logging.getLogger("haca3_bids")
@@ -45,7 +46,17 @@ def cluster_plugin(name: str, arguments: dict[str, Any]) -> Any:
     if hasattr(plugin, "_get_result"):
         ask = plugin._get_result
         plugin._get_result = lambda taskid: _with_list(ask(taskid))
+    if hasattr(plugin, "_clean_queue"):
+        clean = plugin._clean_queue
+        plugin._clean_queue = lambda jobid, graph, result=None: _told(plugin, clean, jobid, graph, result)
     return plugin
+
+
+def _told(plugin: Any, clean: Callable[..., Any], jobid: int, graph: Any, result: dict[str, Any] | None) -> Any:
+    """The answer of Nipype's ``_clean_queue``, which removes the steps after one that failed; the failure is told."""
+    if traceback := (result or {}).get("traceback"):
+        tell_failure(plugin.procs[jobid], traceback)
+    return clean(jobid, graph, result=result)
 
 
 def _with_list(result: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -133,6 +144,9 @@ class SturdyMultiProcPlugin(MultiProcPlugin):  # type: ignore[misc]
             self.proc_pending[jobid] = False
             return True
         return bool(super()._local_hash_check(jobid, graph))
+
+    def _clean_queue(self, jobid: int, graph: Any, result: dict[str, Any] | None = None) -> Any:
+        return _told(self, super()._clean_queue, jobid, graph, result)
 
     def _submit_job(self, node: Any, updatehash: bool = False) -> int:
         with self._guard:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 from haca3_bids.bids.names import session_of_node
-from haca3_bids.execution.crash import step_in_words
+from haca3_bids.execution.crash import error_from, step_in_words
 
 LOGGER = logging.getLogger("haca3_bids")
 LINE = "{desc}: {n:.1f} of {total} {unit}, {elapsed} elapsed, {remaining} left |{bar:20}| {postfix}"
@@ -59,12 +59,23 @@ class Progress:
             if self.bar is not None:
                 self.bar.update(self._share)
             return
-        session = node.fullname.split(".")[1].removesuffix("_wf")
-        line = f"{session_of_node(session)}: {words}"
+        line = f"{_session(node)}: {words}"
         shown = self.bar is not None and sys.stdout.isatty()
         LOGGER.log(logging.DEBUG if shown else logging.INFO, line)
         if self.bar is not None:
             self.bar.set_postfix_str(line)
+
+
+def tell_failure(node: Any, traceback: Sequence[str]) -> None:
+    """Tell the failure of a step when it happens: the end of the run, with its summary, can be days away."""
+    words, error = step_in_words(node.name) or node.name, error_from("".join(traceback))
+    LOGGER.warning("%s: failed while %s: %s", _session(node), words, error.sentence)
+
+
+def _session(node: Any) -> str:
+    """The session (or target) to which a step belongs."""
+    _, *names = node.fullname.split(".")  # of the whole graph, the session and so on
+    return session_of_node(names[0].removesuffix("_wf")) if names else node.fullname
 
 
 @contextmanager

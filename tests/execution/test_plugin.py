@@ -112,6 +112,16 @@ def test_a_killed_worker_fails_its_own_step_and_the_others_are_done(workflow: pe
     assert "was killed" in crash.error.sentence
 
 
+def test_a_failure_is_told_when_it_happens(
+    workflow: pe.Workflow, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    workflow.add_nodes([node("register", refuse, tmp_path / "refused"), node("other", slow_touch, tmp_path / "other")])
+    with caplog.at_level("WARNING", "haca3_bids"), pytest.raises(Exception, match="refused"):
+        run(workflow)
+    (told,) = [one.getMessage() for one in caplog.records if one.name == "haca3_bids"]
+    assert "failed while registering to the template: Unexpected: ValueError: no " in told
+
+
 def test_a_graph_that_ends_at_its_first_crash_leaves_no_step_running(workflow: pe.Workflow, tmp_path: Path) -> None:
     """The locks of their sessions are released."""
     workflow.config["execution"]["stop_on_first_crash"] = True
