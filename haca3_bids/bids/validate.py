@@ -18,6 +18,7 @@ LOGGER = logging.getLogger("haca3_bids")
 VALIDATOR = "bids-validator-deno"
 ABOUT_SCANS = ("EMPTY_FILE", "SYMLINK_BROKEN", "NIFTI_")  # a broken scan only fails its session
 ABOUT_SIDECARS = ("JSON_", "INVALID_JSON", "SIDECAR_")  # a broken sidecar only gives a warning
+ENCODING = "INVALID_JSON_ENCODING"  # such a file is read all the same, but the validator finds no key in it
 SHOWN = 5
 
 
@@ -43,7 +44,7 @@ def validate_bids(bids_dir: Path, folders: Collection[str]) -> None:
     """Raise InvalidBids if the validator finds errors in files that will be read.
 
     These are files of the dataset itself, at the top level of each subject, and in ``folders`` such as
-    ``sub-01/ses-1/anat``. Errors elsewhere, and in sidecars and tables, are logged.
+    ``sub-01/ses-1/anat``. Errors elsewhere, in sidecars and tables, and in files with another encoding, are logged.
     """
     issues = run_validator(bids_dir)
     if issues is None:
@@ -51,12 +52,17 @@ def validate_bids(bids_dir: Path, folders: Collection[str]) -> None:
         return
     errors = [issue for issue in issues if issue.get("severity") == "error" and not _about_scan(issue)]
     concern = [issue for issue in errors if _concerns(_location(issue), folders)]
-    mild = [issue for issue in concern if _about_sidecar(issue) or _location(issue).endswith(".tsv")]
+    encoded = {_location(issue) for issue in concern if issue.get("code") == ENCODING}
+    mild = [
+        issue
+        for issue in concern
+        if _about_sidecar(issue) or _location(issue).endswith(".tsv") or _location(issue) in encoded
+    ]
     ours = [issue for issue in concern if issue not in mild]
     if len(errors) > len(concern):
         LOGGER.warning("The BIDS validator found %d errors in files that are not read.", len(errors) - len(concern))
     if mild:
-        LOGGER.warning("Some sidecars or tables contain errors; only their valid parts are used:\n  %s", _shown(mild))
+        LOGGER.warning("Some JSON files or tables contain errors; only their valid parts are used:\n  %s", _shown(mild))
     if ours:
         shown = _shown(ours)
         raise InvalidBids(

@@ -49,3 +49,17 @@ def test_a_table_that_does_not_fit_the_scans_is_a_warning(
         validate_bids(raw, ["sub-01/anat"])
     assert "sub-01_scans.tsv" in caplog.text
     assert "participants.tsv" in caplog.text
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_description_in_another_encoding_is_a_warning(
+    raw: Path, scan: Make, caplog: pytest.LogCaptureFixture, encoding: str
+) -> None:
+    (raw / "README").write_text("A dataset for the tests of the check that comes before everything else here.\n")
+    scan("sub-01/anat/sub-01_T1w.nii.gz")
+    file = raw / "dataset_description.json"
+    file.write_text(file.read_text(), encoding=encoding)
+    assert check_description(raw)["Name"]
+    with caplog.at_level("WARNING", "haca3_bids"):
+        validate_bids(raw, ["sub-01/anat"])
+    assert "dataset_description.json: INVALID_JSON_ENCODING" in caplog.text
