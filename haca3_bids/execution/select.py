@@ -11,7 +11,7 @@ from pathlib import Path
 
 from haca3_bids.bids.discover import Session, check_session, discover_subject, list_subjects, read_filters
 from haca3_bids.bids.listing import unreadable
-from haca3_bids.bids.names import is_label, parse_entities
+from haca3_bids.bids.names import is_label, parse_entities, some_of
 from haca3_bids.bids.usable import FILTERED, NOT_REQUESTED
 from haca3_bids.errors import BadInput, Haca3Error, InputOutputFailure, NothingSelected, NoUsableImage
 from haca3_bids.execution.outcome import FAILED, SKIPPED, Outcome
@@ -36,16 +36,22 @@ def select_sessions(settings: Settings) -> Selection:
     """The sessions with images; NothingSelected (18) or NoUsableImage (66) when there is none at all."""
     found: list[Session] = []
     outcomes: list[Outcome] = []
+    without: list[str] = []
     read_filters(settings.selection.filter_file)  # an invalid file is an error of the whole run, not of a subject
     for subject in list_subjects(settings.bids_dir, settings.selection.participants):
         try:
-            found += discover_subject(settings.bids_dir, subject, settings.selection)
+            own = discover_subject(settings.bids_dir, subject, settings.selection)
+            found += own
+            without += [] if own else [f"sub-{subject}"]
         except Exception as error:  # of any kind: the other subjects go on
             name = f"sub-{subject}"
             outcomes.append(Outcome(name, FAILED, "searching for images", input_error(error, name, settings.bids_dir)))
     if not found and not outcomes:
         labels = ", ".join(settings.selection.sessions)
         raise NothingSelected(f"No subject has a session {labels}.", "See the folders ses-* of the dataset.")
+    if found and without:
+        labels = " or ".join(settings.selection.sessions)
+        LOGGER.warning("Left out, because they have no session %s: %s.", labels, some_of(without))
     absent = [label for label in settings.selection.sessions if label not in {one.session for one in found}]
     if absent and not outcomes:
         LOGGER.warning("No subject has a session with the label %s.", " or ".join(absent))
