@@ -13,16 +13,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from haca3_bids import __version__
-from haca3_bids.bids.atomic import make_folder, write_text
+from haca3_bids.bids.atomic import write_text
 from haca3_bids.bids.database import keep_database
 from haca3_bids.bids.describe import check_dataset, check_maker, describe_dataset
 from haca3_bids.bids.given import check_derivatives
 from haca3_bids.bids.replaced import check_origin
 from haca3_bids.bids.validate import check_description, validate_bids
 from haca3_bids.checkpoints.registry import check_fusion
-from haca3_bids.errors import Haca3Error, UsageError
+from haca3_bids.errors import UsageError
 from haca3_bids.execution.described_targets import MIXTURE
 from haca3_bids.execution.encode import with_targets
+from haca3_bids.execution.ending import RUN_FILE, recorded_end, write_end
 from haca3_bids.execution.environment import set_threads
 from haca3_bids.execution.graph import configure_nipype, read_plugin_file
 from haca3_bids.execution.group import run_group
@@ -41,13 +42,12 @@ from haca3_bids.preprocessing.eclare import find_eclare
 from haca3_bids.preprocessing.template import check_template
 from haca3_bids.records.engine import Weights
 from haca3_bids.records.files import to_readable_json
-from haca3_bids.records.run import RunRecord, SessionOutcome
+from haca3_bids.records.run import RunRecord
 from haca3_bids.records.target import Target
 from haca3_bids.reports.methods import write_methods
 from haca3_bids.settings import Settings
 
 LOGGER = logging.getLogger("haca3_bids")
-RUN_FILE = "run.json"
 
 
 def run(settings: Settings, *, words: Sequence[str], config: str) -> int:
@@ -100,9 +100,10 @@ def run_participant(settings: Settings, words: list[str], config: str) -> int:
             methods=tuple(methods),
             visits=shared_frames(selection.sessions, settings),
         )
-        outcomes = [*selection.outcomes, *process(with_targets(task, selection), selection)]
+        with recorded_end(about, logs):
+            outcomes = [*selection.outcomes, *process(with_targets(task, selection), selection)]
         seconds = time.monotonic() - started
-        _write_end(about, outcomes, logs, seconds)
+        write_end(about, outcomes, logs, seconds)
         LOGGER.info("%s", summary(outcomes, settings.output_dir, seconds))
     return exit_code(outcomes)
 
@@ -181,12 +182,3 @@ def _write_beginning(
     LOGGER.info("haca3-bids %s, logs in %s", about.version, logs)
     LOGGER.info("%s", table(selection, settings))
     return about
-
-
-def _write_end(about: RunRecord, outcomes: Sequence[Outcome], logs: Path, seconds: float) -> None:
-    sessions = tuple(SessionOutcome(one.name, one.status, one.step, one.sentence) for one in outcomes)
-    ended = replace(about, seconds=round(seconds, 1), exit_code=exit_code(outcomes), sessions=sessions)
-    try:
-        write_text(make_folder(logs) / RUN_FILE, to_readable_json(ended))
-    except (Haca3Error, OSError) as error:  # the summary and the exit code tell how the run ended
-        LOGGER.warning("The record of the run, %s, cannot be written: %s", RUN_FILE, error)

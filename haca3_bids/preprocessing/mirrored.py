@@ -38,8 +38,8 @@ def exchanged_sides(what: str, moving: Volume, reference: Volume, pull: Matrix) 
 def mirrored_gain(moving: Volume, reference: Volume, pull: Matrix) -> float:
     """The mutual information of two registered scans if one is mirrored, relative to that as they are.
 
-    For the T1w and the T2w or FLAIR of patients and simulated heads it is 0.53 to 0.87, and 1.15 to 1.9 if the header of
-    one scan exchanges left and right. ``pull`` is the rigid matrix from reference to moving millimetres.
+    For the T1w and the T2w or FLAIR of patients and simulated heads it is 0.53 to 0.87, and 1.15 to 1.9 if the header
+    of one scan exchanges left and right. ``pull`` is the rigid matrix from reference to moving millimetres.
     """
     seen = Volume(moving.data, inverse(pull) @ moving.affine)
     fixed = {size: shrink(reference, size) for size in (COARSE_MM, FINE_MM)}

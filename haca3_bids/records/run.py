@@ -21,7 +21,7 @@ class SessionOutcome:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What was run, and how it ended; the last three are empty until then."""
+    """What was run, and how it ended; the last four are empty until then."""
 
     command: tuple[str, ...]
     version: str = __version__
@@ -30,4 +30,5 @@ class RunRecord:
     started: str = field(default_factory=lambda: time.strftime("%FT%T%z"))
     seconds: float | None = None
     exit_code: int | None = None
+    error: str = ""  # why the whole run ended early
     sessions: tuple[SessionOutcome, ...] = ()

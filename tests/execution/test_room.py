@@ -102,7 +102,7 @@ def test_the_end_of_a_run_is_told_even_if_it_cannot_be_recorded(app, monkeypatch
             raise OSError(errno.EDQUOT, "Disk quota exceeded", str(path))
         write_text(path, text)
 
-    monkeypatch.setattr("haca3_bids.execution.run.write_text", full)
+    monkeypatch.setattr("haca3_bids.execution.ending.write_text", full)
     assert app() == 0
     said = capsys.readouterr().out
     assert "run.json, cannot be written: [Errno 122] Disk quota exceeded" in said
