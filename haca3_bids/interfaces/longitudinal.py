@@ -46,7 +46,9 @@ class FindFrame(Step):
         }
         found = common_frame(references, template, self._settings)
         places = {visit: found.place(visit) for visit in references}
-        content = {visit: FramePlace(_rows(place.rigid), _rows(place.affine)) for visit, place in places.items()}
+        content = {
+            visit: FramePlace(_rows(place.rigid), _rows(place.affine), found.problem) for visit, place in places.items()
+        }
         self._write("frame", folder, content)
         head = template.head.with_data(found.head(template))
         save_volume(head, self._out("head", folder / "head.nii.gz"), in_template=True, dtype=np.uint8)
@@ -73,6 +75,8 @@ class PlaceInFrame(Step):
         reference, template = load_volume(self.inputs.reference), load_template(self.inputs.template)
         known = known_masks(self.inputs, reference, template)  # other steps use them
         facts = session.judged(alignment, reference, template, self._settings)
+        if own.problem and not facts.problem:
+            facts = replace(facts, passed=False, problem=own.problem)
         if known.brain is not None and not facts.problem:
             check_brain(known.brain, alignment.affine, reference, template, Path(self.inputs.brain_mask).name)
         write_itk(alignment.rigid, self._out("to_template", folder / "to_template.txt"))

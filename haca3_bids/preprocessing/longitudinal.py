@@ -42,6 +42,7 @@ class Frame:
     pulls: Mapping[str, Matrix]
     image: Volume  # mean of the visits in the frame
     alignment: TemplateAlignment  # pulls template millimetres to the frame's
+    problem: str = ""  # of the visits, if the settings accept it
 
     def place(self, visit: str) -> TemplateAlignment:
         """The position of the template in one visit's reference."""
@@ -61,9 +62,7 @@ def common_frame(references: Mapping[str, Volume], template: Template, settings:
     """
     first, *others = sorted(references)
     guess = {visit: coregister(references[visit], references[first], settings) for visit in others}
-    for visit, pull in guess.items() if not (settings.sloppy or "registration" in settings.force) else ():
-        if wrong := exchanged_sides(f"The scans of {first} and {visit}", references[visit], references[first], pull):
-            raise wrong
+    problem = "" if settings.sloppy else _exchanged(references, first, guess, settings)
     pulls = _middle(references, {first: np.eye(4), **guess})
     for _ in range(ROUNDS if len(references) > 2 else 0):
         image = mean_image(references, pulls)
@@ -78,7 +77,20 @@ def common_frame(references: Mapping[str, Volume], template: Template, settings:
     else:
         found = _registered_to_each_other(mask, image, references, pulls, settings)
     pulls = _middle(references, found)
-    return Frame(pulls, mean_image(references, pulls), alignment)
+    return Frame(pulls, mean_image(references, pulls), alignment, problem)
+
+
+def _exchanged(
+    references: Mapping[str, Volume], first: str, pulls: Mapping[str, Matrix], settings: PreprocessingSettings
+) -> str:
+    """What is said of a visit whose left and right are exchanged; BadInput unless the settings accept it."""
+    for visit, pull in pulls.items():
+        wrong = exchanged_sides(f"The scans of {first} and {visit}", references[visit], references[first], pull)
+        if wrong is not None and "registration" not in settings.force:
+            raise wrong
+        if wrong is not None:
+            return wrong.sentence
+    return ""
 
 
 def mean_image(references: Mapping[str, Volume], pulls: Mapping[str, Matrix]) -> Volume:

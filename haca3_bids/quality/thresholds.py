@@ -76,7 +76,7 @@ THRESHOLDS: Mapping[str, Threshold] = {
                   "unevenness of the air beside and above the head after smoothing, relative to the white-matter peak"),
         Threshold("air_unevenness", "scan", ABOVE, 0.05, 0.40, "the air is uneven: probably motion or ghosts",
                   "unevenness of the air after averaging the noise, relative to its mean in a larger neighbourhood"),
-        Threshold("air", "scan", ABOVE, 0.10, 0.30, "the air is not dark: probably noise",
+        Threshold("air", "scan", ABOVE, 0.10, 0.30, "the air is not dark: probably noise, or the UNI image of MP2RAGE",
                   "mean of the air beside and above the head, relative to the white-matter peak"),
         Threshold("entropy_focus", "scan", ABOVE, None, None, "blurred or ghosted",
                   "entropy focus criterion of the head's box"),

@@ -24,6 +24,7 @@ class FramePlace:
 
     rigid: tuple[tuple[float, ...], ...]
     affine: tuple[tuple[float, ...], ...]
+    problem: str = ""  # of the visits, if it was accepted
 
 
 @dataclass(frozen=True)

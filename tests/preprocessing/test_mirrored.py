@@ -9,6 +9,7 @@ from haca3_bids.errors import BadInput
 from haca3_bids.preprocessing import longitudinal, session
 from haca3_bids.preprocessing.longitudinal import common_frame
 from haca3_bids.preprocessing.mirrored import GAIN_LIMIT, mirrored_gain
+from haca3_bids.preprocessing.registration import TemplateAlignment
 from haca3_bids.preprocessing.transforms import similarity_matrix
 from haca3_bids.settings import PreprocessingSettings
 from haca3_bids.volumes.volume import Volume
@@ -43,8 +44,12 @@ def test_a_contrast_whose_header_exchanges_left_and_right_is_refused_unless_forc
     assert "left and right are exchanged" in facts.coregistration_problem
 
 
-def test_visits_of_which_one_is_mirrored_get_no_common_frame(phantom, monkeypatch) -> None:
+def test_visits_of_which_one_is_mirrored_get_no_common_frame_unless_forced(phantom, monkeypatch) -> None:
     monkeypatch.setattr(longitudinal, "coregister", lambda *_: np.eye(4))
     visits = {"ses-1": phantom.scan("T1w"), "ses-2": mirrored(phantom.scan("T1w", seed=1))}
     with pytest.raises(BadInput, match="The scans of ses-1 and ses-2 agree better if left and right are exchanged"):
         common_frame(visits, phantom.template(), FULL)
+    monkeypatch.setattr(longitudinal, "register_to_template", lambda *_: TemplateAlignment(np.eye(4), np.eye(4)))
+    monkeypatch.setattr(longitudinal, "_registered_to_each_other", lambda *_: dict.fromkeys(visits, np.eye(4)))
+    frame = common_frame(visits, phantom.template(), FORCED)
+    assert "left and right are exchanged" in frame.problem
