@@ -107,12 +107,13 @@ class Voxelwise(Method):
         codes = self.session_codes(session.sources)
         with inference(self.settings.threads), reused_memory():
             numbers = numbered(session.mask)
-            sources = {
+            encoded = {
                 contrast: self._encoded(source, codes[contrast], session.mask, numbers)
                 for contrast, source in session.sources.items()
             }
             del numbers
-            sources = self._restored(sources, session.mask)
+            sources = self._restored(encoded, session.mask)
+            del encoded
         for target in targets:
             with inference(self.settings.threads):
                 made = self._made(target, session, sources, codes, extras)
