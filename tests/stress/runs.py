@@ -102,11 +102,17 @@ def _words(process: psutil.Process) -> list[str]:
 
 
 def wait_for(find: Callable[[psutil.Process], list[psutil.Process]], process: psutil.Process) -> list[psutil.Process]:
-    """What is found as soon as there is any; nothing when the process ends before."""
+    """What is found as soon as there is any; nothing when the process ends before.
+
+    It must be found twice: between fork and exec, any child has the command line of its parent, as workers have.
+    """
+    before: list[psutil.Process] = []
     while process.poll() is None:
-        if found := find(process):
-            return found
-        time.sleep(0.01)
+        found = find(process)
+        if lasting := [one for one in found if one in before]:
+            return lasting
+        before = found
+        time.sleep(0.05)
     return []
 
 
