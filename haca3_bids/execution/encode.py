@@ -23,6 +23,7 @@ from haca3_bids.records.files import from_json
 from haca3_bids.records.target import Target, target_key
 
 LOGGER = logging.getLogger("haca3_bids")
+MOST_TOLD = 5  # failures of targets in one message
 PATIENCE_S = 24 * 3600.0  # wait for another run that encodes the same target; with ECLARE this takes hours
 Values = dict[str, Sequence[Target]]  # by what was typed
 
@@ -117,7 +118,7 @@ def _encode_once(run: Run, requests: Sequence[TargetRequest], parts: Sequence[Ta
         progress.begin(workflow, len(parts))
         crashes = run_graph(workflow, run.settings, run.resources, run.logs, progress)
     if crashes:
-        raise _target_error(run, requests, crashes[0])
+        raise _target_error(run, requests, crashes)
     values: Values = {}
     for request in requests:
         made = image_fingerprint(request, run.settings, run.weights)
@@ -142,13 +143,35 @@ def _scratch(run: Run, request: TargetRequest) -> Path:
     return run.work / "targets_wf" / target_workflow_name(request.name)
 
 
-def _target_error(run: Run, requests: Sequence[TargetRequest], crash: Crash) -> Haca3Error:
-    """The error of a target; if its images are the cause, other runs that wait for it are told."""
+def _target_error(run: Run, requests: Sequence[TargetRequest], crashes: Sequence[Crash]) -> Haca3Error:
+    """One error for all targets that failed; if their images are the cause, other runs that wait for them are told."""
+    told: list[Haca3Error] = []
+    for request in requests:
+        own = [error for part in request.parts if (error := _part_error(request, part, crashes))]
+        if own and all(isinstance(error, BadInput) for error in own):
+            note_failure(run, request, _together(own))
+        told += own
+    return _together(told or [crash.error for crash in crashes])
+
+
+def _part_error(request: TargetRequest, part: TargetRequest, crashes: Sequence[Crash]) -> Haca3Error | None:
+    """The error of the images of a target, or of one member of a mean, with their names."""
     from haca3_bids.workflows.targets import target_workflow_name
 
-    sentence = f"A target could not be encoded (while {crash.step}): {crash.error.sentence}"
-    error = type(crash.error)(sentence, crash.error.hint)
-    for request in requests if isinstance(error, BadInput) else ():
-        if any(crash.concerns(target_workflow_name(part.name)) for part in request.parts):
-            note_failure(run, request, error)
-    return error
+    crash = next((one for one in crashes if one.concerns(target_workflow_name(part.name))), None)
+    if crash is None:
+        return None
+    images = ", ".join(path.name for path in part.images.values())
+    sentence = f"--target {request.typed} could not be encoded ({images}, while {crash.step}): {crash.error.sentence}"
+    return type(crash.error)(sentence, crash.error.hint)
+
+
+def _together(errors: Sequence[Haca3Error]) -> Haca3Error:
+    """One error with the sentences and hints of the first of them."""
+    if len(errors) == 1:
+        return errors[0]
+    sentences = [error.sentence for error in errors[:MOST_TOLD]]
+    if len(errors) > MOST_TOLD:
+        sentences.append(f"{len(errors) - MOST_TOLD} more failed; log.txt names them.")
+    hints = dict.fromkeys(error.hint for error in errors[:MOST_TOLD] if error.hint)
+    return type(errors[0])("\n  ".join(sentences), " ".join(hints))

@@ -122,6 +122,19 @@ def test_a_target_that_is_no_image_stops_the_run(app: App, tmp_path: Path, out: 
     assert not list(out.rglob("*.nii.gz"))
 
 
+def test_every_target_that_fails_is_named_with_its_image_in_one_message(
+    app: App, tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("flat", "even"):
+        save_volume(head().with_data(head().data * 0 + 3), tmp_path / f"{name}_T1w.nii.gz")
+    asked = [f"{name}={tmp_path / f'{name}_T1w.nii.gz'}" for name in ("flat", "even")]
+    assert app("--target", *asked, "sub-01") == 65
+    said = capsys.readouterr().err
+    assert all(f"--target {typed} could not be encoded" in said for typed in asked)
+    assert all(f"({name}_T1w.nii.gz, while correcting the bias field" in said for name in ("flat", "even"))
+    assert "sub-01 could not" not in said
+
+
 def test_runs_that_waited_for_a_target_are_told_that_its_image_cannot_be_used_but_later_ones_try_it(
     app: App, tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
