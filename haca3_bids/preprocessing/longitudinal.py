@@ -14,6 +14,7 @@ import numpy as np
 from haca3_bids.arrays import Mask
 from haca3_bids.preprocessing.head import dilated, head_mask
 from haca3_bids.preprocessing.mirrored import exchanged_sides
+from haca3_bids.preprocessing.quality import COREGISTRATION_LIMIT, coregistration_quality
 from haca3_bids.preprocessing.refinement import refined
 from haca3_bids.preprocessing.registration import (
     BRAIN_RIM_MM,
@@ -83,8 +84,13 @@ def common_frame(references: Mapping[str, Volume], template: Template, settings:
 def _exchanged(
     references: Mapping[str, Volume], first: str, pulls: Mapping[str, Matrix], settings: PreprocessingSettings
 ) -> str:
-    """What is said of a visit whose left and right are exchanged; BadInput unless the settings accept it."""
+    """What is said of a visit whose left and right are exchanged; BadInput unless the settings accept it.
+
+    A visit that is not registered says nothing about its sides. It fails later, by itself.
+    """
     for visit, pull in pulls.items():
+        if coregistration_quality(references[visit], references[first], pull)[1] < COREGISTRATION_LIMIT:
+            continue
         wrong = exchanged_sides(f"The scans of {first} and {visit}", references[visit], references[first], pull)
         if wrong is not None and "registration" not in settings.force:
             raise wrong

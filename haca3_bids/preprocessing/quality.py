@@ -39,6 +39,7 @@ BLACK_SLICES_LIMIT = 0.3  # fraction of slices; air above the vertex that was se
 AIR_MM, AIR_LIMIT = 10.0, 0.15  # from the head; mean of the air relative to the head's median, where a scan is noisy
 SPAN_MM = 130.0  # a narrower image does not contain the whole brain
 UNEVEN_LIMIT = 0.15  # unevenness of the air if a scan has ghosts
+COREGISTRATION_LIMIT = 0.8  # ratio of mutual information to its mean in displaced positions, minus 1
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,13 @@ from haca3_bids.preprocessing.defacing import looks_defaced, without_face
 from haca3_bids.preprocessing.head import head_mask
 from haca3_bids.preprocessing.mirrored import exchanged_sides
 from haca3_bids.preprocessing.prior import prior_pull
-from haca3_bids.preprocessing.quality import Quality, coregistration_quality, registration_quality, visible_trouble
+from haca3_bids.preprocessing.quality import (
+    COREGISTRATION_LIMIT,
+    Quality,
+    coregistration_quality,
+    registration_quality,
+    visible_trouble,
+)
 from haca3_bids.preprocessing.registration import (
     FINE_MM,
     TemplateAlignment,
@@ -40,7 +46,6 @@ from haca3_bids.volumes.volume import Volume
 SIMILARITY_LIMIT = 0.25  # of edges away from the ventricles
 DISTINCTNESS_LIMIT = 0.14  # difference of the similarity to its mean over displaced alignments
 WEAK_SIMILARITY_LIMIT, WEAK_DISTINCTNESS_LIMIT = 0.15, 0.16  # a lower similarity is accepted if distinctness is higher
-COREGISTRATION_LIMIT = 0.8  # ratio of mutual information to its mean in displaced positions, minus 1
 CUT_AREA = 0.5  # of the largest plane: the first plane of a head is smaller, also in thick slices without skull
 IN_HEAD_LIMIT = 0.90  # fraction of the template's brain in the head
 COVERED_LIMIT = 0.25  # fraction of the template's brain in the field of view of the reference

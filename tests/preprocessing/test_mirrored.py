@@ -53,3 +53,17 @@ def test_visits_of_which_one_is_mirrored_get_no_common_frame_unless_forced(phant
     monkeypatch.setattr(longitudinal, "_registered_to_each_other", lambda *_: dict.fromkeys(visits, np.eye(4)))
     frame = common_frame(visits, phantom.template(), FORCED)
     assert "left and right are exchanged" in frame.problem
+
+
+def test_a_visit_that_shows_no_head_is_not_said_to_have_its_sides_exchanged(phantom, monkeypatch) -> None:
+    monkeypatch.setattr(longitudinal, "coregister", lambda *_: np.eye(4))
+    monkeypatch.setattr(longitudinal, "exchanged_sides", lambda what, *_: BadInput(what))
+    monkeypatch.setattr(longitudinal, "register_to_template", lambda *_: TemplateAlignment(np.eye(4), np.eye(4)))
+    head = phantom.scan("T1w")
+    noise = head.with_data(np.random.default_rng(7).normal(100, 30, head.shape).astype(np.float32))
+    visits = {"ses-1": head, "ses-2": noise}
+    monkeypatch.setattr(longitudinal, "_registered_to_each_other", lambda *_: dict.fromkeys(visits, np.eye(4)))
+    assert not common_frame(visits, phantom.template(), FULL).problem
+    visits["ses-2"] = phantom.scan("T1w", seed=1)
+    with pytest.raises(BadInput, match="The scans of ses-1 and ses-2"):
+        common_frame(visits, phantom.template(), FULL)

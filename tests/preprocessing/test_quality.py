@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 
 from haca3_bids.preprocessing.quality import (
+    COREGISTRATION_LIMIT,
     Quality,
     coregistration_quality,
     edges_of,
     registration_quality,
     visible_trouble,
 )
-from haca3_bids.preprocessing.session import COREGISTRATION_LIMIT, poor_registration
+from haca3_bids.preprocessing.session import poor_registration
 from haca3_bids.preprocessing.transforms import similarity_matrix
 from haca3_bids.volumes.volume import Volume
 
