@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from tqdm import tqdm
 
-from haca3_bids.execution.progress import Progress, progress_of
+from haca3_bids.execution.progress import Progress, progress_of, tell_failure
 
 
 class Terminal(io.StringIO):
@@ -71,3 +71,9 @@ def test_steps_are_lines_where_messages_do_not_go_to_the_terminal(workflow, capl
         progress(REGISTER, "start")
     assert caplog.messages == ["sub-01_ses-1: registering to the template"]
     bar.close()
+
+
+def test_the_failure_of_a_visit_is_told_in_words(caplog):
+    visit = SimpleNamespace(name="_read1", fullname="haca3_wf.frame_sub_01_wf._read1")
+    tell_failure(visit, ["MemoryError"])
+    assert caplog.messages == ["frame_sub-01: failed while reading the scan: Memory ran out."]
