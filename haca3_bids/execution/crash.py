@@ -19,6 +19,7 @@ STEPS = {
     "head": "finding the head",
     "white_matter": "finding the white-matter peak",
     "super_resolution": "reconstructing thin slices",
+    "visit": "reading the scans of all visits",
     "frame": "computing the common frame of all sessions",
     "measure": "measuring the quality of the scan",
     "judge": "determining the verdict",

@@ -68,8 +68,7 @@ class Progress:
 
 def tell_failure(node: Any, traceback: Sequence[str]) -> None:
     """Tell the failure of a step when it happens: the end of the run, with its summary, can be days away."""
-    name = node.name.strip("_")  # Nipype calls the parts of a step _read0, _read1
-    words, error = step_in_words(name) or name, error_from("".join(traceback))
+    words, error = step_in_words(node.name) or node.name, error_from("".join(traceback))
     LOGGER.warning("%s: failed while %s: %s", _session(node), words, error.sentence)
 
 

@@ -89,12 +89,12 @@ def init_harmonize_wf(settings: Settings, needs: EngineNeeds, *, reference: Path
         ]
     )
     if settings.outputs.native:
-        native = pe.MapNode(ToNative(reference=str(reference)), iterfield=["image"], name="native", mem_gb=1.0)
+        native = pe.Node(ToNative(reference=str(reference)), name="native", mem_gb=1.0)
         workflow.connect(
             [
                 (inputnode, native, [("to_template", "to_template")]),
-                (harmonize, native, [("images", "image")]),
-                (native, outputnode, [("out_file", "native")]),
+                (harmonize, native, [("images", "images")]),
+                (native, outputnode, [("out_files", "native")]),
             ]
         )
     return workflow

@@ -12,7 +12,7 @@ from haca3_bids.bids.names import node_name, session_name
 from haca3_bids.interfaces import longitudinal as steps
 from haca3_bids.interfaces.read import Read
 from haca3_bids.settings import PreprocessingSettings
-from haca3_bids.workflows.preprocess import MEMORY_GB, step_interface, step_node
+from haca3_bids.workflows.preprocess import MEMORY_GB, merge, step_interface, step_node
 
 METHODS = (
     "All visits of a participant were aligned rigidly in a frame midway between them [@reuter]: from the mean of "
@@ -35,9 +35,12 @@ def init_frame_wf(subject: str, references: Mapping[str, Path], settings: Prepro
     output = pe.Node(utility.IdentityInterface(fields=["frame", "head"]), name="outputnode")
     find = step_node(steps.FindFrame, "frame", settings)
     find.inputs.visits = list(references)
-    read = pe.MapNode(step_interface(Read, settings), iterfield=["in_file"], name="read", mem_gb=MEMORY_GB["read"])
-    read.inputs.in_file = [str(Path(path).absolute()) for path in references.values()]
-    workflow.connect(
-        [(read, find, [("out_file", "references")]), (find, output, [("frame", "frame"), ("head", "head")])],
-    )
+    visits = []  # not a MapNode: Nipype's parts of one do not say to which workflow they belong when they fail
+    for number, path in enumerate(references.values(), 1):
+        read = pe.Node(step_interface(Read, settings), name=f"visit{number}", mem_gb=MEMORY_GB["read"])
+        read.inputs.in_file = str(Path(path).absolute())
+        visits.append(read)
+    merge(workflow, "references", visits, "out_file", find)
+    workflow.connect(find, "frame", output, "frame")
+    workflow.connect(find, "head", output, "head")
     return workflow

@@ -108,11 +108,11 @@ def init_preprocess_wf(
         _connect_chain(workflow, chain, chains[reference], session)
         chain["white_matter"].inputs.is_reference = contrast == reference
     for name, (step, field) in LISTS.items():
-        _merge(workflow, name, [chain[step] for chain in chains.values()], field, output)
+        merge(workflow, name, [chain[step] for chain in chains.values()], field, output)
     collect = pe.Node(steps.Collect(reference=reference), name="collect", mem_gb=0.1)
     every = [*session.values(), *(node for chain in chains.values() for node in chain.values())]
     _declare_more_memory(every, images)
-    _merge(workflow, "facts", every, "facts", collect)
+    merge(workflow, "facts", every, "facts", collect)
     workflow.connect(collect, "record", output, "record")
     return workflow
 
@@ -244,7 +244,7 @@ def step_node(interface: Any, step: str, settings: PreprocessingSettings, contra
     return pe.Node(made, name=name, n_procs=1, mem_gb=MEMORY_GB[step])
 
 
-def _merge(workflow: pe.Workflow, name: str, nodes: list[pe.Node], field: str, to: pe.Node) -> None:
+def merge(workflow: pe.Workflow, name: str, nodes: list[pe.Node], field: str, to: pe.Node) -> None:
     """A list of one output of several nodes, in their order."""
     merge = pe.Node(utility.Merge(len(nodes)), name=f"merge_{name}", run_without_submitting=True)
     for number, node in enumerate(nodes, 1):

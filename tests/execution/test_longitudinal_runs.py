@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_parts import make_dataset
+from fake_parts import head, make_dataset
 
 from haca3_bids.errors import BadInput
+from haca3_bids.volumes.volume import save_volume
 
 App = Callable[..., int]
 Record = Callable[[str], dict[str, Any]]
@@ -66,4 +67,20 @@ def test_a_frame_that_cannot_be_found_is_told_for_every_session_of_its_subject(
     for name in ("sub-01_ses-1", "sub-01_ses-2"):
         assert record(name)["error"]["sentence"] == "These heads have no middle."
         assert record(name)["error"]["step"] == "computing the common frame of all sessions"
+    assert record("sub-02_ses-1")["status"] == "done"
+
+
+def test_a_scan_that_cannot_be_read_is_named_for_every_visit_of_its_subject(
+    app: App, visits: Path, record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from haca3_bids.workflows import longitudinal
+
+    monkeypatch.setattr("haca3_bids.workflows.participant.init_frame_wf", longitudinal.init_frame_wf)
+    monkeypatch.setattr("haca3_bids.interfaces.preprocess.session.for_registration", lambda image, _: image)
+    scan = visits / "sub-01/ses-2/anat/sub-01_ses-2_T1w.nii.gz"
+    save_volume(head().with_data(head().data * 0 + 3), scan)
+    assert app("--longitudinal", bids=visits) == 1
+    error = record("sub-01_ses-1")["error"]
+    assert error["sentence"].startswith("sub-01_ses-2_T1w.nii.gz is constant")
+    assert error["step"] == "reading the scans of all visits"
     assert record("sub-02_ses-1")["status"] == "done"

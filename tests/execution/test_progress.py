@@ -74,6 +74,6 @@ def test_steps_are_lines_where_messages_do_not_go_to_the_terminal(workflow, capl
 
 
 def test_the_failure_of_a_visit_is_told_in_words(caplog):
-    visit = SimpleNamespace(name="_read1", fullname="haca3_wf.frame_sub_01_wf._read1")
+    visit = SimpleNamespace(name="visit1", fullname="haca3_wf.frame_sub_01_wf.visit1")
     tell_failure(visit, ["MemoryError"])
-    assert caplog.messages == ["frame_sub-01: failed while reading the scan: Memory ran out."]
+    assert caplog.messages == ["frame_sub-01: failed while reading the scans of all visits: Memory ran out."]

@@ -183,10 +183,9 @@ def test_a_node_brings_an_image_back_to_the_scans_own_grid(phantom, tmp_path, mo
     save_volume(native, tmp_path / "native.nii.gz")
     save_volume(phantom.scan("T1w", noise=0.0), tmp_path / "harmonized.nii.gz")
     write_itk(HEAD_AT, tmp_path / "to_template.txt")
-    files = {
-        key: str(tmp_path / name) for key, name in (("image", "harmonized.nii.gz"), ("reference", "native.nii.gz"))
-    }
-    out = load_volume(ToNative(**files, to_template=str(tmp_path / "to_template.txt")).run().outputs.out_file)
+    images, to_template = [str(tmp_path / "harmonized.nii.gz")], str(tmp_path / "to_template.txt")
+    node = ToNative(images=images, reference=str(tmp_path / "native.nii.gz"), to_template=to_template)
+    out = load_volume(node.run().outputs.out_files[0])
     assert out.has_grid_of(native)
     assert np.corrcoef(out.data[native.data > 30], native.data[native.data > 30])[0, 1] > 0.95
 
