@@ -11,9 +11,9 @@ from pathlib import Path
 
 from haca3_bids.bids.atomic import locked, write_copy
 from haca3_bids.bids.describe import claim_targets, known_targets, target_picture
-from haca3_bids.errors import BadInput, FileLost, Haca3Error, TemporaryFailure
-from haca3_bids.execution.crash import Crash
-from haca3_bids.execution.failed_targets import check_failures, known_failures, note_failure
+from haca3_bids.errors import FileLost, Haca3Error, TemporaryFailure
+from haca3_bids.execution.crash import Crash, step_in_words
+from haca3_bids.execution.failed_targets import Told, check_failures, failures, known_failures, together
 from haca3_bids.execution.graph import run_graph
 from haca3_bids.execution.progress import progress_of
 from haca3_bids.execution.select import Selection
@@ -21,9 +21,9 @@ from haca3_bids.execution.targets import TargetRequest, image_fingerprint, mean_
 from haca3_bids.execution.task import Run, engine_needs
 from haca3_bids.records.files import from_json
 from haca3_bids.records.target import Target, target_key
+from haca3_bids.volumes.scan import check_intensities, load_scan
 
 LOGGER = logging.getLogger("haca3_bids")
-MOST_TOLD = 5  # failures of targets in one message
 PATIENCE_S = 24 * 3600.0  # wait for another run that encodes the same target; with ECLARE this takes hours
 Values = dict[str, Sequence[Target]]  # by what was typed
 
@@ -94,6 +94,7 @@ def _encode(run: Run, requests: Sequence[TargetRequest]) -> Values:
     parts = [part for request in requests for part in request.parts]
     if run.settings.execution.clean_workdir:
         _remove_scratch(run, parts)
+    _check_scans(run, requests)
     resumed = any(_scratch(run, part).exists() for part in parts)
     try:
         values = _encode_once(run, requests, parts)
@@ -143,35 +144,28 @@ def _scratch(run: Run, request: TargetRequest) -> Path:
     return run.work / "targets_wf" / target_workflow_name(request.name)
 
 
+def _check_scans(run: Run, requests: Sequence[TargetRequest]) -> None:
+    """Raise an error that names every image that cannot be read: preprocessing of the others takes minutes for each."""
+    force = run.settings.preprocessing.force
+
+    def unreadable(part: TargetRequest) -> Told | None:
+        for path in part.images.values():
+            try:
+                check_intensities(load_scan(path, forced="orientation" in force), path.name)
+            except Haca3Error as error:
+                return step_in_words("read"), error
+        return None
+
+    if errors := failures(run, requests, unreadable):
+        raise together(errors)
+
+
 def _target_error(run: Run, requests: Sequence[TargetRequest], crashes: Sequence[Crash]) -> Haca3Error:
-    """One error for all targets that failed; if their images are the cause, other runs that wait for them are told."""
-    told: list[Haca3Error] = []
-    for request in requests:
-        own = [error for part in request.parts if (error := _part_error(request, part, crashes))]
-        if own and all(isinstance(error, BadInput) for error in own):
-            note_failure(run, request, _together(own))
-        told += own
-    return _together(told or [crash.error for crash in crashes])
-
-
-def _part_error(request: TargetRequest, part: TargetRequest, crashes: Sequence[Crash]) -> Haca3Error | None:
-    """The error of the images of a target, or of one member of a mean, with their names."""
+    """One error that names every target that failed."""
     from haca3_bids.workflows.targets import target_workflow_name
 
-    crash = next((one for one in crashes if one.concerns(target_workflow_name(part.name))), None)
-    if crash is None:
-        return None
-    images = ", ".join(path.name for path in part.images.values())
-    sentence = f"--target {request.typed} could not be encoded ({images}, while {crash.step}): {crash.error.sentence}"
-    return type(crash.error)(sentence, crash.error.hint)
+    def crashed(part: TargetRequest) -> Told | None:
+        own = (crash for crash in crashes if crash.concerns(target_workflow_name(part.name)))
+        return next(((crash.step, crash.error) for crash in own), None)
 
-
-def _together(errors: Sequence[Haca3Error]) -> Haca3Error:
-    """One error with the sentences and hints of the first of them."""
-    if len(errors) == 1:
-        return errors[0]
-    sentences = [error.sentence for error in errors[:MOST_TOLD]]
-    if len(errors) > MOST_TOLD:
-        sentences.append(f"{len(errors) - MOST_TOLD} more failed; log.txt names them.")
-    hints = dict.fromkeys(error.hint for error in errors[:MOST_TOLD] if error.hint)
-    return type(errors[0])("\n  ".join(sentences), " ".join(hints))
+    return together(failures(run, requests, crashed) or [crash.error for crash in crashes])

@@ -23,6 +23,7 @@ from haca3_bids.physics.signal import SEQUENCES
 from haca3_bids.records.engine import Weights
 from haca3_bids.records.target import Target, target_key
 from haca3_bids.settings import CONTRASTS, SelectionSettings, Settings
+from haca3_bids.volumes.header import check_geometry
 
 LOGGER = logging.getLogger("haca3_bids")
 NUMBERS_NAME = "custom"
@@ -102,7 +103,7 @@ def _parse(typed: str, settings: Settings, weights: Weights) -> TargetRequest:
         return _subject(name, value, typed, settings)
     if names_sessions(value):
         return mean_of(name, value, typed, settings)
-    return _image(name, value, typed)
+    return _image(name, value, typed, settings)
 
 
 def _split_name(typed: str) -> tuple[str, str]:
@@ -193,7 +194,7 @@ def mean_target(request: TargetRequest, found: Sequence[Sequence[Target]]) -> li
     return means
 
 
-def _image(name: str, value: str, typed: str) -> TargetRequest:
+def _image(name: str, value: str, typed: str, settings: Settings) -> TargetRequest:
     path = Path(value).expanduser().absolute()
     if not path.name.endswith(IMAGE_EXTENSIONS):
         raise UsageError(
@@ -209,6 +210,7 @@ def _image(name: str, value: str, typed: str) -> TargetRequest:
             f"The name of the target image {path.name} does not contain its contrast.",
             f"It must end in one of {', '.join('_' + one + '.nii.gz' for one in CONTRASTS)}.",
         )
+    check_geometry(path, forced="orientation" in settings.preprocessing.force)
     made = as_label("".join(f"{key}{entities[key]}" for key in ("sub", "ses") if key in entities))
     made = made or as_label(path.name.partition(".")[0].removesuffix(contrast))
     if not name and not made:

@@ -131,8 +131,15 @@ def test_every_target_that_fails_is_named_with_its_image_in_one_message(
     assert app("--target", *asked, "sub-01") == 65
     said = capsys.readouterr().err
     assert all(f"--target {typed} could not be encoded" in said for typed in asked)
-    assert all(f"({name}_T1w.nii.gz, while correcting the bias field" in said for name in ("flat", "even"))
+    assert all(f"({name}_T1w.nii.gz, while reading the scan): {name}_T1w" in said for name in ("flat", "even"))
     assert "sub-01 could not" not in said
+    assert not list(out.glob("logs/*/crash-*"))  # found before anything is preprocessed
+
+
+def test_a_target_image_that_is_not_one_volume_is_refused_before_the_run(app: App, tmp_path: Path, out: Path) -> None:
+    (tmp_path / "text_T1w.nii.gz").write_text("no image")
+    assert app("--target", f"x={tmp_path / 'text_T1w.nii.gz'}") == 65
+    assert not out.exists()
 
 
 def test_runs_that_waited_for_a_target_are_told_that_its_image_cannot_be_used_but_later_ones_try_it(
