@@ -20,6 +20,7 @@ STANDARDIZED_DEPTH, STANDARDIZED_SHARE = (
     0.05,
 )  # depth below zero relative to the maximum, and fraction of such voxels
 SAMPLES = 2_000_000  # approximate number of voxels that are examined
+FEWEST_VALUES = 10  # different ones in a scan, which has hundreds; a mask has one, a segmentation of tissues some more
 
 
 def blank_mask(image: Array) -> Mask:
@@ -68,11 +69,22 @@ def without_background(image: Array, value: float) -> Array:
     return np.where(filled, np.float32(0), image)
 
 
+def looks_labelled(image: Array) -> bool:
+    """Whether there are hardly any different values beside zero, as in masks and segmentations."""
+    return len(np.unique(_sampled(image))) < FEWEST_VALUES
+
+
 def looks_standardized(image: Array) -> bool:
     """Whether many voxels are far below zero, as in z-scores and images scaled to [-1, 1]."""
-    values = image.ravel(order="K")[:: max(1, image.size // SAMPLES)]
-    values = values[values != 0]
+    values = _sampled(image)
     if not values.size:
         return False
     depth = STANDARDIZED_DEPTH * float(np.percentile(np.abs(values), 99))
     return float((values < -depth).mean()) > STANDARDIZED_SHARE
+
+
+def _sampled(image: Array) -> Array:
+    """The values other than zero of regularly spaced voxels."""
+    values = image.ravel(order="K")[:: max(1, image.size // SAMPLES)]
+    nonzero: Array = values[values != 0]
+    return nonzero

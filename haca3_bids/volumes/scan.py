@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from haca3_bids.errors import BadInput
-from haca3_bids.intensity.blank import constant_background, looks_standardized, without_background
+from haca3_bids.intensity.blank import constant_background, looks_labelled, looks_standardized, without_background
 from haca3_bids.volumes.unreadable import unreadable
 from haca3_bids.volumes.volume import Volume, load_placed
 
@@ -60,9 +60,14 @@ def read_to_end(path: Path) -> None:
 
 
 def check_intensities(scan: Scan, name: str) -> None:
-    """Raise BadInput for a scan that is constant or standardized."""
+    """Raise BadInput for an image that is constant, a mask or segmentation, or standardized."""
     if scan.image.data.min() == scan.image.data.max():
         raise BadInput(f"{name} is constant: it contains no image.", "Leave it out, or copy the original again.")
+    if looks_labelled(scan.image.data):
+        raise BadInput(
+            f"{name} has hardly any different values: it appears to be a mask or a segmentation.",
+            "Leave it out, or correct its name: only scans end in a contrast such as T1w.",
+        )
     if looks_standardized(scan.image.data):
         raise BadInput(
             f"{name} appears to be standardized: many of its voxels are negative.",

@@ -164,6 +164,8 @@ KINDS: dict[str, dict[str, tuple[Make, str]]] = {
         "one value": (voxels(lambda data: 0 * data + 7), "constant"),
         "too large by their slope": (packed(head(scl_slope=3e38, scl_inter=0)), "too large"),
         "standardized": (voxels(lambda data: (data - data.mean()) / data.std()), "standardized"),
+        "a mask": (voxels(lambda data: 255 * (data > 50)), "a mask or a segmentation"),
+        "a segmentation": (voxels(lambda data: np.digitize(data, [20, 50, 90])), "a mask or a segmentation"),
     },
     "links": {
         "to itself": (lambda path: path.symlink_to(path.name), "does not exist"),

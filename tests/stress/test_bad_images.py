@@ -15,7 +15,8 @@ from haca3_bids.errors import BadInput
 from haca3_bids.volumes.header import check_geometry
 from haca3_bids.volumes.scan import check_intensities, load_scan
 
-READ_ONLY = {("intensities", "standardized")}  # only the real first step of the preprocessing sees that
+# only the real first step of the preprocessing sees that
+READ_ONLY = {("intensities", one) for one in ("standardized", "a mask", "a segmentation")}
 MEMORY_KB = 300_000  # no bad file makes the process larger by more
 
 
