@@ -76,7 +76,7 @@ def cancel_jobs(plugin: Any) -> None:
     try:
         subprocess.run([command, *jobs], capture_output=True, timeout=CANCEL_S, check=True)
     except (OSError, subprocess.SubprocessError) as error:
-        LOGGER.warning("The jobs %s could not be cancelled: %s", ", ".join(jobs), error)
+        LOGGER.warning("Not all of the jobs %s could be cancelled: %s", ", ".join(jobs), error)
     else:
         LOGGER.info("Jobs cancelled: %s", ", ".join(jobs))
 

@@ -45,7 +45,7 @@ def test_jobs_that_cannot_be_cancelled_are_named(
     plugin._pending[71] = "/x"
     with caplog.at_level(logging.WARNING, "haca3_bids"):
         cancel_jobs(plugin)
-    assert "The jobs 71 could not be cancelled" in caplog.text
+    assert "Not all of the jobs 71 could be cancelled" in caplog.text
 
 
 def test_without_jobs_no_command_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
