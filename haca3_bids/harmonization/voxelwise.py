@@ -48,6 +48,10 @@ class _Encoded:
     covers: Tensor  # (voxels,), bool
     slice_width: float | None = None  # voxels; None if the source is not blurred across slices
 
+    def scan(self, mask: Mask) -> Array:
+        """The image, zero outside the mask and the field of view."""
+        return placed(self.values * self.covers, mask)
+
 
 class Voxelwise(Method):
     """The mixture model on one device; ``white`` is the intensity of white matter in all images, if known."""
@@ -107,13 +111,11 @@ class Voxelwise(Method):
         codes = self.session_codes(session.sources)
         with inference(self.settings.threads), reused_memory():
             numbers = numbered(session.mask)
-            encoded = {
-                contrast: self._encoded(source, codes[contrast], session.mask, numbers)
-                for contrast, source in session.sources.items()
-            }
+            sources = self._restored(
+                {name: self._encoded(one, codes[name], session.mask, numbers) for name, one in session.sources.items()},
+                session.mask,
+            )
             del numbers
-            sources = self._restored(encoded, session.mask)
-            del encoded
         for target in targets:
             with inference(self.settings.threads):
                 made = self._made(target, session, sources, codes, extras)
@@ -257,31 +259,30 @@ class Voxelwise(Method):
 
     def _restored(self, sources: Mapping[str, _Encoded], mask: Mask) -> Mapping[str, _Encoded]:
         """The sources with thin slices, so that their residuals are those at their own resolution (``resolution``)."""
-        mask = mask[bounding_box(mask)]
-        scans = {name: placed(one.values * one.covers, mask) for name, one in sources.items()}
-        models = self._models(sources, mask, corrected=False)
-        blurs = {name: blur for name in sources if (blur := slice_blur(scans[name], models[name]))}
+        mask, thin = mask[bounding_box(mask)], dict(sources)
+        models = self._models(sources, corrected=False)
+        found = {name: slice_blur(one.scan(mask), placed(models[name], mask)) for name, one in sources.items()}
+        blurs = {name: blur for name, blur in found.items() if blur is not None}
         for name, blur in blurs.items():
             logger.info("The slices of the %s are %.1f voxels wide.", name, blur.slice_width)
         for repeated in range(REPETITIONS if blurs else 0):
-            models = self._models(sources, mask, corrected=True) if repeated else models
-            thin = {}
+            models = self._models(thin, corrected=True) if repeated else models
             for name, blur in blurs.items():
-                values = torch.from_numpy(restored(scans[name], models[name], blur)[mask]).to(self.device)
+                scan, model = sources[name].scan(mask), placed(models.pop(name), mask)
+                values = torch.from_numpy(restored(scan, model, blur)[mask]).to(self.device)
                 thin[name] = replace(sources[name], values=values, slice_width=blur.slice_width)
-            sources = {**sources, **thin}
-        return sources
+        return thin
 
-    def _models(self, sources: Mapping[str, _Encoded], mask: Mask, *, corrected: bool) -> dict[str, Array]:
-        """The model's own image of each source, from the anatomy of all sources; not below zero."""
+    def _models(self, sources: Mapping[str, _Encoded], *, corrected: bool) -> dict[str, Tensor]:
+        """The model's own image of each source (voxels,), from the anatomy of all sources; not below zero."""
         shown: dict[str, list[Tensor]] = {name: [] for name in sources}
-        for first in range(0, int(mask.sum()), CHUNK):
+        for first in range(0, len(next(iter(sources.values())).values), CHUNK):
             some = _part(sources, slice(first, first + CHUNK))
             anatomy = self.model.fuse(some.maps, self.model.trust(some))
             anatomy = self.model.correct(anatomy, some)[0] if corrected else anatomy
             for name, theta in zip(sources, some.thetas.unbind(dim=1), strict=True):
                 shown[name].append(self.model.decode(anatomy, theta)[0].clamp(min=0))
-        return {name: placed(torch.cat(shown.pop(name)), mask) for name in sources}
+        return {name: torch.cat(shown.pop(name)) for name in sources}
 
     def _decoded(self, target: Target, sources: Mapping[str, _Encoded], part: slice) -> tuple[Tensor, Tensor, Anatomy]:
         """Image (voxels,), attention (sources, voxels) and anatomy of some voxels."""
