@@ -64,8 +64,10 @@ def slice_blur(scan: Array, model: Array) -> Blur | None:
 
 def restored(scan: Array, model: Array, blur: Blur) -> Array:
     """The scan x as x + y - A y, not below zero, with the model's image y and its ``blur`` A y."""
-    sharp: Array = np.maximum(scan + model - blur(model), 0)
-    return sharp
+    sharp = blur(model)
+    np.subtract(model, sharp, out=sharp)  # in place: these are whole volumes, at the peak of memory
+    sharp += scan
+    return np.maximum(sharp, 0, out=sharp)
 
 
 def _detail(image: Array) -> Array:

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from haca3_bids.arrays import Array, Mask
+from haca3_bids.arrays import Mask
 from haca3_bids.harmonization.device import Batches, Indices, half_precision, inference, reused_memory
 from haca3_bids.harmonization.method import Made, Method, Session, SourceReport, union
 from haca3_bids.harmonization.prepare import Prepared, nonempty
@@ -47,10 +47,6 @@ class _Encoded:
     values: Tensor  # (voxels,), white matter = 1
     covers: Tensor  # (voxels,), bool
     slice_width: float | None = None  # voxels; None if the source is not blurred across slices
-
-    def scan(self, mask: Mask) -> Array:
-        """The image, zero outside the mask and the field of view."""
-        return placed(self.values * self.covers, mask)
 
 
 class Voxelwise(Method):
@@ -111,11 +107,12 @@ class Voxelwise(Method):
         codes = self.session_codes(session.sources)
         with inference(self.settings.threads), reused_memory():
             numbers = numbered(session.mask)
-            sources = self._restored(
-                {name: self._encoded(one, codes[name], session.mask, numbers) for name, one in session.sources.items()},
-                session.mask,
-            )
+            sources: Mapping[str, _Encoded] = {
+                name: self._encoded(one, codes[name], session.mask, numbers) for name, one in session.sources.items()
+            }
             del numbers
+        with inference(self.settings.threads):
+            sources = self._restored(sources, session.mask)
         for target in targets:
             with inference(self.settings.threads):
                 made = self._made(target, session, sources, codes, extras)
@@ -261,15 +258,15 @@ class Voxelwise(Method):
         """The sources with thin slices, so that their residuals are those at their own resolution (``resolution``)."""
         mask, thin = mask[bounding_box(mask)], dict(sources)
         models = self._models(sources, corrected=False)
-        found = {name: slice_blur(one.scan(mask), placed(models[name], mask)) for name, one in sources.items()}
-        blurs = {name: blur for name, blur in found.items() if blur is not None}
+        scans = {name: partial(placed, one.values * one.covers, mask) for name, one in sources.items()}
+        blurs = {name: blur for name in sources if (blur := slice_blur(scans[name](), placed(models[name], mask)))}
         for name, blur in blurs.items():
             logger.info("The slices of the %s are %.1f voxels wide.", name, blur.slice_width)
         for repeated in range(REPETITIONS if blurs else 0):
             models = self._models(thin, corrected=True) if repeated else models
             for name, blur in blurs.items():
-                scan, model = sources[name].scan(mask), placed(models.pop(name), mask)
-                values = torch.from_numpy(restored(scan, model, blur)[mask]).to(self.device)
+                sharp = restored(scans[name](), placed(models.pop(name), mask), blur)[mask]
+                values = torch.from_numpy(sharp).to(self.device)
                 thin[name] = replace(sources[name], values=values, slice_width=blur.slice_width)
         return thin
 
