@@ -25,7 +25,13 @@ if TYPE_CHECKING:
     from haca3_bids.training.scans import PlacedSession
 
 HELP = "Train the networks on simulated images, on preprocessed scans, or on both; interrupted runs resume."
-TRAININGS = ("mixture", "artifact", "haca3", "fusion", "baseline")
+STEPS = {
+    "mixture": train_mixture.STEPS,
+    "artifact": 400,
+    "haca3": 4000,
+    "fusion": 120,
+    "baseline": train_baseline.STEPS,
+}
 ONLY_OF = {  # the options that some trainings accept and others do not
     "data": ("mixture", "haca3"),
     "sites": ("mixture", "haca3"),
@@ -36,18 +42,11 @@ ONLY_OF = {  # the options that some trainings accept and others do not
     "target": ("baseline",),
     "apply": ("baseline",),
     "contrast": ("baseline",),
-    **dict.fromkeys(("steps", "accumulate", "workers"), TRAININGS),
+    **dict.fromkeys(("steps", "accumulate", "workers"), tuple(STEPS)),
 }
 VALIDATION_SHARE = 9  # every ninth head (by name; at least one), and every ninth person of a site, is for validation
 WORKERS = 1
 SEEDS = 2**64  # the seeds that PyTorch accepts are smaller
-STEPS = {
-    "mixture": train_mixture.STEPS,
-    "artifact": 400,
-    "haca3": 4000,
-    "fusion": 120,
-    "baseline": train_baseline.STEPS,
-}
 RATES = {
     "mixture": (train_mixture.RATE,) * 2,
     **dict.fromkeys(("artifact", "haca3", "fusion"), (4e-4, 7e-4)),
