@@ -35,18 +35,18 @@ def placed(values: Tensor, mask: Mask) -> NDArray[Any]:
     return canvas
 
 
-def window(slices: Mask) -> tuple[Voxels, Voxels]:
+def window(slices: Mask) -> tuple[slice, slice]:
     """Rows and columns of the smallest window around all mask pixels of the slices (slices, h, w)."""
     shown: Mask = np.logical_or.reduce(slices)
     return _run(np.logical_or.reduce(shown, axis=1)), _run(np.logical_or.reduce(shown))
 
 
-def _run(occupied: Mask) -> Voxels:
+def _run(occupied: Mask) -> slice:
     """The shortest range of indices with all occupied ones whose length is a multiple of MULTIPLE."""
     found = np.flatnonzero(occupied)
     length = -(-int(found[-1] - found[0] + 1) // MULTIPLE) * MULTIPLE
     start = max(0, min(int(found[0]), len(occupied) - length))
-    return np.arange(start, start + length)
+    return slice(start, start + length)
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class View:
     """Some slices through the middle of a head, cropped to one window."""
 
     slices: Mapping[str, Voxels]  # by orientation
-    rows: Voxels
-    columns: Voxels
+    rows: slice
+    columns: slice
 
     @classmethod
     def through(cls, head: Mask) -> View:
@@ -71,5 +71,5 @@ class View:
     def of(self, volume: NDArray[Any]) -> NDArray[Any]:
         """These slices of a volume on the same canvas, (slices, h, w)."""
         shown = np.concatenate([cut(volume, orientation)[chosen] for orientation, chosen in self.slices.items()])
-        part: NDArray[Any] = shown[:, self.rows][:, :, self.columns]
+        part: NDArray[Any] = np.ascontiguousarray(shown[:, self.rows, self.columns])
         return part

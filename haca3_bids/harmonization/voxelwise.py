@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,7 +45,7 @@ class _Encoded:
 
     maps: Tensor  # (voxels, channels), half precision
     theta: Tensor  # (tissues,)
-    values: Tensor  # (voxels,), white matter = 1
+    values: Tensor  # (voxels,), white matter = 1; zero where not covered
     covers: Tensor  # (voxels,), bool
     slice_width: float | None = None  # voxels; None if the source is not blurred across slices
 
@@ -197,26 +198,25 @@ class Voxelwise(Method):
         """The maps of one source, averaged over three orientations; nothing leaves the device between batches."""
         theta = torch.tensor(codes.theta, device=self.device)
         encode = self._encoder(theta)
-        x = source.values * np.float32(source.scale / codes.scale)
+        unit = float(np.float32(source.scale / codes.scale))
         voxels = int(mask.sum())
         # the last row takes pixels outside the mask
         maps = torch.zeros(voxels + 1, self.model.config.channels, dtype=torch.float16, device=self.device)
         for orientation in ORIENTATIONS:
             wanted = nonempty(cut(source.votes, orientation))
-            part = np.ix_(wanted, *window(cut(mask, orientation)))
-            pictures, places = (torch.from_numpy(cut(v, orientation)[part]).to(self.device) for v in (x, numbers))
+            rows, columns = window(cut(mask, orientation))
+            stacks = cut(source.values, orientation)[:, rows], cut(numbers, orientation)[:, rows]
             logger.info("Encoding %d %s slices.", len(wanted), orientation)
 
-            def step(batch: Indices, pictures: Tensor = pictures, places: Tensor = places) -> None:
-                some = slice(int(batch[0]), int(batch[-1]) + 1)
-                found = encode(pictures[some, None]).movedim(1, -1) / len(ORIENTATIONS)
-                maps.index_add_(0, places[some].flatten().long(), found.half().flatten(0, 2))
+            def step(batch: Indices, stacks: Sequence[NDArray[Any]] = stacks, columns: slice = columns) -> None:
+                parts = (np.ascontiguousarray(stack[batch, :, columns]) for stack in stacks)
+                pictures, places = (torch.from_numpy(part).to(self.device) for part in parts)
+                found = encode(pictures[:, None] * unit).movedim(1, -1) / len(ORIENTATIONS)
+                maps.index_add_(0, places.flatten().long(), found.half().flatten(0, 2))
 
-            Batches(self.settings.batch_size, self.device).run(
-                np.arange(len(wanted)), step, f"Encoding {orientation} slices"
-            )
-        values, covers = (torch.from_numpy(v[mask]).to(self.device) for v in (x, source.votes))
-        return _Encoded(maps[:voxels], theta, values, covers)
+            Batches(self.settings.batch_size, self.device).run(wanted, step, f"Encoding {orientation} slices")
+        values, covers = (torch.from_numpy(v[mask]).to(self.device) for v in (source.values, source.votes))
+        return _Encoded(maps[:voxels], theta, values * unit * covers, covers)
 
     def _made(
         self,
@@ -228,12 +228,12 @@ class Voxelwise(Method):
     ) -> Made:
         brain = session.mask if session.brain is None else session.brain
         within = torch.from_numpy(brain[session.mask]).to(self.device)
-        image, alphas, classes = [], [], []
+        image = torch.empty(len(within), device=self.device)
+        alphas, classes = [], []
         attention = torch.zeros(len(sources), dtype=torch.float64, device=self.device)
         for first in range(0, len(within), CHUNK):
             chunk = slice(first, first + CHUNK)
-            part, alpha, anatomy = self._decoded(target, sources, chunk)
-            image.append(part)
+            image[chunk], alpha, anatomy = self._decoded(target, sources, chunk)
             attention += (alpha * within[chunk]).sum(dim=1, dtype=torch.float64)
             if "attention" in extras:
                 alphas.append(alpha)
@@ -248,7 +248,7 @@ class Voxelwise(Method):
         maps = zip(sources, torch.cat(alphas, dim=1), strict=True) if alphas else ()
         return Made(
             target,
-            placed(torch.cat(image), session.mask),
+            placed(image, session.mask),
             reports,
             attention_maps={name: placed(values, session.mask) for name, values in maps},
             beta=placed(torch.cat(classes), session.mask) if classes else None,
@@ -258,28 +258,29 @@ class Voxelwise(Method):
         """The sources with thin slices, so that their residuals are those at their own resolution (``resolution``)."""
         mask, thin = mask[bounding_box(mask)], dict(sources)
         models = self._models(sources, corrected=False)
-        scans = {name: partial(placed, one.values * one.covers, mask) for name, one in sources.items()}
-        blurs = {name: blur for name in sources if (blur := slice_blur(scans[name](), placed(models[name], mask)))}
+        pairs = ((name, placed(one.values, mask), placed(models[name], mask)) for name, one in sources.items())
+        blurs = {name: blur for name, scan, model in pairs if (blur := slice_blur(scan, model))}
         for name, blur in blurs.items():
             logger.info("The slices of the %s are %.1f voxels wide.", name, blur.slice_width)
         for repeated in range(REPETITIONS if blurs else 0):
             models = self._models(thin, corrected=True) if repeated else models
             for name, blur in blurs.items():
-                sharp = restored(scans[name](), placed(models.pop(name), mask), blur)[mask]
+                sharp = restored(placed(sources[name].values, mask), placed(models.pop(name), mask), blur)[mask]
                 values = torch.from_numpy(sharp).to(self.device)
                 thin[name] = replace(sources[name], values=values, slice_width=blur.slice_width)
         return thin
 
     def _models(self, sources: Mapping[str, _Encoded], *, corrected: bool) -> dict[str, Tensor]:
         """The model's own image of each source (voxels,), from the anatomy of all sources; not below zero."""
-        shown: dict[str, list[Tensor]] = {name: [] for name in sources}
+        shown = {name: torch.empty_like(one.values) for name, one in sources.items()}
         for first in range(0, len(next(iter(sources.values())).values), CHUNK):
-            some = _part(sources, slice(first, first + CHUNK))
+            chunk = slice(first, first + CHUNK)
+            some = _part(sources, chunk)
             anatomy = self.model.fuse(some.maps, self.model.trust(some))
             anatomy = self.model.correct(anatomy, some)[0] if corrected else anatomy
             for name, theta in zip(sources, some.thetas.unbind(dim=1), strict=True):
-                shown[name].append(self.model.decode(anatomy, theta)[0].clamp(min=0))
-        return {name: torch.cat(shown.pop(name)) for name in sources}
+                shown[name][chunk] = self.model.decode(anatomy, theta)[0].clamp(min=0)
+        return shown
 
     def _decoded(self, target: Target, sources: Mapping[str, _Encoded], part: slice) -> tuple[Tensor, Tensor, Anatomy]:
         """Image (voxels,), attention (sources, voxels) and anatomy of some voxels."""
