@@ -4,8 +4,6 @@ Command lines, configuration files, the Boutiques descriptor, fingerprints, side
 it from here.
 """
 
-from __future__ import annotations
-
 import types
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace

@@ -1,7 +1,5 @@
 """No orphans: a process ends with the one that started it, even where that one is killed."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 import signal

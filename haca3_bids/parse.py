@@ -1,7 +1,5 @@
 """Parse a word of the command line into a value, and show the value as that word."""
 
-from __future__ import annotations
-
 import argparse
 import math
 import os

@@ -1,7 +1,5 @@
 """Folders that only their owner can write to, because their content is trusted and partly unpickled."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import stat

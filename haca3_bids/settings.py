@@ -1,7 +1,5 @@
 """The settings of a run: frozen dataclasses whose fields declare every option once (see ``option``)."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Atomic writing of small files, and locks between processes."""
 
-from __future__ import annotations
-
 import errno
 import json
 import logging

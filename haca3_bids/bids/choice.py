@@ -1,7 +1,5 @@
 """The choice among several scans of a contrast in a session: the criteria, and their descriptions."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -3,8 +3,6 @@
 The App does not read it but searches the folders themselves, so that an outdated database hides no image.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import re

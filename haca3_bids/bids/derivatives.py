@@ -1,7 +1,5 @@
 """The files of one session: written to a temporary folder, then moved into the dataset together."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence

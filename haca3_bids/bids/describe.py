@@ -1,7 +1,5 @@
 """The description of the derivatives dataset: dataset_description.json, ignore list, labels, readme."""
 
-from __future__ import annotations
-
 import csv
 import io
 import math

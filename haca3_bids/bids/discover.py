@@ -1,7 +1,5 @@
 """The sessions of a dataset and the scans that serve as their sources, one subject at a time."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Results of earlier derivatives for a session: brain mask, head mask and rigid transform to the template."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The files that match a dataset's ``.bidsignore``, with patterns as in ``.gitignore``."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass

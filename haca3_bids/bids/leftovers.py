@@ -1,7 +1,5 @@
 """Removal of partial files left by killed runs; the caller holds the locks of the output."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Collection, Iterable
 from contextlib import suppress

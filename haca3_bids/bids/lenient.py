@@ -1,7 +1,5 @@
 """Tolerant reading of text and JSON files: whatever is unambiguous is accepted."""
 
-from __future__ import annotations
-
 import codecs
 import json
 import math

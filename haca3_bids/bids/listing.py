@@ -1,7 +1,5 @@
 """The images in the folders of a subject, and problems with the names of the folders."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from pathlib import Path

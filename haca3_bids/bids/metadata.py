@@ -1,7 +1,5 @@
 """The metadata of a raw scan, with BIDS inheritance. A broken sidecar gives a warning, not an error."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

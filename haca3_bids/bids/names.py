@@ -1,7 +1,5 @@
 """BIDS labels and output file names."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 

@@ -1,7 +1,5 @@
 """The identity of an input dataset: not its path, since containers mount one dataset at several places."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Tolerant reading of ``participants.tsv`` and ``sessions.tsv``: what is unambiguous is accepted, the rest reported."""
 
-from __future__ import annotations
-
 import csv
 import re
 from collections import Counter

@@ -1,7 +1,5 @@
 """Reading and writing of session records, and the check whether a session is finished."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache

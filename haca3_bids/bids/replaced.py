@@ -1,7 +1,5 @@
 """Files of an earlier run on the same session: those that stay, and those that no longer belong to its inputs."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath

@@ -1,7 +1,5 @@
 """The images of a derivatives dataset, for experiments and other programs."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

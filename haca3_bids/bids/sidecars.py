@@ -1,7 +1,5 @@
 """The JSON sidecars of the images: content, sources and processing."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from haca3_bids import __version__

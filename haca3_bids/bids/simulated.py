@@ -1,7 +1,5 @@
 """A simulated cohort as a BIDS dataset: raw images with sidecars, and a derivative dataset with the ground truth."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Selection of candidate files: weighted magnitude images of one of the four contrasts."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from typing import Any

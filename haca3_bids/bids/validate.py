@@ -1,7 +1,5 @@
 """Validation of the input with the official BIDS validator, and a minimal check without it."""
 
-from __future__ import annotations
-
 import json
 import logging
 import shutil

@@ -1,7 +1,5 @@
 """Weight files: the authors' HACA3, HACA3+ and fusion checkpoints, and the safetensors files of this package."""
 
-from __future__ import annotations
-
 import json
 import os
 import zipfile

@@ -1,7 +1,5 @@
 """The header of our own weight files: configuration, built-in targets, priors, card. Files are not trusted."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields

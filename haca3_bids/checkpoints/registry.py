@@ -1,7 +1,5 @@
 """The named weights: address, size and SHA-256. This module does not import torch, so that commands start quickly."""
 
-from __future__ import annotations
-
 import logging
 import os
 import shutil

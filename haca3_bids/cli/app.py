@@ -1,7 +1,5 @@
 """``haca3-bids``: the command line of the BIDS App."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence

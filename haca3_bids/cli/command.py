@@ -1,7 +1,5 @@
 """What both commands share: wrong usage and expected failures are a sentence, a hint and an exit code."""
 
-from __future__ import annotations
-
 import argparse
 import errno
 import os

@@ -1,7 +1,5 @@
 """Settings from a command line and a TOML file, and back to TOML."""
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import re

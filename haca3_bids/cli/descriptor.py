@@ -5,8 +5,6 @@ with ``--cuda`` it describes the image with CUDA. It follows Boutiques 0.5, the 
 the BIDS-Apps execution specification.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from typing import Any

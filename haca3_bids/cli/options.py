@@ -1,7 +1,5 @@
 """The options of ``Settings`` as arguments of a parser."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass

@@ -1,7 +1,5 @@
 """Harmonize single images, evaluate harmonization, train the networks, and simulate datasets."""
 
-from __future__ import annotations
-
 import argparse
 import importlib
 import sys

@@ -1,7 +1,5 @@
 """List, download, inspect and convert the weights of the networks."""
 
-from __future__ import annotations
-
 import argparse
 import json
 from pathlib import Path

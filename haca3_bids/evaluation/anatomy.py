@@ -1,7 +1,5 @@
 """Agreement of segmented tissues with the true ones, and between two sessions."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The contrast of lesions to the surrounding tissue, and the recovery of segmentation accuracy by harmonization."""
 
-from __future__ import annotations
-
 import numpy as np
 from scipy import ndimage
 

@@ -4,8 +4,6 @@ A row describes one image: ``participant_id``, ``method``, the columns ``by`` th
 and a number for each measure. Several images of a subject are averaged first.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 

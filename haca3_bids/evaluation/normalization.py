@@ -4,8 +4,6 @@ Each normalization has an intensity scale of its own. For comparison with a scan
 scale of a reference image, which was normalized in the same way.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

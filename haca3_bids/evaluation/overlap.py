@@ -1,7 +1,5 @@
 """Overlap of two segmentations: the Dice coefficient."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import numpy as np

@@ -5,8 +5,6 @@ the variances and on sums over the visits of each subject. Resampling subjects o
 so that all draws of a bootstrap or permutation test are fitted together.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -3,8 +3,6 @@
 Shrout and Fleiss, Psychol Bull 86:420 (1979); for balanced data these are the estimates of the mixed model too.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -4,8 +4,6 @@ The model of ``random_intercept``, as in table 2 of Zuo et al. (2023): the resid
 scanners. Intervals are from a bootstrap over subjects, p-values from a permutation test that exchanges the methods.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

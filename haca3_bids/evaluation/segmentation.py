@@ -6,8 +6,6 @@ have a least width: without it, the pure voxels of an image with little noise ma
 partial volume falls to the widest one.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage

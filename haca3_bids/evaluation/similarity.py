@@ -4,8 +4,6 @@ MR intensities have no unit, so both images are divided by their own 95th percen
 is 1. Both are set to zero outside the mask, so that air does not improve the score.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

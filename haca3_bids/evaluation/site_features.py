@@ -1,7 +1,5 @@
 """Image features for identifying the site, and distances between sites."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import combinations
 

@@ -4,8 +4,6 @@ A classifier that is trained before harmonization and fails afterwards (frozen) 
 removed: one trained on harmonized images may still identify the site.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial

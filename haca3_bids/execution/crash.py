@@ -1,7 +1,5 @@
 """Errors of steps, from Nipype's crash files: session, step, cause and hint."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Targets without an image: theta as numbers, tissue intensities, or a protocol."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from haca3_bids.bids.names import check_target_name

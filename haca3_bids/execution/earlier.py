@@ -1,7 +1,5 @@
 """Records of earlier runs, updated to the limits and inputs of this one."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The targets of a run's sessions: images are preprocessed and encoded, once for all runs on an output."""
 
-from __future__ import annotations
-
 import logging
 import shutil
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """The record of how a run ended, ``run.json`` in its logs, also if it ended early."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """Errors of targets that cannot be encoded, and notes for runs that wait: they would fail on the same images."""
 
-from __future__ import annotations
-
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Execution of a graph with Nipype: configuration, plugin, crash files."""
 
-from __future__ import annotations
-
 import gc
 import logging
 from contextlib import chdir

@@ -1,7 +1,5 @@
 """The group level: two tables and a page from the records of all sessions, without reading an image."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from dataclasses import replace

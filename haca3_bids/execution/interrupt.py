@@ -1,7 +1,5 @@
 """Clean termination: an interrupted run leaves no process behind."""
 
-from __future__ import annotations
-
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress

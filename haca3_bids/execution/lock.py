@@ -1,7 +1,5 @@
 """Rounds of a few sessions: only those being processed are locked."""
 
-from __future__ import annotations
-
 import resource
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack

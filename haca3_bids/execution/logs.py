@@ -1,7 +1,5 @@
 """Messages on the terminal and in ``logs/<run>/log.txt``."""
 
-from __future__ import annotations
-
 import logging
 import sys
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The outcome of each session, the summary of a run, and its exit code."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The folders of a run: input, output, scratch, logs; checked before anything is written."""
 
-from __future__ import annotations
-
 import itertools
 import os
 import secrets

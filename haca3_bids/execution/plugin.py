@@ -1,7 +1,5 @@
 """Nipype's plugins, extended to survive a worker or a job that is killed."""
 
-from __future__ import annotations
-
 import logging
 import os
 import pickle

@@ -1,7 +1,5 @@
 """Records of failed sessions, pages of subjects, and the methods text."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from contextlib import ExitStack

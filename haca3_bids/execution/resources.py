@@ -1,7 +1,5 @@
 """The processors and memory that this process may use according to cgroup, batch system and affinity."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass

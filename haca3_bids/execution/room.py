@@ -1,7 +1,5 @@
 """Free space on the disks of a run: a warning before it begins, and a check before each session."""
 
-from __future__ import annotations
-
 import logging
 import math
 import shutil

@@ -4,8 +4,6 @@ A participant-level run is a straight line, each step in a file of its own: ``se
 targets, then a few of them at a time ``lock``, ``plan``, run the ``graph``, ``judge`` and ``publish``.
 """
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Sequence

@@ -4,8 +4,6 @@ Nipype unpickles files in it, so nobody else may write to it. Runs on the same o
 finds finished steps: the lock of a session or target in the output also protects its part of the scratch folder.
 """
 
-from __future__ import annotations
-
 import fcntl
 import logging
 import os

@@ -1,7 +1,5 @@
 """The selection of sessions, before any of them is processed."""
 
-from __future__ import annotations
-
 import dataclasses
 import errno
 import logging

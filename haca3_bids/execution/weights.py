@@ -1,7 +1,5 @@
 """The weights and the device of a run, determined in a separate process so that this one never imports PyTorch."""
 
-from __future__ import annotations
-
 import dataclasses
 import subprocess
 import sys

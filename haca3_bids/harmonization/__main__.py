@@ -1,7 +1,5 @@
 """``python -m haca3_bids.harmonization JOB.json``: runs the networks in a separate process, which the App starts."""
 
-from __future__ import annotations
-
 import logging
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The device and the precision of the networks, and the handling of exhausted memory."""
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import logging

@@ -1,7 +1,5 @@
 """Mean and standard deviation of sampled images, one sample in memory at a time (Welford, Technometrics 4:419)."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from haca3_bids.arrays import Array

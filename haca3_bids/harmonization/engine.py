@@ -1,7 +1,5 @@
 """Harmonize the images of a session to one or several targets."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace

@@ -1,7 +1,5 @@
 """One job of the process that runs the networks: from JOB.json to result.json."""
 
-from __future__ import annotations
-
 import errno
 import logging
 import time

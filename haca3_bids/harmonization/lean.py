@@ -1,7 +1,5 @@
 """The networks of HACA3 made faster for inference: the same state dict, and the same outputs up to rounding."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable
 from typing import TypeVar

@@ -4,8 +4,6 @@
 family) is a file with a subclass of ``Method``, and a line in ``engine.method_for``.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Preparation of an image for the networks: on the canvas, scaled, without background."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 

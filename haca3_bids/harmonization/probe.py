@@ -3,8 +3,6 @@
 Prints one JSON object: the weights and the device as in ``records.engine.Weights``, or the error.
 """
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

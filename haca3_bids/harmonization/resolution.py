@@ -6,8 +6,6 @@ residual is x - A y, not x - y (iterative back-projection; Irani and Peleg, CVGI
 53:231, 1991). The model computes x - y, so that it is given x + y - A y instead of x.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

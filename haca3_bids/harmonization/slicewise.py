@@ -1,7 +1,5 @@
 """HACA3 for a session: slices of three orientations are harmonized, and the three stacks are fused into one volume."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np

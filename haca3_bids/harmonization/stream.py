@@ -1,7 +1,5 @@
 """Batches of slices through HACA3: encoded once, fused, decoded for every target, and stacked into volumes."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field

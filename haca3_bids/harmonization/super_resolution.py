@@ -5,8 +5,6 @@ directions. Blurring it along one of them with the slice profile imitates the bl
 truth. The mean of the thin slices of an acquired slice is that slice.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from numpy.typing import NDArray

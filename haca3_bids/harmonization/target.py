@@ -1,7 +1,5 @@
 """Targets from the built-in references of weights, and from numbers."""
 
-from __future__ import annotations
-
 from haca3_bids.checkpoints.formats import Checkpoint
 from haca3_bids.errors import UsageError
 from haca3_bids.records.target import CLEAN_ETA, builtin_origin

@@ -4,8 +4,6 @@ The maps of each source are averaged over the three orientations first. Attentio
 voxel by voxel, so that an additional target takes little time.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -5,8 +5,6 @@ A measure that is undefined (no air, a mask too small) is None. The measures fol
 ONE 12:e0184661, 2017), but require no segmentation.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage

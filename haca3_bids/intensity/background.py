@@ -1,7 +1,5 @@
 """Separation of head and air: Otsu's threshold, then a morphological closing with a ball."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage

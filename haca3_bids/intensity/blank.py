@@ -4,8 +4,6 @@ Examples are wedges from a rotation, borders from a resampling, and a removed fa
 whole neighbourhood, which distinguishes blank voxels from air in any scan.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy import ndimage
 

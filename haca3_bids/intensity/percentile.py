@@ -1,7 +1,5 @@
 """The scale on which the networks see an image: its 95th percentile."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from haca3_bids.arrays import Array, Mask

@@ -1,7 +1,5 @@
 """The white-matter peak: the most frequent intensity inside a mask of white matter, in the unit of the image."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d

@@ -1,7 +1,5 @@
 """The node at the end of a session: write its files into the dataset."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

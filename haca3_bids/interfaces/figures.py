@@ -1,7 +1,5 @@
 """Nodes that draw the figures of a session and the slices of a target."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path

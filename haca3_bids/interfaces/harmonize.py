@@ -1,7 +1,5 @@
 """Nodes that run the networks in a separate process: the process that runs Nipype never imports PyTorch."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

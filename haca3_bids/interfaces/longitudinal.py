@@ -1,7 +1,5 @@
 """Nodes that align all visits of a person in one frame."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The node that resamples a harmonized image to the grid of the session's reference scan."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

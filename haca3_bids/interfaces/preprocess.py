@@ -1,7 +1,5 @@
 """Nodes of the preprocessing: load, call, save. The output ``facts`` of each is a part of the record."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

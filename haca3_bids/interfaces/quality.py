@@ -1,7 +1,5 @@
 """Nodes that measure the quality of scans and harmonized images, and determine the verdict."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any

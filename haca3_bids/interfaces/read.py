@@ -1,7 +1,5 @@
 """The node that reads a raw scan: it rejects unusable scans, and adds remarks on unusual ones."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What nodes have in common: named output files, the images of a session, and the facts of preprocessing."""
 
-from __future__ import annotations
-
 import time
 from abc import ABC, abstractmethod
 from dataclasses import replace

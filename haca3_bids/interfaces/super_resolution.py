@@ -1,7 +1,5 @@
 """The node that reconstructs thin slices from thick ones."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from nipype.interfaces.base import File, traits

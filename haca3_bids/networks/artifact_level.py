@@ -1,7 +1,5 @@
 """Eta of the mixture model: the severity of noise, motion and ghosts, one number per slice."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

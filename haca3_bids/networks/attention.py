@@ -1,7 +1,5 @@
 """Attention over sources: one weight per source (HACA3) or a smoothed map (HACA3+)."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

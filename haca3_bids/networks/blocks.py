@@ -1,7 +1,5 @@
 """The building blocks of the networks."""
 
-from __future__ import annotations
-
 from torch import Tensor, nn
 
 SLOPE = 0.1  # negative slope of every LeakyReLU of the 2D networks

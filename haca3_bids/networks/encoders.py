@@ -1,7 +1,5 @@
 """The encoders of contrast (theta) and of artifact level (eta)."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -1,7 +1,5 @@
 """The fusion network, which combines axial, coronal and sagittal harmonized stacks into one volume."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

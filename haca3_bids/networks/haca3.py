@@ -3,8 +3,6 @@
 Zuo et al., HACA3: A unified approach for multi-site MR image harmonization, CMIG 109:102285, 2023.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -1,7 +1,5 @@
 """Patch features for the contrastive loss on anatomy (eq. 1); used in training only."""
 
-from __future__ import annotations
-
 from torch import Tensor, nn
 
 from haca3_bids.networks.blocks import SLOPE

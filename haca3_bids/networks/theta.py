@@ -1,7 +1,5 @@
 """Theta of the mixture model as the input of small networks."""
 
-from __future__ import annotations
-
 from torch import Tensor, nn
 
 DARKEST = 0.05  # added to intensities before taking logarithms, so that darker values differ little

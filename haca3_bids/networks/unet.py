@@ -1,7 +1,5 @@
 """The U-Net of the anatomy encoder and of the decoder."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

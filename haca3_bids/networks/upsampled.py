@@ -5,8 +5,6 @@ Each of the four pixels that repeat one pixel sees only 2 x 2 different pixels, 
 upsampling is repetition followed by smoothing with (1, 2, 1) / 4, and the convolution may come before the smoothing.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional

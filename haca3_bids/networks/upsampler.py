@@ -1,7 +1,5 @@
 """A small network that restores the detail between thick slices, trained on the image itself."""
 
-from __future__ import annotations
-
 from typing import cast
 
 import torch

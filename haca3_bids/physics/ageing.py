@@ -4,8 +4,6 @@ Rates are typical of healthy adults: ventricles 0.4 to 1.5 ml a year (Scahill et
 Resnick et al., J Neurosci 23:3295, 2003), cortex 0.005 to 0.01 mm a year (Salat et al., Cereb Cortex 14:721, 2004).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Anatomies as tissue fractions per voxel, and the built-in head."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar

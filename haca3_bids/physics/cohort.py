@@ -1,7 +1,5 @@
 """A cohort: people at one or several sites, and their scans at each visit."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 

@@ -1,7 +1,5 @@
 """Artifacts from none to useless, in steps: what a source is degraded by to see whether attention leaves it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any

@@ -3,8 +3,6 @@
 Missing values are taken from a common protocol of the sequence.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Mapping

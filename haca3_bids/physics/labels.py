@@ -1,7 +1,5 @@
 """Anatomies from label maps: BrainWeb's twelve classes, FreeSurfer's and SynthSeg's codes."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, optimize

@@ -4,8 +4,6 @@ Kinds and shapes: Filippi et al., Brain 142:1858 (2019): ovoid and upright on th
 touching the cortex (juxtacortical), and anywhere in deep white matter.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

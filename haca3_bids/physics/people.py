@@ -1,7 +1,5 @@
 """People: an anatomy with individual tissue values, texture, age and lesions, and its change over the years."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

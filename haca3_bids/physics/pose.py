@@ -1,7 +1,5 @@
 """The position of a head in the scanner."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation

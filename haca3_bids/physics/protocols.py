@@ -1,7 +1,5 @@
 """Sites: a protocol for each contrast, drawn from the ranges published by clinics and studies."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Images from an anatomy and a protocol: each voxel's signal is the mean of the signals of its tissues."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -3,8 +3,6 @@
 Images are arrays of two or three axes in units where white matter is about one.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -4,8 +4,6 @@ All functions take arrays or numbers and return the magnitude of the transverse 
 proton density.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

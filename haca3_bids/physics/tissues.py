@@ -5,8 +5,6 @@ Radiology 230:652 (2004); Collins et al., IEEE TMI 17:463 (1998, BrainWeb). Thos
 are effective values for echo times of some milliseconds.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

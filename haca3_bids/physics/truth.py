@@ -1,7 +1,5 @@
 """The ground truth of an anatomy: tissue maps and volumes."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

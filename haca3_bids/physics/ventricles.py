@@ -1,7 +1,5 @@
 """The lateral and third ventricles of an upright head: fluid near their usual position."""
 
-from __future__ import annotations
-
 import numpy as np
 from scipy import ndimage
 

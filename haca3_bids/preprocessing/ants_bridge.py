@@ -1,7 +1,5 @@
 """Conversion between Volume (RAS) and ANTs images (LPS), and ANTs with a fixed seed."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager

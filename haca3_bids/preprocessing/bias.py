@@ -3,8 +3,6 @@
 The field has no detail finer than 50 mm, so voxels of 4 mm suffice and take a hundredth of the time.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.interpolate import make_interp_spline
 

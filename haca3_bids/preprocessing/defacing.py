@@ -1,7 +1,5 @@
 """Detection of a removed face, so that no other contrast of the session restores it."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -3,8 +3,6 @@
 Remedios et al. 2025, doi:10.48550/arXiv.2503.11787; it comes with ``pip install eclare``.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

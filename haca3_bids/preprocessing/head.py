@@ -1,7 +1,5 @@
 """Head masks for any contrast: everything brighter than air, with holes filled."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage

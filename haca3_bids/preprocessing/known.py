@@ -1,7 +1,5 @@
 """Whether a mask that is given, instead of computed, belongs to the scan."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from haca3_bids.arrays import Mask

@@ -4,8 +4,6 @@ If only one time point is processed, for example interpolated, this appears as a
 are aligned halfway between them; more visits are registered to their mean image.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

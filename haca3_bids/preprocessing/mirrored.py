@@ -4,8 +4,6 @@ Heads are nearly symmetric: a mirrored scan is registered without any sign of it
 combined with the other. The two scans agree better if one of them is mirrored again, which this check measures.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from haca3_bids.errors import BadInput

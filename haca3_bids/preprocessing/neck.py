@@ -1,7 +1,5 @@
 """Detection of neck and shoulders in the field of view, which can mislead the search for the head."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -1,7 +1,5 @@
 """Masks of the template in the space of the subject: brain, white-matter core and other tissues."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from haca3_bids.arrays import Mask

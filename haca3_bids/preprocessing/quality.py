@@ -8,8 +8,6 @@ For two contrasts of one session, edges differ. Their mutual information is used
 that of displaced alignments so clearly that no wrong position reaches it.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

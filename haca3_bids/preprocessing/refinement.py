@@ -1,7 +1,5 @@
 """Refinement of a registration with ANTs from a close start; the result is reproducible bit by bit."""
 
-from __future__ import annotations
-
 import tempfile
 from pathlib import Path
 

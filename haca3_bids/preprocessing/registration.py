@@ -6,8 +6,6 @@ contrast. An affine transform follows the shape but is poorly determined if a sc
 therefore moved to a position between the two, closer to the affine one.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """One interpolation from an image's own grid to another, the field of view there, and coarse copies."""
 
-from __future__ import annotations
-
 from itertools import product
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Whether an image was acquired as a volume or in thick slices."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from haca3_bids.records.preprocessing import Acquisition

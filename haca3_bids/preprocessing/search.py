@@ -1,7 +1,5 @@
 """Global search for the head: many starts at coarse resolution, ranked by mutual information."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product

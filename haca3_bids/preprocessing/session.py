@@ -1,7 +1,5 @@
 """The preprocessing steps of a session, as the nodes call them: volumes and matrices in and out."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

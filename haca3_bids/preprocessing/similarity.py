@@ -1,7 +1,5 @@
 """Mutual information between points of a fixed image and a moving image, fast enough for thousands of trials."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

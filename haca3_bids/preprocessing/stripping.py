@@ -1,7 +1,5 @@
 """Detection of a removed skull: nearly everything is black where skull and scalp should be."""
 
-from __future__ import annotations
-
 import numpy as np
 from scipy import ndimage
 

@@ -3,8 +3,6 @@
 Only its T1-weighted head, brain mask and white-matter map are needed, so this works for both templates.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

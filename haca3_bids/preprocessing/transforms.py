@@ -4,8 +4,6 @@ A matrix *pulls*: it maps a point of the fixed image (the grid to be filled) to 
 intensity belongs there. ITK files contain the same map in LPS; `antsApplyTransforms -t FILE` accepts them unchanged.
 """
 
-from __future__ import annotations
-
 import io
 import os
 from collections.abc import Sequence

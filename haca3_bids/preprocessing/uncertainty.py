@@ -13,8 +13,6 @@ unit). Like the standard error of the visible part, S increases with the differe
 their ratio was determined on thin slabs of two heads, for which errors are large.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations

@@ -3,8 +3,6 @@
 The mixture model estimates the intensities of all tissues (theta, a table in the order of TISSUES).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 

@@ -1,7 +1,5 @@
 """Quality numbers of a harmonized image: structural similarity, distance to the target, invalid voxels."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Quality numbers of a preprocessed scan, measured before the networks are applied."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

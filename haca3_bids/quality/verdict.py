@@ -1,7 +1,5 @@
 """Quality numbers and verdict of a session, from its record."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 

@@ -3,8 +3,6 @@
 Missing keys have their defaults, unknown keys are ignored, and numbers that are not finite are null.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar

@@ -1,7 +1,5 @@
 """The findings of an experiment: tables with described columns, and figures."""
 
-from __future__ import annotations
-
 import csv
 import io
 import math

@@ -1,7 +1,5 @@
 """The results of preprocessing for a session and each of its scans."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import reduce

@@ -1,7 +1,5 @@
 """The record of a run of the App, ``run.json`` in its logs."""
 
-from __future__ import annotations
-
 import platform
 import time
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Charts of the findings of an experiment."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Mapping, Sequence
 

@@ -1,7 +1,5 @@
 """All sessions of a derivatives dataset for the group level, from records and sidecars; no image is read."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence

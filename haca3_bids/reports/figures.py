@@ -1,7 +1,5 @@
 """Figures of one session, as SVG files."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass

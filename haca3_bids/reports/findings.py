@@ -1,7 +1,5 @@
 """The page of an experiment of ``haca3 evaluate``, and the files of tables."""
 
-from __future__ import annotations
-
 import platform
 from importlib.metadata import version
 from pathlib import Path

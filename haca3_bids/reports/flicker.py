@@ -3,8 +3,6 @@
 The second image is shown first, and in print.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path

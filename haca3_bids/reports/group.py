@@ -1,7 +1,5 @@
 """The group report: a sortable table, contrast (theta) before and after harmonization, and the worst sessions."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

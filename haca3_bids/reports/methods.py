@@ -3,8 +3,6 @@
 A citation in a sentence is written ``[@key]``, where the key is one of REFERENCES.
 """
 
-from __future__ import annotations
-
 import html
 import re
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Outliers and most central sessions: robust distances and medoids."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 

@@ -1,7 +1,5 @@
 """Planes of a volume as RGB pixels, in grey, in colour or as a difference."""
 
-from __future__ import annotations
-
 import base64
 import io
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Planes of a volume for display: upright, with the patient's left on the left."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

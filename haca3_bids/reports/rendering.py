@@ -1,7 +1,5 @@
 """Rendering of page templates: values are escaped, None is shown as a dash, and undefined names are errors."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """The report of one subject, from the records and figures in the derivatives dataset."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import haca3_bids

@@ -4,8 +4,6 @@ Theta of HACA3 has two components. Theta of the mixture model is a table of tiss
 shown.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape

@@ -1,7 +1,5 @@
 """The data of one session for the subject report, from its record; no volume is read."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -3,8 +3,6 @@
 The batched counterpart of ``physics.scanner``. Images are (batch, h, w); white matter has the intensity 1.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from functools import cache
 

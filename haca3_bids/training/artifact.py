@@ -1,7 +1,5 @@
 """Training of the artifact encoder (eta), before the other networks; it is frozen afterwards."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor

@@ -1,7 +1,5 @@
 """Batches of anatomy for the mixture model: deformed crops or whole slices of heads, some with lesions."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

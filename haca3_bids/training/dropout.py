@@ -1,7 +1,5 @@
 """Contrast dropout: sources hidden from attention in a training step (Zuo et al. 2023, and the released program)."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from haca3_bids.arrays import Mask

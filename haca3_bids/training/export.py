@@ -1,7 +1,5 @@
 """Export of trained networks to weight files: half precision, built-in targets, a model card."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 

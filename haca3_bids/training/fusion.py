@@ -1,7 +1,5 @@
 """Training of the fusion network, which predicts the true volume from three harmonized stacks."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path

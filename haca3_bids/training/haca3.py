@@ -4,8 +4,6 @@ All networks are trained jointly except the artifact encoder, which was trained 
 crops change the statistics of instance normalization.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 

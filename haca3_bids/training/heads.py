@@ -1,7 +1,5 @@
 """Heads for the simulator: anatomies computed from label maps, cached on disk and memory-mapped."""
 
-from __future__ import annotations
-
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping

@@ -4,8 +4,6 @@ Cicek et al., MICCAI 2016 (3D U-Net); Milletari et al., 3DV 2016 (Dice loss); bo
 Zuo et al. (2023), the network serves to compare images, not to segment lesions as well as possible.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A training loop for any model: optimization, validation, checkpoints, and resuming from them."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping

@@ -1,7 +1,5 @@
 """The losses of HACA3, each with its source; "paper" is Zuo et al., CMIG 109:102285 (2023)."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional

@@ -1,7 +1,5 @@
 """The device and the precision of a run, and the rank of this process under ``torchrun``."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext

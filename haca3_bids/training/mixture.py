@@ -1,7 +1,5 @@
 """Training of the mixture model: the losses of a batch, and a resumable run."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """Export of a trained mixture model to a weight file: artifact level, built-in targets, priors of theta, model card."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 

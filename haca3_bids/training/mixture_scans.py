@@ -4,8 +4,6 @@ The truth is the scan itself, which is excluded from attention and carry. Theta 
 known about the scanners. Batches have the form of simulated ones; tissue fractions are zero, and severity is NaN.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

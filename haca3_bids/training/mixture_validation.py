@@ -5,8 +5,6 @@ scale factor, with the 95th percentile of the truth in the head as data range. T
 for the sources, that of another person at the target site for the target.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

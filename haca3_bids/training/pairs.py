@@ -1,7 +1,5 @@
 """Training pairs for the fusion network: simulated scans harmonized in three orientations, and their truth."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

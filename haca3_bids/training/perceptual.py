@@ -4,8 +4,6 @@ The weights are not part of this package: give the file of the ImageNet weights 
 or any file with the same keys). Without it, ``losses.structural`` is used instead.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from pickle import UnpicklingError
 

@@ -5,8 +5,6 @@ same volume, so that it cannot encode anatomy. Between sites, the target is a sc
 and eta are known (cycle losses).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

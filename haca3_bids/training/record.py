@@ -1,7 +1,5 @@
 """The logs of a training run: losses, validation scores and a progress bar."""
 
-from __future__ import annotations
-
 import json
 import sys
 import time

@@ -1,7 +1,5 @@
 """Training runs of HACA3 and its artifact encoder, which can be interrupted and resumed."""
 
-from __future__ import annotations
-
 import copy
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence

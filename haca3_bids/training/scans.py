@@ -1,7 +1,5 @@
 """Real scans for training: images preprocessed by ``haca3-bids``, prepared for the networks."""
 
-from __future__ import annotations
-
 import json
 import logging
 from collections.abc import Mapping, Sequence

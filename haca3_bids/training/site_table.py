@@ -1,7 +1,5 @@
 """The table of sites (``--sites``): a TSV file with participant_id, site and, where sessions differ, session_id."""
 
-from __future__ import annotations
-
 import csv
 import logging
 from collections import Counter

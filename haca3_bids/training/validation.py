@@ -1,7 +1,5 @@
 """Validation on slices of unseen people: scores compared with the unharmonized scans, and figures."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Bounding boxes of masks, and cropping of volumes."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from haca3_bids.arrays import Mask

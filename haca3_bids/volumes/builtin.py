@@ -1,7 +1,5 @@
 """The ICBM 2009a brain and tissue maps of nilearn, for the built-in template and the built-in head."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from haca3_bids.volumes.volume import Volume

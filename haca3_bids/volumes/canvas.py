@@ -1,7 +1,5 @@
 """The canvas of the networks (224 voxels per side, 1 mm, LPS+), and the mapping from any grid and back."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Checks of an image header: shape, voxel sizes and field of view."""
 
-from __future__ import annotations
-
 import math
 import os
 from dataclasses import dataclass

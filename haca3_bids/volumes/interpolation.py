@@ -1,7 +1,5 @@
 """Linear interpolation along one axis of an array."""
 
-from __future__ import annotations
-
 from typing import TypeVar
 
 import numpy as np

@@ -4,8 +4,6 @@ A header describes the geometry up to three times: sform, qform, pixdim. If thes
 they do not, a wrong guess mirrors or stretches the head, which no later step can detect.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Reading a raw scan: its position, and intensities with a background of zero."""
 
-from __future__ import annotations
-
 import gzip
 import os
 import zlib

@@ -1,7 +1,5 @@
 """Slices in three orientations, as the networks see them; they are views of the volume."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from numpy.typing import NDArray

@@ -3,8 +3,6 @@
 nibabel, zlib, gzip and numpy each raise their own exceptions.
 """
 
-from __future__ import annotations
-
 from contextlib import suppress
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The graph that harmonizes the preprocessed scans of one session."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass

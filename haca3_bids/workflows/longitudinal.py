@@ -1,7 +1,5 @@
 """The graph that computes the common frame of all visits of a person, before they are preprocessed."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

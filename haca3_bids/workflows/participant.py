@@ -1,7 +1,5 @@
 """The graphs of one session and of all sessions of a run."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The graph that preprocesses the raw scans of one session onto the template grid."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path

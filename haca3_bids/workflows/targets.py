@@ -1,7 +1,5 @@
 """The graph that computes targets from images: they are preprocessed like sources, then encoded."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from nipype.pipeline import engine as pe

@@ -1,7 +1,5 @@
 """Evaluate harmonization: images, label maps, tables and whole outputs of haca3-bids."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Mapping, Sequence

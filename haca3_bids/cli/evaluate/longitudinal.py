@@ -1,7 +1,5 @@
 """``haca3 evaluate longitudinal``: the same people over time, before and after harmonization."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The pairs of images of travelling subjects that are compared."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Data on subjects and sessions, such as age and site, from a BIDS dataset or a table."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass

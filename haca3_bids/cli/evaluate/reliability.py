@@ -1,7 +1,5 @@
 """``haca3 evaluate reliability``: intraclass correlation of a measurement at several sites."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path

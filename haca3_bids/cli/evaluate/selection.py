@@ -1,7 +1,5 @@
 """The images of every session by method: unharmonized, harmonized, and from the folders of other methods."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """Features of the images of a dataset for identifying their site."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

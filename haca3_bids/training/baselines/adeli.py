@@ -4,8 +4,6 @@ The article predicts a diagnosis from such features. For harmonization, as in fi
 version decodes images from them, with the site of the wanted contrast as an input of the decoder.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -1,7 +1,5 @@
 """The interface of the baselines: the losses of a training step, and translation from one site to the other."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 
 from torch import Tensor, nn

@@ -1,7 +1,5 @@
 """Networks built from those of MONAI, for the baselines and the segmentation of lesions."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 from typing import Any

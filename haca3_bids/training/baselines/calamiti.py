@@ -5,8 +5,6 @@ Our own, smaller version, built from networks of its successor HACA3: two contra
 slice at the same site; its moving average at the target site is stored. There is no perceptual loss.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

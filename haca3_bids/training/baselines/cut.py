@@ -3,8 +3,6 @@
 Our own, smaller version: a residual U-Net, three levels of features, and fewer patches.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize

@@ -3,8 +3,6 @@
 Our own, smaller version: residual U-Nets instead of ResNet generators, and no image buffer.
 """
 
-from __future__ import annotations
-
 from torch import Tensor
 from torch.nn.functional import l1_loss
 

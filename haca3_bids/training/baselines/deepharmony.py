@@ -3,8 +3,6 @@
 Our own, smaller version: one contrast instead of four, and a narrower, residual U-Net.
 """
 
-from __future__ import annotations
-
 from torch import Tensor
 
 from haca3_bids.training.baselines.baseline import Baseline

@@ -1,7 +1,5 @@
 """Training of a baseline on two simulated sites, and its application to whole images."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict

@@ -1,7 +1,5 @@
 """Simulated slices for the baselines: the same slices at both sites, and slices of other people at the second."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
