@@ -82,10 +82,6 @@ def copied(raw: Mapping[str, object]) -> dict[str, object]:
     }
 
 
-def _percent(share: float | None) -> float | None:
-    return None if share is None else round(100 * share, 2)
-
-
 def _sampling(own: ScanFacts) -> dict[str, object]:
     """The sampling of the scan and its interpolation to the template grid, if known."""
     if own.acquisition is None:
@@ -103,7 +99,7 @@ def _sampling(own: ScanFacts) -> dict[str, object]:
 
 def harmonized_sidecar(image: HarmonizedImage, result: EngineResult) -> dict[str, object]:
     """The additional keys of a harmonized image: model, weights, target, and contributions of the sources."""
-    target, weights, fusion = image.target, result.weights, result.fusion
+    target, weights, fusion, empty = image.target, result.weights, result.fusion, image.brain_without_source
     family = FAMILIES.get(weights.variant or "", weights.variant)
     return {
         "Description": f"Harmonized with {family} to {target.name or 'the built-in reference'} ({target.contrast})",
@@ -123,7 +119,7 @@ def harmonized_sidecar(image: HarmonizedImage, result: EngineResult) -> dict[str
         "Scale": image.scale,
         "CutShareOfGrid": image.cut_share,
         "CoveredShareOfGrid": image.covered_share,
-        "BrainWithoutSourcePercent": _percent(image.brain_without_source),
+        "BrainWithoutSourcePercent": None if empty is None else round(100 * empty, 2),
         **{label: getattr(result, name) for name, label in labels(HarmonizationSettings).items()},
         "SoftwareVersion": __version__,
     }

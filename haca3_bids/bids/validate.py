@@ -48,13 +48,15 @@ def validate_bids(bids_dir: Path, folders: Collection[str]) -> None:
     if issues is None:
         LOGGER.warning("The BIDS validator could not be run; the dataset is used without validation.")
         return
-    errors = [issue for issue in issues if issue.get("severity") == "error" and not _about_scan(issue)]
+    errors = [issue for issue in issues if issue.get("severity") == "error" and not _begins(issue, ABOUT_SCANS)]
     concern = [issue for issue in errors if _concerns(_location(issue), folders)]
     encoded = {_location(issue) for issue in concern if issue.get("code") == ENCODING}
     mild = [
         issue
         for issue in concern
-        if _about_sidecar(issue) or _location(issue).endswith(".tsv") or _location(issue) in encoded
+        if (_begins(issue, ABOUT_SIDECARS) and _location(issue).startswith("sub-"))
+        or _location(issue).endswith(".tsv")
+        or _location(issue) in encoded
     ]
     ours = [issue for issue in concern if issue not in mild]
     if len(errors) > len(concern):
@@ -88,12 +90,8 @@ def _shown(issues: Sequence[dict[str, Any]]) -> str:
     return "\n  ".join(line.strip() for line in lines[:SHOWN])
 
 
-def _about_scan(issue: dict[str, Any]) -> bool:
-    return str(issue.get("code", "")).startswith(ABOUT_SCANS)
-
-
-def _about_sidecar(issue: dict[str, Any]) -> bool:
-    return str(issue.get("code", "")).startswith(ABOUT_SIDECARS) and _location(issue).startswith("sub-")
+def _begins(issue: dict[str, Any], codes: tuple[str, ...]) -> bool:
+    return str(issue.get("code", "")).startswith(codes)
 
 
 def _location(issue: dict[str, Any]) -> str:

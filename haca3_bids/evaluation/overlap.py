@@ -1,7 +1,5 @@
 """Overlap of two segmentations: the Dice coefficient."""
 
-from collections.abc import Iterable
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,10 +14,7 @@ def dice(one: Mask, other: Mask) -> float:
     return 2 * int(np.count_nonzero(one & other)) / total if total else 1.0
 
 
-def dice_by_label(
-    one: NDArray[np.integer], other: NDArray[np.integer], labels: Iterable[int] | None = None
-) -> dict[int, float]:
-    """The Dice coefficient of each of ``labels``, by default of all that occur in either map except 0."""
-    if labels is None:
-        labels = sorted((set(np.unique(one).tolist()) | set(np.unique(other).tolist())) - {0})
-    return {int(label): dice(one == label, other == label) for label in labels}
+def dice_by_label(one: NDArray[np.integer], other: NDArray[np.integer]) -> dict[int, float]:
+    """The Dice coefficient of each label that occurs in either map, except 0."""
+    labels = sorted({*np.unique(one).tolist(), *np.unique(other).tolist()} - {0})
+    return {label: dice(one == label, other == label) for label in labels}

@@ -47,8 +47,7 @@ def scaled(image: Array, mask: Mask) -> Array:
     unit = float(np.percentile(values, PERCENTILE)) if values.size else 0.0
     if not unit > 0:
         raise ValueError(f"the 95th percentile inside the mask is {unit:g}: there is nothing to compare")
-    out: Array = (image / np.float32(unit)).astype(np.float32)
-    return out
+    return (image / np.float32(unit)).astype(np.float32)
 
 
 def psnr_db(image: Array, truth: Array, mask: Mask) -> float:

@@ -92,7 +92,7 @@ def harmonize(
     seen = {f"the coverage of {name}": mask for name, mask in (coverage or {}).items()}
     _check(sources, targets, checkpoint, {**seen, **masks})
     _check_names(sources, {*(coverage or {}), *(protocols or {})}, extras)
-    ordered = sources if settings.like_authors else {c: sources[c] for c in sorted(sources, key=_rank)}
+    ordered = sources if settings.like_authors else {c: sources[c] for c in sorted(sources, key=CONTRASTS.index)}
     rim = Rim(coverage or {}, head_mask, content, brain)
     canvas, prepared = _prepared(ordered, checkpoint, rim, settings)
     rim = replace(rim, coverage={})
@@ -225,10 +225,6 @@ def _prepared(
                 "Leave it out, or inspect it together with the masks that were given.",
             )
     return canvas, prepared
-
-
-def _rank(contrast: str) -> tuple[int, str]:
-    return (CONTRASTS.index(contrast) if contrast in CONTRASTS else len(CONTRASTS), contrast)
 
 
 def _run(task: _Task, device: torch.device) -> list[Harmonized]:

@@ -71,5 +71,4 @@ class View:
     def of(self, volume: NDArray[Any]) -> NDArray[Any]:
         """These slices of a volume on the same canvas, (slices, h, w)."""
         shown = np.concatenate([cut(volume, orientation)[chosen] for orientation, chosen in self.slices.items()])
-        part: NDArray[Any] = np.ascontiguousarray(shown[:, self.rows, self.columns])
-        return part
+        return np.ascontiguousarray(shown[:, self.rows, self.columns])

@@ -126,5 +126,4 @@ def _upwind_slope(field: Array) -> Array:
             other = tuple(slice(shift, shift + n) if a == axis else inner for a, n in enumerate(field.shape))
             np.maximum(rise, padded[other] - field, out=rise)
         total += rise**2
-    out: Array = np.sqrt(total)
-    return out
+    return np.sqrt(total)

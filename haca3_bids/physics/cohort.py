@@ -77,12 +77,9 @@ def draw_sites(count: int, contrasts: Sequence[str], rng: np.random.Generator) -
         protocols = draw_site(rng, tuple(contrasts))
         thickness = {c: 1 if c == "T1w" else int(rng.choice(THICKNESSES_MM)) for c in contrasts}
         scale = float(np.exp(rng.uniform(*np.log(SCALES))))
-        sites.append(Site(_site_name(index), protocols, thickness, scale))
+        name = chr(ord("A") + index) if index < 26 else f"S{index + 1}"
+        sites.append(Site(name, protocols, thickness, scale))
     return sites
-
-
-def _site_name(index: int) -> str:
-    return chr(ord("A") + index) if index < 26 else f"S{index + 1}"
 
 
 def sessions(

@@ -23,7 +23,8 @@ def looks_defaced(head: Mask, covered: Mask, grid: Volume, to_grid: Matrix) -> b
     missing = 0
     seen = 0
     for centre in FACE_MM:
-        index = _voxels(apply(to_grid, _ball(np.asarray(centre))), grid)
+        points = apply(to_grid, _ball(np.asarray(centre)))
+        index = np.rint(apply(inverse(grid.affine), points)).astype(np.intp)
         within = np.all((index >= 0) & (index < grid.shape), axis=1)
         index = index[within].T
         in_view = covered[tuple(index)]
@@ -43,7 +44,3 @@ def _ball(centre: NDArray[np.float64]) -> NDArray[np.float64]:
     steps = np.arange(-RADIUS_MM, RADIUS_MM + 1e-6, SPACING_MM)
     offsets = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1).reshape(-1, 3)
     return np.asarray(centre + offsets[(offsets**2).sum(axis=1) <= RADIUS_MM**2])
-
-
-def _voxels(points: NDArray[np.float64], grid: Volume) -> NDArray[np.intp]:
-    return np.rint(apply(inverse(grid.affine), points)).astype(np.intp)

@@ -1,10 +1,10 @@
 """Detection of neck and shoulders in the field of view, which can mislead the search for the head."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from haca3_bids.preprocessing.head import head_mask
 from haca3_bids.preprocessing.resampling import shrink
+from haca3_bids.volumes.box import cropped
 from haca3_bids.volumes.volume import Volume
 
 LOOK_MM = 4.0  # voxel size for the detection of the vertex
@@ -23,29 +23,18 @@ def without_neck(volume: Volume, name: str) -> tuple[Volume, str]:
     upwards = bool(volume.affine[2, axis] > 0)
     zoom_mm = float(volume.zooms_mm[axis])
     coarse = shrink(volume, LOOK_MM)
-    seen = np.flatnonzero(_plane_areas_mm2(coarse, axis) >= SMALLEST_MM2)
+    across = tuple(other for other in range(3) if other != axis)
+    areas_mm2 = head_mask(coarse).sum(axis=across) * np.prod(coarse.zooms_mm[list(across)])
+    seen = np.flatnonzero(areas_mm2 >= SMALLEST_MM2)
     per_plane = round(float(coarse.zooms_mm[axis]) / zoom_mm)
     first, end = (int(seen[0]) * per_plane, (int(seen[-1]) + 1) * per_plane) if seen.size else (0, 0)
     reach_mm = (end - first) * zoom_mm
     if reach_mm <= LONGEST_MM:
         return volume, ""
     keep = round(HEAD_MM / zoom_mm)
-    upper = _cut(volume, axis, *((end - keep, volume.shape[axis]) if upwards else (0, first + keep)))
+    box = [slice(0, size) for size in volume.shape]
+    box[axis] = slice(end - keep, volume.shape[axis]) if upwards else slice(0, first + keep)
     sentence = (
         f"{name} shows {reach_mm / 10:.0f} cm of the body: registration uses the upper {HEAD_MM / 10:.0f} cm only."
     )
-    return upper, sentence
-
-
-def _plane_areas_mm2(coarse: Volume, axis: int) -> NDArray[np.float64]:
-    """Area of the head in each plane across an axis."""
-    across = tuple(other for other in range(3) if other != axis)
-    areas: NDArray[np.float64] = head_mask(coarse).sum(axis=across) * np.prod(coarse.zooms_mm[list(across)])
-    return areas
-
-
-def _cut(volume: Volume, axis: int, start: int, stop: int) -> Volume:
-    planes = tuple(slice(start, stop) if a == axis else slice(None) for a in range(3))
-    moved = np.eye(4)
-    moved[axis, 3] = start
-    return Volume(np.ascontiguousarray(volume.data[planes]), volume.affine @ moved)
+    return cropped(volume, tuple(box)), sentence

@@ -63,11 +63,8 @@ def resample_mask(mask: Volume, grid: Volume, pull: Matrix, *, threshold: float 
         mask.data, to_voxels[:3, :3], start, output_shape=shape, output=np.float32, order=1, mode="nearest"
     )
     out[box] = found >= threshold
-    return out & field_of_view(mask, grid, pull) if _reaches_a_face(mask.data > 0) else out
-
-
-def _reaches_a_face(mask: NDArray[np.bool_]) -> bool:
-    return any(bool(np.moveaxis(mask, axis, 0)[end].any()) for axis in range(3) for end in (0, -1))
+    at_a_face = any((np.moveaxis(mask.data, axis, 0)[end] > 0).any() for axis in range(3) for end in (0, -1))
+    return out & field_of_view(mask, grid, pull) if at_a_face else out
 
 
 def shrink(volume: Volume, voxel_mm: float) -> Volume:

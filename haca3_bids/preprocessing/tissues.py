@@ -43,5 +43,4 @@ def ventricles(template: Template) -> Mask:
 
 def _relative(template: Template) -> Array:
     white = np.median(template.head.data[template.white_matter.data > WHITE])
-    relative: Array = template.head.data / white
-    return relative
+    return template.head.data / white

@@ -35,8 +35,7 @@ def grey(values: NDArray[np.floating], white: float) -> Pixels:
 def difference(values: NDArray[np.floating], limit: float) -> Pixels:
     """Differences in colour: orange for an increase, blue for a decrease, black for 0, saturated at ``limit``."""
     share = np.clip(np.nan_to_num(values) / max(limit, 1e-6), -1, 1)[..., None]
-    shown: Pixels = np.where(share > 0, share * WARM, -share * COOL).astype(np.uint8)
-    return shown
+    return np.where(share > 0, share * WARM, -share * COOL).astype(np.uint8)
 
 
 def coloured(values: NDArray[np.floating], top: float) -> Pixels:
