@@ -133,11 +133,19 @@ def discover_subject(bids_dir: Path, subject: str, selection: SelectionSettings)
         places = session_places(folder) or {None: folder}
     except OSError as error:
         raise unreadable(error, folder, bids_dir) from error
-    return [
-        _discovered(bids_dir, subject, label, place, selection, filters)
-        for label, place in places.items()
-        if not selection.sessions or label in selection.sessions
-    ]
+    sessions = []
+    for label, place in places.items():
+        if selection.sessions and label not in selection.sessions:
+            continue
+        try:
+            check_session_label(subject, label)
+            files = anatomical_files(place, bids_dir)
+            sessions.append(_session(bids_dir, subject, label, files, selection, filters))
+        except BadInput as problem:
+            sessions.append(Session(subject, label, {}, problem=problem))
+        except OSError as error:
+            sessions.append(Session(subject, label, {}, problem=unreadable(error, place, bids_dir)))
+    return sessions
 
 
 def check_session(session: Session, force: Sequence[str] = ()) -> None:
@@ -149,23 +157,6 @@ def check_session(session: Session, force: Sequence[str] = ()) -> None:
         raise session.problem
     for image in session.images.values():
         check_geometry(image.path, forced="orientation" in force)
-
-
-def _discovered(
-    bids_dir: Path,
-    subject: str,
-    label: str | None,
-    place: Path,
-    selection: SelectionSettings,
-    filters: Mapping[str, Mapping[str, Any]],
-) -> Session:
-    try:
-        check_session_label(subject, label)
-        return _session(bids_dir, subject, label, anatomical_files(place, bids_dir), selection, filters)
-    except BadInput as problem:
-        return Session(subject, label, {}, problem=problem)
-    except OSError as error:
-        return Session(subject, label, {}, problem=unreadable(error, place, bids_dir))
 
 
 def _session(
