@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,6 @@ from haca3_bids.cli import train_mixture
 from haca3_bids.errors import BadInput
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from haca3_bids.networks.haca3 import Haca3
     from haca3_bids.physics.anatomy import Anatomy
 

@@ -15,7 +15,7 @@ import numpy as np
 from haca3_bids.bids.results import TemplateImage
 from haca3_bids.cli.evaluate.comparison import BASELINE, CONTRAST, METHOD, PEOPLE, dot_charts, smallest_p, tested
 from haca3_bids.cli.evaluate.given import TISSUES, add_brain, brain_in_words, brain_of, tissues_of
-from haca3_bids.cli.evaluate.inputs import IN_TEMPLATE_SPACE, bad_input, check_grid
+from haca3_bids.cli.evaluate.inputs import IN_TEMPLATE_SPACE, bad_input, check_grid, has_data, load
 from haca3_bids.cli.evaluate.selection import Key, Selection, add_selection, in_words, select
 from haca3_bids.errors import BadInput
 from haca3_bids.records.findings import Column, Drawing, Findings, Table, Value
@@ -170,17 +170,15 @@ def _session(
 ) -> Iterator[tuple[str, Tissues]]:
     """The tissues of a session by method; adds the rows of the session."""
     from haca3_bids.evaluation.anatomy import against_truth, tissues_in
-    from haca3_bids.intensity.blank import blank_mask
-    from haca3_bids.volumes.volume import load_volume
 
-    grid = load_volume(scan.path)
+    grid = load(scan.path)
     brain, voxel_ml = brain_of(scan, grid, args.brain or args.truth), float(grid.zooms_mm.prod()) / 1000
     truth = tissues_of(scan, grid, args.truth) if args.truth else {}
-    truth = {name: mask & ~blank_mask(grid.data) for name, mask in truth.items()}  # no tissue is seen where nothing is
+    truth = {name: mask & has_data(grid) for name, mask in truth.items()}  # no tissue is seen where nothing is
     shown = {"truth": _numbered(truth, grid)} if truth else {}
     about: dict[str, Value] = {"participant_id": scan.participant, "session_id": scan.session}
     for method, path in selection.files(scan).items():
-        image = load_volume(path)
+        image = load(path)
         check_grid(image, path, grid, scan.path, IN_TEMPLATE_SPACE)
         with bad_input(path.name):
             tissues = tissues_in(image.data, brain, selection.contrast)

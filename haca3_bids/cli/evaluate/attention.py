@@ -16,6 +16,7 @@ from haca3_bids.arrays import Mask
 from haca3_bids.bids.results import TemplateImage, images_of
 from haca3_bids.cli.command import add_threads
 from haca3_bids.cli.evaluate.given import add_brain, brain_in_words, brain_of
+from haca3_bids.cli.evaluate.inputs import load
 from haca3_bids.cli.evaluate.selection import sessions_of
 from haca3_bids.cli.options import add_options, typed
 from haca3_bids.errors import BadInput
@@ -181,9 +182,8 @@ def _measure(
 ) -> None:
     """Add the rows of one session."""
     from haca3_bids.intensity.background import head_mask
-    from haca3_bids.volumes.volume import load_volume
 
-    sources = {contrast: load_volume(image.path) for contrast, image in files.items()}
+    sources = {contrast: load(image.path) for contrast, image in files.items()}
     contrast = args.degraded or next(iter(sources))
     head = head_mask(sources[contrast].data)
     brain = brain_of(files[contrast], sources[contrast], args.brain) & head

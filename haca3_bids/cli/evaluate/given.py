@@ -19,6 +19,7 @@ from haca3_bids.arrays import Array, Mask
 from haca3_bids.bids.atomic import read_json
 from haca3_bids.bids.names import IMAGE_EXTENSIONS, parse_entities
 from haca3_bids.bids.results import TemplateImage
+from haca3_bids.cli.evaluate.inputs import has_data, load
 from haca3_bids.errors import BadInput
 from haca3_bids.settings import TEMPLATE_SPACES
 
@@ -54,9 +55,7 @@ def brain_of(image: TemplateImage, grid: Volume, folder: Path | None) -> Mask:
 
     ``grid`` is the image itself: where it has no data, as outside its field of view, there is no brain.
     """
-    from haca3_bids.intensity.blank import blank_mask
-
-    brain = _brain_of(image, grid, folder) & ~blank_mask(grid.data)
+    brain = _brain_of(image, grid, folder) & has_data(grid)
     if not brain.any():
         raise BadInput(f"The brain mask of {image.session_name} is empty.", "Give other masks with --brain.")
     return brain
@@ -162,9 +161,8 @@ def _labelled(files: Sequence[Path], labels: Sequence[str]) -> list[Path]:
 def _on_grid(paths: Sequence[Path], image: TemplateImage, grid: Volume, folder: Path, order: int = 1) -> Array:
     """The sum of maps on the grid of an image; only simulated truth is resampled."""
     from haca3_bids.preprocessing.resampling import resample
-    from haca3_bids.volumes.volume import load_volume
 
-    first, *others = (load_volume(path, may_be_constant=True) for path in paths)
+    first, *others = (load(path, may_be_constant=True) for path in paths)
     whole = first.with_data(sum((other.data for other in others), first.data))
     pose = _pose(folder, image)
     if pose is not None:

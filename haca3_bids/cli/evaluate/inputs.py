@@ -1,4 +1,4 @@
-"""Reading of tables for the experiments, and conversion of errors."""
+"""Reading of tables and images for the experiments, and conversion of errors."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from haca3_bids.arrays import Mask
 from haca3_bids.bids.lenient import read_text
 from haca3_bids.errors import BadInput, UsageError
 
@@ -29,6 +30,20 @@ def bad_input(about: str = "") -> Iterator[None]:
     except ValueError as error:
         sentence = f"{about}: {error}" if about else f"{error}"[:1].upper() + f"{error}"[1:]
         raise BadInput(f"{sentence}.") from error
+
+
+def load(path: Path, *, may_be_constant: bool = False) -> Volume:
+    """The image in a file; raises BadInput as ``load_volume`` does, which is slow to import."""
+    from haca3_bids.volumes.volume import load_volume
+
+    return load_volume(path, may_be_constant=may_be_constant)
+
+
+def has_data(image: Volume) -> Mask:
+    """The voxels of an image that are not blank, as those outside its field of view are."""
+    from haca3_bids.intensity.blank import blank_mask
+
+    return ~blank_mask(image.data)
 
 
 def check_grid(

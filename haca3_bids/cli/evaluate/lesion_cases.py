@@ -13,7 +13,7 @@ import numpy as np
 from haca3_bids.arrays import Mask
 from haca3_bids.bids.results import TemplateImage, images_of
 from haca3_bids.cli.evaluate.given import brain_of, lesions_of
-from haca3_bids.cli.evaluate.inputs import bad_input, check_grid
+from haca3_bids.cli.evaluate.inputs import bad_input, check_grid, load
 from haca3_bids.cli.evaluate.people import read_people
 from haca3_bids.cli.evaluate.selection import add_two_descs, complete_sessions, left_out, only_harmonized
 from haca3_bids.errors import BadInput
@@ -55,8 +55,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def visits(args: argparse.Namespace) -> tuple[list[Visit], list[str]]:
     """All sessions with complete images, and a note on the others; BadInput if there are none, or a site is missing."""
-    from haca3_bids.volumes.volume import load_volume
-
     people, everything = read_people(args.people, args.site), images_of(args.dataset)
     args.after = args.after or only_harmonized(everything, args.dataset)
     descs = {args.trained_on, args.before, args.after}
@@ -67,7 +65,7 @@ def visits(args: argparse.Namespace) -> tuple[list[Visit], list[str]]:
             f"{args.dataset.resolve().name} has no session with {wanted}.",
             "--contrast, --trained-on, --before and --after must match the file names.",
         )
-    first = load_volume(next(iter(next(iter(whole.values()))[args.before].values())).path)
+    first = load(next(iter(next(iter(whole.values()))[args.before].values())).path)
     voxel = float(np.prod(first.zooms_mm))
     complete = [Visit(*names, people.value(args.site, *names), images, voxel) for names, images in whole.items()]
     return complete, left_out(lacking, "incomplete images")
@@ -102,10 +100,8 @@ def contrasts(visit: Visit, desc: str, args: argparse.Namespace) -> dict[str, fl
 
 
 def _loaded(visit: Visit, desc: str, args: argparse.Namespace) -> tuple[list[Volume], Mask, Mask]:
-    from haca3_bids.volumes.volume import load_volume
-
     images = list(visit.images[desc].values())
-    volumes = [load_volume(image.path) for image in images]
+    volumes = [load(image.path) for image in images]
     for image, volume in zip(images, volumes, strict=True):
         check_grid(volume, image.path, volumes[0], images[0].path)
     brain = brain_of(images[0], volumes[0], args.brain)

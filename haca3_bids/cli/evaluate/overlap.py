@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
+from haca3_bids.cli.evaluate.inputs import load
 from haca3_bids.errors import BadInput
 from haca3_bids.evaluation.overlap import dice_by_label
 from haca3_bids.records.findings import Column, Drawing, Findings, Table
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from haca3_bids.volumes.volume import Volume
 
 HELP = "Dice coefficient of each label in two label maps"
@@ -40,10 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Findings:
     """A table with one row per label."""
-    from haca3_bids.volumes.volume import load_volume
-
     names = [path.name for path in args.maps]
-    one, other = (load_volume(path, may_be_constant=True) for path in args.maps)
+    one, other = (load(path, may_be_constant=True) for path in args.maps)
     if not one.has_grid_of(other):
         raise BadInput(f"{names[0]} and {names[1]} do not share a grid.", "Resample one to the other.")
     labels = [_labels(volume, name) for volume, name in zip((one, other), names, strict=True)]
@@ -63,8 +61,6 @@ def run(args: argparse.Namespace) -> Findings:
 
 def _labels(volume: Volume, name: str) -> NDArray[np.int64]:
     """The whole numbers of a label map; BadInput for an image of intensities or fractions."""
-    import numpy as np
-
     labels = np.rint(volume.data).astype(np.int64)
     if not np.allclose(volume.data, labels, rtol=0, atol=WHOLE) or np.unique(labels).size > MOST_LABELS:
         raise BadInput(f"{name} is not a label map: it has fractions, or more than {MOST_LABELS} values.", HINT)

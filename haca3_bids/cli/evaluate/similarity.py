@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from haca3_bids.arrays import Mask
-from haca3_bids.cli.evaluate.inputs import bad_input, check_grid
+from haca3_bids.cli.evaluate.inputs import bad_input, check_grid, load
 from haca3_bids.records.findings import Column, Drawing, Findings, Table
 
 if TYPE_CHECKING:
@@ -37,13 +37,12 @@ def run(args: argparse.Namespace) -> Findings:
     """A table with one row per image."""
     from haca3_bids.evaluation.similarity import SSIM_SETTINGS, compared
     from haca3_bids.intensity.background import head_mask
-    from haca3_bids.volumes.volume import load_volume
 
-    truth = load_volume(args.truth)
+    truth = load(args.truth)
     mask = _mask(args.mask, truth, args.truth) if args.mask else head_mask(truth.data)
     rows, images = [], {}
     for path in args.images:
-        image = images[path.name] = load_volume(path)
+        image = images[path.name] = load(path)
         check_grid(image, path, truth, args.truth)
         with bad_input(path.name):
             found = compared(image.data, truth.data, mask)
@@ -59,9 +58,7 @@ def run(args: argparse.Namespace) -> Findings:
 
 
 def _mask(path: Path, truth: Volume, truth_path: Path) -> Mask:
-    from haca3_bids.volumes.volume import load_volume
-
-    mask = load_volume(path, may_be_constant=True)
+    mask = load(path, may_be_constant=True)
     check_grid(mask, path, truth, truth_path)
     return mask.data > 0.5
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from haca3_bids.bids.results import TemplateImage, images_of
 from haca3_bids.cli.evaluate.given import brain_in_words, brain_of
-from haca3_bids.cli.evaluate.inputs import bad_input, check_grid
+from haca3_bids.cli.evaluate.inputs import bad_input, check_grid, load
 from haca3_bids.cli.evaluate.people import read_people
 from haca3_bids.cli.evaluate.selection import add_two_descs, complete_sessions, left_out, only_harmonized
 from haca3_bids.errors import BadInput
@@ -90,9 +90,8 @@ def _seen(pair: Pair, args: argparse.Namespace) -> tuple[Seen, Seen]:
     from haca3_bids.evaluation.segmentation import CSF, segmented
     from haca3_bids.evaluation.site_features import coarse_copy, histogram, intensity_features, quantiles
     from haca3_bids.intensity.background import head_mask
-    from haca3_bids.volumes.volume import load_volume
 
-    volumes = [load_volume(image.path) for image in pair]
+    volumes = [load(image.path) for image in pair]
     check_grid(volumes[1], pair[1].path, volumes[0], pair[0].path)
     brain = brain_of(pair[0], volumes[0], args.brain)
     regions = {"head": head_mask(volumes[0].data), "brain": brain}

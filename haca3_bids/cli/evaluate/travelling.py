@@ -14,7 +14,7 @@ from haca3_bids.arrays import Mask
 from haca3_bids.cli.evaluate.as_scanned import AS_SCANNED, as_scanned
 from haca3_bids.cli.evaluate.comparison import BASELINE, CONTRAST, METHOD, PEOPLE, dot_charts, smallest_p, tested
 from haca3_bids.cli.evaluate.given import add_brain, brain_in_words, brain_of, lesions_of
-from haca3_bids.cli.evaluate.inputs import IN_TEMPLATE_SPACE, bad_input, check_grid
+from haca3_bids.cli.evaluate.inputs import IN_TEMPLATE_SPACE, bad_input, check_grid, has_data, load
 from haca3_bids.cli.evaluate.pairs import Pair, choose
 from haca3_bids.cli.evaluate.selection import add_selection
 from haca3_bids.records.findings import Column, Drawing, Findings, Table, Value
@@ -144,14 +144,12 @@ def _head(path: Path, image: Volume, seen: _Seen) -> Mask:
 def _measure(pair: Pair, args: argparse.Namespace, seen: _Seen) -> None:
     """Add the rows of one pair of sessions, for every method."""
     from haca3_bids.evaluation.similarity import best_factor, correlation, fitted
-    from haca3_bids.intensity.blank import blank_mask
-    from haca3_bids.volumes.volume import load_volume
 
-    scan, reference = load_volume(pair.scan.path), load_volume(pair.reference.path)
+    scan, reference = load(pair.scan.path), load(pair.reference.path)
     check_grid(scan, pair.scan.path, reference, pair.reference.path, IN_TEMPLATE_SPACE)
     head = _head(pair.reference.path, reference, seen)
     brain = brain_of(pair.reference, reference, args.brain) & head
-    shown = ~(blank_mask(scan.data) | blank_mask(reference.data))
+    shown = has_data(scan) & has_data(reference)
     kept = shown & ~lesions_of((pair.scan, pair.reference), reference, args.exclude) if args.exclude else shown
     about: dict[str, Value] = {
         "participant_id": pair.scan.participant,
@@ -178,11 +176,9 @@ def _images(
     pair: Pair, reference: Volume, head: Mask, brain: Mask, args: argparse.Namespace, seen: _Seen
 ) -> Iterator[tuple[str, Volume, Volume]]:
     """Every method with its image and reference image; BadInput if grids differ."""
-    from haca3_bids.volumes.volume import load_volume
-
     scan: Volume | None = None
     for name, (path, other) in pair.methods.items():
-        image, truth = load_volume(path), reference if other == pair.reference.path else load_volume(other)
+        image, truth = load(path), reference if other == pair.reference.path else load(other)
         for file, volume in ((path, image), (other, truth)):
             check_grid(volume, file, reference, pair.reference.path, IN_TEMPLATE_SPACE)
         yield name, image, truth
@@ -199,9 +195,8 @@ def _baselines(
 ) -> Iterator[tuple[str, Volume]]:
     """The scan matched to the guide by each baseline: histogram matching and normalizations."""
     from haca3_bids.evaluation import normalization
-    from haca3_bids.volumes.volume import load_volume
 
-    guide = load_volume(pair.guide.path)
+    guide = load(pair.guide.path)
     check_grid(guide, pair.guide.path, scan, pair.scan.path, IN_TEMPLATE_SPACE)
     guide_head = _head(pair.guide.path, guide, seen)
     guide_brain = brain_of(pair.guide, guide, args.brain) & guide_head

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from haca3_bids.arrays import Mask
 from haca3_bids.bids.results import TemplateImage, images_of
 from haca3_bids.cli.evaluate.given import brain_of, template_of
-from haca3_bids.cli.evaluate.inputs import Line, bad_input, number
+from haca3_bids.cli.evaluate.inputs import Line, bad_input, has_data, load, number
 from haca3_bids.cli.evaluate.people import People, read_people
 from haca3_bids.cli.evaluate.selection import add_two_descs, complete_sessions, left_out, only_harmonized
 from haca3_bids.errors import BadInput
@@ -111,16 +111,15 @@ def _volumes(
     Voxels outside the field of view of one session are left out in all, since they have no tissue there.
     """
     from haca3_bids.evaluation.segmentation import segmented, volumes_ml
-    from haca3_bids.volumes.volume import load_volume
 
     brain, ventricles = _regions(pairs[0][args.before])
-    template_grid = load_volume(pairs[0][args.before].path)
+    template_grid = load(pairs[0][args.before].path)
     seen = _seen([pair[args.before] for pair in pairs], template_grid)
     out: list[Mapping[str, dict[str, float]]] = []
     for pair in pairs:
         own: dict[str, dict[str, float]] = {}
         for desc, image in pair.items():
-            volume = load_volume(image.path)
+            volume = load(image.path)
             mask = brain if args.brain is None else brain_of(image, volume, args.brain)
             _check_grid(image, volume, template_grid)
             with bad_input(image.path.name):
@@ -134,14 +133,11 @@ def _volumes(
 
 def _seen(images: Sequence[TemplateImage], grid: Volume) -> Mask:
     """The voxels in the field of view of all images; BadInput if one has another grid."""
-    from haca3_bids.intensity.blank import blank_mask
-    from haca3_bids.volumes.volume import load_volume
-
     seen = np.ones(grid.shape, np.bool_)
     for image in images:
-        volume = load_volume(image.path)
+        volume = load(image.path)
         _check_grid(image, volume, grid)
-        seen &= ~blank_mask(volume.data)
+        seen &= has_data(volume)
     return seen
 
 
@@ -153,7 +149,6 @@ def _check_grid(image: TemplateImage, volume: Volume, grid: Volume) -> None:
 def _anatomy(image: TemplateImage, args: argparse.Namespace) -> NDArray[np.uint8]:
     """CSF, grey matter and white matter with lesions, from the anatomy map of a harmonized image."""
     from haca3_bids.evaluation.segmentation import CSF, GREY, WHITE
-    from haca3_bids.volumes.volume import load_volume
 
     target = args.after.removeprefix("haca3")
     name = image.path.name.replace(f"_desc-{args.after}_{args.contrast}.", f"_desc-betaTo{args.contrast}{target}_dseg.")
@@ -162,7 +157,7 @@ def _anatomy(image: TemplateImage, args: argparse.Namespace) -> NDArray[np.uint8
             f"The anatomy map {name} does not exist.",
             "Omit --anatomy-maps, or run haca3-bids again with --extra-outputs beta.",
         )
-    labels = np.rint(load_volume(image.path.with_name(name), may_be_constant=True).data).astype(np.int64)
+    labels = np.rint(load(image.path.with_name(name), may_be_constant=True).data).astype(np.int64)
     if labels.max() <= LEVELS_OF_HACA3:
         raise BadInput(f"{name} contains the levels of HACA3, which are not tissues.", "Omit --anatomy-maps.")
     kinds = {"csf": CSF, "grey": GREY, "deep_grey": GREY, "white": WHITE, "lesion": WHITE}
@@ -174,9 +169,8 @@ def _anatomy(image: TemplateImage, args: argparse.Namespace) -> NDArray[np.uint8
 
 def _regions(image: TemplateImage) -> tuple[Mask, Mask]:
     from haca3_bids.preprocessing.prior import regions_of_aligned
-    from haca3_bids.volumes.volume import load_volume
 
-    volume = load_volume(image.path)
+    volume = load(image.path)
     template = template_of(image.space, "Give images in the space of haca3-bids.")
     if not volume.has_grid_of(template.head):
         raise BadInput(f"{image.path.name} does not have the grid of {image.space}.", "Give images on its grid.")
