@@ -3,6 +3,7 @@
 import codecs
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,11 @@ def read_text(path: Path) -> str:
         return content.decode(encoding)
     except UnicodeDecodeError:
         return content.decode("latin-1")
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file that are not blank, whatever their ends and encoding (``read_text``)."""
+    return [line for line in re.split(r"\r\n|\r|\n", read_text(path)) if line.strip()]
 
 
 def read_object(path: Path) -> tuple[dict[str, Any], str]:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from haca3_bids.bids.lenient import read_text
+from haca3_bids.bids.lenient import read_lines
 from haca3_bids.bids.names import is_label, some_of
 
 DELIMITERS = {"\t": "tabs", ",": "commas", ";": "semicolons"}
@@ -40,9 +40,9 @@ def _read(path: Path, known: Collection[str], entity: str) -> Participants:
     if not path.exists() and not path.is_symlink():
         return Participants()
     try:
-        lines = [line for line in re.split(r"\r\n|\r|\n", read_text(path)) if line.strip()]
-        delimiter = next((one for one in DELIMITERS if _id_column(_cells(lines[:1], one), entity) is not None), None)
-        header, *body = _cells(lines, delimiter or "\t") or [[]]
+        lines = read_lines(path)
+        delimiter = next((one for one in DELIMITERS if _id_column(cells_of(lines[:1], one), entity) is not None), None)
+        header, *body = cells_of(lines, delimiter or "\t") or [[]]
     except (OSError, csv.Error) as error:
         words = error.strerror if isinstance(error, OSError) else error
         return Participants(warnings=(f"{path.name} cannot be read ({words}).",))
@@ -60,8 +60,9 @@ def _read(path: Path, known: Collection[str], entity: str) -> Participants:
     return Participants(rows, tuple(warnings))
 
 
-def _cells(lines: Sequence[str], delimiter: str) -> list[list[str]]:
-    if delimiter == "\t":  # quotation marks have no special meaning
+def cells_of(lines: Sequence[str], delimiter: str = "\t") -> list[list[str]]:
+    """The cells of every line; quotation marks around one are removed, and have no other meaning between tabs."""
+    if delimiter == "\t":
         rows = [line.split(delimiter) for line in lines]
     else:
         rows = list(csv.reader(lines, delimiter=delimiter, skipinitialspace=True))

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from haca3_bids.bids.atomic import read_json
 from haca3_bids.bids.names import IMAGE_EXTENSIONS, parse_entities
@@ -49,6 +50,11 @@ def images_of(dataset: Path) -> list[TemplateImage]:
             f"{dataset.resolve().name} has no image in a template's space.", "Give the output folder of haca3-bids."
         )
     return found
+
+
+def sidecar_of(image: Path) -> dict[str, Any]:
+    """The content of the sidecar of an image; empty without one."""
+    return read_json(image.with_name(f"{image.name.partition('.')[0]}.json")) or {}
 
 
 def _image(path: Path) -> TemplateImage | None:

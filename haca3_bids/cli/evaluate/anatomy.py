@@ -110,17 +110,13 @@ def run(args: argparse.Namespace) -> Findings:
         means, tests = mean_rows(rows, measures, BY), difference_rows(rows, measures, by=BY)
         tables[f"{prefix}means"] = Table(COLUMNS[f"{prefix}means"], list(means), "Means over subjects.")
         tables[f"{prefix}tests"] = Table(COLUMNS[f"{prefix}tests"], list(tests), "Paired differences.")
+    charts = (*dot_charts(seen.rows, MEASURES, BY), *dot_charts(seen.retests, RETEST_MEASURES, BY)) if args.out else ()
     return Findings(
         _sentence(args),
         {name: table for name, table in tables.items() if table.rows},
-        _drawings(seen) if args.out else (),
+        [*seen.pictures.values(), *charts],
         _notes(args, seen, [*tables["tests"].rows, *tables["retest_tests"].rows]),
     )
-
-
-def _drawings(seen: _Seen) -> list[Drawing]:
-    charts = (*dot_charts(seen.rows, MEASURES, BY), *dot_charts(seen.retests, RETEST_MEASURES, BY))
-    return [*seen.pictures.values(), *charts]
 
 
 def _sentence(args: argparse.Namespace) -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from haca3_bids.bids.atomic import read_json
-from haca3_bids.bids.results import TemplateImage
+from haca3_bids.bids.results import TemplateImage, sidecar_of
 from haca3_bids.errors import BadInput
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ def as_scanned(image: TemplateImage, grid: Volume, raw: Path) -> Volume:
 
 
 def _scan(image: TemplateImage, raw: Path) -> Path:
-    sources = (read_json(image.path.with_name(image.path.name.partition(".")[0] + ".json")) or {}).get("Sources", [])
+    sources = sidecar_of(image.path).get("Sources", [])
     found: list[Path] = [raw / str(source).rpartition(":")[2] for source in sources]
     if not found or not found[0].is_file():
         named = found[0].name if found else f"the scan of {image.path.name}"

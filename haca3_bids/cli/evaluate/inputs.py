@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import zip_longest
@@ -12,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from haca3_bids.arrays import Mask
-from haca3_bids.bids.lenient import read_text
+from haca3_bids.bids.lenient import read_lines
+from haca3_bids.bids.participants import cells_of
 from haca3_bids.errors import BadInput, UsageError
 
 if TYPE_CHECKING:
@@ -61,10 +61,9 @@ def read_table(path: Path, columns: Sequence[str], hint: str = "") -> list[Line]
     how to choose other columns.
     """
     try:
-        text = read_text(path)
+        known, *rows = cells_of(read_lines(path)) or [[]]
     except OSError as error:
         raise BadInput(f"{path.name} cannot be read.", "A text file with tabs between columns is needed.") from error
-    known, *rows = [_cells(line) for line in re.split(r"\r\n|\r|\n", text) if line.strip()] or [[]]
     lines = [dict(zip_longest(known, row[: len(known)], fillvalue="")) for row in rows]
     missing = [name for name in columns if name not in known]
     if missing:
@@ -75,11 +74,6 @@ def read_table(path: Path, columns: Sequence[str], hint: str = "") -> list[Line]
     if not lines:
         raise BadInput(f"{path.name} has no rows.", "One row per session is needed, below the names of the columns.")
     return lines
-
-
-def _cells(line: str) -> list[str]:
-    """The cells of a row; quotation marks around one are removed, and have no other meaning."""
-    return [cell.strip().strip('"').strip() for cell in line.split("\t")]
 
 
 def number(text: str, name: str) -> float:

@@ -82,7 +82,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Findings:
     """Train a network for each fold of the subjects, and segment the held-out subjects."""
-    _check(args)
+    check_least(args, folds=2, steps=1, patch=32, seed=0, threads=0)
+    if args.patch % 16:
+        raise UsageError(f"--patch {args.patch} is invalid.", "It must be a multiple of 16.")
     visits, notes = lesion_cases.visits(args)
     site = args.train_site or min(visit.site for visit in visits)
     parts = _parts(visits, site, args)
@@ -93,15 +95,13 @@ def run(args: argparse.Namespace) -> Findings:
         f"A 3D U-Net is trained on desc-{args.trained_on} {' and '.join(visits[0].images[args.trained_on])} images of "
         f"site {site} and applied to unseen subjects, in {len(set(parts.values()))} folds."
     )
+    own = (
+        f"{args.steps} optimiser steps per fold, patches of {args.patch} voxels along each edge. The network is small "
+        "and serves only to compare images; a network for a study needs longer training."
+    )
     tables = {"lesions": rows, "contrast": contrasts, "sessions": [result.row for result in results]}
-    found = {name: Table(COLUMNS[name], own) for name, own in tables.items()}
-    return Findings(summary, found, [_drawing(rows, site)], [*_notes(args), *notes])
-
-
-def _check(args: argparse.Namespace) -> None:
-    check_least(args, folds=2, steps=1, patch=32, seed=0, threads=0)
-    if args.patch % 16:
-        raise UsageError(f"--patch {args.patch} is invalid.", "It must be a multiple of 16.")
+    found = {name: Table(COLUMNS[name], part) for name, part in tables.items()}
+    return Findings(summary, found, [_drawing(rows, site)], [own, *notes])
 
 
 def _parts(visits: Sequence[Visit], site: str, args: argparse.Namespace) -> dict[str, int]:
@@ -210,13 +210,6 @@ def _row(site: str, method: str, name: str, values: Mapping[str, float], args: a
     low, high = np.percentile(drawn, (2.5, 97.5))
     row: dict[str, Value] = {"site": site, "method": method, "subjects": len(own), name: float(own.mean())}
     return row | {f"{name}_low": float(low), f"{name}_high": float(high)}
-
-
-def _notes(args: argparse.Namespace) -> list[str]:
-    return [
-        f"{args.steps} optimiser steps per fold, patches of {args.patch} voxels along each edge. The network is small "
-        "and serves only to compare images; a network for a study needs longer training."
-    ]
 
 
 def _drawing(rows: Sequence[Mapping[str, Value]], site: str) -> Drawing:

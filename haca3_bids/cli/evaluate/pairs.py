@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
-from haca3_bids.bids.atomic import read_json
-from haca3_bids.bids.results import TemplateImage
+from haca3_bids.bids.results import TemplateImage, sidecar_of
 from haca3_bids.cli.evaluate.selection import BEFORE, HARMONIZED, Selection, Sessions, in_words, left_out, select
 from haca3_bids.errors import BadInput
 from haca3_bids.training.baselines import CONFIG
@@ -111,12 +110,7 @@ def _sentence(args: argparse.Namespace) -> str:
 def _elsewhere(pairs: Sequence[Pair], args: argparse.Namespace) -> list[str]:
     """A note if harmonized images have another target, according to their sidecars."""
     files = [image for pair in pairs for name, (image, _) in pair.methods.items() if name == HARMONIZED]
-    origins = {
-        str(
-            (read_json(file.with_name(f"{file.name.partition('.')[0]}.json")) or {}).get("Target", {}).get("Origin", "")
-        )
-        for file in files
-    }
+    origins = {str(sidecar_of(file).get("Target", {}).get("Origin", "")) for file in files}
     others = sorted(origin for origin in origins if origin and args.target and args.target not in origin)
     return [f"The target of harmonized images was not {args.target}, but: {others[0]}."] if others else []
 
