@@ -64,6 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             name, help=experiment.HELP, description=f"{experiment.HELP[:1].upper()}{experiment.HELP[1:]}."
         )
         experiment.add_arguments(one)
+        one.set_defaults(default_of=one.get_default)  # for ``inputs.check_unused``
         one.add_argument(
             "--out",
             type=Path,

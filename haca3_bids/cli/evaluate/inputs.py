@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
@@ -87,8 +87,8 @@ def number(text: str, name: str) -> float:
     return found
 
 
-def check_unused(args: argparse.Namespace, options: Mapping[str, object], needed: str) -> None:
-    """Raise UsageError if one of the ``options`` (with their defaults) is given that only ``needed`` input has."""
-    for name, default in options.items():
-        if getattr(args, name) != default:
+def check_unused(args: argparse.Namespace, options: Iterable[str], needed: str) -> None:
+    """Raise UsageError if one of the ``options`` is given that only ``needed`` input has."""
+    for name in options:
+        if getattr(args, name) != args.default_of(name):
             raise UsageError(f"--{name.replace('_', '-')} has no effect here.", f"It applies to {needed} only.")

@@ -45,15 +45,8 @@ COLUMNS = {
     "volumes": volumes.COLUMNS,
 }
 Course = tuple[list[str], list[float], list[float]]  # subjects, ages and values of all sessions
-OF_TABLES: dict[str, object] = {"value": [], "person": "participant_id", "time": None, "method": None}  # with defaults
-OF_DATASETS: dict[str, object] = {
-    "contrast": "T1w",
-    "before": "preproc",
-    "after": None,
-    "anatomy_maps": False,
-    "people": None,
-    "brain": None,
-}
+OF_TABLES = ("value", "person", "time", "method")  # options of one kind of input
+OF_DATASETS = ("contrast", "before", "after", "anatomy_maps", "people", "brain")
 FEW = 10  # number of subjects below which bootstrap intervals are too narrow
 MODEL = "value = a0 + a1 age + b_subject + e"
 

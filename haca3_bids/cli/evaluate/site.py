@@ -68,7 +68,7 @@ COLUMNS = {
         Column("csf_overlap", "Part that the histograms of fluid of two sites share, mean over pairs; 1: equal"),
     ),
 }
-FOLDER = "an output folder of haca3-bids"
+OF_TABLES, OF_DATASETS = ("value", "person", "method"), ("contrast", "before", "after", "people", "brain")  # options
 MANY = 20  # subjects up to which intervals are called wide
 FIXED = ("session_id", "age", "years")  # columns of a table that are no features
 
@@ -97,12 +97,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Findings:
     """Tables with a row per contrast, region, features, method and probe, and with distances between sites."""
     check_least(args, seeds=1, permutations=0)
-    if args.input.is_dir():
-        check_unused(args, {"value": [], "person": "participant_id", "method": None}, "a table")
-    else:
-        check_unused(
-            args, {"contrast": None, "before": "preproc", "after": None, "people": None, "brain": None}, FOLDER
-        )
+    options = (OF_TABLES, "a table") if args.input.is_dir() else (OF_DATASETS, "an output folder of haca3-bids")
+    check_unused(args, *options)
     groups, notes = site_images.groups(args) if args.input.is_dir() else ([_of_table(args)], [])
     trials = [trial for group in groups for trial in _trials(group, args)]
     rows = [_row(trial) for trial in trials]
