@@ -10,9 +10,8 @@ from haca3_bids.records.engine import EngineResult, HarmonizedImage, SourceRepor
 from haca3_bids.records.preprocessing import Preprocessing, Registration, ScanFacts
 from haca3_bids.settings import WHITE_MATTER_PEAK, HarmonizationSettings
 
-COPIED_KEYS: Mapping[
-    str, tuple[type, ...]
-] = {  # copied from the raw sidecar: physics, no data on person, place or time
+# copied from the raw sidecar: physics, no data on person, place or time
+COPIED_KEYS: Mapping[str, tuple[type, ...]] = {
     "Manufacturer": (str,),
     "ManufacturersModelName": (str,),
     "MagneticFieldStrength": (int, float),

@@ -40,40 +40,21 @@ class Entry:
 _NO_LICENCE = (
     "The weights have no licence, were trained on data under use agreements, and are downloaded only on request."
 )
-_PLUS = "https://media.githubusercontent.com/media/shays15/haca3-plus/main/models/haca3-plus_model_38538dab.pt"
-
 RELEASED: Mapping[str, Entry] = {
     entry.name: entry
     for entry in (
-        Entry(
-            "haca3",
-            "haca3",
-            "https://iacl.ece.jhu.edu/~lianrui/haca3/harmonization_public.pt",
-            141_094_419,
-            "a002391ff39867ec05c93c5474428524d7e3e05cb41558869fbc16119b263776",
-            "haca3",
-            f"HACA3 as its authors released it (Zuo et al. 2023). {_NO_LICENCE}",
-        ),
-        Entry(
-            "fusion",
-            "fusion",
-            "https://iacl.ece.jhu.edu/~lianrui/haca3/fusion.pt",
-            160_541,
-            "0cff9362a8f28fc73a0de3289ffd1fc528fc14635a8e9717ed891745ebc38df3",
-            None,
-            f"The authors' fusion network, for HACA3 and HACA3+. {_NO_LICENCE}",
-        ),
-        Entry(
-            "haca3plus",
-            "haca3",
-            _PLUS,
-            141_094_419,
-            "38538dab87831ac4e180a42f510b92ff0f95f9727ff625d77f688bfa09b9f076",
-            "haca3plus",
-            f"HACA3+ as its authors released it (Hays et al., MIDL 2026). {_NO_LICENCE}",
-        ),
+        Entry("haca3", "haca3", "https://iacl.ece.jhu.edu/~lianrui/haca3/harmonization_public.pt",
+              141_094_419, "a002391ff39867ec05c93c5474428524d7e3e05cb41558869fbc16119b263776", "haca3",
+              f"HACA3 as its authors released it (Zuo et al. 2023). {_NO_LICENCE}"),
+        Entry("fusion", "fusion", "https://iacl.ece.jhu.edu/~lianrui/haca3/fusion.pt",
+              160_541, "0cff9362a8f28fc73a0de3289ffd1fc528fc14635a8e9717ed891745ebc38df3", None,
+              f"The authors' fusion network, for HACA3 and HACA3+. {_NO_LICENCE}"),
+        Entry("haca3plus", "haca3",
+              "https://media.githubusercontent.com/media/shays15/haca3-plus/main/models/haca3-plus_model_38538dab.pt",
+              141_094_419, "38538dab87831ac4e180a42f510b92ff0f95f9727ff625d77f688bfa09b9f076", "haca3plus",
+              f"HACA3+ as its authors released it (Hays et al., MIDL 2026). {_NO_LICENCE}"),
     )
-}
+}  # fmt: skip
 
 
 def weights_home() -> Path:

@@ -91,40 +91,22 @@ def _tests() -> list[dict[str, Any]]:
 
 
 def _positional_inputs() -> list[dict[str, Any]]:
-    output = {"value-key": _key("output-dir"), "optional": True}
+    levels = {"value-choices": list(LEVELS), "default-value": LEVELS[0]}
+    new, existing = (
+        "Folder to create for the derivatives dataset",
+        "A folder that haca3-bids wrote before, or an empty one",
+    )
+    table: tuple[tuple[str, str, str, str, str, dict[str, Any]], ...] = (
+        ("InputDataset", "BIDS dataset", "The folder of the input dataset; it is only read", "File", "bids-dir", {}),
+        ("OutputLocation", "New output folder", new, "String", "output-dir", {}),
+        ("OutputLocationExisting", "Existing output folder", existing, "File", "output-dir", {}),
+        ("AnalysisLevel", "Analysis level", "The level of the analysis", "String", "analysis-level", levels),
+    )
     return [
-        {
-            "id": "InputDataset",
-            "name": "BIDS dataset",
-            "description": "The folder of the input dataset; it is only read",
-            "type": "File",
-            "value-key": _key("bids-dir"),
-            "optional": False,
-        },
-        {
-            "id": "OutputLocation",
-            "name": "New output folder",
-            "description": "Folder to create for the derivatives dataset",
-            "type": "String",
-            **output,
-        },
-        {
-            "id": "OutputLocationExisting",
-            "name": "Existing output folder",
-            "description": "A folder that haca3-bids wrote before, or an empty one",
-            "type": "File",
-            **output,
-        },
-        {
-            "id": "AnalysisLevel",
-            "name": "Analysis level",
-            "description": "The level of the analysis",
-            "type": "String",
-            "value-key": _key("analysis-level"),
-            "value-choices": list(LEVELS),
-            "default-value": LEVELS[0],
-            "optional": True,
-        },
+        {"id": label, "name": name, "description": words, "type": kind, "value-key": _key(argument)}
+        | more
+        | {"optional": argument != "bids-dir"}
+        for label, name, words, kind, argument, more in table
     ]
 
 

@@ -229,9 +229,7 @@ def _target(options: argparse.Namespace, checkpoint: Checkpoint, settings: Harmo
     path: Path = options.target_image
     named = re.search(rf"(?:^|_)({'|'.join(CONTRASTS)})\.", path.name)
     contrast = options.contrast or (named[1] if named else "")
-    if (
-        checkpoint.variant == MIXTURE and contrast not in CONTRASTS
-    ):  # it decides which source's details are carried over
+    if checkpoint.variant == MIXTURE and contrast not in CONTRASTS:  # the source whose details are carried over
         raise UsageError(
             f"The contrast of the target image {path.name} is unknown.",
             f"Give --contrast, one of {', '.join(CONTRASTS)}, or a file name that ends in it, such as _T1w.nii.gz.",

@@ -13,10 +13,7 @@ WIDTH = 3  # voxels: size of the constant neighbourhood; voxels outside the imag
 FACES_SHARE = 0.05  # smallest fraction of the image's six faces covered by a constant background
 ALIKE = 0.9  # smallest fraction of equal neighbours, more than in noise with coarse quantization
 GAP = 0.1  # of the range: largest step from a shifted background to the darkest tissue
-STANDARDIZED_DEPTH, STANDARDIZED_SHARE = (
-    0.1,
-    0.05,
-)  # depth below zero relative to the maximum, and fraction of such voxels
+STANDARDIZED_DEPTH, STANDARDIZED_SHARE = 0.1, 0.05  # below zero, relative to the maximum; fraction of such voxels
 SAMPLES = 2_000_000  # approximate number of voxels that are examined
 FEWEST_VALUES = 10  # different ones in a scan, which has hundreds; a mask has one, a segmentation of tissues some more
 

@@ -41,9 +41,7 @@ def measure_result(
     target = image.target
     own, reference = image.sources.get(target.contrast), result.references.get(target.contrast)
     alike = [one.target for one in result.images if one.target.contrast == target.contrast]
-    tells_of_source = (
-        target in alike[:1] or not alike
-    )  # report on a source once, even with several targets of its contrast
+    tells_of_source = target in alike[:1] or not alike  # once, even with several targets of its contrast
     made = {one.target.contrast for one in result.images}
     told = {target.contrast: own} if own and tells_of_source else {}
     if result.images and target == result.images[0].target:  # and on sources without an image of their contrast

@@ -46,91 +46,44 @@ class Reference:
 REFERENCES = {
     reference.key: reference
     for reference in (
-        Reference(
-            "haca3",
-            "L. Zuo, Y. Liu, Y. Xue, B. E. Dewey, S. W. Remedios, S. P. Hays, M. Bilgel, E. M. Mowry, S. D. Newsome, "
-            "P. A. Calabresi, S. M. Resnick, J. L. Prince, A. Carass",
-            2023,
-            "HACA3: A unified approach for multi-site MR image harmonization",
-            "Computerized Medical Imaging and Graphics 109, 102285",
-            "10.1016/j.compmedimag.2023.102285",
-        ),
-        Reference(
-            "n4",
-            "N. J. Tustison, B. B. Avants, P. A. Cook, Y. Zheng, A. Egan, P. A. Yushkevich, J. C. Gee",
-            2010,
-            "N4ITK: Improved N3 Bias Correction",
-            "IEEE Transactions on Medical Imaging 29(6), 1310-1320",
-            "10.1109/TMI.2010.2046908",
-        ),
-        Reference(
-            "ants",
-            "B. B. Avants, N. J. Tustison, G. Song, P. A. Cook, A. Klein, J. C. Gee",
-            2011,
-            "A reproducible evaluation of ANTs similarity metric performance in brain image registration",
-            "NeuroImage 54(3), 2033-2044",
-            "10.1016/j.neuroimage.2010.09.025",
-        ),
-        Reference(
-            "icbm",
-            "V. Fonov, A. C. Evans, K. Botteron, C. R. Almli, R. C. McKinstry, D. L. Collins",
-            2011,
-            "Unbiased average age-appropriate atlases for pediatric studies",
-            "NeuroImage 54(1), 313-327",
-            "10.1016/j.neuroimage.2010.07.033",
-        ),
-        Reference(
-            "reuter",
-            "M. Reuter, N. J. Schmansky, H. D. Rosas, B. Fischl",
-            2012,
-            "Within-subject template estimation for unbiased longitudinal image analysis",
-            "NeuroImage 61(4), 1402-1418",
-            "10.1016/j.neuroimage.2012.02.084",
-        ),
-        Reference(
-            "smore",
-            "C. Zhao, B. E. Dewey, D. L. Pham, P. A. Calabresi, D. S. Reich, J. L. Prince",
-            2021,
-            "SMORE: A Self-Supervised Anti-Aliasing and Super-Resolution Algorithm for MRI Using Deep Learning",
-            "IEEE Transactions on Medical Imaging 40(3), 805-817",
-            "10.1109/TMI.2020.3037187",
-        ),
-        Reference(
-            "eclare",
-            "S. W. Remedios, S. Wei, S. Han, J. Zhang, A. Carass, K. G. Schilling, D. L. Pham, J. L. Prince, "
-            "B. E. Dewey",
-            2025,
-            "ECLARE: Efficient cross-planar learning for anisotropic resolution enhancement",
-            "arXiv 2503.11787",
-            "10.48550/arXiv.2503.11787",
-        ),
-        Reference(
-            "templateflow",
-            "R. Ciric, W. H. Thompson, R. Lorenz, M. Goncalves, E. E. MacNicol, C. J. Markiewicz, et al.",
-            2022,
-            "TemplateFlow: FAIR-sharing of multi-scale, multi-species brain models",
-            "Nature Methods 19, 1568-1571",
-            "10.1038/s41592-022-01681-2",
-        ),
-        Reference(
-            "nipype",
-            "K. Gorgolewski, C. D. Burns, C. Madison, D. Clark, Y. O. Halchenko, M. L. Waskom, S. S. Ghosh",
-            2011,
-            "Nipype: A Flexible, Lightweight and Extensible Neuroimaging Data Processing Framework in Python",
-            "Frontiers in Neuroinformatics 5, 13",
-            "10.3389/fninf.2011.00013",
-        ),
-        Reference(
-            "bids",
-            "K. J. Gorgolewski, T. Auer, V. D. Calhoun, R. C. Craddock, S. Das, E. P. Duff, et al.",
-            2016,
-            "The brain imaging data structure, a format for organizing and describing outputs of neuroimaging "
-            "experiments",
-            "Scientific Data 3, 160044",
-            "10.1038/sdata.2016.44",
-        ),
+        Reference("haca3",
+                  "L. Zuo, Y. Liu, Y. Xue, B. E. Dewey, S. W. Remedios, S. P. Hays, M. Bilgel, E. M. Mowry, S. D. "
+                  "Newsome, P. A. Calabresi, S. M. Resnick, J. L. Prince, A. Carass", 2023,
+                  "HACA3: A unified approach for multi-site MR image harmonization",
+                  "Computerized Medical Imaging and Graphics 109, 102285", "10.1016/j.compmedimag.2023.102285"),
+        Reference("n4", "N. J. Tustison, B. B. Avants, P. A. Cook, Y. Zheng, A. Egan, P. A. Yushkevich, J. C. Gee",
+                  2010, "N4ITK: Improved N3 Bias Correction",
+                  "IEEE Transactions on Medical Imaging 29(6), 1310-1320", "10.1109/TMI.2010.2046908"),
+        Reference("ants", "B. B. Avants, N. J. Tustison, G. Song, P. A. Cook, A. Klein, J. C. Gee", 2011,
+                  "A reproducible evaluation of ANTs similarity metric performance in brain image registration",
+                  "NeuroImage 54(3), 2033-2044", "10.1016/j.neuroimage.2010.09.025"),
+        Reference("icbm", "V. Fonov, A. C. Evans, K. Botteron, C. R. Almli, R. C. McKinstry, D. L. Collins", 2011,
+                  "Unbiased average age-appropriate atlases for pediatric studies",
+                  "NeuroImage 54(1), 313-327", "10.1016/j.neuroimage.2010.07.033"),
+        Reference("reuter", "M. Reuter, N. J. Schmansky, H. D. Rosas, B. Fischl", 2012,
+                  "Within-subject template estimation for unbiased longitudinal image analysis",
+                  "NeuroImage 61(4), 1402-1418", "10.1016/j.neuroimage.2012.02.084"),
+        Reference("smore", "C. Zhao, B. E. Dewey, D. L. Pham, P. A. Calabresi, D. S. Reich, J. L. Prince", 2021,
+                  "SMORE: A Self-Supervised Anti-Aliasing and Super-Resolution Algorithm for MRI Using Deep "
+                  "Learning", "IEEE Transactions on Medical Imaging 40(3), 805-817", "10.1109/TMI.2020.3037187"),
+        Reference("eclare",
+                  "S. W. Remedios, S. Wei, S. Han, J. Zhang, A. Carass, K. G. Schilling, D. L. Pham, J. L. Prince, "
+                  "B. E. Dewey", 2025,
+                  "ECLARE: Efficient cross-planar learning for anisotropic resolution enhancement",
+                  "arXiv 2503.11787", "10.48550/arXiv.2503.11787"),
+        Reference("templateflow",
+                  "R. Ciric, W. H. Thompson, R. Lorenz, M. Goncalves, E. E. MacNicol, C. J. Markiewicz, et al.", 2022,
+                  "TemplateFlow: FAIR-sharing of multi-scale, multi-species brain models",
+                  "Nature Methods 19, 1568-1571", "10.1038/s41592-022-01681-2"),
+        Reference("nipype",
+                  "K. Gorgolewski, C. D. Burns, C. Madison, D. Clark, Y. O. Halchenko, M. L. Waskom, S. S. Ghosh", 2011,
+                  "Nipype: A Flexible, Lightweight and Extensible Neuroimaging Data Processing Framework in Python",
+                  "Frontiers in Neuroinformatics 5, 13", "10.3389/fninf.2011.00013"),
+        Reference("bids", "K. J. Gorgolewski, T. Auer, V. D. Calhoun, R. C. Craddock, S. Das, E. P. Duff, et al.", 2016,
+                  "The brain imaging data structure, a format for organizing and describing outputs of neuroimaging "
+                  "experiments", "Scientific Data 3, 160044", "10.1038/sdata.2016.44"),
     )
-}
+}  # fmt: skip
 
 
 def methods_markdown(sentences: Sequence[str]) -> str:
