@@ -5,8 +5,6 @@ in a voxel, delta its signed deviations from the usual tissue (such as a longer 
 work voxel by voxel, so that maps may have any shape ``...``: pixels of a slice, or a list of voxels.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch
@@ -78,20 +76,20 @@ class Sources:
 
 
 @dataclass(frozen=True)
+class Anatomy:
+    """Fused anatomy: beta (batch, classes, ...), which sums to one, and delta (batch, deviations, ...)."""
+
+    beta: Tensor
+    delta: Tensor
+
+
+@dataclass(frozen=True)
 class Harmonized:
     """The harmonized image of a session for one target."""
 
     image: Tensor  # (batch, ...)
     alpha: Tensor  # (batch, sources, ...), attention
     fused: Anatomy  # before the correction
-
-
-@dataclass(frozen=True)
-class Anatomy:
-    """Fused anatomy: beta (batch, classes, ...), which sums to one, and delta (batch, deviations, ...)."""
-
-    beta: Tensor
-    delta: Tensor
 
 
 class Mixture(nn.Module):
