@@ -31,7 +31,7 @@ def head_mask(volume: Volume) -> Mask:
 def _coarse_mask(coarse: Volume) -> Mask:
     data = ndimage.gaussian_filter(coarse.data, 0.5 * WORK_MM / coarse.zooms_mm * (coarse.zooms_mm < 2 * WORK_MM))
     top = np.percentile(data[data > max(float(data.min()), 0.0)], 98)
-    root = np.sqrt(np.clip(data, 0, top))  # a shift by the minimum would let one overflowed voxel hide the air
+    root = np.sqrt(np.clip(data / top, 0, 1))  # a shift by the minimum would let one overflowed voxel hide the air
     mask = root > TISSUE_SHARE * threshold_otsu(root)
     mask = largest_piece(ndimage.binary_opening(mask, iterations=1) if min(mask.shape) > 8 else mask)
     mask = closed(mask, coarse.zooms_mm, CLOSE_MM)

@@ -36,6 +36,13 @@ def test_the_unit_of_the_image_does_not_matter(phantom) -> None:
     np.testing.assert_array_equal(head_mask(scan), head_mask(scan.with_data(scan.data * 64)))
 
 
+@pytest.mark.parametrize("unit", [1e-30, 1e30, 1e36])  # the squares are beyond 32-bit floats
+def test_the_head_is_found_in_any_unit_without_an_overflow(phantom, unit) -> None:
+    scan = phantom.scan("T2w")
+    enlarged = scan.with_data(scan.data / scan.data.max() * np.float32(unit))
+    assert dice(head_mask(enlarged), head_mask(scan)) > 0.999
+
+
 def test_voxels_below_zero_do_not_hide_the_air(phantom) -> None:
     scan = phantom.scan("T1w")
     largest = np.percentile(scan.data, 99.8)
