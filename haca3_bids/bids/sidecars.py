@@ -34,6 +34,7 @@ FAMILIES = {"mixture": "the mixture model", "haca3": "HACA3", "haca3plus": "HACA
 RESOLUTION = "1 mm isotropic, the grid of the template"
 ALIGNMENT = "rigid (6 parameters): the frame is the template's, size and shape are the subject's own"
 UNITS = "arbitrary"
+SPLINES = {1: "linear interpolation", 3: "cubic B-spline"}  # by order
 
 
 def template_sidecar(space: str, sources: Sequence[str], stripped: bool) -> dict[str, object]:
@@ -85,14 +86,13 @@ def _sampling(own: ScanFacts) -> dict[str, object]:
     """The sampling of the scan and its interpolation to the template grid, if known."""
     if own.acquisition is None:
         return {}
-    smoothed = "one cubic B-spline, after a Gaussian along axes finer than the grid"
     return {
         "ThickSlices": own.acquisition.two_dimensional,
         "SliceSpacing": own.acquisition.spacing_mm,
         "InPlaneVoxelSize": own.acquisition.in_plane_mm,
         "SuperResolution": own.super_resolution,
         **({"SuperResolutionSpacing": own.thin_spacing_mm} if own.super_resolution != "none" else {}),
-        "Interpolation": smoothed,
+        "Interpolation": f"one {SPLINES[own.spline_order]}, after a Gaussian along axes finer than the grid",
     }
 
 

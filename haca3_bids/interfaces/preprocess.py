@@ -154,7 +154,7 @@ class Resample(Step):
         image, covered = session.on_template_grid(raw, field, load_template(inputs.template).head, pull, self._settings)
         save_volume(image, self._out("out_file", folder / "unscaled.nii"), in_template=True)
         save_volume(covered, self._out("coverage", folder / "coverage.nii.gz"), in_template=True, dtype=np.uint8)
-        return ScanFacts(coverage=float(covered.data.mean()))
+        return ScanFacts(coverage=float(covered.data.mean()), spline_order=session.spline_order(self._settings))
 
 
 class _RegionsOutputSpec(StepOutputSpec):

@@ -44,6 +44,7 @@ from haca3_bids.volumes.volume import Volume
 SIMILARITY_LIMIT = 0.25  # of edges away from the ventricles
 DISTINCTNESS_LIMIT = 0.14  # difference of the similarity to its mean over displaced alignments
 WEAK_SIMILARITY_LIMIT, WEAK_DISTINCTNESS_LIMIT = 0.15, 0.16  # a lower similarity is accepted if distinctness is higher
+SPLINE_ORDER, SLOPPY_ORDER = 3, 1  # of the interpolation on the template grid
 CUT_AREA = 0.5  # of the largest plane: the first plane of a head is smaller, also in thick slices without skull
 IN_HEAD_LIMIT = 0.90  # fraction of the template's brain in the head
 COVERED_LIMIT = 0.25  # fraction of the template's brain in the field of view of the reference
@@ -170,8 +171,13 @@ def on_template_grid(
 ) -> tuple[Volume, Volume]:
     """The scan without bias, interpolated once, and its field of view (0 or 1), both on the template grid."""
     raw = without_padding(raw)
-    image = resample(without_field(raw, field), grid, pull, order=1 if settings.sloppy else 3)
+    image = resample(without_field(raw, field), grid, pull, order=spline_order(settings))
     return image, grid.with_data(field_of_view(raw, grid, pull))
+
+
+def spline_order(settings: PreprocessingSettings) -> int:
+    """The order of the B-splines with which scans are interpolated on the template grid."""
+    return SLOPPY_ORDER if settings.sloppy else SPLINE_ORDER
 
 
 def without_padding(raw: Volume) -> Volume:

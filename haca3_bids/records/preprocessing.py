@@ -54,6 +54,7 @@ class ScanFacts:
     orientation_assumed: bool = False  # the header does not define left and right
     super_resolution: str = "none"
     thin_spacing_mm: float | None = None
+    spline_order: int = 3  # of the interpolation on the template grid
     coregistration_similarity: float | None = None  # mutual information (nats) with the reference
     coregistration_distinctness: float | None = None
     coregistration_problem: str = ""  # if a poor one was accepted

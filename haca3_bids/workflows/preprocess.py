@@ -14,6 +14,7 @@ from haca3_bids.interfaces.longitudinal import PlaceInFrame
 from haca3_bids.interfaces.quality import Measure
 from haca3_bids.interfaces.read import Read
 from haca3_bids.interfaces.super_resolution import SuperResolve
+from haca3_bids.preprocessing.session import spline_order
 from haca3_bids.preprocessing.template import BUILTIN, DEFAULT
 from haca3_bids.settings import CONTRASTS, REFERENCE_ORDER, PreprocessingSettings
 from haca3_bids.volumes.header import open_image
@@ -33,10 +34,12 @@ METHODS = (
     "FLAIR, PDw) was registered to {template} rigidly (6 parameters) by mutual information from many starting "
     "positions. Before the last refinement, its intensity non-uniformity was corrected once more inside the brain that "
     "had been found. The other contrasts were registered to the reference in the same way, and every scan was "
-    "interpolated once, by B-splines, on the 1 mm grid of the template. "
+    "interpolated once, {how}, on the 1 mm grid of the template. "
     "Intensities were scaled so that the white-matter peak, the mode inside the eroded white-matter prior of the "
     "template, is 1000."
 )
+SLOPPY = "The preprocessing was coarse and fast, for a test only (`--sloppy`)."
+SPLINES = {1: "linearly", 3: "by cubic B-splines"}
 TEMPLATES = {
     DEFAULT: "the template MNI152NLin2009cSym [@icbm] of TemplateFlow [@templateflow]",
     BUILTIN: "the skull-stripped ICBM 2009a template [@icbm]",
@@ -69,8 +72,8 @@ MEMORY_GB = {  # measured on a scan of MEASURED_VOXELS, rounded up
 
 def methods(settings: PreprocessingSettings) -> str:
     """The sentences for a methods section, with thin slices if requested."""
-    said = METHODS.format(template=TEMPLATES[settings.template])
-    return f"{said} {THIN_SLICES.get(settings.super_resolution, '')}".rstrip()
+    said = METHODS.format(template=TEMPLATES[settings.template], how=SPLINES[spline_order(settings)])
+    return " ".join(filter(None, [said, THIN_SLICES.get(settings.super_resolution), SLOPPY * settings.sloppy]))
 
 
 def init_preprocess_wf(

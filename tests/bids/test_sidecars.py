@@ -11,10 +11,13 @@ from haca3_bids.bids.describe import claim_targets
 from haca3_bids.bids.sidecars import harmonized_sidecar, preproc_sidecar
 from haca3_bids.errors import CannotCreate
 from haca3_bids.physics.tissues import TISSUES
+from haca3_bids.preprocessing.session import spline_order
 from haca3_bids.records.engine import EngineResult, HarmonizedImage, SourceReport, WeightsUsed
 from haca3_bids.records.files import to_json
-from haca3_bids.records.preprocessing import Preprocessing, Registration, ScanFacts
+from haca3_bids.records.preprocessing import Acquisition, Preprocessing, Registration, ScanFacts
 from haca3_bids.records.target import Target
+from haca3_bids.settings import PreprocessingSettings
+from haca3_bids.workflows.preprocess import methods
 
 
 def test_a_poor_alignment_that_was_let_pass_is_told_and_a_good_one_is_not() -> None:
@@ -24,6 +27,15 @@ def test_a_poor_alignment_that_was_let_pass_is_told_and_a_good_one_is_not() -> N
     own = Preprocessing(contrasts=scans, registration=Registration(problem="poor head"))
     assert preproc_sidecar("T2w", own, {})["RegistrationProblem"] == "poor T2w"
     assert preproc_sidecar("T1w", own, {})["RegistrationProblem"] == "poor head"
+
+
+@pytest.mark.parametrize(("sloppy", "named"), [(False, "one cubic B-spline,"), (True, "one linear interpolation,")])
+def test_the_sidecar_and_the_methods_name_the_interpolation_that_was_used(sloppy: bool, named: str) -> None:
+    settings = PreprocessingSettings(sloppy=sloppy)
+    facts = ScanFacts(acquisition=Acquisition(2, 1.0, 1.0, False), spline_order=spline_order(settings))
+    found = preproc_sidecar("T1w", Preprocessing(contrasts={"T1w": facts}), {})
+    assert str(found["Interpolation"]).startswith(named)
+    assert ("linearly" in methods(settings), "--sloppy" in methods(settings)) == (sloppy, sloppy)
 
 
 def harmonized(theta: list[float], eta: list[float], variant: str, **said: Any) -> dict[str, Any]:
