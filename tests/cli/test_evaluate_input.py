@@ -98,6 +98,29 @@ def test_tables_are_read_as_they_are_found(content, tmp_path) -> None:
     ]
 
 
+ROWS = [f"sub-{person}\t{site}\t{person}{visit}\t6" for person in range(3) for visit, site in ((1, "A"), (2, "B"))]
+TABLE = "\n".join(["participant_id\tsite\tage\tGM", *ROWS])
+
+
+@pytest.mark.parametrize(
+    ("cell", "instead", "sentence"),
+    [
+        ("sub-2\tB", "sub-2\tn/a", "sub-2 has no site in table.tsv"),
+        ("\t22\t6", "\t22\tn/a", "'n/a' in column GM is not a number"),
+        ("sub-2\tB", "n/a\tB", "Row 6 has no participant_id in table.tsv"),
+        ("\t", ",", "with tabs between columns"),
+        ("sub-2", "\0", "table.tsv is not a text file"),
+    ],
+)
+def test_a_table_with_missing_values_or_without_tabs_is_a_sentence(cell, instead, sentence, tmp_path, capsys) -> None:
+    """A missing site was taken for one more site, at which nearly all subjects lacked a value."""
+    table = tmp_path / "table.tsv"
+    table.write_text(TABLE.replace(cell, instead))
+    assert sentence in said(capsys, 65, "reliability", table, "--value", "GM")
+    if "site" not in sentence:
+        assert sentence in said(capsys, 65, "longitudinal", table, "--value", "GM")
+
+
 def test_images_with_another_target_are_told(root, capsys, monkeypatch, tmp_path) -> None:
     monkeypatch.chdir(root)
     words = "travelling out --brain masks --target {} --out {}"

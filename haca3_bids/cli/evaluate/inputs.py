@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 from haca3_bids.arrays import Mask
 from haca3_bids.bids.lenient import read_lines
-from haca3_bids.bids.participants import cells_of
+from haca3_bids.bids.participants import NO_VALUE, cells_of
 from haca3_bids.errors import BadInput, UsageError
 
 if TYPE_CHECKING:
     from haca3_bids.volumes.volume import Volume
 
 Line = dict[str, str]
+TABLE = "A text file with tabs between columns is needed."
 IN_TEMPLATE_SPACE = "Compare images in template space."
 
 
@@ -63,17 +64,27 @@ def read_table(path: Path, columns: Sequence[str], hint: str = "") -> list[Line]
     try:
         known, *rows = cells_of(read_lines(path)) or [[]]
     except OSError as error:
-        raise BadInput(f"{path.name} cannot be read.", "A text file with tabs between columns is needed.") from error
+        raise BadInput(f"{path.name} cannot be read.", TABLE) from error
+    if any("\0" in name for name in known):
+        raise BadInput(f"{path.name} is not a text file.", TABLE)
     lines = [dict(zip_longest(known, row[: len(known)], fillvalue="")) for row in rows]
     missing = [name for name in columns if name not in known]
     if missing:
-        raise BadInput(
-            f"{path.name} has no column {' or '.join(missing)}.",
-            f"It has {', '.join(known) or 'none'}{f'; {hint}' if hint else ''}.",
-        )
+        found = f"It has {', '.join(known) or 'none'}{f'; {hint}' if hint else ''}."
+        sentence = f"{path.name} has no column {' or '.join(missing)}."
+        raise BadInput(sentence, TABLE if len(known) == 1 and "," in known[0] else found)
     if not lines:
         raise BadInput(f"{path.name} has no rows.", "One row per session is needed, below the names of the columns.")
     return lines
+
+
+def check_complete(lines: Sequence[Line], columns: Sequence[str], path: Path) -> None:
+    """Raise BadInput if a row of a table has no value in one of the ``columns``, of which the first is the person."""
+    for place, line in enumerate(lines, 1):
+        for key in columns:
+            if line[key].casefold() in NO_VALUE:
+                row = f"Row {place}" if key == columns[0] else line[columns[0]]
+                raise BadInput(f"{row} has no {key} in {path.name}.", "Remove such lines.")
 
 
 def number(text: str, name: str) -> float:
@@ -83,7 +94,7 @@ def number(text: str, name: str) -> float:
     except ValueError:
         found = math.nan
     if not math.isfinite(found):
-        raise BadInput(f"'{text}' in column {name} is not a number.", "Correct it, or choose other columns.")
+        raise BadInput(f"'{text}' in column {name} is not a number.", "Correct it, or remove its row.")
     return found
 
 

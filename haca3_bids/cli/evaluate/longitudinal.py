@@ -8,7 +8,7 @@ from haca3_bids.cli.command import add_number, check_least
 from haca3_bids.cli.evaluate import volumes
 from haca3_bids.cli.evaluate.comparison import estimate, interval_of, with_interval
 from haca3_bids.cli.evaluate.given import add_brain
-from haca3_bids.cli.evaluate.inputs import Line, bad_input, check_unused, number, read_table
+from haca3_bids.cli.evaluate.inputs import Line, bad_input, check_complete, check_unused, number, read_table
 from haca3_bids.cli.evaluate.people import add_people
 from haca3_bids.errors import BadInput
 from haca3_bids.evaluation.scatter import change, reduction, scatter
@@ -112,6 +112,7 @@ def _of_table(args: argparse.Namespace) -> tuple[list[Line], Sequence[str], str,
         raise BadInput(f"{args.input.name} has no column {time}.", f"It has {', '.join(lines[0])}; choose with --time.")
     if not args.method and len({line.get("method") for line in lines}) > 1:
         raise BadInput(f"{args.input.name} has several methods.", "Compare them with --method method.")
+    check_complete(lines, [args.person, *([args.method] if args.method else [])], args.input)
     return lines, args.value, time, args.method or ""
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from haca3_bids.cli.evaluate.inputs import bad_input, number, read_table
+from haca3_bids.cli.evaluate.inputs import bad_input, check_complete, number, read_table
 from haca3_bids.errors import BadInput
 from haca3_bids.evaluation.reliability import reliability
 from haca3_bids.records.findings import Column, Drawing, Findings, Table
@@ -62,8 +62,10 @@ def _drawing(people: Mapping[str, Mapping[str, float]], sites: Sequence[str], va
 def _by_person(args: argparse.Namespace) -> dict[str, dict[str, float]]:
     """Values by person and site; BadInput if a person has two values of a site."""
     table: dict[str, dict[str, float]] = {}
-    hint = "choose with --person, --value, --site"
-    for line in read_table(args.table, (args.person, args.site, args.value), hint):
+    names = (args.person, args.site)
+    lines = read_table(args.table, (*names, args.value), "choose with --person, --value, --site")
+    check_complete(lines, names, args.table)
+    for line in lines:
         person, site = line[args.person], line[args.site]
         values = table.setdefault(person, {})
         if site in values:

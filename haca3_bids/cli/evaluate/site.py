@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from haca3_bids.bids.participants import NO_VALUE
 from haca3_bids.cli.command import add_number, check_least
 from haca3_bids.cli.evaluate import site_images
 from haca3_bids.cli.evaluate.comparison import estimate
 from haca3_bids.cli.evaluate.given import add_brain
-from haca3_bids.cli.evaluate.inputs import Line, bad_input, check_unused, number, read_table
+from haca3_bids.cli.evaluate.inputs import bad_input, check_complete, check_unused, number, read_table
 from haca3_bids.cli.evaluate.people import add_people
 from haca3_bids.cli.evaluate.site_images import Group
 from haca3_bids.errors import BadInput
@@ -170,7 +169,7 @@ def _of_table(args: argparse.Namespace) -> Group:
     names = args.value or [name for name in lines[0] if name not in (*known, *FIXED)]
     if not names:
         raise BadInput(f"{args.input.name} has no column with features.", "Name them with --value.")
-    _check_complete(lines, known, args)
+    check_complete(lines, known, args.input)
     methods = list(dict.fromkeys(line[args.method] if args.method else "" for line in lines))
     own = {name: [line for line in lines if not args.method or line[args.method] == name] for name in methods}
     who = {name: [(line[args.person], line[args.site]) for line in rows] for name, rows in own.items()}
@@ -186,14 +185,6 @@ def _of_table(args: argparse.Namespace) -> Group:
         raise BadInput(f"All features of {args.input.name} are constant.", "Give others with --value.")
     people, sites = zip(*who[methods[0]], strict=True)
     return Group({}, list(sites), list(people), {"": tables})
-
-
-def _check_complete(lines: Sequence[Line], known: Sequence[str], args: argparse.Namespace) -> None:
-    for place, line in enumerate(lines, 1):
-        for key in known:
-            if line[key].casefold() in NO_VALUE:
-                row = f"Row {place}" if key == args.person else line[args.person]
-                raise BadInput(f"{row} has no {key} in {args.input.name}.", "Remove such lines.")
 
 
 def _few(groups: Sequence[Group]) -> list[str]:
