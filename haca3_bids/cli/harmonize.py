@@ -169,7 +169,7 @@ def _harmonized(
     from haca3_bids.harmonization.engine import harmonize
 
     def mask(path: Path) -> Volume:
-        return _load(path, options, may_be_constant=True)
+        return _load(path, options, is_mask=True)
 
     (image,) = harmonize(
         {contrast: _load(path, options) for contrast, path in options.source},
@@ -185,12 +185,16 @@ def _harmonized(
     return image
 
 
-def _load(path: Path, options: argparse.Namespace, *, may_be_constant: bool = False) -> Volume:
+def _load(path: Path, options: argparse.Namespace, *, is_mask: bool = False) -> Volume:
     from haca3_bids.harmonization.prepare import unusual_grid
+    from haca3_bids.volumes.scan import Scan, check_intensities
     from haca3_bids.volumes.volume import load_volume
 
-    volume = load_volume(path, may_be_constant=may_be_constant, forced=options.force == "orientation")
-    if not may_be_constant and (found := unusual_grid(volume)):
+    volume = load_volume(path, may_be_constant=is_mask, forced=options.force == "orientation")
+    if is_mask:
+        return volume
+    check_intensities(Scan(volume), path.name)
+    if found := unusual_grid(volume):
         LOGGER.warning(
             "%s %s. The networks work best on an upright grid of about 1 mm, to which haca3-bids resamples.",
             path.name,

@@ -113,7 +113,7 @@ def shape_of(image: Any, path: Path) -> tuple[int, int, int]:
     if len(shape) > 3:
         raise BadInput(
             f"{path.name} is {len(shape)}D ({math.prod(shape[3:])} volumes); one 3D volume is required.",
-            "Exclude it, or select another file with --bids-filter-file.",
+            "Give one of its volumes, or exclude it (haca3-bids: --bids-filter-file).",
         )
     if len(shape) < 3 or min(shape) < 2:
         sentence = f"{path.name} has shape {shape}; a 3D volume with several voxels along every axis is required."

@@ -104,6 +104,19 @@ def test_a_header_without_orientation_is_accepted_on_request(head, seen, tmp_pat
     assert run(*words, "--force", "orientation") == 0
 
 
+@pytest.mark.parametrize(("change", "sentence"), [("standardized", "standardized"), ("labels", "a segmentation")])
+def test_standardized_images_and_labels_are_refused_as_sources_and_targets(
+    head, seen, tmp_path, capsys, change, sentence
+) -> None:
+    image = load_volume(head)
+    data = (image.data - image.data.mean()) / image.data.std() if change == "standardized" else image.data // 300
+    bad = tmp_path / "sub-2_T1w.nii.gz"
+    save_volume(image.with_data(data), bad)
+    for source, *target in ((bad, "--theta", 1, 2), (head, "--target-image", bad)):
+        assert run("--source", f"T1w={source}", *target, "--out", tmp_path / "out.nii.gz") == 65
+        assert sentence in capsys.readouterr().err
+
+
 def test_samples_without_sampling_are_refused(head, tmp_path, capsys):
     assert run("--source", f"T1w={head}", "--theta", 1, 2, "--samples", 2, "--out", tmp_path / "out.nii") == 64
     assert "--beta sample" in capsys.readouterr().err
