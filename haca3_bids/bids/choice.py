@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from haca3_bids.errors import InputOutputFailure
 from haca3_bids.volumes.header import Geometry, check_geometry
 
 WHOLE_HEAD_MM = 100.0  # smallest extent of a scan along every axis; less is a slab
@@ -24,6 +25,8 @@ def candidate(path: Path, entities: Mapping[str, str], image_type: Sequence[str]
     """A candidate with its geometry, which is None for an unusable scan, so that any other is preferred."""
     try:
         geometry = check_geometry(path)
+    except InputOutputFailure:  # it may be the best one, once the disk is back
+        raise
     except Exception:  # check_session reports it if this scan is chosen
         return Candidate(path, entities, None, image_type)
     return Candidate(path, entities, geometry, image_type)

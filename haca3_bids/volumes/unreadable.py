@@ -9,7 +9,7 @@ from pathlib import Path
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
-from haca3_bids.errors import BadInput
+from haca3_bids.errors import DISK_ERRORS, BadInput, Haca3Error, InputOutputFailure, TemporaryFailure
 
 GZIP = b"\x1f\x8b"
 DICOM, DICOM_AT = b"DICM", 128  # its mark, and where it is
@@ -17,8 +17,12 @@ NIFTI_BEGINS = (b"\x5c\x01\0\0", b"\0\0\x01\x5c", b"\x1c\x02\0\0", b"\0\0\x02\x1
 COPY = "It may be truncated; copy it again."
 
 
-def unreadable(path: Path, error: Exception) -> BadInput:
-    """The error for an unreadable file, from the exception that was raised for it."""
+def unreadable(path: Path, error: Exception) -> Haca3Error:
+    """The error for an unreadable file, from the exception that was raised for it: BadInput if the file is damaged."""
+    if isinstance(error, MemoryError):
+        return TemporaryFailure(f"Memory ran out while {path.name} was read.", "Allow more memory, or fewer processes.")
+    if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+        return InputOutputFailure(f"Reading {path.name} failed ({error.strerror}).", "Is the disk mounted?")
     if isinstance(error, PermissionError):
         return BadInput(
             f"There is no permission to read {path.name}.", "Change its permissions (chmod), or ask its owner."
