@@ -115,7 +115,7 @@ def _steps(run: Run, workflow: Any, sessions: Sequence[Session], progress: Progr
 def _judged(run: Run, plan: SessionPlan, crashes: Sequence[Crash], written: bool) -> Outcome:
     """The outcome of one session from the crashes of its steps and its record; ``written``: whether that is new."""
     session = plan.session
-    own = [crash for crash in crashes if any(crash.concerns(name) for name in node_names(run, session))]
+    own = [crash for name in node_names(run, session) for crash in crashes if crash.concerns(name)]
     if own:
         return Outcome(session.name, FAILED, own[0].step, own[0].error, own[0].file)
     if not written or not is_finished(plan.context, plan.targets):

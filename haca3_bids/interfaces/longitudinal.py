@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 from nipype.interfaces.base import File, traits
 
+from haca3_bids.errors import BadInput
 from haca3_bids.interfaces.preprocess import KnownMasksInputSpec, RegisterOutputSpec, known_masks
+from haca3_bids.interfaces.read import Read, ReadOutputSpec
 from haca3_bids.interfaces.step import Step, StepInputSpec, StepOutputSpec
 from haca3_bids.preprocessing import session
 from haca3_bids.preprocessing.known import check_brain
@@ -15,13 +17,34 @@ from haca3_bids.preprocessing.registration import TemplateAlignment
 from haca3_bids.preprocessing.template import load_template
 from haca3_bids.preprocessing.transforms import Matrix, inverse, write_itk
 from haca3_bids.records.files import from_json
-from haca3_bids.records.preprocessing import FramePlace, Preprocessing
+from haca3_bids.records.preprocessing import FramePlace, Preprocessing, ScanFacts
 from haca3_bids.volumes.volume import load_volume, save_volume
+
+
+class _ReadVisitOutputSpec(ReadOutputSpec):
+    copies = traits.List(File(exists=True), desc="the coarse copy; none if the scan cannot be read")
+
+
+class ReadVisit(Read):
+    """The coarse copy of a visit's reference; none if the scan cannot be read: the session of the visit then fails."""
+
+    output_spec = _ReadVisitOutputSpec
+
+    def _work(self, folder: Path) -> ScanFacts:
+        try:
+            facts = super()._work(folder)
+        except BadInput:
+            self._results["copies"] = []
+            return ScanFacts()
+        self._results["copies"] = [self._results["out_file"]]
+        return facts
 
 
 class _FindFrameInputSpec(StepInputSpec):
     visits = traits.List(traits.Str, mandatory=True, desc="names of the visits")
-    references = traits.List(File(exists=True), mandatory=True, desc="coarse copies of their references, in that order")
+    references = traits.List(
+        traits.List(File(exists=True)), mandatory=True, desc="the coarse copy of the reference of each, or none"
+    )
 
 
 class _FindFrameOutputSpec(StepOutputSpec):
@@ -39,9 +62,10 @@ class FindFrame(Step):
 
     def _work(self, folder: Path) -> Preprocessing:
         template = load_template(self.inputs.template)
-        references = {
-            visit: load_volume(path) for visit, path in zip(self.inputs.visits, self.inputs.references, strict=True)
-        }
+        copies = zip(self.inputs.visits, self.inputs.references, strict=True)
+        references = {visit: load_volume(path) for visit, own in copies for path in own}
+        if not references:
+            raise BadInput("The scans of all visits cannot be read.", "Copy or convert them again.")
         found = common_frame(references, template, self._settings)
         places = {visit: found.place(visit) for visit in references}
         content = {

@@ -20,7 +20,9 @@ class _ReadInputSpec(StepInputSpec):
     in_file = File(mandatory=True, desc="raw scan")
 
 
-class _ReadOutputSpec(VolumeOutputSpec):
+class ReadOutputSpec(VolumeOutputSpec):
+    """Outputs of ``Read``."""
+
     blank = File(exists=True, desc="where the scan was given zeros, on the grid of the copy")
 
 
@@ -28,7 +30,7 @@ class Read(Step):
     """A copy of a raw scan with voxels of about 2 mm and a rough bias correction: what registrations look at."""
 
     input_spec = _ReadInputSpec
-    output_spec = _ReadOutputSpec
+    output_spec = ReadOutputSpec
     name_in_record = "read"
 
     def _work(self, folder: Path) -> ScanFacts:

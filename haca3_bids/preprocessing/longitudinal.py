@@ -55,7 +55,7 @@ class Frame:
 
 
 def common_frame(references: Mapping[str, Volume], template: Template, settings: PreprocessingSettings) -> Frame:
-    """The frame of several visits, from coarse copies of their references; independent of their order.
+    """The frame of one or several visits, from coarse copies of their references; independent of their order.
 
     Raises BadInput if left and right are exchanged in one of them, unless the settings accept poor registrations.
     """
@@ -71,11 +71,10 @@ def common_frame(references: Mapping[str, Volume], template: Template, settings:
     alignment = register_to_template(image, template, settings)
     brain = resample_mask(template.brain, image, inverse(alignment.affine))
     mask = dilated(brain, image.zooms_mm, BRAIN_RIM_MM)
-    if len(references) > 2:  # necks and jaws move, so the last registration uses the brain only
-        found = _registered_to(image, mask, references, pulls, settings)
-    else:
-        found = _registered_to_each_other(mask, image, references, pulls, settings)
-    pulls = _middle(references, found)
+    if len(references) == 2:
+        pulls = _middle(references, _registered_to_each_other(mask, image, references, pulls, settings))
+    elif len(references) > 2:  # necks and jaws move, so the last registration uses the brain only
+        pulls = _middle(references, _registered_to(image, mask, references, pulls, settings))
     return Frame(pulls, mean_image(references, pulls), alignment, problem)
 
 

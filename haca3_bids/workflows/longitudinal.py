@@ -8,7 +8,6 @@ from nipype.pipeline import engine as pe
 
 from haca3_bids.bids.names import node_name, session_name
 from haca3_bids.interfaces import longitudinal as steps
-from haca3_bids.interfaces.read import Read
 from haca3_bids.settings import PreprocessingSettings
 from haca3_bids.workflows.preprocess import MEMORY_GB, merge, step_interface, step_node
 
@@ -35,10 +34,10 @@ def init_frame_wf(subject: str, references: Mapping[str, Path], settings: Prepro
     find.inputs.visits = list(references)
     visits = []  # not a MapNode: Nipype's parts of one do not say to which workflow they belong when they fail
     for number, path in enumerate(references.values(), 1):
-        read = pe.Node(step_interface(Read, settings), name=f"visit{number}", mem_gb=MEMORY_GB["read"])
+        read = pe.Node(step_interface(steps.ReadVisit, settings), name=f"visit{number}", mem_gb=MEMORY_GB["read"])
         read.inputs.in_file = str(Path(path).absolute())
         visits.append(read)
-    merge(workflow, "references", visits, "out_file", find)
+    merge(workflow, "references", visits, "copies", find, no_flatten=True)
     workflow.connect(find, "frame", output, "frame")
     workflow.connect(find, "head", output, "head")
     return workflow

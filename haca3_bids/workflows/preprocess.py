@@ -245,9 +245,11 @@ def step_node(interface: Any, step: str, settings: PreprocessingSettings, contra
     return pe.Node(made, name=name, n_procs=1, mem_gb=MEMORY_GB[step])
 
 
-def merge(workflow: pe.Workflow, name: str, nodes: list[pe.Node], field: str, to: pe.Node) -> None:
-    """A list of one output of several nodes, in their order."""
-    merge = pe.Node(utility.Merge(len(nodes)), name=f"merge_{name}", run_without_submitting=True)
+def merge(
+    workflow: pe.Workflow, name: str, nodes: list[pe.Node], field: str, to: pe.Node, *, no_flatten: bool = False
+) -> None:
+    """A list of one output of several nodes, in their order; ``no_flatten`` keeps outputs that are lists apart."""
+    merge = pe.Node(utility.Merge(len(nodes), no_flatten=no_flatten), name=f"merge_{name}", run_without_submitting=True)
     for number, node in enumerate(nodes, 1):
         workflow.connect(node, field, merge, f"in{number}")
     workflow.connect(merge, "out", to, name)

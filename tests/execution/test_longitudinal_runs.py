@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from fake_parts import head, make_dataset
 
 from haca3_bids.errors import BadInput
-from haca3_bids.volumes.volume import save_volume
+from haca3_bids.preprocessing.longitudinal import Frame
+from haca3_bids.preprocessing.registration import TemplateAlignment
+from haca3_bids.volumes.volume import Volume, save_volume
 
 App = Callable[..., int]
 Record = Callable[[str], dict[str, Any]]
@@ -70,17 +75,40 @@ def test_a_frame_that_cannot_be_found_is_told_for_every_session_of_its_subject(
     assert record("sub-02_ses-1")["status"] == "done"
 
 
-def test_a_scan_that_cannot_be_read_is_named_for_every_visit_of_its_subject(
+def visits_that_cannot_be_read(visits: Path, *labels: str) -> None:
+    for label in labels:
+        scan = visits / f"sub-01/ses-{label}/anat/sub-01_ses-{label}_T1w.nii.gz"
+        save_volume(head().with_data(head().data * 0 + 3), scan)
+
+
+def test_a_visit_that_cannot_be_read_fails_alone_and_the_frame_is_that_of_the_others(
+    app: App, visits: Path, record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from haca3_bids.interfaces import longitudinal as interfaces
+    from haca3_bids.workflows import longitudinal
+
+    def frame(references: Mapping[str, Volume], *_: object) -> Frame:
+        return Frame({visit: np.eye(4) for visit in references}, head(), TemplateAlignment(np.eye(4), np.eye(4)))
+
+    monkeypatch.setattr("haca3_bids.workflows.participant.init_frame_wf", longitudinal.init_frame_wf)
+    monkeypatch.setattr("haca3_bids.interfaces.preprocess.session.for_registration", lambda image, _: image)
+    monkeypatch.setattr(interfaces, "common_frame", frame)
+    monkeypatch.setattr(interfaces, "load_template", lambda _: SimpleNamespace(head=head()))
+    visits_that_cannot_be_read(visits, "2")
+    assert app("--longitudinal", "--keep-work", bids=visits) == 1
+    assert record("sub-01_ses-2")["error"]["sentence"].startswith("sub-01_ses-2_T1w.nii.gz is constant")
+    assert record("sub-01_ses-1")["status"] == "done"
+    assert list(json.loads(Path(record("sub-01_ses-1")["preprocessing"]["frame"]).read_text())) == ["sub-01_ses-1"]
+
+
+def test_each_visit_is_named_if_none_can_be_read(
     app: App, visits: Path, record: Record, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from haca3_bids.workflows import longitudinal
 
     monkeypatch.setattr("haca3_bids.workflows.participant.init_frame_wf", longitudinal.init_frame_wf)
-    monkeypatch.setattr("haca3_bids.interfaces.preprocess.session.for_registration", lambda image, _: image)
-    scan = visits / "sub-01/ses-2/anat/sub-01_ses-2_T1w.nii.gz"
-    save_volume(head().with_data(head().data * 0 + 3), scan)
+    monkeypatch.setattr("haca3_bids.interfaces.longitudinal.load_template", lambda _: None)
+    visits_that_cannot_be_read(visits, "1", "2")
     assert app("--longitudinal", bids=visits) == 1
-    error = record("sub-01_ses-1")["error"]
-    assert error["sentence"].startswith("sub-01_ses-2_T1w.nii.gz is constant")
-    assert error["step"] == "reading the scans of all visits"
-    assert record("sub-02_ses-1")["status"] == "done"
+    for name in ("sub-01_ses-1", "sub-01_ses-2"):
+        assert record(name)["error"]["sentence"] == "The scans of all visits cannot be read."

@@ -37,6 +37,13 @@ def test_two_visits_in_different_positions_overlap_in_the_frame(two) -> None:
     assert apart(two) < 0.75  # a quarter of the phantom's voxels
 
 
+def test_the_frame_of_the_only_visit_that_can_be_read_is_its_own(phantom) -> None:
+    frame = common_frame(visits(phantom, ["ses-2"]), phantom.template(), FAST)
+    np.testing.assert_array_equal(frame.pulls["ses-2"], np.eye(4))
+    moved = apply(inverse(PLACES["ses-2"]) @ frame.place("ses-2").rigid, CENTRE[None])[0] - CENTRE
+    assert np.linalg.norm(moved) < 1.5
+
+
 @pytest.mark.slow
 def test_three_visits_in_different_positions_overlap_in_the_frame(phantom) -> None:
     assert apart(common_frame(visits(phantom, tuple(PLACES)), phantom.template(), FAST)) < 0.75
