@@ -59,10 +59,8 @@ def why_unusable(name: str, selection: SelectionSettings, filters: Filters) -> s
         return f"the {entities['part']} part of a complex image (part-{entities['part']})"
     if suffix not in selection.modalities:
         return f"{suffix} {NOT_REQUESTED}"
-    known = {key: value for key, value in wanted.items() if key not in ("suffix", "datatype", "extension")}
-    if not matches_filter(entities, known):
-        return FILTERED
-    return ""
+    of_name = {"suffix": suffix, "datatype": "anat", "extension": extension}
+    return "" if matches_filter(entities | of_name, wanted) else FILTERED
 
 
 def _why_extension(extension: str) -> str:

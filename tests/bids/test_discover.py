@@ -119,6 +119,24 @@ def test_a_filter_may_ask_for_what_is_left_out_otherwise(raw: Path, scan: Make, 
     assert chosen(raw, SelectionSettings(filter_file=file)) == {"T1w": "sub-01_ce-gd_T1w.nii.gz"}
 
 
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ({"datatype": "anat", "suffix": "T1w", "extension": [".nii", ".nii.gz"]}, {"T1w": "sub-01_T1w.nii"}),
+        ({"extension": ".nii.gz"}, {"T1w": "sub-01_T1w.nii.gz"}),
+        ({"suffix": "UNIT1"}, {}),
+    ],
+)
+def test_a_filter_of_the_whole_name_is_obeyed(
+    raw: Path, scan: Make, tmp_path: Path, wanted: dict[str, object], found: dict[str, str]
+) -> None:
+    for extension in (".nii", ".nii.gz"):
+        scan(f"sub-01/anat/sub-01_T1w{extension}")
+    file = tmp_path / "filter.json"
+    file.write_text(json.dumps({"t1w": wanted}))
+    assert chosen(raw, SelectionSettings(filter_file=file)) == found
+
+
 def test_sessions_are_apart_and_only_those_wanted_are_found(raw: Path, scan: Make) -> None:
     scan("sub-01/ses-a/anat/sub-01_ses-a_T1w.nii.gz")
     scan("sub-01/ses-b/anat/sub-01_ses-b_T2w.nii.gz")
