@@ -198,8 +198,9 @@ def _image(name: str, value: str, typed: str, settings: Settings) -> TargetReque
     path = Path(value).expanduser().absolute()
     if not path.name.endswith(IMAGE_EXTENSIONS):
         raise UsageError(
-            f"--target {typed} is not a contrast, an image, sub-X[_ses-Y] or numbers.",
-            f"Contrasts are {', '.join(CONTRASTS)}; numbers are written T2w:theta0,theta1.",
+            f"--target {typed} is not a contrast, an image, sub-X[_ses-Y], a protocol or numbers.",
+            f"Contrasts are {', '.join(CONTRASTS)}. Others are written T1w=MPRAGE, T1w=SIDECAR.json, T1w:grey=0.75 or "
+            "T1w:theta0,theta1.",
         )
     if not path.is_file():
         raise BadInput(f"The target image {path.name} does not exist.", "A symbolic link may point nowhere.")

@@ -67,6 +67,12 @@ def test_an_image_whose_name_does_not_say_its_contrast_is_refused(tmp_path: Path
         parsed(dataset, str(tmp_path / "scan.nii.gz"))
 
 
+def test_a_sidecar_without_its_contrast_is_told_how_it_is_written(dataset: Path) -> None:
+    with pytest.raises(UsageError) as raised:
+        parsed(dataset, "siteB=sub-01_T1w.json")
+    assert "T1w=SIDECAR.json" in raised.value.hint
+
+
 def test_two_targets_under_one_name_are_refused(dataset: Path) -> None:
     with pytest.raises(UsageError, match="same name"):
         parsed(dataset, "T2w:1,2", "T2w:3,4")
