@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from haca3_bids.physics.anatomy import Anatomy
     from haca3_bids.training.haca3 import Perceptual
     from haca3_bids.training.run import Cohort, Setting
-    from haca3_bids.training.scans import PlacedSession
+    from haca3_bids.training.scans import PlacedSession, Session
 
 HELP = "Train the networks on simulated images, on preprocessed scans, or on both; interrupted runs resume."
 STEPS = {
@@ -116,6 +116,7 @@ def main(args: argparse.Namespace) -> int:
         check_trained(args.out)
         export(_heads(args)[0], args.out)
         return 0
+    args.sessions = _found(args)  # before the heads, which take minutes
     plan = Plan(
         args.steps or STEPS[args.what],
         *RATES[args.what],
@@ -172,6 +173,16 @@ def _check_beginning(args: argparse.Namespace) -> None:
             f"Run haca3 train artifact --simulate LABELS --out {args.out} first, "
             "or give HACA3 weights with --start-from WEIGHTS.",
         )
+
+
+def _found(args: argparse.Namespace) -> list[Session]:
+    """The sessions of ``--data``; BadInput if they, or the networks to start from, are unusable."""
+    from haca3_bids.training.run import load_haca3
+    from haca3_bids.training.scans import find_sessions
+
+    if args.what == "fusion" and not args.striped:
+        load_haca3(args.out / "haca3")
+    return find_sessions(args.data, args.sites, one_site=args.what == "mixture") if args.data else []
 
 
 def _heads(args: argparse.Namespace) -> tuple[list[Anatomy], list[Anatomy]]:
@@ -242,9 +253,9 @@ def _cohort(args: argparse.Namespace, heads: list[Anatomy], kept: list[Anatomy])
 
 def _sessions(args: argparse.Namespace) -> tuple[Sequence[PlacedSession], Sequence[PlacedSession]]:
     """The sessions for training, and those of every ninth person of each site for validation."""
-    from haca3_bids.training.scans import find_sessions, place_sessions, split_by_person
+    from haca3_bids.training.scans import place_sessions, split_by_person
 
-    placed = place_sessions(find_sessions(args.data, args.sites), args.out / "sessions")
+    placed = place_sessions(args.sessions, args.out / "sessions")
     return split_by_person(placed, VALIDATION_SHARE)
 
 

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from haca3_bids.networks.mixture import Mixture
     from haca3_bids.physics.anatomy import Anatomy
     from haca3_bids.training.run import Setting
-    from haca3_bids.training.scans import PlacedSession
 
 FOLDER = "mixture"  # of the run, below --out
 STEPS, RATE = 20_000, 2e-3
@@ -27,6 +26,7 @@ def train(args: argparse.Namespace, heads: list[Anatomy], kept: list[Anatomy], s
     """Train the model, or resume."""
     from haca3_bids.training.identity import claim
     from haca3_bids.training.mixture import train_mixture
+    from haca3_bids.training.scans import place_sessions
 
     plan = replace(
         setting.plan,
@@ -38,7 +38,7 @@ def train(args: argparse.Namespace, heads: list[Anatomy], kept: list[Anatomy], s
     )
     model, start = _beginning(args)
     with setting.machine.leader_first():
-        sessions = _sessions(args) if args.data else ()
+        sessions = place_sessions(args.sessions, args.out / "sessions")  # sites are not needed
     claim(args.out / FOLDER, identity(args, start, sessions), leads=setting.machine.leads)
     own = heads[1:] or heads  # the built-in head is kept for demonstrations, where label maps are given
     train_mixture(model, own, kept, args.out / FOLDER, plan, setting.machine, sessions)
@@ -76,10 +76,3 @@ def _beginning(args: argparse.Namespace) -> tuple[Mixture, str]:
             "Give --start-from builtin or a file of the mixture model.",
         )
     return given.model.requires_grad_(True), given.sha256
-
-
-def _sessions(args: argparse.Namespace) -> Sequence[PlacedSession]:
-    """All sessions with two or more contrasts; sites are not needed."""
-    from haca3_bids.training.scans import find_sessions, place_sessions
-
-    return place_sessions(find_sessions(args.data, args.sites, one_site=True), args.out / "sessions")

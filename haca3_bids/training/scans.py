@@ -81,15 +81,20 @@ def _unique_names(datasets: Sequence[Path]) -> list[str]:
 
 def _sessions_of(dataset: Path, site: str) -> list[Session]:
     images: dict[str, dict[str, Path]] = {}
-    for path in sorted(dataset.glob("sub-*/**/anat/*_desc-preproc_*.nii.gz")):
+    for path in sorted(dataset.glob("sub-*/**/anat/*_space-*_desc-preproc_*.nii.gz")):
         entities, suffix, _ = parse_entities(path.name)
         if suffix not in CONTRASTS:
             continue
         name = "_".join(f"{key}-{entities[key]}" for key in ("sub", "ses") if key in entities)
-        images.setdefault(name, {})[suffix] = path
+        other = images.setdefault(name, {}).setdefault(suffix, path)
+        if other is not path:
+            raise BadInput(
+                f"{other.name} and {path.name} are images of one session.",
+                "Keep the images of one space and resolution in the dataset.",
+            )
     if not images:
         raise BadInput(
-            f"{dataset.name} contains no preprocessed image (*_desc-preproc_T1w.nii.gz and the like).",
+            f"{dataset.name} contains no preprocessed image (*_space-*_desc-preproc_T1w.nii.gz and the like).",
             "Run `haca3-bids BIDS_DIR OUTPUT_DIR participant` first and give its OUTPUT_DIR.",
         )
     return [Session(f"{site}/{name}", site, of_one) for name, of_one in images.items()]

@@ -125,3 +125,12 @@ def test_fusion_is_trained_for_the_networks_it_was_begun_for(command, tmp_path, 
 def test_the_striped_fusion_network_fits_all_networks(command, tmp_path):
     assert command("fusion", "--striped") == (0, 1)
     train_export._check_fusion(torch.nn.Linear(2, 2), tmp_path / "run" / "fusion")
+
+
+@pytest.mark.parametrize(("what", "words"), [("mixture", "no preprocessed image"), ("fusion", "no trained haca3")])
+def test_what_is_missing_is_named_before_the_heads_are_prepared(command, what, words, tmp_path, monkeypatch, capsys):
+    """With 32 label maps, that took half an hour."""
+    monkeypatch.setattr(train, "_heads", lambda args: pytest.fail("the heads were prepared"))
+    more = ("--data", str(tmp_path / "labels")) if what == "mixture" else ()
+    assert command(what, *more) == (65, 0)
+    assert words in capsys.readouterr().err

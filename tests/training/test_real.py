@@ -92,6 +92,18 @@ def test_data_that_teach_nothing_are_a_sentence(datasets, names, words):
         find_sessions([datasets / name for name in names])
 
 
+def test_two_images_of_a_contrast_are_a_sentence_and_images_off_the_template_are_not_used(tmp_path):
+    """In the output of another program, the last file name won."""
+    write_session(tmp_path / "site", "01", ("T1w", "T2w"), np.random.default_rng(0))
+    image = next((tmp_path / "site").rglob("*_T1w.nii.gz"))
+    shutil.copy(image, image.with_name("sub-01_desc-preproc_T1w.nii.gz"))
+    (found,) = find_sessions([tmp_path / "site"], one_site=True)
+    assert found.images["T1w"] == image
+    shutil.copy(image, image.with_name(image.name.replace("cSym", "cAsym")))
+    with pytest.raises(BadInput, match="are images of one session"):
+        find_sessions([tmp_path / "site"], one_site=True)
+
+
 def test_a_table_without_its_columns_is_a_sentence(datasets, tmp_path):
     table = tmp_path / "sites.tsv"
     table.write_text("subject\tscanner\nsub-01\tnorth\n")
@@ -234,7 +246,7 @@ def test_a_target_of_another_site_is_not_reconstructed(placed):
         (["mixture", "--data", "siteA"], "haca3 train mixture needs simulated heads"),
         (["haca3", "--data", "siteA", "siteB"], "needs a trained artifact encoder"),
         (["haca3", "--data", "siteA", "--start-from", "builtin"], "the built-in weights are a mixture model"),
-        (["haca3", "--data", "siteA", "--start-from", "mixture.safetensors"], "these weights are a mixture model"),
+        (["haca3", "--data", "siteA", "siteB", "--start-from", "mixture.safetensors"], "are a mixture model"),
         (["haca3", "--data", "siteA", *FROM_FILE], "of one site"),
         (["haca3", "--data", "siteA", "siteB", "--sites", "none.tsv", *FROM_FILE], "none.tsv cannot be read"),
         (["haca3", "--data", "siteA", "--accumulate", "0"], "--accumulate 0 is invalid"),
