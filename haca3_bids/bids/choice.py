@@ -1,5 +1,6 @@
 """The choice among several scans of a contrast in a session: the criteria, and their descriptions."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from haca3_bids.errors import InputOutputFailure
 from haca3_bids.volumes.header import Geometry, check_geometry
 
 WHOLE_HEAD_MM = 100.0  # smallest extent of a scan along every axis; less is a slab
+NORMALIZED = re.compile(r"(?<!no)(?<!non)(?<!not)(?<!un)norm")  # in the label of a reconstruction
 STEP_MM = 0.1  # voxel sizes closer than this count as equal
 
 
@@ -44,7 +46,7 @@ def _reconstruction(scan: Candidate) -> float:
     label = scan.entities.get("rec", "").lower()
     if not label:
         return 0.0 if "NORM" in scan.image_type else 1.0
-    return 0.0 if "norm" in label else 2.0
+    return 0.0 if NORMALIZED.search(label) else 2.0
 
 
 def _thickest(scan: Candidate) -> float:

@@ -9,7 +9,11 @@ from typing import Any
 from haca3_bids.bids.lenient import read_object
 from haca3_bids.bids.names import parse_entities
 
-NOT_MAGNITUDE = {"P": "phase", "PHASE": "phase", "PHASE MAP": "phase", "I": "imaginary", "IMAGINARY": "imaginary"}
+NOT_MAGNITUDE = {
+    **dict.fromkeys(("P", "PHASE", "PHASE MAP"), "phase"),
+    **dict.fromkeys(("R", "REAL"), "real-valued"),
+    **dict.fromkeys(("I", "IMAGINARY"), "imaginary"),
+}
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Metadata:
 
     @property
     def part(self) -> str:
-        """The part of a complex image according to ImageType: "phase" or "imaginary"; empty for a magnitude image."""
+        """The part of a complex image according to ImageType: "phase", for example; empty for a magnitude image."""
         return next((NOT_MAGNITUDE[word] for word in self.image_type if word in NOT_MAGNITUDE), "")
 
 

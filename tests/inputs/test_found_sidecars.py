@@ -115,6 +115,15 @@ def test_image_type_is_read_word_by_word_however_it_is_written(image_type: objec
     assert "coil sensitivity" in said
 
 
+def test_a_real_image_that_only_its_sidecar_knows_is_left_out(tmp_path: Path) -> None:
+    """It has a sign: dark tissue is below zero, or is folded up to be bright."""
+    root = healthy_dataset(tmp_path / "raw")
+    write_scan(root / SCAN).with_name("sub-01_T1w.json").write_text(
+        json.dumps({"ImageType": ["ORIGINAL", "R_IR", "R"]})
+    )
+    assert "a real-valued image according to its ImageType" in found(root)[1]
+
+
 @pytest.mark.parametrize("image_type", [["ORIGINAL", "PRIMARY", "P", "ND"], "ORIGINAL\\PRIMARY\\PHASE MAP\\P", 3, None])
 def test_a_phase_image_that_only_its_sidecar_knows_is_left_out(image_type: object, tmp_path: Path) -> None:
     root = healthy_dataset(tmp_path / "raw")
