@@ -42,7 +42,7 @@ def memory_gb(text: str) -> float:
         raise argparse.ArgumentTypeError(f"'{text}' is not an amount of memory such as 12GB or 900MB")
     amount = float(match[1]) * MEMORY_UNITS_GB[match[2].lower()]
     if amount < SMALLEST_MEMORY_GB:
-        raise argparse.ArgumentTypeError(f"'{text}' is too little memory; did you mean GB?")
+        raise argparse.ArgumentTypeError(f"'{text}' is too little memory (at least {SMALLEST_MEMORY_GB:g} GB)")
     return amount
 
 

@@ -18,6 +18,7 @@ from haca3_bids.quality.thresholds import with_changes
 from haca3_bids.settings import TEMPLATE_SPACES, HarmonizationSettings, Settings, Space
 
 LABEL_COLUMNS = ("participant_id", "session_id")
+TABLES = "Options are in tables such as [harmonization], as in logs/<run>/config.toml."
 FILE_RULE = "A text file of labels must be given with a slash or an extension: ./FILE."
 LABELS = {"selection.participants": "sub-", "selection.sessions": "ses-"}
 
@@ -90,7 +91,8 @@ def read_config(path: Path) -> dict[str, Any]:
         known = {option.name: option for option in OPTIONS.get(title, ())}
         for key, value in table.items() if isinstance(table, Mapping) else [("", table)]:
             if key not in known:
-                raise UsageError(f"'{title}.{key}' in {path.name} is not an option of haca3-bids.")
+                name = ".".join(filter(None, (title, key)))
+                raise UsageError(f"'{name}' in {path.name} is not an option of haca3-bids.", TABLES)
             values[known[key].field] = _from_toml(known[key], value, path.name)
     return values
 

@@ -240,3 +240,15 @@ def test_the_boutiques_descriptor_is_printed(capsys: pytest.CaptureFixture[str])
         main(["--bids-exec-spec"])
     assert left.value.code == 0
     assert '"schema-version"' in capsys.readouterr().out
+
+
+def test_an_option_outside_a_table_and_too_little_memory_are_whole_sentences(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    for text, sentence in (
+        ('target = "T1w"', "'target' in config.toml is not an option of haca3-bids."),
+        ('[execution]\nmem = "0GB"', "config.toml: mem: '0GB' is too little memory (at least 0.1 GB)."),
+    ):
+        config.write_text(text)
+        with pytest.raises(UsageError) as raised:
+            settings("--config-file", str(config))
+        assert raised.value.sentence == sentence
