@@ -19,7 +19,7 @@ from haca3_bids.bids.listing import (
 )
 from haca3_bids.bids.metadata import Metadata, read_metadata
 from haca3_bids.bids.names import parse_entities, session_folder, session_name
-from haca3_bids.bids.usable import why_no_magnitude, why_unusable
+from haca3_bids.bids.usable import why_enhanced, why_no_magnitude, why_unusable
 from haca3_bids.errors import BadInput, InvalidBids, NothingSelected, UsageError
 from haca3_bids.records.session import ImageLeftOut
 from haca3_bids.settings import CONTRASTS, REFERENCE_ORDER, SelectionSettings
@@ -177,6 +177,7 @@ def _session(
             check_name(path, subject, label, bids_dir)
             metadata = read_metadata(path, bids_dir)
             reason = why_no_magnitude(path.name, metadata.part, filters)
+            reason = reason or why_enhanced(path.name, metadata.contrast_agent, filters)
         if reason:
             against[path] = reason
         else:

@@ -9,6 +9,7 @@ from typing import Any
 from haca3_bids.bids.lenient import read_object
 from haca3_bids.bids.names import parse_entities
 
+NO_AGENT = ("", "n/a", "none", "no")
 NOT_MAGNITUDE = {
     **dict.fromkeys(("P", "PHASE", "PHASE MAP"), "phase"),
     **dict.fromkeys(("R", "REAL"), "real-valued"),
@@ -29,6 +30,12 @@ class Metadata:
         value = self.values.get("ImageType", ())
         parts = value if isinstance(value, list) else [value] if isinstance(value, str) else []
         return tuple(word.strip().upper() for part in parts for word in re.split(r"[\\,]", str(part)) if word.strip())
+
+    @property
+    def contrast_agent(self) -> str:
+        """The contrast agent according to the sidecar, such as GADOLINIUM; empty without one."""
+        value = self.values.get("ContrastBolusIngredient", "")
+        return value.strip() if isinstance(value, str) and value.strip().casefold() not in NO_AGENT else ""
 
     @property
     def part(self) -> str:

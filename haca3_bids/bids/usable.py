@@ -82,5 +82,13 @@ def why_no_magnitude(name: str, part: str, filters: Filters) -> str:
     return f"a {part} image according to its ImageType" if part and wanted.get("part") is None else ""
 
 
+def why_enhanced(name: str, agent: str, filters: Filters) -> str:
+    """Why a T1w image with the contrast ``agent`` of its sidecar is not a candidate; empty if it is one."""
+    _, suffix, _ = parse_entities(name)
+    if suffix != "T1w" or not agent or _wanted(suffix, filters).get("ce") is not None:
+        return ""
+    return f'contrast-enhanced according to its sidecar ({agent}); "ceagent": "*" in --bids-filter-file selects it'
+
+
 def _wanted(contrast: str, filters: Filters) -> dict[str, Any]:
     return {FILTER_KEYS.get(key, key): value for key, value in filters.get(contrast, {}).items()}

@@ -14,6 +14,7 @@ from haca3_bids.bids.lenient import is_finite
 from haca3_bids.bids.metadata import read_metadata
 from haca3_bids.bids.sidecars import copied
 from haca3_bids.bids.validate import check_description
+from haca3_bids.settings import SelectionSettings
 
 CLEAR: dict[str, tuple[bytes, dict[str, object]]] = {
     "byte-order mark": (b'\xef\xbb\xbf{"EchoTime": 0.1}', {"EchoTime": 0.1}),
@@ -113,6 +114,22 @@ def test_image_type_is_read_word_by_word_however_it_is_written(image_type: objec
     selected, said = found(root)
     assert images(selected) == {"sub-01 T1w": corrected.name}
     assert "coil sensitivity" in said
+
+
+def test_a_contrast_agent_that_only_the_sidecar_knows_leaves_a_t1w_out(tmp_path: Path) -> None:
+    """Of two runs, before and after the injection, the later one was taken."""
+    root, filters = healthy_dataset(tmp_path / "raw"), tmp_path / "filters.json"
+    for run, agent in ((1, "NONE"), (2, "GADOLINIUM")):
+        for contrast in ("T1w", "FLAIR"):
+            scan = write_scan(root / f"sub-01/anat/sub-01_run-{run}_{contrast}.nii.gz")
+            sidecar = scan.with_name(f"sub-01_run-{run}_{contrast}.json")
+            sidecar.write_text(json.dumps({"ContrastBolusIngredient": agent}))
+    selected, said = found(root)
+    assert images(selected) == {"sub-01 T1w": "sub-01_run-1_T1w.nii.gz", "sub-01 FLAIR": "sub-01_run-2_FLAIR.nii.gz"}
+    assert "contrast-enhanced according to its sidecar (GADOLINIUM)" in said
+    filters.write_text(json.dumps({"t1w": {"ceagent": "*"}}))
+    selected, _ = found(root, selection=SelectionSettings(filter_file=filters, skip_validation=True))
+    assert images(selected)["sub-01 T1w"] == "sub-01_run-2_T1w.nii.gz"
 
 
 def test_a_real_image_that_only_its_sidecar_knows_is_left_out(tmp_path: Path) -> None:
