@@ -115,7 +115,8 @@ def _votes(values: Array, head: Mask | None, covered: Mask, settings: Harmonizat
 
 def _whole_head(images: Mapping[str, Volume]) -> Mask:
     """The union of the heads in all images; only its largest connected piece, to exclude noise."""
-    heads = [head_mask(image.data, radius=1, may_be_shell=True) for image in images.values()]
+    ones = (image.data / np.abs(image.data).max() for image in images.values())  # squares of larger ones overflow
+    heads = [head_mask(one, radius=1, may_be_shell=True) for one in ones]
     return largest_piece(closed(np.logical_or.reduce(heads)))
 
 

@@ -255,3 +255,13 @@ def test_a_common_mask_decides_what_a_grid_that_is_too_large_is_cropped_to(pair,
     assert engine.fit_images({"T1w": volume}, engine.Rim({}), settings).start[1] == 0
     common = engine.Rim({}, content=volume.with_data(content))
     assert engine.fit_images({"T1w": volume}, common, settings).start[1] == -16
+
+
+def test_the_crop_of_a_grid_that_is_too_large_does_not_depend_on_the_unit(pair, settings):
+    """From 1e15 on, the squares in Otsu's threshold overflowed, and all of the grid counted as head."""
+    image = np.random.default_rng(0).uniform(0, 5, (40, 260, 40)).astype(np.float32)
+    image[10:30, 180:240, 10:30] += 100
+    volume, large = (pair["T1w"].with_data(image * np.float32(unit)) for unit in (1, 1e30))
+    assert engine.fit_images({"T1w": large}, engine.Rim({}), settings) == engine.fit_images(
+        {"T1w": volume}, engine.Rim({}), settings
+    )
