@@ -65,7 +65,7 @@ def read_table(path: Path, columns: Sequence[str], hint: str = "") -> list[Line]
         known, *rows = cells_of(read_lines(path)) or [[]]
     except OSError as error:
         raise BadInput(f"{path.name} cannot be read.", TABLE) from error
-    if any("\0" in name for name in known):
+    if any("\0" in cell for row in (known, *rows) for cell in row):
         raise BadInput(f"{path.name} is not a text file.", TABLE)
     lines = [dict(zip_longest(known, row[: len(known)], fillvalue="")) for row in rows]
     missing = [name for name in columns if name not in known]
