@@ -16,6 +16,7 @@ from haca3_bids.physics.protocols import draw_site
 from haca3_bids.training.baselines.adeli import _squared_correlation
 from haca3_bids.training.baselines.blocks import Adversary
 from haca3_bids.training.baselines.cut import Cut
+from haca3_bids.training.baselines.cyclegan import CycleGan
 from haca3_bids.training.baselines.deepharmony import DeepHarmony
 from haca3_bids.training.baselines.run import BASELINES, apply_baseline, train_baseline
 from haca3_bids.training.baselines.two_sites import Sites, TwoSites
@@ -135,3 +136,10 @@ def test_the_dependence_on_the_site_is_the_squared_correlation():
 
 def test_the_command_line_names_all_baselines():
     assert list(METHODS) == list(BASELINES)
+
+
+def test_cyclegan_does_not_start_as_the_identity_which_its_losses_would_keep(batch):
+    torch.manual_seed(0)
+    with torch.inference_mode():
+        made = CycleGan().translated(batch["source"])
+    assert (made - batch["source"]).abs().mean() > 0.05

@@ -26,19 +26,21 @@ ADVERSARY = 16  # channels of the first layer; in the articles 64
 
 
 class Translator(nn.Module):
-    """A residual U-Net with nonnegative output: (batch, 1, h, w) -> (batch, 1, h, w).
+    """A U-Net with nonnegative output: (batch, 1, h, w) -> (batch, 1, h, w).
 
-    It is initialized as the identity, so that training starts from the unharmonized image.
+    If it is ``residual``, it is initialized as the identity, so that training starts from the unharmonized image.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, residual: bool = True) -> None:
         super().__init__()
-        self.unet = unet(1, 1)
-        for parameter in self.unet.final_conv.parameters():
-            nn.init.zeros_(parameter)
+        self.unet, self.residual = unet(1, 1), residual
+        if residual:
+            for parameter in self.unet.final_conv.parameters():
+                nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(x + self.unet(x)) * (x > 0)  # air remains zero
+        found = self.unet(x)
+        return torch.relu(x + found if self.residual else found) * (x > 0)  # air remains zero
 
     def features(self, x: Tensor) -> list[Tensor]:
         """Features of the three finest levels of the encoder, each (batch, channels, h, w)."""

@@ -1,6 +1,8 @@
 """CycleGAN: unpaired translation in both directions (Zhu et al., ICCV 2017).
 
-Our own, smaller version: residual U-Nets instead of ResNet generators, and no image buffer.
+Our own, smaller version: U-Nets instead of ResNet generators, and no image buffer. They start from random weights, as
+in the article: translators that start as the identity never leave it, because the cycle and identity losses (absolute
+differences) are at their minimum there, with a slope that exceeds that of the adversarial loss on all sides.
 """
 
 from torch import Tensor
@@ -20,7 +22,7 @@ class CycleGan(Baseline):
 
     def __init__(self) -> None:
         super().__init__()
-        self.there, self.back = Translator(), Translator()
+        self.there, self.back = Translator(residual=False), Translator(residual=False)
         self.at_target, self.at_source = Adversary(), Adversary()
 
     def losses(self, batch: Batch) -> Losses:
